@@ -1,0 +1,59 @@
+# Each target works from a bare clone with Python 3.11+, make and git: it builds .venv from the pinned versions first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?=
+WORKERS ?= 2
+PACKAGES := ledger/tallystick_ledger consent/tallystick_consent sdk/tallystick node/tallystick_node
+
+.PHONY: help demo test check bench lock format clean
+
+help:
+	@echo "make demo   play the journeys between real nodes, audit them, leave build/demo/"
+	@echo "make test   the whole test suite"
+	@echo "make check  format, lint, types, tower, tests"
+	@echo "make bench  the benchmarks (ONLY=NAME runs one)"
+
+# The stamps hold the digest of the pins they were built from, so a changed pin rebuilds and nothing else does.
+$(VENV)/run.stamp: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tallystick needs Python 3.11 or later; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/run.stamp
+	$(BIN)/tally-node demo --out build/demo $(if $(DATA),--data $(DATA))
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python tests/longest.py
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m bench $(ONLY)
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Needs uv. Versions and digests only: a lock file here names no download address.
+lock:
+	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate --no-header \
+	  --extra node --extra import --group build pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate --no-header \
+	  --extra node --extra import --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,113 @@
+"""A claim: a signed answer that crosses a border, for one recipient, one period, and once.
+
+Pure. The answer itself is the one part that can be held back when the claim is shown on, to an arbiter for example:
+what it is about stays verifiable without saying what was answered.
+
+Source: SD-JWT VC (draft-ietf-oauth-sd-jwt-vc), RFC 9901, CONSTRUCTIONS (nullifier), SCENARIOS section 0.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.receipt import Digest, Host, LinkId, ProgramName, ReceiptId, Seconds, Version
+from tallystick_consent.sdjwt import CREDENTIAL_TYP, issue_sd_jwt, verify_sd_jwt
+from tallystick_ledger.encoding import canonical_json
+
+VCT: Literal["urn:tallystick:claim:1"] = "urn:tallystick:claim:1"
+ANSWER = "answer"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def _exactly_true(value: object) -> object:
+    # Pydantic takes 1 for the literal True, JSON does not; and what is not so is never sent.
+    if value is not True:
+        raise ValueError("an answer that crosses is true")
+    return value
+
+
+class Answer(_Strict):
+    """What was asked, in words of the rule, and what is so."""
+
+    statement: Annotated[str, Field(min_length=1, max_length=200)]
+    value: Annotated[Literal[True], BeforeValidator(_exactly_true)]
+    assurance: Literal["turnstile", "geofence", "mixed"]
+
+
+class Claim(_Strict):
+    """The content of a claim; member names are those of the token.
+
+    Attributes:
+        jti: the claim's id.
+        iss: host name of the issuer.
+        aud: host name of the recipient.
+        iat, exp: seconds since 1970-01-01 UTC.
+        link, receipt, program, version, period, slot: what the answer is about, and under which rule.
+        nullifier: base64url; the same one never counts twice.
+    """
+
+    jti: Annotated[str, Field(pattern=r"^clm_[a-z2-7]{26}$")]
+    vct: Literal["urn:tallystick:claim:1"]
+    iss: Host
+    aud: Host
+    iat: Seconds
+    exp: Seconds
+    link: LinkId
+    receipt: ReceiptId
+    program: ProgramName
+    version: Version
+    period: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+    slot: Annotated[int, Field(ge=0, le=1_000_000)]
+    nullifier: Digest
+    answer: Answer
+
+
+def issue_claim(
+    claim: Claim, *, key_id: str, private_key: Ed25519PrivateKey, random_bytes: Callable[[int], bytes]
+) -> str:
+    """Return the signed claim, its answer disclosed."""
+    content = claim.model_dump(mode="json")
+    answer = {ANSWER: content.pop(ANSWER)}
+    return issue_sd_jwt(
+        content, answer, typ=CREDENTIAL_TYP, key_id=key_id, private_key=private_key, random_bytes=random_bytes
+    )
+
+
+def verify_claim(token: str, *, issuer: str, audience: str, keys: Mapping[str, Ed25519PublicKey], now_s: int) -> Claim:
+    """Return the claim of a token, once everything that can be checked without a node's state was checked.
+
+    Args:
+        token: the claim as it was received.
+        issuer: the partner that sent it; a claim of another is refused.
+        audience: our host name.
+        keys: the issuer's claim keys, by key id.
+        now_s: seconds since 1970-01-01 UTC, from the caller's clock.
+
+    Raises:
+        ClaimRejected: malformed, wrongly signed, expired, for somebody else, or with its answer held back.
+        BadInput: not an SD-JWT at all.
+    """
+    verified = verify_sd_jwt(token, typ=CREDENTIAL_TYP, keys=keys, now_s=now_s, audience=audience, holder=None)
+    claim = _parsed(verified.payload)
+    if claim.iss != issuer or set(verified.disclosed) != {ANSWER}:
+        raise ClaimRejected(
+            "claim_mismatch",
+            "A claim is not by the partner that sent it, or discloses other than its answer.",
+            remedy="Send a claim of your own, with its answer disclosed.",
+        )
+    return claim
+
+
+def _parsed(payload: Mapping[str, Any]) -> Claim:
+    try:
+        return Claim.model_validate_json(canonical_json(dict(payload)))
+    except ValidationError as error:
+        raise ClaimRejected(
+            "claim_malformed", "A claim's content is not of its form.", remedy="Issue it with this version's SDK."
+        ) from error

@@ -1,0 +1,210 @@
+"""The bodies of the ledger entries that this floor owns, each strictly typed.
+
+Pure. Nothing here identifies a person, and nothing tells a place, a count or a time of a visit: an auditor reads all
+of it. Kinds that are not here (and not the ledger floor's) are reported as unchecked, never skipped silently.
+
+Source: DESIGN section 4.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tallystick_consent.receipt import DataClass, Digest, Host, ProgramName, ReceiptId, Rung, Seconds, Terms, Version
+from tallystick_ledger.encoding import canonical_json
+from tallystick_ledger.errors import EntryMalformed
+
+Index = Annotated[int, Field(ge=0, lt=2**53)]
+PeriodName = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+LogOrigin = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?/log/[0-9]{4}$")]
+Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def document(self) -> dict[str, Any]:
+        """Return the body as JSON values."""
+        return self.model_dump(mode="json")
+
+
+class EventBody(_Body):
+    """A journey event: its commitment alone. Type, time, subject and receipt lie inside the sealed payload."""
+
+    commitment: Digest
+
+
+class Signature(_Body):
+    """That the other partner signed: when it says it did, and the digest of what it signed."""
+
+    at: Seconds
+    digest: Digest
+
+
+class ReceiptBody(_Body):
+    """One step in the life of a receipt.
+
+    Attributes:
+        terms: digest of the terms.
+        signed: digest of the signed receipt or withdrawal; "" where nothing was signed.
+        acknowledgement: where this step records that the other partner signed.
+        deliverable: where the state is `withdrawn`: digests of the claims that may still be delivered, or that had
+            already left when the subject withdrew.
+    """
+
+    receipt: ReceiptId
+    version: Version
+    state: Literal["requested", "given", "refused", "withdrawn", "expired"]
+    issuer: Host
+    recipient: Host
+    program: ProgramName
+    program_version: Version
+    purposes: Annotated[tuple[Purpose, ...], Field(min_length=1, max_length=8)]
+    data_classes: Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=32)]
+    rung: Rung
+    events_from: Seconds
+    events_until: Seconds
+    valid_from: Seconds
+    valid_until: Seconds
+    grade: Literal["wallet_key", "app_asserted", ""]
+    terms: Digest
+    signed: Digest | Literal[""] = ""
+    acknowledgement: Signature | None = None
+    deliverable: Annotated[tuple[Digest, ...], Field(max_length=1_000)] = ()
+
+
+class DisclosureBody(_Body):
+    """An answer that was issued, delivered or withheld: which one, and under which receipt.
+
+    Attributes:
+        receipt_leaf: index of the entry that made the receipt live here (its acknowledgement).
+        claim: digest of the claim.
+        use: how many answers this receipt has given, this one included.
+        supersedes: digest of an expired claim for the same nullifier that this one replaces; "" for none.
+        acceptance: digest of the recipient's signed acceptance, where delivered.
+    """
+
+    receipt: ReceiptId
+    receipt_leaf: Index
+    recipient: Host
+    purpose: Purpose
+    rung: Rung
+    program: ProgramName
+    program_version: Version
+    period: PeriodName
+    claim: Digest
+    nullifier: Digest
+    use: Annotated[int, Field(ge=1)]
+    state: Literal["issued", "delivered", "withheld"]
+    supersedes: Digest | Literal[""] = ""
+    acceptance: Digest | Literal[""] = ""
+
+
+class AcceptanceBody(_Body):
+    """That a claim was taken, written before it was used.
+
+    Attributes:
+        receipt_leaf: index of the entry that made the receipt live here.
+        log: origin of the issuer's log.
+        disclosure_leaf: index there of the entry that issued the claim.
+    """
+
+    receipt: ReceiptId
+    receipt_leaf: Index
+    issuer: Host
+    purpose: Purpose
+    rung: Rung
+    program: ProgramName
+    program_version: Version
+    period: PeriodName
+    claim: Digest
+    nullifier: Digest
+    log: LogOrigin
+    disclosure_leaf: Index
+
+
+class ProgramBody(_Body):
+    """A version of a program, by digest, and what an auditor must know of it."""
+
+    program: ProgramName
+    program_version: Version
+    digest: Digest
+    payer: Host
+    purpose: Purpose
+    rung: Rung
+    asset: Annotated[str, Field(pattern=r"^[A-Z]{3,12}/[0-9]$")]
+    reward: Annotated[int, Field(ge=1, lt=2**53)]
+    budget: Annotated[int, Field(ge=1, lt=2**53)]
+
+
+class AgreementBody(_Body):
+    """That two partners signed a program: the digest of the signed object, and whose signature it is."""
+
+    agreement: Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]
+    program: ProgramName
+    program_version: Version
+    digest: Digest
+    payer: Host
+    issuer: Host
+    signed: Digest
+    signer: Host
+
+
+BODIES: dict[str, type[_Body]] = {
+    "event": EventBody,
+    "receipt": ReceiptBody,
+    "disclosure": DisclosureBody,
+    "acceptance": AcceptanceBody,
+    "program": ProgramBody,
+    "agreement": AgreementBody,
+}
+
+
+def parse_body(kind: str, body: Mapping[str, Any]) -> _Body:
+    """Return the typed body of an entry of a kind in `BODIES`.
+
+    Raises:
+        EntryMalformed: the body is not of its form.
+    """
+    try:
+        return BODIES[kind].model_validate_json(canonical_json(dict(body)))
+    except ValidationError as error:
+        raise EntryMalformed(
+            f"The body of an entry of kind {kind} is not of its form.", remedy="Write it with this version's node."
+        ) from error
+
+
+def receipt_body(
+    terms: Terms,
+    state: str,
+    *,
+    grade: str = "",
+    signed: str = "",
+    acknowledgement: Signature | None = None,
+    deliverable: tuple[str, ...] = (),
+) -> ReceiptBody:
+    """Return the body of one step of the receipt with these terms."""
+    return ReceiptBody.model_validate(
+        {
+            "receipt": terms.receipt,
+            "version": terms.version,
+            "state": state,
+            "issuer": terms.issuer,
+            "recipient": terms.recipient,
+            "program": terms.program,
+            "program_version": terms.program_version,
+            "purposes": terms.purposes,
+            "data_classes": terms.data_classes,
+            "rung": terms.rung,
+            "events_from": terms.events_from_s,
+            "events_until": terms.events_until_s,
+            "valid_from": terms.valid_from_s,
+            "valid_until": terms.valid_until_s,
+            "grade": grade,
+            "terms": terms.digest(),
+            "signed": signed,
+            "acknowledgement": acknowledgement,
+            "deliverable": deliverable,
+        }
+    )

@@ -1,0 +1,137 @@
+"""A program: a rule over events, the purpose it needs, the reward it pays, and the budget that caps it.
+
+Pure. The payer writes it, both partners log its digest, and neither can change it: another rule is another version,
+from a future period on.
+
+Source: DESIGN section 1 (program, agreement), SCENARIOS section 1.
+"""
+
+import hashlib
+from datetime import tzinfo
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tallystick_consent.decide import Ask
+from tallystick_consent.errors import ProgramRejected, places_in
+from tallystick_consent.events import data_class_of
+from tallystick_consent.purposes import KnownPurpose
+from tallystick_consent.receipt import RUNG_HEIGHT, DataClass, Host, Line, Notice, ProgramName, Rung, Version
+from tallystick_consent.rules import MARGIN_S, Period, Rule, period_named
+from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Amount(_Strict):
+    """Money: an integer of the asset's minor unit, and the asset with its scale."""
+
+    asset: Annotated[str, Field(pattern=r"^[A-Z]{3,12}/[0-9]$")]
+    amount: Annotated[int, Field(ge=1, lt=2**53)]
+
+
+class Program(_Strict):
+    """What two partners agreed to do for their common customers.
+
+    Attributes:
+        program: name, without the version.
+        payer: host name of the partner that receives claims and pays.
+        issuers: host names of the partners that may issue claims.
+        purpose: a DPV term.
+        rung: how revealing an answer is.
+        data_classes: which events the rule reads.
+        rule: how an answer is found.
+        claim_valid_days: how long a claim may be accepted.
+        consent_days: how long a receipt lasts.
+        retention_days: how long the payer may keep an answer.
+        reward: what the payer gives its own customer for an accepted claim.
+        budget: what all rewards of one period may cost together, in the reward's asset.
+        fee: what the payer owes the issuer for an accepted claim, None for nothing.
+        notice: the words the subject is shown.
+    """
+
+    program: ProgramName
+    version: Version
+    title: Line
+    payer: Host
+    issuers: Annotated[tuple[Host, ...], Field(min_length=1, max_length=64)]
+    purpose: KnownPurpose
+    rung: Rung
+    data_classes: Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=32)]
+    rule: Rule
+    claim_valid_days: Annotated[int, Field(ge=1, le=366)]
+    consent_days: Annotated[int, Field(ge=1, le=1_096)]
+    retention_days: Annotated[int, Field(ge=1, le=3_660)]
+    reward: Amount
+    budget: Amount
+    fee: Amount | None
+    notice: Notice
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Program":
+        if self.budget.asset != self.reward.asset:
+            raise ValueError("budget and reward are of one asset")
+        if not self.rule.data_classes <= set(self.data_classes):
+            raise ValueError("the rule reads data classes that the program does not name")
+        if RUNG_HEIGHT[self.rung] < RUNG_HEIGHT["predicate"]:
+            raise ValueError("a threshold over events is a predicate")
+        if self.payer in self.issuers:
+            raise ValueError("the payer issues no claims to itself")
+        return self
+
+    def document(self) -> dict[str, Any]:
+        """Return the program as JSON values."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """Return the digest that both ledgers and every receipt carry, base64url."""
+        text = length_prefixed("tallystick/program/v1", canonical_json(self.document()))
+        return to_base64url(hashlib.sha256(text).digest())
+
+    def period(self, name: str, *, zone: tzinfo) -> Period:
+        """Return a period of this program; `zone` is the one `rule.zone` names."""
+        return period_named(name, rule=self.rule, zone=zone)
+
+    def ask(self, period: Period, *, issuer: str) -> Ask:
+        """Return the question that the rule puts to an issuer for a period, its margin for merging included."""
+        return Ask(
+            issuer=issuer,
+            recipient=self.payer,
+            program=self.program,
+            program_version=self.version,
+            purpose=self.purpose,
+            data_classes=frozenset({data_class_of(self.rule.events)}),
+            rung=self.rung,
+            events_from_s=period.start_s - MARGIN_S,
+            events_until_s=period.end_s + MARGIN_S,
+        )
+
+    def standing_ask(self, period: Period, *, issuer: str) -> Ask | None:
+        """Return the question about what holds until it is said to end, such as a membership; None where none is put.
+
+        Its range begins with the receipt's own: a membership that was confirmed in January still holds in March.
+        """
+        if self.rule.requires_active is None:
+            return None
+        standing = frozenset({self.rule.requires_active})
+        return self.ask(period, issuer=issuer)._replace(
+            data_classes=standing, events_from_s=0, events_until_s=period.end_s
+        )
+
+
+def parse_program(document: object) -> Program:
+    """Return the program that a JSON document holds.
+
+    Raises:
+        ProgramRejected: a member is missing, unknown, of another type, out of bounds, or contradicts another.
+        BadInput: the document has no canonical JSON.
+    """
+    try:
+        return Program.model_validate_json(canonical_json(document))
+    except ValidationError as error:
+        raise ProgramRejected(
+            f"A program does not have the form it must have, at {places_in(error)}.",
+            remedy="Compare it with the example in the documentation of programs.",
+        ) from error

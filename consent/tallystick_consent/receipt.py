@@ -1,0 +1,237 @@
+"""A receipt: the record of one subject's consent for one recipient and purpose, and its life.
+
+Pure. A receipt is given at the node that will answer (the issuer of claims), signed there, and its digest signed by
+the recipient; both ledgers carry every transition.
+
+Source: ISO/IEC TS 27560 (fields), W3C DPV (states, purposes), DESIGN sections 3 and 4.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tallystick_consent.errors import ReceiptRejected, places_in
+from tallystick_consent.purposes import KnownPurpose
+from tallystick_ledger.encoding import canonical_json, from_base64url, length_prefixed, to_base64url
+from tallystick_ledger.errors import BadInput, SignatureRejected
+from tallystick_ledger.tlog.keys import ED25519, VerifierKey
+
+VALIDITY_MAX_S = 3 * 366 * 86_400
+
+RUNGS = ("token", "predicate", "band", "aggregate", "field", "raw")
+"""How revealing an answer may be, least first."""
+
+RUNG_HEIGHT = {rung: height for height, rung in enumerate(RUNGS)}
+
+Rung = Literal["token", "predicate", "band", "aggregate", "field", "raw"]
+Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$")]
+Seconds = Annotated[int, Field(ge=0, lt=2**53)]
+Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+ReceiptId = Annotated[str, Field(pattern=r"^rcp_[a-z2-7]{26}$")]
+LinkId = Annotated[str, Field(pattern=r"^lnk_[a-z2-7]{26}$")]
+ProgramName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Version = Annotated[int, Field(ge=1, le=100_000)]
+DataClass = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$")]
+Line = Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+class ReceiptState(StrEnum):
+    """Where a receipt is in its life; `withdrawn` is the subject's act. The rest of DPV's states come later."""
+
+    REQUESTED = "requested"
+    GIVEN = "given"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+TRANSITIONS: dict[ReceiptState | None, frozenset[ReceiptState]] = {
+    None: frozenset({ReceiptState.REQUESTED}),
+    ReceiptState.REQUESTED: frozenset({ReceiptState.GIVEN, ReceiptState.REFUSED, ReceiptState.EXPIRED}),
+    ReceiptState.GIVEN: frozenset({ReceiptState.WITHDRAWN, ReceiptState.EXPIRED}),
+    ReceiptState.REFUSED: frozenset(),
+    ReceiptState.WITHDRAWN: frozenset(),
+    ReceiptState.EXPIRED: frozenset(),
+}
+"""Which state may follow which; None is before the first."""
+
+
+def check_transition(before: ReceiptState | None, after: ReceiptState) -> None:
+    """Return quietly if a receipt may go from `before` to `after`.
+
+    Raises:
+        ReceiptRejected: it may not.
+    """
+    if after not in TRANSITIONS[before]:
+        was = before or "unknown"
+        raise ReceiptRejected(
+            "receipt_state", f"A receipt that is {was} cannot become {after}.", remedy="Read its state, then decide."
+        )
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Notice(_Strict):
+    """The exact words that the subject was shown.
+
+    Attributes:
+        statement: what is asked, in a sentence.
+        example: what the recipient would see, for example.
+        silence: what the recipient can tell from no answer.
+        hidden: what stays hidden.
+        reward: what the subject gets.
+    """
+
+    statement: Line
+    example: Line
+    silence: Line
+    hidden: Line
+    reward: Line
+
+    def digest(self) -> str:
+        """Return the digest that a receipt binds, base64url."""
+        return _digest("tallystick/notice/v1", canonical_json(self.model_dump()))
+
+
+class Evidence(_Strict):
+    """How the giving was seen, and so how much it proves.
+
+    Attributes:
+        grade: `wallet_key` where the subject's own key signed; `app_asserted` where the app says who was there.
+        app: the app's own name for itself.
+        login: how the app knew who it was: authenticator assurance level of NIST SP 800-63B.
+        public_key: the wallet's Ed25519 key, base64url; one a link.
+        signature: by that key over `evidence_message`.
+    """
+
+    grade: Literal["wallet_key", "app_asserted"]
+    app: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")]
+    login: Literal["aal1", "aal2", "aal3"]
+    public_key: Digest | None = None
+    signature: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{86}$")] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Evidence":
+        if (self.grade == "wallet_key") != (self.public_key is not None and self.signature is not None):
+            raise ValueError("a wallet's key and signature stand with the grade wallet_key, and with no other")
+        return self
+
+
+class Terms(_Strict):
+    """What a receipt permits: to whom, for what, how much, and until when.
+
+    Attributes:
+        receipt: the receipt's id.
+        version: from 1; a change is a new version.
+        issuer: host name of the partner that answers.
+        recipient: host name of the partner that receives the answers.
+        link: the pairwise pseudonym of the subject.
+        program: what the answers are for, and its version.
+        purposes: DPV terms.
+        data_classes: which events may be evaluated.
+        rung: the most revealing answer permitted.
+        events_from_s, events_until_s: the range of event times that may be evaluated; until is exclusive.
+        valid_from_s, valid_until_s: when answers may be given; until is exclusive.
+        retention_s: how long the recipient may keep an answer.
+        reward: digest of the program, which holds the reward's terms.
+        notice: digest of the notice that was shown.
+    """
+
+    receipt: ReceiptId
+    version: Version
+    issuer: Host
+    recipient: Host
+    link: LinkId
+    program: ProgramName
+    program_version: Version
+    purposes: Annotated[tuple[KnownPurpose, ...], Field(min_length=1, max_length=8)]
+    data_classes: Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=32)]
+    rung: Rung
+    events_from_s: Seconds
+    events_until_s: Seconds
+    valid_from_s: Seconds
+    valid_until_s: Seconds
+    retention_s: Seconds
+    reward: Digest
+    notice: Digest
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Terms":
+        if not self.events_from_s < self.events_until_s or not self.valid_from_s < self.valid_until_s:
+            raise ValueError("a range ends before it begins")
+        if self.valid_until_s - self.valid_from_s > VALIDITY_MAX_S:
+            raise ValueError("a receipt lasts at most three years")
+        if self.issuer == self.recipient:
+            raise ValueError("issuer and recipient are one partner")
+        return self
+
+    def document(self) -> dict[str, Any]:
+        """Return the terms as JSON values."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """Return the digest that ledger entries carry, base64url; the terms' random ids keep it from being guessed."""
+        return _digest("tallystick/terms/v1", canonical_json(self.document()))
+
+
+def parse_terms(document: object) -> Terms:
+    """Return the terms that a JSON document holds.
+
+    Raises:
+        ReceiptRejected: a member is missing, unknown, of another type, or out of its bounds.
+        BadInput: the document has no canonical JSON.
+    """
+    try:
+        return Terms.model_validate_json(canonical_json(document))
+    except ValidationError as error:
+        raise ReceiptRejected(
+            "receipt_malformed",
+            f"A receipt's terms do not have the form they must have, at {places_in(error)}.",
+            remedy="Send the members of Terms, each of its type.",
+        ) from error
+
+
+def evidence_message(terms: Terms) -> bytes:
+    """Return what a subject's own key signs when it gives consent."""
+    return length_prefixed("tallystick/evidence/v1", canonical_json(terms.document()))
+
+
+def check_evidence(evidence: Evidence, terms: Terms) -> None:
+    """Return quietly if the evidence is what its grade says.
+
+    Raises:
+        ReceiptRejected: the wallet's signature is not over these terms, or its key is one that proves nothing.
+    """
+    if evidence.public_key is None or evidence.signature is None:
+        return
+    try:
+        key = VerifierKey("wallet", ED25519, from_base64url(evidence.public_key))
+        key.check(evidence_message(terms), from_base64url(evidence.signature))
+    except (BadInput, SignatureRejected) as error:
+        raise ReceiptRejected(
+            "signature_invalid", "The wallet's signature is not over these terms.", remedy="Sign evidence_message."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt as a node holds it.
+
+    Attributes:
+        terms: what it permits.
+        state: where it is in its life.
+        acknowledged: whether the other partner's signature over its digest is logged.
+    """
+
+    terms: Terms
+    state: ReceiptState
+    acknowledged: bool
+
+
+def _digest(label: str, raw: bytes) -> str:
+    return to_base64url(hashlib.sha256(length_prefixed(label, raw)).digest())

@@ -1,0 +1,224 @@
+"""Replay consent from a ledger's entries alone: was every answer covered by a live receipt, and counted once?
+
+Pure, and told of one entry at a time. The rules' ids are stable; each has a test in which one entry is wrong and just
+that rule fires.
+
+Source: DESIGN section 5 (P4, P7, P8), LEDGER-FORMATS section 10.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tallystick_consent.entries import (
+    BODIES,
+    AcceptanceBody,
+    DisclosureBody,
+    ProgramBody,
+    ReceiptBody,
+    parse_body,
+)
+from tallystick_consent.purposes import COVERED_BY
+from tallystick_consent.receipt import RUNG_HEIGHT, TRANSITIONS, ReceiptState
+from tallystick_ledger.entry import Entry
+from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.replay import Finding
+
+_Report = Callable[[str, str], None]
+
+LEDGER_KINDS = frozenset({"opening", "transfer"})
+"""Kinds that the ledger floor replays."""
+
+ZONE_SPREAD_S = 26 * 3600
+"""A calendar month somewhere on earth begins and ends within this of the same month in UTC."""
+
+
+@dataclass(slots=True)
+class ReceiptLife:
+    """What the entries so far say of one receipt.
+
+    Attributes:
+        body: its last step.
+        live_leaf: index of the entry that made it live, None while it is not.
+        lived_leaf: the same after it ended.
+        deliverable: digests of claims that may be delivered, and accepted, although it was withdrawn.
+    """
+
+    body: ReceiptBody
+    live_leaf: int | None = None
+    lived_leaf: int | None = None
+    deliverable: frozenset[str] = frozenset()
+
+    def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
+        """Return the index of the entry by which the receipt covers an answer now, None where it does not."""
+        on_its_way = isinstance(body, AcceptanceBody) and body.claim in self.deliverable
+        return self.lived_leaf if on_its_way else self.live_leaf
+
+
+@dataclass(slots=True)
+class ConsentReplay:
+    """The state of consent in one ledger after the entries it was told of.
+
+    Attributes:
+        host: the partner whose ledger it is.
+        receipts: each receipt's life, by id.
+        disclosures: the last step of each claim that was answered, by its digest, and the index of its issue.
+        acceptances: each claim that was taken, by its digest, and its index.
+        programs: each program's body, by payer, name and version.
+        issued: the claim last issued for each nullifier.
+        delivered: the claim delivered for each nullifier.
+        accepted: the claim accepted for each nullifier. Apart from `issued`, since a partner may be either end.
+        unchecked: kinds without rules, and how many entries of each.
+    """
+
+    host: str
+    receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
+    disclosures: dict[str, tuple[DisclosureBody, int]] = field(default_factory=dict[str, tuple[DisclosureBody, int]])
+    acceptances: dict[str, tuple[AcceptanceBody, int]] = field(default_factory=dict[str, tuple[AcceptanceBody, int]])
+    programs: dict[tuple[str, str, int], ProgramBody] = field(default_factory=dict[tuple[str, str, int], ProgramBody])
+    issued: dict[str, str] = field(default_factory=dict[str, str])
+    delivered: dict[str, str] = field(default_factory=dict[str, str])
+    accepted: dict[str, str] = field(default_factory=dict[str, str])
+    unchecked: dict[str, int] = field(default_factory=dict[str, int])
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+    def take(self, entry: Entry, index: int) -> None:
+        """Replay one entry that stands at `index`."""
+        report = self._reporter(f"entry {index}")
+        if entry.kind not in BODIES:
+            if entry.kind not in LEDGER_KINDS:
+                self.unchecked[entry.kind] = self.unchecked.get(entry.kind, 0) + 1
+            return
+        try:
+            body = parse_body(entry.kind, entry.body)
+        except EntryMalformed as error:
+            report("entry.malformed", error.problem)
+            return
+        if isinstance(body, ReceiptBody):
+            self._receipt(body, index, report)
+        elif isinstance(body, DisclosureBody):
+            self._disclosure(body, index, entry.at_s, report)
+        elif isinstance(body, AcceptanceBody):
+            self._acceptance(body, index, entry.at_s, report)
+        elif isinstance(body, ProgramBody):
+            self._program(body, report)
+
+    def _receipt(self, body: ReceiptBody, index: int, report: _Report) -> None:
+        life = self.receipts.get(body.receipt)
+        state = ReceiptState(body.state)
+        if self.host not in (body.issuer, body.recipient):
+            report("P4.party", "A receipt is between two other partners.")
+        if life is not None and _fixed(body) != _fixed(life.body):
+            report("P4.terms", "A step of a receipt changes its terms without a new version.")
+        before = ReceiptState(life.body.state) if life else None
+        acknowledges = body.acknowledgement is not None and before is state
+        if not acknowledges and state not in TRANSITIONS[before]:
+            report("P4.transition", f"A receipt that is {before or 'unknown'} cannot become {state}.")
+        if life is None:
+            life = self.receipts[body.receipt] = ReceiptLife(body)
+        life.body = body
+        if state is ReceiptState.GIVEN:
+            if body.acknowledgement is not None:
+                life.live_leaf = index
+        elif life.live_leaf is not None:
+            life.live_leaf, life.lived_leaf = None, life.live_leaf
+            life.deliverable = frozenset(body.deliverable)
+
+    def _disclosure(self, body: DisclosureBody, index: int, at_s: int, report: _Report) -> None:
+        known = self.disclosures.get(body.claim)
+        if body.state == "issued":
+            if known is not None:
+                report("P7.claim_twice", "A claim is issued twice.")
+            else:
+                self._check_once(body, report)
+            self._check_covered(body, body.recipient, at_s, report)
+            self.disclosures[body.claim] = body, index
+            return
+        if known is None:
+            report("P4.not_issued", f"A claim is {body.state} that was never issued here.")
+            return
+        if known[0].state != "issued" or _answered(known[0]) != _answered(body):
+            report("P4.disclosure", f"A claim that was {known[0].state} is {body.state}, or changed.")
+        if body.state == "delivered":
+            self._check_delivered(body, report)
+        self.disclosures[body.claim] = body, known[1]
+
+    def _check_delivered(self, body: DisclosureBody, report: _Report) -> None:
+        life = self.receipts.get(body.receipt)
+        if life and life.live_leaf is None and body.claim not in life.deliverable:
+            report(
+                "P4.after_withdrawal", "A claim is delivered after its receipt ended, and the ending does not list it."
+            )
+        if self.delivered.setdefault(body.nullifier, body.claim) != body.claim:
+            report("P7.nullifier", "Two claims with one nullifier are delivered.")
+
+    def _acceptance(self, body: AcceptanceBody, index: int, at_s: int, report: _Report) -> None:
+        if body.claim in self.acceptances:
+            report("P7.claim_twice", "A claim is accepted twice.")
+        self._check_covered(body, self.host, at_s, report)
+        if self.accepted.setdefault(body.nullifier, body.claim) != body.claim:
+            report("P7.nullifier", "Two claims with one nullifier are accepted.")
+        self.acceptances[body.claim] = body, index
+
+    def _program(self, body: ProgramBody, report: _Report) -> None:
+        if self.programs.setdefault((body.payer, body.program, body.program_version), body) != body:
+            report("P8.program", "A version of a program is logged again with another content.")
+
+    def _check_covered(self, body: DisclosureBody | AcceptanceBody, recipient: str, at_s: int, report: _Report) -> None:
+        life = self.receipts.get(body.receipt)
+        if life is None:
+            report("P4.no_receipt", "An answer names a receipt that is not in this ledger.")
+            return
+        terms, live_leaf = life.body, life.leaf_for(body)
+        if live_leaf is None or not terms.valid_from <= at_s < terms.valid_until:
+            report("P4.not_live", f"An answer names a receipt that is {terms.state} or not acknowledged here.")
+        elif body.receipt_leaf != live_leaf:
+            report("P4.receipt_leaf", "An answer names another entry than the one that made its receipt live.")
+        if recipient != terms.recipient:
+            report("P4.recipient", "An answer went to another recipient than its receipt names.")
+        if COVERED_BY.get(body.purpose, frozenset()).isdisjoint(terms.purposes):
+            report("P4.purpose", "An answer was given for another purpose than its receipt names.")
+        if RUNG_HEIGHT[body.rung] > RUNG_HEIGHT[terms.rung]:
+            report("P4.rung", "An answer reveals more than its receipt permits.")
+        if (body.program, body.program_version) != (terms.program, terms.program_version):
+            report("P4.program", "An answer was given for another program than its receipt names.")
+        if not _overlaps(body.period, terms):
+            report("P4.period", "An answer is about a period that its receipt does not cover.")
+
+    def _check_once(self, body: DisclosureBody, report: _Report) -> None:
+        earlier = self.issued.get(body.nullifier)
+        if earlier is not None and body.supersedes != earlier:
+            report(
+                "P7.nullifier", "Two claims with one nullifier are issued, and the second does not replace the first."
+            )
+        elif body.nullifier in self.delivered:
+            report("P7.nullifier", "A claim replaces one that was delivered.")
+        self.issued[body.nullifier] = body.claim
+
+    def _reporter(self, where: str) -> _Report:
+        def report(rule: str, problem: str) -> None:
+            self.findings.append(Finding(rule, where, problem))
+
+        return report
+
+
+def _fixed(body: ReceiptBody) -> ReceiptBody:
+    """Return the body without what the steps of one version may change."""
+    steps = {"state": "requested", "grade": "", "signed": "", "acknowledgement": None, "deliverable": ()}
+    return body.model_copy(update=steps)
+
+
+def _answered(body: DisclosureBody) -> DisclosureBody:
+    """Return the body without what its steps may change."""
+    return body.model_copy(update={"state": "issued", "acceptance": ""})
+
+
+def _overlaps(period: str, terms: ReceiptBody) -> bool:
+    year, month = int(period[:4]), int(period[5:])
+    if not 1 <= month <= 12 or not 1970 <= year < 9999:
+        return False
+    start = datetime(year, month, 1, tzinfo=UTC)
+    end = start.replace(year=year + month // 12, month=month % 12 + 1)
+    return (
+        terms.events_from < end.timestamp() + ZONE_SPREAD_S and start.timestamp() - ZONE_SPREAD_S < terms.events_until
+    )

@@ -1,0 +1,135 @@
+"""Objects that one partner signs and the other keeps: agreements, receipts, withdrawals, and the answers to them.
+
+Pure. A stored HTTP exchange convinces nobody, so whatever a partner may have to show a third party is an object of its
+own: a compact JWS under the partner's `receipt` key, its type in the header, its content strictly typed.
+
+Source: CONSTRUCTIONS (keys, between nodes), RFC 7515, ISO/IEC TS 27560.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.jws import sign_jws, verify_jws
+from tallystick_consent.receipt import Digest, Evidence, Host, ReceiptId, Seconds, Terms, Version
+from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
+
+AgreementId = Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]
+
+
+class SignedObject(BaseModel):
+    """What every signed object has.
+
+    Attributes:
+        TYPE: the `typ` of its JWS.
+        at: when it was signed, seconds since 1970-01-01 UTC by the signer's clock.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    TYPE: ClassVar[str]
+    at: Seconds
+
+
+class Proposal(SignedObject):
+    """A payer's program, proposed to one issuer; the program is parsed by `program.parse_program`."""
+
+    TYPE = "tallystick-proposal+jwt"
+    agreement: AgreementId
+    payer: Host
+    issuer: Host
+    program: dict[str, Any]
+
+
+class Agreement(SignedObject):
+    """An issuer's signature under a proposal, named by its digest."""
+
+    TYPE = "tallystick-agreement+jwt"
+    agreement: AgreementId
+    proposal: Digest
+
+
+class GivenReceipt(SignedObject):
+    """A receipt that a subject gave, signed by the node where it was given."""
+
+    TYPE = "tallystick-receipt+jwt"
+    terms: Terms
+    evidence: Evidence
+
+
+class Withdrawal(SignedObject):
+    """That a subject withdrew, signed by the node where it did; `drop` delivers nothing more."""
+
+    TYPE = "tallystick-withdrawal+jwt"
+    receipt: ReceiptId
+    version: Version
+    earned: Literal["drop"]
+
+
+class Acknowledgement(SignedObject):
+    """A recipient's signature over a receipt or a withdrawal, named by its digest."""
+
+    TYPE = "tallystick-acknowledgement+jwt"
+    receipt: ReceiptId
+    version: Version
+    state: Literal["given", "withdrawn"]
+    digest: Digest
+
+
+class Acceptance(SignedObject):
+    """That a recipient took a claim.
+
+    Attributes:
+        claim: the claim's digest; where an earlier claim for the same nullifier had been taken, that one's.
+        fee: id of the transfer by which the issuer's fee is owed, "" where the program has none.
+    """
+
+    TYPE = "tallystick-acceptance+jwt"
+    issuer: Host
+    claim: Digest
+    nullifier: Digest
+    fee: Annotated[str, Field(pattern=r"^(trf_[a-z2-7]{26})?$")]
+    fee_asset: Annotated[str, Field(pattern=r"^([A-Z]{3,12}/[0-9])?$")]
+    fee_amount: Annotated[int, Field(ge=0, lt=2**53)]
+
+
+_Object = TypeVar("_Object", bound=SignedObject)
+
+
+def sign_object(content: SignedObject, *, key_id: str, private_key: Ed25519PrivateKey) -> str:
+    """Return the signed object, compact JWS."""
+    return sign_jws(content.model_dump(mode="json"), typ=content.TYPE, key_id=key_id, private_key=private_key)
+
+
+def open_object(token: str, kind: type[_Object], *, keys: Mapping[str, Ed25519PublicKey]) -> _Object:
+    """Return the content of a signed object of one kind.
+
+    Args:
+        token: compact JWS.
+        kind: which kind it must be.
+        keys: the signer's `receipt` keys, by key id.
+
+    Raises:
+        SignatureRejected: not signed by any of these keys, or of another kind.
+        BadInput: not a JWS.
+        ReceiptRejected: its content is not of its form.
+    """
+    content = verify_jws(token, typ=kind.TYPE, keys=keys)
+    try:
+        return kind.model_validate_json(canonical_json(content))
+    except ValidationError as error:
+        raise ReceiptRejected(
+            "receipt_malformed",
+            f"The content of a signed {kind.__name__} is not of its form.",
+            remedy="Sign it with this version's node.",
+        ) from error
+
+
+def signed_digest(token: str) -> str:
+    """Return the digest, base64url, by which ledgers and answers name a signed object."""
+    text = length_prefixed("tallystick/signed/v1", token)
+    return to_base64url(hashlib.sha256(text).digest())

@@ -1,0 +1,236 @@
+"""Double entry: accounts, and transfers that are reserved, then posted or voided.
+
+Pure. Money is integers of an asset's minor unit. Every transfer takes from one account what it gives to another, so
+every asset sums to zero, always. A budget is an account under `budget/`: it can never promise more than it holds.
+
+Partial posts and reversals are not booked yet: a transfer's amount is settled whole, and `reversed` is no state here.
+
+Source: DESIGN sections 1 and 5 (P7, P8), SCENARIOS section 0 (transfer states).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from tallystick_ledger.encoding import INTEGER_MAX
+from tallystick_ledger.errors import BooksRefused, TransferInvalid
+
+BUDGET_PREFIX = "budget/"
+
+_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9._/@:-]{0,199}")
+_ASSET = re.compile(r"[A-Z]{3,12}/[0-9]")
+_ID = re.compile(r"trf_[a-z2-7]{26}")
+_DIGEST = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class TransferState(StrEnum):
+    """Where a transfer is in its life."""
+
+    RESERVED = "reserved"
+    POSTED = "posted"
+    VOIDED = "voided"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """The body of a `transfer` entry: one step in the life of one movement of money.
+
+    Attributes:
+        id: the same in each step, and in both halves where two partners are party to it.
+        state: the step.
+        debit: account that gives.
+        credit: account that receives.
+        asset: code and scale, such as `USD/2`.
+        amount_minor: positive, in the asset's minor unit.
+        terms: base64url SHA-256 of the terms that both sides know; equal in both halves.
+        cause: id of the entry this follows from, or "".
+        unique: `p` of CONSTRUCTIONS for a reward, base64url: at most one posted for each; else "".
+        counterparty: the other partner's host name where it books the other half; else "".
+    """
+
+    id: str
+    state: TransferState
+    debit: str
+    credit: str
+    asset: str
+    amount_minor: int
+    terms: str
+    cause: str = ""
+    unique: str = ""
+    counterparty: str = ""
+
+    def body(self) -> dict[str, object]:
+        """Return the entry body."""
+        return {
+            "transfer": self.id,
+            "state": str(self.state),
+            "debit": self.debit,
+            "credit": self.credit,
+            "asset": self.asset,
+            "amount": self.amount_minor,
+            "terms": self.terms,
+            "cause": self.cause,
+            "unique": self.unique,
+            "counterparty": self.counterparty,
+        }
+
+
+def parse_transfer(body: Mapping[str, Any]) -> Transfer:
+    """Return the transfer that an entry's body holds.
+
+    Raises:
+        TransferInvalid: a member is missing, unknown, of another type, or out of its bounds.
+    """
+    expected = {
+        "transfer", "state", "debit", "credit", "asset", "amount", "terms", "cause", "unique", "counterparty"
+    }  # fmt: skip
+    amount = body.get("amount")
+    if set(body) != expected or type(amount) is not int:
+        raise _invalid("A transfer has other members than it must have.")
+    texts = {name: body[name] for name in expected - {"amount"}}
+    if not all(isinstance(value, str) for value in texts.values()):
+        raise _invalid("A member of a transfer is not text.")
+    if texts["state"] not in set(TransferState):
+        raise _invalid("A transfer is in a state that does not exist.")
+    transfer = Transfer(
+        id=texts["transfer"],
+        state=TransferState(texts["state"]),
+        debit=texts["debit"],
+        credit=texts["credit"],
+        asset=texts["asset"],
+        amount_minor=amount,
+        terms=texts["terms"],
+        cause=texts["cause"],
+        unique=texts["unique"],
+        counterparty=texts["counterparty"],
+    )
+    _check(transfer)
+    return transfer
+
+
+def _check(transfer: Transfer) -> None:
+    if not _ID.fullmatch(transfer.id) or not _ASSET.fullmatch(transfer.asset):
+        raise _invalid("A transfer's id or asset is not of its form.")
+    if not (_ACCOUNT.fullmatch(transfer.debit) and _ACCOUNT.fullmatch(transfer.credit)):
+        raise _invalid("An account's name is not of its form.")
+    if transfer.debit == transfer.credit:
+        raise _invalid("A transfer gives to the account it takes from.")
+    if not 0 < transfer.amount_minor <= INTEGER_MAX:
+        raise _invalid("A transfer's amount is not a positive integer below 2^53.")
+    if not _DIGEST.fullmatch(transfer.terms):
+        raise _invalid("A transfer's terms are not a SHA-256 in base64url.")
+    if transfer.unique and not _DIGEST.fullmatch(transfer.unique):
+        raise _invalid("A transfer's unique value is not 32 bytes in base64url.")
+
+
+def _invalid(problem: str) -> TransferInvalid:
+    return TransferInvalid(problem, remedy="Build transfers with tallystick_ledger.books.Transfer.")
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an account gave and received, in minor units; pending is reserved and neither posted nor voided yet."""
+
+    debits_posted: int = 0
+    debits_pending: int = 0
+    credits_posted: int = 0
+    credits_pending: int = 0
+
+    @property
+    def posted(self) -> int:
+        """What the account holds, reservations apart."""
+        return self.credits_posted - self.debits_posted
+
+    @property
+    def available(self) -> int:
+        """What the account can still give: what it holds less what it has reserved."""
+        return self.posted - self.debits_pending
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """Both accounts after one step of a transfer."""
+
+    debit: Balance
+    credit: Balance
+
+
+def book(step: Transfer, *, earlier: Transfer | None, debit: Balance, credit: Balance) -> Booked:
+    """Return both accounts after `step`.
+
+    Args:
+        step: what happens now.
+        earlier: the transfer's last step so far, None where this is its first.
+        debit: the giving account before.
+        credit: the receiving account before.
+
+    Raises:
+        BooksRefused: the step does not follow from the earlier one, or overdraws a budget.
+    """
+    amount = step.amount_minor
+    if earlier is None:
+        if step.state is TransferState.VOIDED:
+            raise _refused("transfer_unknown", "A transfer that was never reserved cannot be voided.")
+        if step.debit.startswith(BUDGET_PREFIX) and debit.available < amount:
+            raise _refused("budget_exhausted", "The budget holds less than the transfer needs.")
+        if step.state is TransferState.RESERVED:
+            return Booked(
+                replace(debit, debits_pending=debit.debits_pending + amount),
+                replace(credit, credits_pending=credit.credits_pending + amount),
+            )
+    else:
+        _check_follows(step, earlier)
+        debit = replace(debit, debits_pending=debit.debits_pending - amount)
+        credit = replace(credit, credits_pending=credit.credits_pending - amount)
+        if step.state is TransferState.VOIDED:
+            return Booked(debit, credit)
+    return Booked(
+        replace(debit, debits_posted=debit.debits_posted + amount),
+        replace(credit, credits_posted=credit.credits_posted + amount),
+    )
+
+
+def _check_follows(step: Transfer, earlier: Transfer) -> None:
+    if earlier.state is not TransferState.RESERVED:
+        raise _refused(f"transfer_already_{earlier.state}", "A transfer is resolved once only.")
+    if step.state is TransferState.RESERVED:
+        raise _refused("transfer_exists", "A transfer is reserved once only.")
+    if replace(step, state=earlier.state, cause=earlier.cause) != earlier:
+        raise _refused("transfer_exists", "A transfer's step changes what it moves.")
+
+
+def _refused(reason: str, problem: str) -> BooksRefused:
+    return BooksRefused(reason, problem, remedy="Read the transfer's and the account's state, then decide again.")
+
+
+@dataclass(slots=True)
+class Books:
+    """Every account and transfer of one ledger, in memory: what a replay builds."""
+
+    balances: dict[tuple[str, str], Balance] = field(default_factory=dict[tuple[str, str], Balance])
+    transfers: dict[str, Transfer] = field(default_factory=dict[str, Transfer])
+
+    def apply(self, step: Transfer) -> None:
+        """Book one step.
+
+        Raises:
+            BooksRefused: as `book`; the books are as they were.
+        """
+        giving, receiving = (step.debit, step.asset), (step.credit, step.asset)
+        booked = book(
+            step,
+            earlier=self.transfers.get(step.id),
+            debit=self.balances.get(giving, Balance()),
+            credit=self.balances.get(receiving, Balance()),
+        )
+        self.balances[giving], self.balances[receiving] = booked.debit, booked.credit
+        self.transfers[step.id] = step
+
+    def sums(self) -> dict[str, int]:
+        """Return the sum of all postings of each asset: zero, or the books are wrong."""
+        totals: dict[str, int] = {}
+        for (_, asset), balance in self.balances.items():
+            totals[asset] = totals.get(asset, 0) + balance.posted
+        return totals

@@ -1,0 +1,314 @@
+"""Merkle tree hashes, inclusion proofs and consistency proofs.
+
+Pure: bytes in, bytes out. No clock, disk, network or randomness, so an auditor can run this file alone and reach
+the same answer as the node that wrote the log.
+
+Provers read hashes through a `HashReader` and trust what they read; checkers trust nothing and raise.
+
+Source: RFC 6962, section 2.1 (the tree and its proofs); RFC 9162, sections 2.1.3.2 and 2.1.4.2 (the checks).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+from tallystick_ledger.errors import BadInput, ProofRejected
+
+HASH_SIZE_BYTES = 32
+
+SIZE_MAX = 2**63 - 1
+"""The most leaves a tree may claim to have."""
+
+PROOF_HASHES_MAX = 63
+"""The longest inclusion proof there is, and the longest consistency proof that c2sp.org/tlog-witness takes: one could
+be a hash longer only above 2^62 leaves."""
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+HashReader: TypeAlias = Callable[[int, int], bytes]
+"""(level, index) -> hash of the complete subtree over the leaves [index << level, (index + 1) << level)."""
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """Return the hash of one entry: SHA-256(0x00 || entry).
+
+    Source: RFC 6962, section 2.1.
+    """
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """Return `leaf_hash` of each entry, in order; the hot path of writing and of auditing."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\x00" + entry).digest() for entry in entries]
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash over two neighbours: SHA-256(0x01 || left || right).
+
+    Source: RFC 6962, section 2.1.
+    """
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """All a log must remember of its tree to append to it: the roots of its complete subtrees.
+
+    Attributes:
+        size: leaves in the tree.
+        peaks: one hash for each 1 in the binary form of `size`, the largest subtree, which is the leftmost, first.
+    """
+
+    size: int
+    peaks: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.size <= SIZE_MAX or len(self.peaks) != self.size.bit_count():
+            raise _unusable("A frontier has another number of peaks than its size asks for.")
+        if any(len(peak) != HASH_SIZE_BYTES for peak in self.peaks):
+            raise _unusable("A peak of a frontier is not 32 bytes.")
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return the frontier of a tree without leaves."""
+        return cls(0, ())
+
+    @classmethod
+    def at(cls, size: int, read: HashReader) -> Self:
+        """Return the frontier of the first `size` leaves, as read from the tree."""
+        return cls(size, tuple(read(*part) for part in _complete_parts(0, size)))
+
+    def root(self) -> bytes:
+        """Return the tree's root hash, 32 bytes."""
+        return _join(self.peaks) if self.peaks else EMPTY_ROOT
+
+    def extend(self, leaf_hashes: Sequence[bytes]) -> "Frontier":
+        """Return the frontier after `leaf_hashes` are appended; costs less than one node hash a leaf, on average.
+
+        Raises:
+            BadInput: a leaf hash is not 32 bytes, or the tree would outgrow `SIZE_MAX`.
+        """
+        if any(len(each) != HASH_SIZE_BYTES for each in leaf_hashes):
+            raise _unusable("A leaf hash is not 32 bytes.")
+        peaks = list(self.peaks)
+        for size, node in enumerate(leaf_hashes, self.size):
+            # As in adding 1 to a binary number: every trailing 1 is a peak that the new leaf completes.
+            carry = size
+            while carry & 1:
+                node = node_hash(peaks.pop(), node)
+                carry >>= 1
+            peaks.append(node)
+        return Frontier(self.size + len(leaf_hashes), tuple(peaks))
+
+
+def root_at(size: int, read: HashReader) -> bytes:
+    """Return the root hash of the first `size` leaves, 32 bytes."""
+    return Frontier.at(size, read).root()
+
+
+def range_hash(start: int, end: int, read: HashReader) -> bytes:
+    """Return the Merkle tree hash of the leaves [start, end), 32 bytes.
+
+    Args:
+        start: 0, or a multiple of the smallest power of two that is not below `end - start`; only such a range is
+            a subtree, with complete subtrees of the tree as its parts.
+        end: one past the last leaf.
+        read: hashes of the tree.
+
+    Raises:
+        BadInput: the range is empty, or is no subtree.
+
+    Source: RFC 6962, section 2.1 (MTH); c2sp.org/tlog-witness (which ranges are subtrees).
+    """
+    if not 0 <= start < end <= SIZE_MAX or start % (1 << (end - start - 1).bit_length()) != 0:
+        raise _unusable("The range of leaves is not a subtree.")
+    return _join([read(*part) for part in _complete_parts(start, end)])
+
+
+def prove_inclusion(index: int, *, size: int, read: HashReader) -> list[bytes]:
+    """Return the sibling hashes that lead from a leaf to the root, leaf side first.
+
+    Args:
+        index: zero-based position of the leaf.
+        size: leaves in the tree the proof is for.
+        read: hashes of a tree of at least `size` leaves.
+
+    Raises:
+        BadInput: the tree has no such leaf.
+
+    Source: RFC 6962, section 2.1.1 (PATH), walked from the root down.
+    """
+    if not 0 <= index < size <= SIZE_MAX:
+        raise _unusable("The index lies outside the tree.")
+    proof: list[bytes] = []
+    start, end = 0, size
+    while end - start > 1:
+        split = start + _largest_power_of_two_below(end - start)
+        if index < split:
+            proof.append(range_hash(split, end, read))
+            end = split
+        else:
+            proof.append(range_hash(start, split, read))
+            start = split
+    proof.reverse()
+    return proof
+
+
+def prove_consistency(old_size: int, *, new_size: int, read: HashReader) -> list[bytes]:
+    """Return the hashes which show that the tree of `old_size` leaves is the start of the one of `new_size`.
+
+    Args:
+        old_size: leaves in the older tree, at least 1: every tree starts with the empty one, so nothing proves it.
+        new_size: leaves in the newer tree.
+        read: hashes of a tree of at least `new_size` leaves.
+
+    Raises:
+        BadInput: the older tree is empty or larger than the newer one.
+
+    Source: RFC 6962, section 2.1.2 (PROOF and SUBPROOF), walked from the root down.
+    """
+    if not 0 < old_size <= new_size <= SIZE_MAX:
+        raise _unusable("The older tree is empty, or larger than the newer one.")
+    proof: list[bytes] = []
+    start, end = 0, new_size
+    while end != old_size:
+        split = start + _largest_power_of_two_below(end - start)
+        if old_size <= split:
+            proof.append(range_hash(split, end, read))
+            end = split
+        else:
+            proof.append(range_hash(start, split, read))
+            start = split
+    if start > 0:  # otherwise what remains is the old root itself, which the checker has
+        proof.append(range_hash(start, end, read))
+    proof.reverse()
+    return proof
+
+
+def check_inclusion(proof: Sequence[bytes], *, leaf_hash: bytes, index: int, size: int, root: bytes) -> None:
+    """Return quietly if `proof` shows the leaf is in the tree; raise if it does not.
+
+    Raising instead of returning a bool means a forgotten `if` fails closed.
+
+    Args:
+        proof: sibling hashes, leaf side first, from `prove_inclusion` or a partner.
+        leaf_hash: hash of the leaf in question, 32 bytes.
+        index: zero-based position the partner claims.
+        size: number of leaves the checkpoint claims.
+        root: root hash from a checkpoint whose signature is already checked, 32 bytes.
+
+    Raises:
+        ProofRejected: the proof is of another shape, or leads to another root.
+
+    Source: RFC 9162, section 2.1.3.2 (the loop form of RFC 6962's audit path).
+    """
+    if not 0 <= index < size <= SIZE_MAX:
+        raise _rejected("The index lies outside the tree.")
+    _require_hashes(*proof, leaf_hash, root)
+    node, position, last = leaf_hash, index, size - 1
+    for sibling in proof:
+        if last == 0:
+            raise _rejected("The proof is longer than the tree is tall.")
+        if position % 2 == 1 or position == last:
+            node = node_hash(sibling, node)
+            # The last node of a level without a right neighbour stands unchanged on the levels above. `last` is not 0
+            # here, so an even position is not 0 either and the loop ends.
+            while position % 2 == 0:
+                position, last = position >> 1, last >> 1
+        else:
+            node = node_hash(node, sibling)
+        position, last = position >> 1, last >> 1
+    if last != 0:
+        raise _rejected("The proof is shorter than the tree is tall.")
+    if node != root:
+        raise _rejected("The proof leads to a different root.")
+
+
+def check_consistency(
+    proof: Sequence[bytes], *, old_size: int, old_root: bytes, new_size: int, new_root: bytes
+) -> None:
+    """Return quietly if `proof` shows the older tree is the start of the newer one; raise if it does not.
+
+    An older tree without leaves is refused: it is the start of every tree, so whoever meets one decides apart.
+
+    Args:
+        proof: hashes from `prove_consistency` or a partner; empty where both trees have one size.
+        old_size: leaves in the older tree.
+        old_root: its root hash, from a checkpoint whose signature is already checked, 32 bytes.
+        new_size: leaves in the newer tree.
+        new_root: its root hash, from a checkpoint likewise, 32 bytes.
+
+    Raises:
+        ProofRejected: the proof is of another shape, or leads to another root than either of the two.
+
+    Source: RFC 9162, section 2.1.4.2.
+    """
+    if not 0 < old_size <= new_size <= SIZE_MAX:
+        raise _rejected("The older tree is empty, or larger than the newer one.")
+    _require_hashes(*proof, old_root, new_root)
+    if old_size == new_size:
+        if proof:
+            raise _rejected("The proof between equal trees is not empty.")
+        if old_root != new_root:
+            raise _rejected("Two trees of one size have different roots.")
+        return
+    # Where the older tree is one complete subtree, its root is where the proof starts, and is not repeated in it.
+    path = [old_root, *proof] if old_size.bit_count() == 1 else list(proof)
+    if not path:
+        raise _rejected("The proof is shorter than the tree is tall.")
+    position, last = old_size - 1, new_size - 1
+    while position % 2 == 1:
+        position, last = position >> 1, last >> 1
+    old_node = new_node = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            raise _rejected("The proof is longer than the tree is tall.")
+        if position % 2 == 1 or position == last:
+            old_node, new_node = node_hash(sibling, old_node), node_hash(sibling, new_node)
+            while position % 2 == 0:  # as in `check_inclusion`
+                position, last = position >> 1, last >> 1
+        else:
+            new_node = node_hash(new_node, sibling)
+        position, last = position >> 1, last >> 1
+    if last != 0:
+        raise _rejected("The proof is shorter than the tree is tall.")
+    if old_node != old_root:
+        raise _rejected("The proof leads to a different old root.")
+    if new_node != new_root:
+        raise _rejected("The proof leads to a different new root.")
+
+
+def _complete_parts(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield (level, index) of the complete subtrees that make up a subtree's leaves [start, end), largest first."""
+    while start < end:
+        level = (end - start).bit_length() - 1
+        yield level, start >> level
+        start += 1 << level
+
+
+def _join(parts: Sequence[bytes]) -> bytes:
+    """Return the root over complete subtrees, largest first."""
+    *others, node = parts
+    for left in reversed(others):
+        node = node_hash(left, node)
+    return node
+
+
+def _largest_power_of_two_below(count: int) -> int:
+    assert count >= 2, "a tree of one leaf has no split"
+    return 1 << (count - 1).bit_length() - 1
+
+
+def _require_hashes(*hashes: bytes) -> None:
+    if any(len(each) != HASH_SIZE_BYTES for each in hashes):
+        raise _rejected("A hash in the proof is not 32 bytes.")
+
+
+def _rejected(problem: str) -> ProofRejected:
+    return ProofRejected(problem, remedy="Ask for the proof again; if it stays wrong, keep it and the checkpoint.")
+
+
+def _unusable(problem: str) -> BadInput:
+    return BadInput(problem, remedy="Ask for what lies within the tree of the latest checkpoint.")

@@ -1,0 +1,291 @@
+"""A tree as static files: tiles of 256 hashes, bundles of 256 entries, their paths, and reading a tree back from them.
+
+Pure: bytes and paths in, bytes and paths out; whoever has the files passes `fetch` in. Hashes read here are as good
+as the tiles they come from: believe them once they lead to a signed root.
+
+Source: c2sp.org/tlog-tiles ("Merkle Tree", "Partial Tiles", "Log entries").
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from tallystick_ledger.errors import BadInput, TileMalformed
+from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, SIZE_MAX
+
+TILE_HEIGHT = 8
+"""Tree levels between one tile level and the next."""
+
+TILE_WIDTH = 1 << TILE_HEIGHT
+
+LEVEL_MAX = 63
+
+INDEX_MAX = SIZE_MAX // TILE_WIDTH
+"""The last tile of level 0 that the largest tree has."""
+
+ENTRY_SIZE_MAX_BYTES = 65_535
+"""An entry's length stands in two bytes."""
+
+TILES_CACHED_MAX = 2048
+"""Tiles a reader keeps by default: at most 16 KiB each with the levels folded inside, so 32 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class TilePath:
+    """The place of one tile.
+
+    Attributes:
+        level: tile level, 0 for leaf hashes; a hash of level L spans 256^L leaves.
+        index: zero-based position of the tile on its level.
+        width: hashes in the tile, 1 to 256; below 256 it is a partial tile.
+
+    Raises:
+        TileMalformed: no tile can have that place.
+    """
+
+    level: int
+    index: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.level <= LEVEL_MAX and 0 <= self.index <= INDEX_MAX and 1 <= self.width <= TILE_WIDTH):
+            raise _malformed("A tile's level, index or width is out of range.")
+
+    @property
+    def path(self) -> str:
+        """The path below a log's prefix, such as `tile/0/x001/x234/067` or `tile/2/000.p/1`."""
+        return f"tile/{self.level}/{_index_path(self.index, self.width)}"
+
+
+@dataclass(frozen=True, slots=True)
+class BundlePath:
+    """The place of one bundle of entries.
+
+    Attributes:
+        index: zero-based position; the bundle holds the entries of the level 0 tile with the same index.
+        width: entries in the bundle, 1 to 256; below 256 it is a partial bundle.
+
+    Raises:
+        TileMalformed: no bundle can have that place.
+    """
+
+    index: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.index <= INDEX_MAX and 1 <= self.width <= TILE_WIDTH):
+            raise _malformed("A bundle's index or width is out of range.")
+
+    @property
+    def path(self) -> str:
+        """The path below a log's prefix, such as `tile/entries/000.p/5`."""
+        return f"tile/entries/{_index_path(self.index, self.width)}"
+
+
+_PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
+
+
+def parse_path(path: str) -> TilePath | BundlePath:
+    """Return the tile or bundle that `path` names.
+
+    Raises:
+        TileMalformed: it names neither, or not in the one spelling they have.
+    """
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise _malformed("A path names neither a tile nor a bundle.")
+    level, groups, partial = match.groups()
+    index = int(groups.replace("x", "").replace("/", ""))
+    width = TILE_WIDTH if partial is None else int(partial)
+    place = BundlePath(index, width) if level == "entries" else TilePath(int(level), index, width)
+    if place.path != path:  # leading zeros, or `.p/256`
+        raise _malformed("A path is not in the one spelling that its tile has.")
+    return place
+
+
+def paths_for(size: int) -> Iterator[TilePath | BundlePath]:
+    """Yield every bundle and tile that a log of `size` leaves serves: all full ones, and the partial one a level."""
+    return paths_between(0, size)
+
+
+def paths_between(old_size: int, new_size: int) -> Iterator[TilePath | BundlePath]:
+    """Yield the bundles and tiles that are new or wider when a log grows from `old_size` to `new_size` leaves."""
+    for index, width in _widths_between(old_size, new_size):
+        yield BundlePath(index, width)
+    level = 0
+    while new_size > 0:
+        for index, width in _widths_between(old_size, new_size):
+            yield TilePath(level, index, width)
+        # Only full tiles are hashed into the level above.
+        old_size, new_size, level = old_size // TILE_WIDTH, new_size // TILE_WIDTH, level + 1
+
+
+def encode_bundle(entries: Sequence[bytes]) -> bytes:
+    """Return the bundle of 1 to 256 entries: each behind its length as two big-endian bytes.
+
+    Raises:
+        TileMalformed: too few or too many entries, or one longer than `ENTRY_SIZE_MAX_BYTES`.
+    """
+    if not 1 <= len(entries) <= TILE_WIDTH:
+        raise _malformed("A bundle holds 1 to 256 entries.")
+    pieces: list[bytes] = []
+    for entry in entries:
+        if len(entry) > ENTRY_SIZE_MAX_BYTES:
+            raise _malformed("An entry is longer than 65,535 bytes.")
+        pieces += (len(entry).to_bytes(2, "big"), entry)
+    return b"".join(pieces)
+
+
+def decode_bundle(raw: bytes, *, count: int) -> list[bytes]:
+    """Return the `count` entries (1 to 256) of a bundle.
+
+    Raises:
+        TileMalformed: the bytes are not exactly that many entries.
+    """
+    if not 1 <= count <= TILE_WIDTH:
+        raise _malformed("A bundle holds 1 to 256 entries.")
+    entries: list[bytes] = []
+    position = 0
+    for _ in range(count):
+        start = position + 2
+        end = start + int.from_bytes(raw[position:start], "big")
+        # A length cut to one byte, or to none, shows here too: `start` itself is then past the end.
+        if end > len(raw):
+            raise _malformed("A bundle ends before its last entry does.")
+        entries.append(raw[start:end])
+        position = end
+    if position != len(raw):
+        raise _malformed("A bundle goes on after its last entry.")
+    return entries
+
+
+def split_tile(raw: bytes, *, width: int) -> list[bytes]:
+    """Return the `width` hashes (1 to 256) of a tile.
+
+    Raises:
+        TileMalformed: the bytes are not exactly that many hashes.
+    """
+    _require_width(raw, width)
+    return [raw[start : start + HASH_SIZE_BYTES] for start in range(0, len(raw), HASH_SIZE_BYTES)]
+
+
+_Path = TypeVar("_Path", TilePath, BundlePath)
+
+
+class TileReader:
+    """Reads hashes and entries of a log from its tiles and bundles; callable as a `merkle.HashReader`.
+
+    It keeps the tiles used last, each with the levels folded inside it, and the bundle used last. For one thread.
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes], size: int, *, cache_tiles_max: int = TILES_CACHED_MAX) -> None:
+        """Read a tree through `fetch`.
+
+        Args:
+            fetch: path below the log's prefix -> the bytes there; raises `LookupError` where there are none.
+            size: leaves in the tree, from a checkpoint; it says how wide the right edge is.
+            cache_tiles_max: tiles to keep, at least 1.
+        """
+        assert cache_tiles_max >= 1, "a reader needs room for the tile it is reading"
+        self.size = size
+        self._fetch = fetch
+        self._cache_tiles_max = cache_tiles_max
+        self._tiles: dict[TilePath, list[bytes]] = {}  # oldest use first; each tile as its levels, leaf side first
+        self._bundle: tuple[BundlePath, list[bytes]] | None = None
+
+    def __call__(self, level: int, index: int) -> bytes:
+        """Return the hash of the complete subtree over the leaves [index << level, (index + 1) << level).
+
+        Raises:
+            BadInput: the tree has no such complete subtree.
+            LookupError: its tile is absent, and so is the full tile that may replace a partial one.
+            TileMalformed: its tile does not have the width that the size asks for.
+        """
+        if level < 0 or index < 0 or (index + 1) << level > self.size:
+            raise _outside("The tree has no such complete subtree.")
+        tile_level, height = divmod(level, TILE_HEIGHT)
+        tile_index, offset = divmod(index << height, TILE_WIDTH)
+        levels = self._levels(TilePath(tile_level, tile_index, self._width(tile_level, tile_index)))
+        while len(levels) <= height:
+            levels.append(_fold(levels[-1]))
+        start = (offset >> height) * HASH_SIZE_BYTES
+        return levels[height][start : start + HASH_SIZE_BYTES]
+
+    def entry(self, index: int) -> bytes:
+        """Return the entry at zero-based `index`.
+
+        Raises:
+            BadInput: the tree has no such entry.
+            LookupError: its bundle is absent, and so is the full bundle that may replace a partial one.
+            TileMalformed: its bundle does not hold the entries that the size asks for.
+        """
+        if not 0 <= index < self.size:
+            raise _outside("The tree has no such entry.")
+        bundle_index, offset = divmod(index, TILE_WIDTH)
+        path = BundlePath(bundle_index, self._width(0, bundle_index))
+        if self._bundle is None or self._bundle[0] != path:
+            raw, width = self._fetch_widest(path)
+            self._bundle = path, decode_bundle(raw, count=width)[: path.width]
+        return self._bundle[1][offset]
+
+    def _width(self, tile_level: int, tile_index: int) -> int:
+        return min(TILE_WIDTH, (self.size >> TILE_HEIGHT * tile_level) - tile_index * TILE_WIDTH)
+
+    def _levels(self, path: TilePath) -> list[bytes]:
+        levels = self._tiles.pop(path, None)
+        if levels is None:
+            raw, width = self._fetch_widest(path)
+            _require_width(raw, width)
+            levels = [raw[: path.width * HASH_SIZE_BYTES]]
+            while len(self._tiles) >= self._cache_tiles_max:
+                del self._tiles[next(iter(self._tiles))]
+        self._tiles[path] = levels
+        return levels
+
+    def _fetch_widest(self, path: _Path) -> tuple[bytes, int]:
+        """Return the bytes at `path` and their width; a log may have deleted a partial one once the full one exists."""
+        try:
+            return self._fetch(path.path), path.width
+        except LookupError:
+            if path.width == TILE_WIDTH:
+                raise
+            return self._fetch(replace(path, width=TILE_WIDTH).path), TILE_WIDTH
+
+
+def _fold(level: bytes) -> bytes:
+    """Return the hashes one tree level up; two neighbours lie side by side, as `node_hash` takes them."""
+    pair = 2 * HASH_SIZE_BYTES
+    return b"".join(
+        hashlib.sha256(b"\x01" + level[start : start + pair]).digest()
+        for start in range(0, len(level) - pair + 1, pair)
+    )
+
+
+def _index_path(index: int, width: int) -> str:
+    groups = [f"{index % 1000:03}"]
+    while index >= 1000:
+        index //= 1000
+        groups.append(f"x{index % 1000:03}")
+    return "/".join(reversed(groups)) + ("" if width == TILE_WIDTH else f".p/{width}")
+
+
+def _widths_between(old_count: int, new_count: int) -> Iterator[tuple[int, int]]:
+    """Yield (index, width) of what is new or wider on a level that grows from `old_count` to `new_count` hashes."""
+    if new_count > old_count:
+        for index in range(old_count // TILE_WIDTH, -(-new_count // TILE_WIDTH)):
+            yield index, min(TILE_WIDTH, new_count - index * TILE_WIDTH)
+
+
+def _require_width(raw: bytes, width: int) -> None:
+    if not 1 <= width <= TILE_WIDTH or len(raw) != width * HASH_SIZE_BYTES:
+        raise _malformed("A tile is not as wide as its place asks for.")
+
+
+def _malformed(problem: str) -> TileMalformed:
+    return TileMalformed(problem, remedy="Write tiles and their paths as c2sp.org/tlog-tiles says.")
+
+
+def _outside(problem: str) -> BadInput:
+    return BadInput(problem, remedy="Ask for what lies within the tree of the latest checkpoint.")

@@ -1,0 +1,98 @@
+"""A node's settings: what it is called, where it is reached, where it listens, and where its data lies.
+
+Kept in `node.toml` in the data folder, written by `tally-node init`; only the sandbox clock comes from the environment.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tallystick_consent.receipt import Host
+from tallystick_node.clock import Clock, FileClock, SystemClock
+from tallystick_node.errors import SettingsInvalid
+
+SETTINGS_FILE = "node.toml"
+CLOCK_VARIABLE = "TALLYSTICK_CLOCK_FILE"
+
+
+class Settings(BaseModel):
+    """What `node.toml` holds.
+
+    Attributes:
+        host: the node's name among partners, and the first part of its log's origin.
+        url: where partners and apps reach it; a proxy may stand there.
+        bind: where the process listens, `ADDRESS:PORT`.
+        sandbox: test keys, test money, and a clock that may be set.
+        log_year: the year of the log shard that this node writes.
+        publish_interval_ms: how often a new head is published.
+        log_folder: where the published log lies, relative to the data folder.
+        witness_policy: a trust policy file in the data folder, whose witnesses are asked to cosign each head; "" for
+            none. A partner that witnesses learns when the log grows, and how long it is.
+        publication_waits: whether a head that the policy does not accept yet stays unpublished.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    host: Host
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$", max_length=300)]
+    bind: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}$")]
+    sandbox: bool
+    log_year: Annotated[int, Field(ge=1970, le=9999)]
+    publish_interval_ms: Annotated[int, Field(ge=10, le=60_000)] = 200
+    log_folder: Annotated[str, Field(min_length=1, max_length=200)] = "log"
+    witness_policy: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,100})?$")] = ""
+    publication_waits: bool = True
+
+    @property
+    def log_origin(self) -> str:
+        """The origin of the log that this node writes."""
+        return f"{self.host}/log/{self.log_year}"
+
+    def text(self) -> str:
+        """Return the settings as TOML."""
+        lines = [f"{name} = {_toml(value)}" for name, value in self.model_dump(mode="json").items()]
+        return "\n".join(lines) + "\n"
+
+
+def load_settings(folder: Path) -> Settings:
+    """Return the settings of the node whose data lies in `folder`.
+
+    Raises:
+        SettingsInvalid: none there, or not of their form.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise SettingsInvalid(
+            "There is no node in this folder.", remedy=f"Run: tally-node init {folder} --host NAME --url URL"
+        ) from error
+    except (tomllib.TOMLDecodeError, ValidationError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(
+            f"{SETTINGS_FILE} is not of its form.", remedy="Compare it with one that tally-node init writes."
+        ) from error
+
+
+def clock_for(environment: dict[str, str], *, sandbox: bool) -> Clock:
+    """Return the clock a node runs by: the sandbox's file where one is named, else the system's.
+
+    Raises:
+        SettingsInvalid: a live node is told to read its time from a file.
+    """
+    path = environment.get(CLOCK_VARIABLE)
+    if not path:
+        return SystemClock()
+    if not sandbox:
+        raise SettingsInvalid(
+            f"{CLOCK_VARIABLE} is set for a live node.", remedy="Unset it; only sandbox nodes may have a set clock."
+        )
+    return FileClock(Path(path))
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else json.dumps(value)  # a basic string of TOML is one of JSON

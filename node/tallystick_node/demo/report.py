@@ -1,0 +1,91 @@
+"""What the demo leaves for others to check: report.json, report.html, private.json.
+
+Source: accept/README.
+"""
+
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tallystick.audit import Report
+from tallystick_node.demo.learned import Learned
+from tallystick_node.demo.people import AGREED, Private
+from tallystick_node.demo.promises import Promises
+
+JOURNEY = "fitness and insurance"
+PARTNERS = ["gym", "insurer"]
+
+
+def write_report(out: Path, *, learned: Learned | None, promises: Promises, audits: Sequence[Report]) -> None:
+    """Write report.json and report.html."""
+    journey: dict[str, Any] = {"name": JOURNEY, "partners": PARTNERS}
+    journey["learned"] = learned.learned if learned else {}
+    journey["not_learned"] = learned.not_learned if learned else {}
+    document = {
+        "journeys": [journey],
+        "promises": promises.verdicts(),
+        "checks": [{"promise": each.promise, "says": each.sentence, "held": each.held} for each in promises.checks],
+        "audits": [each.document() for each in audits],
+        "settlement": [],
+        "stopped": promises.stopped,
+    }
+    (out / "report.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "report.html").write_text(_page(journey, promises, audits), encoding="utf-8")
+
+
+def write_private(out: Path, private: Private) -> None:
+    """Write private.json: every private value that was put in, for a scanner to look for elsewhere."""
+    groups = {
+        "gym": sorted(private.gym | private.hints),
+        "insurer": sorted(private.insurer | private.hints),
+        "_agreed": AGREED,
+    }
+    (out / "private.json").write_text(json.dumps(groups, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _page(journey: dict[str, Any], promises: Promises, audits: Sequence[Report]) -> str:
+    sections = [
+        _section(f"{partner}: {title}", _list(journey[key].get(partner, [])))
+        for partner in PARTNERS
+        for key, title in (("learned", "learned"), ("not_learned", "did not learn"))
+    ]
+    rows = "".join(
+        f'<tr class="{"held" if each.held else "broken"}"><td>{html.escape(each.promise)}</td>'
+        f"<td>{html.escape(each.sentence)}</td><td>{'held' if each.held else 'BROKEN'}</td></tr>"
+        for each in promises.checks
+    )
+    logs = [
+        f"{source.origin}: {source.size} entries, root {source.root}: "
+        f"{'holds' if report.holds else f'{len(report.findings)} findings'}"
+        for report in audits
+        for source in report.sources
+        if len(report.sources) == 1
+    ]
+    body = (
+        "".join(sections)
+        + _section("What was checked", f"<table>{rows}</table>")
+        + _section("Audits", _list([*logs, *(report.limits for report in audits[-1:])]))
+    )
+    return _PAGE.format(title=html.escape(f"Tallystick demo: {journey['name']}"), body=body)
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{html.escape(title)}</h2>{content}</section>\n"
+
+
+def _list(sentences: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{html.escape(each)}</li>' for each in sentences)}</ul>"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1d2b2a }}
+h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.1rem; border-bottom: 1px solid #b9c9c6; text-transform: capitalize }}
+td {{ padding: .2rem .8rem .2rem 0; vertical-align: top }}
+.held td:last-child {{ color: #1b7a3d }} .broken td {{ color: #b00020; font-weight: bold }}
+</style></head><body><h1>{title}</h1>
+{body}</body></html>
+"""

@@ -1,0 +1,181 @@
+"""Two companies that trust each other, each with a node process behind a public address, under one clock.
+
+The story waits for what the companies' own interfaces show, never for a time to pass, and each wait has a name.
+"""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from tallystick import Client
+from tallystick.wire import SCOPES
+from tallystick_ledger.errors import TallyError
+from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
+from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_node.config import load_settings
+from tallystick_node.demo.errors import StoryStopped
+from tallystick_node.demo.people import Private, local_s
+from tallystick_node.demo.processes import POLL_S, NodeProcess, StoryClock, free_port
+from tallystick_node.demo.proxy import LOOPBACK, RecordingProxy, Wire
+from tallystick_node.keys import NodeKeys
+from tallystick_node.setup import DESCRIPTOR_FILE, VKEY_FILES, add_app_key, add_partner, create_node
+
+STARTS = "2027-02-27 09:00"
+WAIT_MAX_S = 30.0
+"""How long, by the watch of whoever runs the demo, the story waits for one thing."""
+
+TICK_S = 1
+"""By how much the story's clock moves while somebody waits: short, so that offers and signatures stay fresh."""
+
+LONG_TICK_MAX_S = 600
+"""By how much it moves at most where what is awaited may be hours away, such as the next attempt at a delivery."""
+
+REST_S = 0.7
+"""A log whose head is the same after this long is at rest: heads are published several times as often."""
+
+_T = TypeVar("_T")
+
+
+class Company:
+    """One company: its node, its node's public address, and its own app."""
+
+    def __init__(self, folder: Path, *, host: str, clock: StoryClock, wire: Wire) -> None:
+        """Found it in `folder`; the node is started by `process.start`."""
+        self.name = folder.name
+        self.host = host
+        self.folder = folder
+        port = free_port()
+        self.proxy = RecordingProxy(self.name, backend_port=port, wire=wire)
+        bind = f"{LOOPBACK}:{port}"
+        self.keys: NodeKeys = create_node(folder, host=host, url=self.proxy.url, bind=bind, sandbox=True, clock=clock)
+        wire.introduce(self.name, key_id=self.keys.id("http"))
+        secret = add_app_key(folder, name="app", scopes=SCOPES, clock=clock).secret
+        self.process = NodeProcess(folder, port=port, clock_file=clock.path)
+        # The company's own app is on its own side of the public address, and uses no proxy of the machine's either.
+        self.app = Client(
+            f"http://{bind}",
+            key=secret,
+            fingerprint=self.keys.fingerprint,
+            transport=httpx.HTTPTransport(trust_env=False),
+        )
+        self.heads: list[Checkpoint] = []
+        self._origin = load_settings(folder).log_origin
+        self._log_keys = [
+            VerifierKey.parse((folder / name).read_text(encoding="utf-8").strip()) for name in VKEY_FILES.values()
+        ]
+
+    @property
+    def log(self) -> Path:
+        """The published log."""
+        return self.folder / "log"
+
+    def trust(self, other: "Company", clock: StoryClock) -> None:
+        """Add a partner whose fingerprint two people have compared."""
+        descriptor = (other.folder / DESCRIPTOR_FILE).read_text(encoding="ascii")
+        add_partner(self.folder, descriptor, expected_fingerprint=other.keys.fingerprint, clock=clock)
+
+    def note_head(self) -> Checkpoint:
+        """Keep the head that is published now, as anybody may who can reach the log, and return it.
+
+        Raises:
+            SignatureRejected, NoteMalformed: the log has not signed it.
+        """
+        head, _ = open_checkpoint((self.log / "checkpoint").read_bytes(), origin=self._origin, keys=self._log_keys)
+        if head not in self.heads:
+            self.heads.append(head)
+        return head
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.app.close()
+        self.process.stop()
+        self.proxy.close()
+
+
+@dataclass
+class Town:
+    """The companies, the clock they share, and all that crosses between them."""
+
+    clock: StoryClock
+    wire: Wire
+    gym: Company
+    insurer: Company
+    private: Private = field(default_factory=Private)
+
+    def go_to(self, text: str) -> None:
+        """Set the clock to a New York time such as `2027-03-05 18:00`, and keep the heads of the day before."""
+        self.note_heads()
+        self.clock.go_to(local_s(text))
+
+    def note_heads(self) -> None:
+        """Keep the head that each company shows now."""
+        for company in (self.gym, self.insurer):
+            company.note_head()
+
+    def wait(self, what: str, find: Callable[[], _T | None], *, tick_max_s: int = TICK_S) -> _T:
+        """Return what `find` finds, once it finds something other than None or False; the clock moves meanwhile.
+
+        Args:
+            what: the awaited thing, for the error.
+            find: looks for it at a node.
+            tick_max_s: by how much the clock moves at most between two looks.
+
+        Raises:
+            StoryStopped: it did not happen in time.
+        """
+        until_s, tick_s = time.monotonic() + WAIT_MAX_S, TICK_S
+        refusal: TallyError | None = None
+        while time.monotonic() < until_s:
+            try:
+                found = find()
+                if found is not None and found is not False:
+                    return found
+            except TallyError as error:
+                refusal = error
+            time.sleep(POLL_S)
+            self.clock.go_to(self.clock.now_s() + tick_s)
+            tick_s = min(2 * tick_s, tick_max_s)
+        why = f" The last answer was {refusal.code}." if refusal else ""
+        raise StoryStopped(
+            f"Waited in vain for this: {what}.{why}", remedy="See node.log in each company's folder, then try again."
+        )
+
+    def rest(self) -> None:
+        """Return once both logs show all that was written, and nothing crosses any more."""
+
+        def state() -> tuple[int, ...]:
+            return (self.gym.note_head().size, self.insurer.note_head().size, self.wire.count())
+
+        until_s, before = time.monotonic() + WAIT_MAX_S, state()
+        while time.monotonic() < until_s:
+            time.sleep(REST_S)
+            now = state()
+            if now == before:
+                return
+            before = now
+        raise StoryStopped("The companies do not come to rest.", remedy="See node.log in each company's folder.")
+
+
+@contextmanager
+def open_town(out: Path) -> Generator[Town]:
+    """Found the town in an empty folder; every process is stopped at the end, however the story went."""
+    with ExitStack() as stack:
+        clock = StoryClock(out / "clock", at_s=local_s(STARTS))
+        wire = Wire(out / "wire.jsonl")
+        stack.callback(wire.close)
+        gym = Company(out / "gym", host="gym.example", clock=clock, wire=wire)
+        stack.callback(gym.close)
+        insurer = Company(out / "insurer", host="insurer.example", clock=clock, wire=wire)
+        stack.callback(insurer.close)
+        gym.trust(insurer, clock)
+        insurer.trust(gym, clock)
+        for company in (gym, insurer):
+            company.process.start()
+        for company in (gym, insurer):
+            company.process.wait_until_ready()
+        yield Town(clock, wire, gym, insurer)

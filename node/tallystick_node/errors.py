@@ -1,0 +1,110 @@
+"""Errors of the node; `app` holds the only table from a class to a status.
+
+TallyError
+  KeyInvalid           an app's key is unknown, expired or missing
+  ScopeMissing         an app's key may not do this
+  NotFound             nothing here has that id, or the caller may not know of it
+  OfferRefused         a link offer cannot be taken; why is not said
+  Refused              the ledger's rules say no, with the code of the decision to take
+  IdempotencyRefused   a write without a key, or with a key that was used for something else
+  ReplayDetected       a signed request was seen before
+  PartnerUnknown       no partner of that name was added here
+  PeerUnavailable      a partner's node does not answer now
+  StorageUnavailable   the database is locked, full or read-only; nothing was done
+  LogNotContinued      the database is older than the published log, or of another one
+  ForkSuspected        a witness has seen a log that this one does not continue
+  SettingsInvalid      the node's settings or key files cannot be used
+"""
+
+from tallystick_ledger.errors import TallyError
+
+
+class KeyInvalid(TallyError):
+    """An app's key is unknown, expired or missing; which of them is not said."""
+
+    code = "key_invalid"
+
+
+class ScopeMissing(TallyError):
+    """An app's key may not do this."""
+
+    code = "scope_missing"
+
+
+class NotFound(TallyError):
+    """Nothing here has that id, or the caller may not know of it."""
+
+    code = "not_found"
+
+
+class OfferRefused(TallyError):
+    """A link offer cannot be taken: unknown, used, expired or clashing, and which of them is not said."""
+
+    code = "offer_refused"
+
+
+class Refused(TallyError):
+    """A write that the rules do not allow, with the code of the decision to take.
+
+    Attributes:
+        existing_id: what already stands where this would have stood, or None.
+    """
+
+    def __init__(self, code: str, problem: str, *, remedy: str, existing_id: str | None = None) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.code = code
+        self.existing_id = existing_id
+
+
+class IdempotencyMissing(TallyError):
+    """A write came without an idempotency key."""
+
+    code = "idempotency_key_missing"
+
+
+class IdempotencyRefused(TallyError):
+    """An idempotency key was used before, with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class ReplayDetected(TallyError):
+    """A signed request was seen before."""
+
+    code = "replay_detected"
+
+
+class PartnerUnknown(TallyError):
+    """No partner of that name was added here."""
+
+    code = "partner_unknown"
+
+
+class PeerUnavailable(TallyError):
+    """A partner's node does not answer now."""
+
+    code = "peer_unavailable"
+
+
+class StorageUnavailable(TallyError):
+    """The database is locked, full or read-only; nothing was done."""
+
+    code = "storage_unavailable"
+
+
+class LogNotContinued(TallyError):
+    """The database is older than the published log, or of another one: to go on would fork it."""
+
+    code = "log_not_continued"
+
+
+class ForkSuspected(TallyError):
+    """A witness has seen a log that this one does not continue: publication has stopped."""
+
+    code = "fork_suspected"
+
+
+class SettingsInvalid(TallyError):
+    """The node's settings or key files cannot be used."""
+
+    code = "settings_invalid"

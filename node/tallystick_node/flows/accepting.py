@@ -1,0 +1,217 @@
+"""Claims at the recipient: everything is checked, the acceptance is logged, and only then is the claim used.
+
+Source: DESIGN flow 4, SCENARIOS 1.10; the same nullifier again is answered like the first.
+"""
+
+import re
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from tallystick import wire
+from tallystick_consent.claim import Claim, verify_claim
+from tallystick_consent.decide import Refusal, decide
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, parse_body
+from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
+from tallystick_consent.program import Program
+from tallystick_consent.signed import Acceptance
+from tallystick_ledger.books import Transfer, TransferState
+from tallystick_ledger.encoding import from_base64url, to_base64url
+from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.tlog.proof import check_proof, parse_proof
+from tallystick_node.flows.accounts import book_step
+from tallystick_node.flows.links import link_secret_name
+from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.flows.receipts import receipt_of
+from tallystick_node.flows.rewards import pay_reward
+from tallystick_node.node import Node
+from tallystick_node.tables import CLAIMS, LINKS, RECEIPTS
+from tallystick_node.writer import Transaction
+
+_LOG_OF_A_YEAR = re.compile(r"[0-9]{4}(-[0-9]{1,3})?")
+
+AHEAD_MAX_S = 300
+"""How far an issuer's clock may be ahead of ours."""
+
+
+def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.PeerClaim) -> wire.PeerAcknowledged:
+    """Take a partner's claim: check all of it, log the acceptance, pay the reward, and sign.
+
+    Raises:
+        ClaimRejected: malformed, forged, expired, for somebody else, or not what its ledger entry says.
+        ProofRejected, SignatureRejected, BadInput: its proof does not hold, or parts are not of their form.
+    """
+    keys = node.partner(caller).ed25519("claim")
+    claim = verify_claim(body.claim, issuer=caller, audience=node.host, keys=keys, now_s=transaction.now_s)
+    salt = from_base64url(body.salt)
+    if len(salt) != SECRET_SIZE_BYTES:
+        raise _rejected("claim_malformed", "A claim's salt is not 32 bytes.")
+    digest = to_base64url(claim_digest(body.claim, salt=salt))
+    receipt, subject = _covering(transaction, claim, caller)
+    program = known_program(transaction, node.host, claim.program, claim.version)
+    _require_covered(node, transaction, claim, program, receipt)
+    _require_own_nullifier(node, claim)
+    log, leaf = _check_logged(node, body, claim, program, digest)
+    first = transaction.row(
+        select(CLAIMS.c.acceptance).where(CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient")
+    )
+    if first is not None:
+        return wire.PeerAcknowledged(token=first.acceptance)
+    accepted = transaction.append(
+        "acceptance",
+        AcceptanceBody(
+            receipt=claim.receipt,
+            receipt_leaf=receipt.live_leaf,
+            issuer=caller,
+            purpose=program.purpose,
+            rung=program.rung,
+            program=program.program,
+            program_version=program.version,
+            period=claim.period,
+            claim=digest,
+            nullifier=claim.nullifier,
+            log=log,
+            disclosure_leaf=leaf,
+        ).document(),
+    )
+    fee = _owe_fee(transaction, program, caller, cause=accepted.entry.id)
+    pay_reward(node, transaction, program, claim, digest=digest, subject=subject, cause=accepted.entry.id)
+    token = node.signed(
+        Acceptance(
+            issuer=caller,
+            claim=digest,
+            nullifier=claim.nullifier,
+            fee=fee,
+            fee_asset=program.fee.asset if program.fee else "",
+            fee_amount=program.fee.amount if program.fee else 0,
+            at=transaction.now_s,
+        )
+    )
+    _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token)
+    return wire.PeerAcknowledged(token=token)
+
+
+def _covering(transaction: Transaction, claim: Claim, caller: str) -> tuple[Any, str]:
+    """Return the receipt that a claim names, and our customer; a claim about nothing of ours says nothing more."""
+    row = transaction.row(
+        select(RECEIPTS, LINKS.c.subject)
+        .join(LINKS, LINKS.c.id == RECEIPTS.c.link)
+        .where(
+            RECEIPTS.c.id == claim.receipt,
+            RECEIPTS.c.partner == caller,
+            RECEIPTS.c.role == "recipient",
+            RECEIPTS.c.link == claim.link,
+        )
+    )
+    if row is None:
+        raise _rejected("receipt_missing", "A claim names no receipt between us.")
+    return row, str(row.subject)
+
+
+def _require_covered(node: Node, transaction: Transaction, claim: Claim, program: Program, row: Any) -> None:
+    """Refuse a claim that its receipt does not cover, as the issuer's own node should have."""
+    period = program.period(claim.period, zone=zone_of(program))
+    asked = program.ask(period, issuer=claim.iss)
+    permit = decide(asked, receipt_of(row), now_s=transaction.now_s)
+    if isinstance(permit, Refusal):
+        raise _rejected(permit.reasons[0].code, "A claim is not covered by the receipt that it names.")
+    if period.close_s > transaction.now_s + AHEAD_MAX_S:
+        raise _rejected("claim_mismatch", "A claim is about a period that has not closed.")
+    if claim.answer.statement != program.rule.statement(claim.period) or claim.aud != node.host:
+        raise _rejected("claim_mismatch", "A claim answers another question than its program asks.")
+
+
+def _require_own_nullifier(node: Node, claim: Claim) -> None:
+    """Recompute the nullifier, so that an issuer cannot mint two for one slot."""
+    k_link = node.custody.find(link_secret_name(claim.link))
+    if k_link is None:
+        raise _rejected("receipt_withdrawn", "The link of a claim has ended.")
+    named = {"issuer": claim.iss, "recipient": node.host, "program": claim.program, "period": claim.period}
+    if claim.nullifier != to_base64url(nullifier(k_link, slot=claim.slot, **named)) or claim.slot != 0:
+        raise _rejected("claim_mismatch", "A claim's nullifier is not the one of its link, program, period and slot.")
+
+
+def _check_logged(node: Node, body: wire.PeerClaim, claim: Claim, program: Program, digest: str) -> tuple[str, int]:
+    """Return the issuer's log and the index at which it logged this claim before sending it.
+
+    Raises:
+        ClaimRejected: the entry is not of this claim.
+        ProofRejected, SignatureRejected, ProofMalformed: the entry is not in the issuer's published log.
+    """
+    partner = node.partner(claim.iss)
+    proof = parse_proof(body.proof.encode())
+    origin = proof.checkpoint.split(b"\n", 1)[0].decode()
+    if not _LOG_OF_A_YEAR.fullmatch(origin.removeprefix(f"{claim.iss}/log/")):
+        raise _rejected("claim_mismatch", "A claim's proof is against a log that is not its issuer's.")
+    raw = body.entry.encode()
+    check_proof(proof, entry=raw, origin=origin, keys=partner.log_keys(origin))
+    entry = parse_entry(raw)
+    if entry.kind != "disclosure":
+        raise _rejected("claim_mismatch", "A claim's proof is of another kind of entry.")
+    logged = parse_body(entry.kind, entry.body)
+    assert isinstance(logged, DisclosureBody), "the kind says which body it is"
+    expected = {
+        "receipt": claim.receipt,
+        "recipient": node.host,
+        "purpose": program.purpose,
+        "rung": program.rung,
+        "program": claim.program,
+        "program_version": claim.version,
+        "period": claim.period,
+        "claim": digest,
+        "nullifier": claim.nullifier,
+        "state": "issued",
+    }
+    if {name: getattr(logged, name) for name in expected} != expected:
+        raise _rejected("claim_mismatch", "A claim's ledger entry is of another claim.")
+    return origin, proof.index
+
+
+def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: str) -> str:
+    """Book our half of what the issuer earns for a claim; its half has the same id and terms."""
+    if program.fee is None:
+        return ""
+    transfer = Transfer(
+        id=transaction.new_id("trf"),
+        state=TransferState.POSTED,
+        debit=f"expense/fees/{program.program}",
+        credit=f"payable/{issuer}",
+        asset=program.fee.asset,
+        amount_minor=program.fee.amount,
+        terms=program.digest(),
+        cause=cause,
+        counterparty=issuer,
+    )
+    book_step(transaction, transfer)
+    return transfer.id
+
+
+def _keep(
+    transaction: Transaction, claim: Claim, body: wire.PeerClaim, *, digest: str, leaf: int, acceptance: str
+) -> None:
+    transaction.execute(
+        insert(CLAIMS).values(
+            digest=digest,
+            id=claim.jti,
+            role="recipient",
+            partner=claim.iss,
+            link=claim.link,
+            receipt=claim.receipt,
+            program=claim.program,
+            version=claim.version,
+            period=claim.period,
+            nullifier=claim.nullifier,
+            state="accepted",
+            token=body.claim,
+            salt=body.salt,
+            expires_at_s=claim.exp,
+            leaf=leaf,
+            answer="",
+            acceptance=acceptance,
+        )
+    )
+
+
+def _rejected(code: str, problem: str) -> ClaimRejected:
+    return ClaimRejected(code, problem, remedy="Issue the claim anew, under a live receipt, and log it first.")

@@ -1,0 +1,187 @@
+"""Events: sealed under their subject's key, committed to in the ledger, kept under a receipt that covers them.
+
+Source: DESIGN flow 1, SCENARIOS 1.05 and 1.07 (periods and their close).
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from tallystick import wire
+from tallystick_consent.decide import Permit
+from tallystick_consent.entries import EventBody
+from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
+from tallystick_consent.receipt import ReceiptState
+from tallystick_consent.rules import month_of, period_named
+from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
+from tallystick_ledger.errors import PayloadErased
+from tallystick_ledger.vault import Opening, Sealed
+from tallystick_node.errors import Refused
+from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.tables import EVENTS, LINKS, RECEIPTS
+from tallystick_node.writer import Once, StoredReply, Transaction
+
+AHEAD_MAX_S = 300
+"""How far an app's clock may be ahead of ours."""
+
+_NOT_LIVE = {
+    ReceiptState.WITHDRAWN: ("receipt_withdrawn", "The subject has withdrawn the receipt that covered this event."),
+    ReceiptState.EXPIRED: ("receipt_expired", "The receipt that covered this event has expired."),
+    # Given, and yet not live: its time is over, and nothing has swept it up so far.
+    ReceiptState.GIVEN: ("receipt_expired", "The receipt that covered this event has expired."),
+}
+
+
+async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> StoredReply:
+    """Record an event of one of our customers.
+
+    Raises:
+        EventRefused: not of its type's schema.
+        Refused: in the future, in a closed period, or under no live receipt.
+        BadInput, EntryMalformed: too large.
+        PayloadErased: the subject was erased.
+    """
+    event_id = new_id("evt", node.random_bytes(16))
+    event = parse_event(body.type, body.data, event_id=event_id)
+
+    def work(transaction: Transaction) -> wire.Event:
+        if event.ended_at.timestamp() > transaction.now_s + AHEAD_MAX_S:
+            raise Refused(
+                "event_in_future", "An event lies in the future.", remedy="Compare the app's clock with the node's."
+            )
+        receipt = _covering(transaction, event, subject=body.subject, named=body.receipt)
+        payload = event_payload(event, source=node.host, subject=body.subject, receipt=receipt)
+        sealed, opening = node.vault.seal(payload, subject=body.subject, entry_id=event_id, media_type=MEDIA_TYPE)
+        committed = EventBody(commitment=to_base64url(sealed.commitment))
+        appended = transaction.append("event", committed.document(), entry_id=event_id)
+        transaction.execute(
+            insert(EVENTS).values(
+                id=event_id,
+                leaf=appended.index,
+                subject=body.subject,
+                type=event.type,
+                data_class=event.data_class,
+                at_s=int(event.started_at.timestamp()),
+                receipt=receipt,
+                commitment=sealed.commitment,
+                ciphertext=sealed.ciphertext,
+                recorded_at_s=transaction.now_s,
+            )
+        )
+        return _shown(event_id, event.type, receipt, transaction.now_s, opening)
+
+    def render(shown: wire.Event, proofs: tuple[wire.EntryProof, ...]) -> StoredReply:
+        told = shown.model_copy(update={"proofs": proofs})
+        # The opening is the payload: it must die with its key, so it is not kept with the reply.
+        return StoredReply(201, told.model_dump_json(), kept=told.model_dump_json(exclude={"opening"}))
+
+    reply = await node.once(once, work, render)
+    return await asyncio.to_thread(_reopened, node, reply) if reply.replayed else reply
+
+
+def _reopened(node: Node, reply: StoredReply) -> StoredReply:
+    """Return a reply that was kept without its opening, as it was given the first time.
+
+    Raises:
+        PayloadErased: the subject was erased since.
+    """
+    kept = parse_json_object(reply.body)
+    opening = get_event(node, kept["event"]).opening
+    told = wire.Event.model_validate_json(canonical_json({**kept, "opening": opening.model_dump(mode="json")}))
+    return StoredReply(reply.status, told.model_dump_json(), replayed=True)
+
+
+def get_event(node: Node, event: str) -> wire.Event:
+    """Return an event, opened, for an app of this company.
+
+    Raises:
+        NotFound: there is none of that id.
+        PayloadErased, PayloadUnavailable: its payload cannot be read any more.
+    """
+    row = node.row(select(EVENTS).where(EVENTS.c.id == event))
+    if row is None:
+        raise no_such_thing()
+    return _shown(row.id, row.type, row.receipt, row.recorded_at_s, _open(node, row))
+
+
+def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subject: str) -> list[JourneyEvent]:
+    """Open the part of the vault that a permit covers, and nothing else; what was erased is not there."""
+    rows = transaction.execute(
+        select(EVENTS).where(
+            EVENTS.c.subject == subject,
+            EVENTS.c.data_class.in_(sorted(permit.data_classes)),
+            EVENTS.c.at_s >= permit.events_from_s,
+            EVENTS.c.at_s < permit.events_until_s,
+        )
+    ).all()
+    opened: list[JourneyEvent] = []
+    for row in rows:
+        try:
+            opened.append(parse_payload(_open(node, row).payload))
+        except PayloadErased:
+            continue
+    return opened
+
+
+def _covering(transaction: Transaction, event: JourneyEvent, *, subject: str, named: str | None) -> str:
+    """Return the receipt under which an event is kept: live, for its data class and time, its period still open."""
+    rows = transaction.execute(
+        select(RECEIPTS)
+        .join(LINKS, LINKS.c.id == RECEIPTS.c.link)
+        .where(LINKS.c.subject == subject, RECEIPTS.c.role == "issuer")
+        .order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
+    ).all()
+    covering = [row for row in rows if (named is None or row.id == named) and _covers(row, event)]
+    live = [row for row in covering if row.state == ReceiptState.GIVEN and transaction.now_s < row.valid_until_s]
+    if not live:
+        raise _uncovered(covering)
+    for row in live:
+        if not _is_closed(transaction, row, event):
+            return str(row.id)
+    raise Refused(
+        "period_closed",
+        "The period of this event is closed.",
+        remedy="Late evidence is for a correction; it does not change the period.",
+    )
+
+
+def _covers(row: Any, event: JourneyEvent) -> bool:
+    terms = json.loads(row.terms)
+    at_s = int(event.started_at.timestamp())
+    return event.data_class in terms["data_classes"] and terms["events_from_s"] <= at_s < terms["events_until_s"]
+
+
+def _uncovered(covering: Sequence[Any]) -> Refused:
+    ended = [row.state for row in covering if row.state in _NOT_LIVE]
+    code, problem = _NOT_LIVE[ended[-1]] if ended else ("receipt_missing", "No receipt covers this event.")
+    return Refused(code, problem, remedy="Ask the subject for consent first; nothing was recorded.")
+
+
+def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
+    terms = json.loads(row.terms)
+    program = known_program(transaction, terms["recipient"], terms["program"], terms["program_version"])
+    if event.type != program.rule.events:
+        return False
+    period = period_named(month_of(event.started_at), rule=program.rule, zone=zone_of(program))
+    return transaction.now_s >= period.close_s
+
+
+def _open(node: Node, row: Any) -> Opening:
+    sealed = Sealed(row.commitment, row.ciphertext)
+    return node.vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=MEDIA_TYPE)
+
+
+def _shown(event_id: str, event_type: str, receipt: str, recorded_at_s: int, opening: Opening) -> wire.Event:
+    return wire.Event(
+        event=event_id,
+        type=event_type,
+        receipt=receipt,
+        recorded_at=recorded_at_s,
+        opening=wire.Opening(
+            salt=to_base64url(opening.salt), media_type=MEDIA_TYPE, payload=to_base64url(opening.payload)
+        ),
+    )

@@ -1,0 +1,83 @@
+"""Queue what a partner is to be told: in the transaction that makes it true, and delivered once.
+
+The outbox reads the queue; what each kind of message does when it is answered is told there.
+"""
+
+from sqlalchemy import insert, select, update
+
+from tallystick.wire import Request
+from tallystick_ledger.encoding import canonical_json
+from tallystick_node.tables import MESSAGES
+from tallystick_node.writer import Transaction
+
+PATHS = {
+    "link.confirmed": "/peer/v1/links/confirmed",
+    "program.published": "/peer/v1/programs",
+    "agreement.signed": "/peer/v1/agreements",
+    "receipt.requested": "/peer/v1/receipts/requested",
+    "receipt.given": "/peer/v1/receipts/given",
+    "receipt.refused": "/peer/v1/receipts/refused",
+    "receipt.withdrawn": "/peer/v1/receipts/withdrawn",
+    "claim.ask": "/peer/v1/asks",
+    "claim.issued": "/peer/v1/claims",
+}
+
+
+def queue_message(
+    transaction: Transaction,
+    kind: str,
+    *,
+    partner: str,
+    about: str,
+    body: Request | None,
+    receipt: str | None = None,
+    not_before_s: int = 0,
+) -> None:
+    """Queue a message.
+
+    Args:
+        transaction: the one in which what it says becomes true.
+        kind: a key of `PATHS`.
+        partner: host name.
+        about: the id or digest it is about, for its follow-up.
+        body: what to send; None where the outbox makes it when it is first sent (a claim's proof needs a published
+            head).
+        receipt: the receipt under which an answer leaves: withheld with it.
+        not_before_s: its release slot, seconds since 1970-01-01 UTC.
+    """
+    due_s = max(not_before_s, transaction.now_s)
+    transaction.execute(
+        insert(MESSAGES).values(
+            id=transaction.new_id("msg"),
+            partner=partner,
+            path=PATHS[kind],
+            body=None if body is None else canonical_json(body.model_dump(mode="json")).decode(),
+            kind=kind,
+            about=about,
+            receipt=receipt,
+            state="queued",
+            not_before_s=due_s,
+            attempts=0,
+            next_attempt_s=due_s,
+            maybe_arrived=False,
+        )
+    )
+
+
+def withhold_queued(transaction: Transaction, receipt: str) -> tuple[list[str], list[str]]:
+    """Withhold every answer under a receipt that has not left; return what was withheld, and what is on its way.
+
+    An answer that is being sent at this moment, or was and got no reply, may have arrived: it is named, and tried no
+    further.
+    """
+    mine = (MESSAGES.c.receipt == receipt, MESSAGES.c.kind == "claim.issued")
+    rows = transaction.execute(
+        select(MESSAGES.c.about, MESSAGES.c.state, MESSAGES.c.maybe_arrived).where(
+            *mine, MESSAGES.c.state.in_(("queued", "sending"))
+        )
+    ).all()
+    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state == "queued").values(state="withheld"))
+    # What was sent or would have been holds the claim itself: it ends with the receipt, as the claim does.
+    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state != "sending").values(body=None))
+    on_its_way = [row.about for row in rows if row.state == "sending" or row.maybe_arrived]
+    return [row.about for row in rows if row.about not in on_its_way], on_its_way

@@ -1,0 +1,306 @@
+"""Programs and agreements: the payer writes a program, the issuer signs it, both ledgers carry it.
+
+Source: DESIGN section 1 (agreement, program).
+"""
+
+import json
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import insert, select, update
+
+from tallystick import wire
+from tallystick_consent.entries import AgreementBody, ProgramBody
+from tallystick_consent.errors import ProgramRejected
+from tallystick_consent.program import Program, parse_program
+from tallystick_consent.signed import Agreement, Proposal, open_object, signed_digest
+from tallystick_ledger.encoding import canonical_json
+from tallystick_node.errors import Refused
+from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.tables import AGREEMENTS, PROGRAMS
+from tallystick_node.writer import Once, StoredReply, Transaction
+
+
+async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> StoredReply:
+    """Publish a program of ours and propose it to its issuers.
+
+    Raises:
+        ProgramRejected: not of its form, or another company's.
+        PartnerUnknown: an issuer is no partner.
+        Refused: the version exists, or is not the next one.
+    """
+    program = parse_program(body.program)
+    zone_of(program)
+    if program.payer != node.host:
+        raise ProgramRejected("A program's payer is another company.", remedy="Publish it at the payer's node.")
+    for issuer in program.issuers:
+        node.partner(issuer)
+
+    def work(transaction: Transaction) -> Program:
+        last = transaction.row(
+            select(PROGRAMS.c.version)
+            .where(PROGRAMS.c.payer == node.host, PROGRAMS.c.program == program.program)
+            .order_by(PROGRAMS.c.version.desc())
+        )
+        if program.version != (last.version + 1 if last else 1):
+            raise Refused(
+                "version_exists",
+                "A program's versions follow one another, and none is changed.",
+                remedy="Publish it as the version after the last.",
+                existing_id=f"{program.program}@{last.version}" if last else None,
+            )
+        _insert_program(transaction, program)
+        transaction.append("program", _program_body(program).document())
+        for issuer in program.issuers:
+            _propose(node, transaction, program, issuer)
+        return program
+
+    return await node.once(once, work, lambda done, proofs: _reply(201, done, (), proofs))
+
+
+def _propose(node: Node, transaction: Transaction, program: Program, issuer: str) -> None:
+    agreement = transaction.new_id("agr")
+    token = node.signed(
+        Proposal(
+            agreement=agreement,
+            payer=node.host,
+            issuer=issuer,
+            program=program.document(),
+            at=transaction.now_s,
+        )
+    )
+    transaction.execute(
+        insert(AGREEMENTS).values(
+            id=agreement,
+            payer=node.host,
+            program=program.program,
+            version=program.version,
+            issuer=issuer,
+            payer_token=token,
+        )
+    )
+    transaction.append("agreement", _agreement_body(agreement, program, issuer, token, signer=node.host))
+    queue_message(transaction, "program.published", partner=issuer, about=agreement, body=wire.PeerSigned(token=token))
+
+
+def receive_program(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
+    """Take a payer's proposal; our operator accepts it or lets it lie.
+
+    Raises:
+        SignatureRejected, BadInput, ProgramRejected: not signed by the caller, or not a proposal to us.
+    """
+    proposed = open_object(body.token, Proposal, keys=node.partner(caller).ed25519("receipt"))
+    program = parse_program(proposed.program)
+    zone_of(program)
+    if proposed.payer != caller or program.payer != caller or proposed.issuer != node.host:
+        raise ProgramRejected("A program is proposed by another than its payer.", remedy="Propose your own.")
+    if node.host not in program.issuers:
+        raise ProgramRejected("A program does not name this company as an issuer.", remedy="Name it, then propose it.")
+    known = transaction.row(
+        select(PROGRAMS.c.digest).where(
+            PROGRAMS.c.payer == caller,
+            PROGRAMS.c.program == program.program,
+            PROGRAMS.c.version == program.version,
+        )
+    )
+    if known is None:
+        _insert_program(transaction, program)
+    elif known.digest != program.digest():
+        raise ProgramRejected(
+            "Another program of that name and version is known here.", remedy="Publish it under another name."
+        )
+    if transaction.row(select(AGREEMENTS.c.id).where(AGREEMENTS.c.id == proposed.agreement)) is None:
+        transaction.execute(
+            insert(AGREEMENTS).values(
+                id=proposed.agreement,
+                payer=caller,
+                program=program.program,
+                version=program.version,
+                issuer=node.host,
+                payer_token=body.token,
+            )
+        )
+    return wire.PeerAcknowledged()
+
+
+async def accept_program(node: Node, once: Once, name: str, version: int, body: wire.AcceptProgram) -> StoredReply:
+    """Sign a payer's program: from now on its customers and ours may be linked for it.
+
+    Names are the payers' own, so two payers may propose one name: then the body must say whose is meant.
+
+    Raises:
+        NotFound: no such proposal.
+        Refused: signed already, or proposed by two payers.
+    """
+
+    def work(transaction: Transaction) -> Program:
+        proposed = select(AGREEMENTS).where(
+            AGREEMENTS.c.program == name, AGREEMENTS.c.version == version, AGREEMENTS.c.issuer == node.host
+        )
+        rows = transaction.execute(
+            proposed if body.payer is None else proposed.where(AGREEMENTS.c.payer == body.payer)
+        ).all()
+        if not rows:
+            raise no_such_thing()
+        if len({each.payer for each in rows}) > 1:
+            raise Refused(
+                "program_ambiguous", "Two payers propose a program of that name.", remedy="Name the payer in the body."
+            )
+        row = rows[0]
+        program = known_program(transaction, row.payer, name, version)
+        if row.issuer_token is not None:
+            raise Refused(
+                "already_agreed",
+                "This company has signed that version of the program already.",
+                remedy="List the programs; nothing more is needed.",
+                existing_id=row.id,
+            )
+        proposal = signed_digest(row.payer_token)
+        token = node.signed(Agreement(agreement=row.id, proposal=proposal, at=transaction.now_s))
+        transaction.execute(update(AGREEMENTS).where(AGREEMENTS.c.id == row.id).values(issuer_token=token))
+        transaction.append("program", _program_body(program).document())
+        for signed, signer in ((row.payer_token, program.payer), (token, node.host)):
+            transaction.append("agreement", _agreement_body(row.id, program, node.host, signed, signer=signer))
+        queue_message(
+            transaction,
+            "agreement.signed",
+            partner=program.payer,
+            about=row.id,
+            body=wire.PeerSigned(token=token),
+        )
+        return program
+
+    return await node.once(once, work, lambda done, proofs: _reply(200, done, (node.host,), proofs))
+
+
+def receive_agreement(
+    node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned
+) -> wire.PeerAcknowledged:
+    """Take an issuer's signature under one of our programs.
+
+    Raises:
+        SignatureRejected, BadInput, NotFound: not signed by the caller, or no such proposal to it.
+    """
+    signed = open_object(body.token, Agreement, keys=node.partner(caller).ed25519("receipt"))
+    row = transaction.row(select(AGREEMENTS).where(AGREEMENTS.c.id == signed.agreement, AGREEMENTS.c.issuer == caller))
+    if row is None or signed.proposal != signed_digest(row.payer_token):
+        raise no_such_thing()
+    if row.issuer_token is None:
+        program = known_program(transaction, node.host, row.program, row.version)
+        transaction.execute(update(AGREEMENTS).where(AGREEMENTS.c.id == row.id).values(issuer_token=body.token))
+        transaction.append("agreement", _agreement_body(row.id, program, caller, body.token, signer=caller))
+    return wire.PeerAcknowledged()
+
+
+def list_programs(node: Node) -> wire.Programs:
+    """Return every program this node knows, and who signed it."""
+    agreed: dict[tuple[str, str, int], list[str]] = {}
+    for row in node.rows(
+        select(AGREEMENTS).where(AGREEMENTS.c.issuer_token.is_not(None)).order_by(AGREEMENTS.c.issuer)
+    ):
+        agreed.setdefault((row.payer, row.program, row.version), []).append(row.issuer)
+    rows = node.rows(select(PROGRAMS).order_by(PROGRAMS.c.program, PROGRAMS.c.version, PROGRAMS.c.payer))
+    return wire.Programs(
+        programs=tuple(
+            wire.Program(
+                program=json.loads(row.document),
+                digest=row.digest,
+                agreed=tuple(agreed.get((row.payer, row.program, row.version), ())),
+            )
+            for row in rows
+        )
+    )
+
+
+def known_program(transaction: Transaction, payer: str, name: str, version: int) -> Program:
+    """Return a program this node knows; names are each payer's own.
+
+    Raises:
+        NotFound: it knows none of that payer, name and version.
+    """
+    row = transaction.row(
+        select(PROGRAMS.c.document).where(
+            PROGRAMS.c.payer == payer, PROGRAMS.c.program == name, PROGRAMS.c.version == version
+        )
+    )
+    if row is None:
+        raise no_such_thing()
+    return parse_program(json.loads(row.document))
+
+
+def agreed_program(transaction: Transaction, name: str, *, payer: str, issuer: str) -> Program:
+    """Return the newest version of a program that both partners have signed.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = transaction.row(
+        select(AGREEMENTS.c.version)
+        .where(
+            AGREEMENTS.c.payer == payer,
+            AGREEMENTS.c.program == name,
+            AGREEMENTS.c.issuer == issuer,
+            AGREEMENTS.c.issuer_token.is_not(None),
+        )
+        .order_by(AGREEMENTS.c.version.desc())
+    )
+    if row is None:
+        raise no_such_thing()
+    return known_program(transaction, payer, name, row.version)
+
+
+def zone_of(program: Program) -> ZoneInfo:
+    """Return the zone that a program's periods close in.
+
+    Raises:
+        ProgramRejected: there is no such zone.
+    """
+    try:
+        return ZoneInfo(program.rule.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ProgramRejected("A program's zone does not exist.", remedy="Use an IANA time zone name.") from error
+
+
+def _insert_program(transaction: Transaction, program: Program) -> None:
+    transaction.execute(
+        insert(PROGRAMS).values(
+            program=program.program,
+            version=program.version,
+            document=canonical_json(program.document()).decode(),
+            digest=program.digest(),
+            payer=program.payer,
+        )
+    )
+
+
+def _program_body(program: Program) -> ProgramBody:
+    return ProgramBody(
+        program=program.program,
+        program_version=program.version,
+        digest=program.digest(),
+        payer=program.payer,
+        purpose=program.purpose,
+        rung=program.rung,
+        asset=program.reward.asset,
+        reward=program.reward.amount,
+        budget=program.budget.amount,
+    )
+
+
+def _agreement_body(agreement: str, program: Program, issuer: str, token: str, *, signer: str) -> dict[str, Any]:
+    return AgreementBody(
+        agreement=agreement,
+        program=program.program,
+        program_version=program.version,
+        digest=program.digest(),
+        payer=program.payer,
+        issuer=issuer,
+        signed=signed_digest(token),
+        signer=signer,
+    ).document()
+
+
+def _reply(status: int, program: Program, agreed: tuple[str, ...], proofs: tuple[wire.EntryProof, ...]) -> StoredReply:
+    shown = wire.Program(program=program.document(), digest=program.digest(), agreed=agreed, proofs=proofs)
+    return StoredReply(status, shown.model_dump_json())

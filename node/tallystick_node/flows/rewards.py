@@ -1,0 +1,155 @@
+"""Rewards: an accepted claim pays the payer's own customer once, out of a budget that cannot be overdrawn.
+
+Source: DESIGN flow 5, CONSTRUCTIONS (payer's uniqueness), SCENARIOS 1.10 and 1.12.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from tallystick import wire
+from tallystick_consent.claim import Claim
+from tallystick_consent.pairwise import payer_unique
+from tallystick_consent.program import Program
+from tallystick_ledger.books import BUDGET_PREFIX, Transfer, TransferState
+from tallystick_ledger.encoding import to_base64url
+from tallystick_ledger.errors import BooksRefused
+from tallystick_node.flows.accounts import balance_in, balance_of, book_step
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.tables import ACCOUNTS, PROGRAMS, REWARDS
+from tallystick_node.writer import Transaction
+
+
+def pay_reward(
+    node: Node, transaction: Transaction, program: Program, claim: Claim, *, digest: str, subject: str, cause: str
+) -> None:
+    """Reserve and post what a claim earned, or put it on the waiting list where the budget is spent.
+
+    Whoever issued the claim, one subject is paid once for a program, period and slot: `p` is unique, here and in the
+    log. A second claim for the same is taken like the first, and pays nothing more.
+
+    Args:
+        digest: the claim's.
+        subject: our customer.
+        cause: id of the entry that accepted the claim.
+    """
+    k_member = node.custody.find_or_make(node.secret_name("member", subject))
+    unique = to_base64url(
+        payer_unique(k_member, payer=node.host, program=program.program, period=claim.period, slot=claim.slot)
+    )
+    if transaction.row(select(REWARDS.c.id).where(REWARDS.c.unique == unique)) is not None:
+        return
+    _fund(transaction, program, claim.period)
+    transfer = Transfer(
+        id=transaction.new_id("trf"),
+        state=TransferState.RESERVED,
+        debit=budget_account(program.program, claim.period),
+        credit=f"member/{claim.link}/{program.program}",
+        asset=program.reward.asset,
+        amount_minor=program.reward.amount,
+        terms=program.digest(),
+        cause=cause,
+        unique=unique,
+    )
+    state = "posted"
+    try:
+        book_step(transaction, transfer)
+    except BooksRefused as error:
+        if error.code != "budget_exhausted":
+            raise
+        state = "waitlisted"
+    else:
+        book_step(transaction, replace(transfer, state=TransferState.POSTED))
+    transaction.execute(
+        insert(REWARDS).values(
+            id=transfer.id,
+            subject=subject,
+            link=claim.link,
+            receipt=claim.receipt,
+            claim=digest,
+            program=program.program,
+            version=program.version,
+            period=claim.period,
+            unique=unique,
+            asset=program.reward.asset,
+            amount_minor=program.reward.amount,
+            state=state,
+            posted_at_s=transaction.now_s if state == "posted" else None,
+        )
+    )
+
+
+def _fund(transaction: Transaction, program: Program, period: str) -> None:
+    """Give a period its budget when it is first needed: what the program says, once."""
+    account = budget_account(program.program, period)
+    if balance_of(transaction, account, program.budget.asset).credits_posted > 0:
+        return
+    book_step(
+        transaction,
+        Transfer(
+            id=transaction.new_id("trf"),
+            state=TransferState.POSTED,
+            debit=f"funds/{program.program}",
+            credit=account,
+            asset=program.budget.asset,
+            amount_minor=program.budget.amount,
+            terms=program.digest(),
+        ),
+    )
+
+
+def budget_account(program: str, period: str) -> str:
+    """Return the name of the account that caps a program's rewards of a period."""
+    return f"{BUDGET_PREFIX}{program}/{period}"
+
+
+def find_budget(node: Node, program: str, period: str) -> wire.Budget:
+    """Return what one of our programs may still pay in a period.
+
+    Raises:
+        NotFound: no such program of ours.
+    """
+    row = node.row(
+        select(PROGRAMS.c.document)
+        .where(PROGRAMS.c.program == program, PROGRAMS.c.payer == node.host)
+        .order_by(PROGRAMS.c.version.desc())
+    )
+    if row is None:
+        raise no_such_thing()
+    budget = json.loads(row.document)["budget"]
+    account = node.row(select(ACCOUNTS).where(ACCOUNTS.c.name == budget_account(program, period)))
+    balance = balance_in(account) if account is not None else None
+    return wire.Budget(
+        program=program,
+        period=period,
+        asset=budget["asset"],
+        limit=balance.credits_posted if balance else budget["amount"],
+        posted=balance.debits_posted if balance else 0,
+        reserved=balance.debits_pending if balance else 0,
+        remaining=balance.available if balance else budget["amount"],
+    )
+
+
+def find_rewards(node: Node, subject: str) -> wire.Rewards:
+    """Return the rewards of one of our customers, and why each was paid."""
+    rows = node.rows(select(REWARDS).where(REWARDS.c.subject == subject).order_by(REWARDS.c.period, REWARDS.c.id))
+    return wire.Rewards(rewards=tuple(_shown(row) for row in rows))
+
+
+def _shown(row: Any) -> wire.Reward:
+    return wire.Reward(
+        reward=row.id,
+        program=row.program,
+        period=row.period,
+        asset=row.asset,
+        amount=row.amount_minor,
+        state=row.state,
+        posted_at=row.posted_at_s,
+        reasons={
+            "rule": f"{row.program}@{row.version}",
+            "claim": row.claim,
+            "receipt": row.receipt,
+        },
+    )

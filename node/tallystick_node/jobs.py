@@ -1,0 +1,167 @@
+"""What a node does by itself: close periods, expire, deliver, publish.
+
+`tick` does all that is due now, once, and is all that a test needs; `run` does it again and again until it is stopped.
+Every timer reads the node's clock.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import httpx
+from sqlalchemy import delete, select
+
+from tallystick_ledger.errors import PolicyUnmet, TallyError
+from tallystick_node.custody import DAY_S
+from tallystick_node.errors import ForkSuspected, StorageUnavailable
+from tallystick_node.flows.claims import (
+    close_period,
+    due_receipts,
+    expire_claims,
+    put_off_closing,
+    settle_asks,
+)
+from tallystick_node.flows.links import destroy_ended, expire_links
+from tallystick_node.flows.receipts import expire_receipts
+from tallystick_node.node import Node
+from tallystick_node.outbox import Outbox, recover_sending
+from tallystick_node.tables import ASKS, CLAIMS, HEADS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPTS
+from tallystick_node.writer import Transaction
+
+ROWS_A_TICK_MAX = 200
+MESSAGES_A_TICK_MAX = 100
+IDEMPOTENCY_LIFE_S = 30 * DAY_S
+PAUSE_S = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class Jobs:
+    """A node's own work."""
+
+    def __init__(self, node: Node, http: httpx.AsyncClient) -> None:
+        self._node = node
+        self._outbox = Outbox(node, http)
+        self._wrapped_on_day = -1
+
+    async def begin(self) -> None:
+        """Take up what the last run left: messages under way, secrets of links that ended."""
+        await self._node.written(recover_sending)
+        if self._node.publisher.published_size == 0:
+            await self._node.written(lambda transaction: open_log(self._node, transaction))
+        try:
+            await self.publish()
+        except (PolicyUnmet, ForkSuspected) as error:
+            # A node whose witnesses are away still records, and still lets its customers withdraw.
+            log.warning("the first head waits: %s", error.code)
+
+    async def tick(self) -> None:
+        """Do all that is due now, once, and deliver what can be delivered."""
+        await self.housekeep()
+        await self.publish()
+        for row in self._node.rows(select(PARTNERS.c.host).order_by(PARTNERS.c.host)):
+            await self.deliver(row.host)
+        await self.publish()
+
+    async def housekeep(self) -> None:
+        """Expire what has run out, then close the periods whose time has come."""
+        if await asyncio.to_thread(self._anything_due):
+            for expire in (
+                expire_links,
+                partial(expire_receipts, rows_max=ROWS_A_TICK_MAX),
+                partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
+                partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
+            ):
+                await self._attempt(expire)
+        for receipt in await asyncio.to_thread(due_receipts, self._node, rows_max=ROWS_A_TICK_MAX):
+            if not await self._attempt(partial(close_period, self._node, receipt=receipt)):
+                await self._node.written(partial(put_off_closing, receipt=receipt))
+        await asyncio.to_thread(destroy_ended, self._node)
+        today = self._node.now_s() // DAY_S
+        if today != self._wrapped_on_day:
+            await asyncio.to_thread(self._node.custody.rewrap)
+            await self._node.written(_purge)
+            self._wrapped_on_day = today
+
+    async def _attempt(self, work: Callable[[Transaction], object]) -> bool:
+        """Do one piece of housekeeping; one that fails is logged, and keeps no other from being done.
+
+        Raises:
+            StorageUnavailable: nothing can be written just now.
+        """
+        try:
+            await self._node.written(work)
+        except StorageUnavailable:
+            raise
+        except TallyError as error:
+            log.warning("housekeeping waits: %s", error.code)
+            return False
+        except Exception:
+            log.exception("housekeeping failed")
+            return False
+        return True
+
+    async def deliver(self, partner: str) -> None:
+        """Deliver what waits for one partner, until nothing does or it does not answer."""
+        for _ in range(MESSAGES_A_TICK_MAX):
+            if not await self._outbox.deliver_next(partner):
+                return
+
+    async def publish(self) -> None:
+        """Publish what was committed."""
+        await asyncio.to_thread(self._node.publisher.publish)
+
+    async def run(self) -> None:
+        """Work until cancelled: a task for the node itself, one for publication, one for each partner."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_again(self.housekeep, PAUSE_S))
+            group.create_task(_again(self.publish, self._node.settings.publish_interval_ms / 1000))
+            serving: set[str] = set()
+
+            async def serve_new_partners() -> None:
+                for row in await asyncio.to_thread(self._node.rows, select(PARTNERS.c.host)):
+                    if row.host not in serving:
+                        serving.add(row.host)
+                        group.create_task(_again(partial(self.deliver, row.host), PAUSE_S))
+
+            group.create_task(_again(serve_new_partners, 1))
+
+    def _anything_due(self) -> bool:
+        now_s = self._node.now_s()
+        questions = (
+            select(ASKS.c.id).limit(1),
+            select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.state == "requested").limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.state == "given", RECEIPTS.c.valid_until_s <= now_s).limit(1),
+            select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
+        )
+        return any(self._node.row(question) is not None for question in questions)
+
+
+def open_log(node: Node, transaction: Transaction) -> None:
+    """Make a log's first entry, where it has none."""
+    if transaction.row(select(HEADS.c.id)) is None:
+        opening: dict[str, Any] = {"predecessor": "", "receipts": [], "balances": []}
+        transaction.append("opening", {"log": node.settings.log_origin, **opening})
+
+
+def _purge(transaction: Transaction) -> None:
+    transaction.execute(delete(NONCES).where(NONCES.c.expires_at_s < transaction.now_s))
+    kept_from_s = transaction.now_s - IDEMPOTENCY_LIFE_S
+    transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at_s < kept_from_s))
+
+
+async def _again(job: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    """Do a job again and again; one that fails is logged, and tried again."""
+    while True:
+        try:
+            await job()
+        except TallyError as error:
+            log.warning("a job waits: %s", error.code)
+            await asyncio.sleep(1)
+        except Exception:
+            log.exception("a job failed")
+            await asyncio.sleep(1)
+        await asyncio.sleep(pause_s)

@@ -1,0 +1,211 @@
+"""One node: its settings, keys, database, log, vault and partners, wired together.
+
+Everything that is not pure comes in from outside: the clock, the randomness, the data folder, the transport to
+partners. What a node does with them is in `flows`; how it is called is in `app`.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.expression import Executable
+
+from tallystick.descriptor import Descriptor, open_descriptor
+from tallystick.peer import PeerClient
+from tallystick.wire import EntryProof
+from tallystick_consent.signed import SignedObject, sign_object
+from tallystick_ledger.encoding import length_prefixed, to_base64url
+from tallystick_ledger.tlog.policy import parse_policy
+from tallystick_ledger.tlog.signers import CosignatureSigner, NoteSigner
+from tallystick_ledger.vault import Vault
+from tallystick_node.clock import Clock
+from tallystick_node.config import Settings
+from tallystick_node.cosigning import Cosigners
+from tallystick_node.custody import Custody, SubjectKeys
+from tallystick_node.database import open_database, storage_errors
+from tallystick_node.errors import IdempotencyRefused, NotFound, PartnerUnknown
+from tallystick_node.keys import NodeKeys
+from tallystick_node.publisher import Publisher
+from tallystick_node.tables import IDEMPOTENCY, PARTNERS
+from tallystick_node.writer import Once, StoredReply, Transaction, Writer, Written
+
+KEYS_FOLDER = "keys"
+CUSTODY_FOLDER = "custody"
+DATABASE_FILE = "node.db"
+EVIDENCE_FOLDER = "evidence"
+WITNESS_KEYS_FILE = "witnesses.vkey"
+
+T = TypeVar("T")
+
+
+class Node:
+    """What the flows of a node work with."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        settings: Settings,
+        keys: NodeKeys,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes],
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.keys = keys
+        self.clock = clock
+        self.random_bytes = random_bytes
+        self.host = settings.host
+        self.engine = open_database(folder / DATABASE_FILE)
+        self.custody = Custody(folder / CUSTODY_FOLDER, clock=clock, random_bytes=random_bytes)
+        self.vault = Vault(
+            SubjectKeys(self.custody, lambda subject: self.secret_name("subject", subject)),
+            origin=settings.host,
+            random_bytes=random_bytes,
+        )
+        self._witness_http = httpx.Client(trust_env=False, follow_redirects=False)
+        origin = settings.log_origin
+        signer = NoteSigner(origin, keys.ed25519("log"))
+        self.publisher = Publisher(
+            self.engine,
+            folder / settings.log_folder,
+            origin=origin,
+            signers=[signer, CosignatureSigner(origin, keys.log_pq())],
+            clock=clock,
+            cosigners=self._cosigners(),
+        )
+        self.writer = Writer(self.engine, origin=origin, signer=signer, clock=clock, random_bytes=random_bytes)
+        self.transport = transport
+        self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
+
+    def close(self) -> None:
+        """Finish what is queued, then release everything."""
+        self.writer.close()
+        self._witness_http.close()
+        self.custody.close()
+        with suppress(DBAPIError), self.engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")  # a checkpoint cannot run inside the transaction that was begun
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.engine.dispose()
+
+    def _cosigners(self) -> Cosigners | None:
+        """Return the witnesses that the settings name, and leave their keys beside the log for whoever audits it."""
+        if not self.settings.witness_policy:
+            return None
+        policy = parse_policy((self.folder / self.settings.witness_policy).read_bytes())
+        keys = "".join(f"{each.key.text}\n" for each in policy.witnesses)
+        (self.folder / WITNESS_KEYS_FILE).write_text(keys, encoding="utf-8")
+        return Cosigners(
+            policy,
+            http=self._witness_http,
+            waits=self.settings.publication_waits,
+            keep_evidence=self._keep_evidence,
+        )
+
+    def _keep_evidence(self, name: str, content: bytes) -> None:
+        folder = self.folder / EVIDENCE_FOLDER
+        folder.mkdir(exist_ok=True)
+        (folder / f"{self.now_s()}-{name}").write_bytes(content)
+
+    def now_s(self) -> int:
+        """Return the node's time: whole seconds since 1970-01-01 UTC."""
+        return self.clock.now_s()
+
+    def secret_name(self, kind: str, subject: str) -> str:
+        """Return the name under which custody keeps a subject's secret of a kind: a keyed hash, which tells nothing."""
+        index_key = self.custody.find_or_make("index")
+        named = hmac.digest(index_key, length_prefixed("tallystick/secret-name/v1", kind, subject), "sha256")
+        return f"{kind}/{to_base64url(named)}"
+
+    # Reading
+
+    def rows(self, statement: Executable) -> Sequence[Any]:
+        """Return the rows of a query, as of now."""
+        with storage_errors(), self.engine.connect() as connection:
+            return connection.execute(statement).all()
+
+    def row(self, statement: Executable) -> Any | None:
+        """Return the first row of a query, None where there is none."""
+        found = self.rows(statement)
+        return found[0] if found else None
+
+    # Writing
+
+    async def written(self, work: Callable[[Transaction], T]) -> Written[T]:
+        """Do a write of the node's own; return once it is durable."""
+        return await asyncio.wrap_future(self.writer.submit(work))
+
+    async def once(
+        self, once: Once, work: Callable[[Transaction], T], render: Callable[[T, tuple[EntryProof, ...]], StoredReply]
+    ) -> StoredReply:
+        """Do a write that somebody asked for under an idempotency key; return its reply once it is durable."""
+        return await asyncio.wrap_future(self.writer.submit_once(once, work, render))
+
+    def replayed(self, once: Once) -> StoredReply | None:
+        """Return the reply this key got before, None where it is new.
+
+        Raises:
+            IdempotencyRefused: the key was used for something else.
+        """
+        row = self.row(
+            select(IDEMPOTENCY.c.fingerprint, IDEMPOTENCY.c.status, IDEMPOTENCY.c.body).where(
+                IDEMPOTENCY.c.caller == once.caller, IDEMPOTENCY.c.key == once.key
+            )
+        )
+        if row is None:
+            return None
+        if row.fingerprint != once.fingerprint:
+            raise IdempotencyRefused(
+                "This idempotency key was used for another request.", remedy="Make a new key for each new write."
+            )
+        return StoredReply(row.status, row.body, replayed=True)
+
+    # Partners
+
+    def partner(self, host: str) -> Descriptor:
+        """Return a partner's descriptor.
+
+        Raises:
+            PartnerUnknown: no partner of that name was added here.
+        """
+        row = self.row(select(PARTNERS.c.descriptor, PARTNERS.c.fingerprint).where(PARTNERS.c.host == host))
+        if row is None or row.descriptor not in self._partners:
+            if row is None:
+                raise PartnerUnknown(
+                    "No partner of that name was added to this node.",
+                    remedy="The operator adds it: tally-node partner add DESCRIPTOR --fingerprint HEX",
+                )
+            self._partners[row.descriptor] = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
+        return self._partners[row.descriptor]
+
+    def partners(self) -> list[Descriptor]:
+        """Return every partner's descriptor."""
+        return [self.partner(row.host) for row in self.rows(select(PARTNERS.c.host))]
+
+    def peer(self, host: str, http: httpx.AsyncClient) -> PeerClient:
+        """Return the client that calls a partner as this node."""
+        return PeerClient(
+            host=self.host,
+            key_id=self.keys.id("http"),
+            private_key=self.keys.ed25519("http"),
+            partner=self.partner(host),
+            http=http,
+            now_s=self.now_s,
+            random_bytes=self.random_bytes,
+        )
+
+    def signed(self, content: SignedObject) -> str:
+        """Return an object signed as this company, for a partner to keep."""
+        return sign_object(content, key_id=self.keys.id("receipt"), private_key=self.keys.ed25519("receipt"))
+
+
+def no_such_thing() -> NotFound:
+    """Return the error for what is not there, or not for this caller: the two look alike."""
+    return NotFound("There is no such thing here.", remedy="Check the id, and whose it is.")

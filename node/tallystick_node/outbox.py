@@ -1,0 +1,229 @@
+"""The outbox: deliver what is queued for each partner, in order, once, and try again while it is down.
+
+Each partner has a queue of its own, so that one that is slow or dead delays nobody else. A message is marked as being
+sent before it is, and its follow-up is logged in the transaction that marks it delivered; after a crash it is sent
+again under the same idempotency key, which the partner applies once.
+
+Source: DESIGN flow 4, P5, P10, P13; CONSTRUCTIONS (between nodes).
+"""
+
+import logging
+from typing import Any
+
+import httpx
+from sqlalchemy import select, update
+
+from tallystick import wire
+from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
+from tallystick_consent.receipt import ReceiptState
+from tallystick_ledger.errors import TallyError
+from tallystick_node.flows.claims import claim_accepted, claim_message, claim_rejected
+from tallystick_node.flows.receipts import acknowledged_given, acknowledged_withdrawn
+from tallystick_node.node import Node
+from tallystick_node.tables import MESSAGES, RECEIPTS
+from tallystick_node.writer import Transaction
+
+BACKOFF_FIRST_S = 5
+BACKOFF_MAX_S = 3_600
+BACKOFF_DOUBLINGS_MAX = 12
+
+WRONG_ANSWERS_MAX = 8
+"""After so many attempts, an answer that cannot be used no longer holds up what waits behind it."""
+
+LOOK_AHEAD_MAX = 50
+
+FINAL_STATUSES = frozenset({400, 404, 409, 410, 422})
+"""A partner that answers with one of these will not answer otherwise to the same message."""
+
+BODIES: dict[str, type[wire.Request]] = {
+    "link.confirmed": wire.PeerLinkConfirmed,
+    "program.published": wire.PeerSigned,
+    "agreement.signed": wire.PeerSigned,
+    "receipt.requested": wire.PeerReceiptRequested,
+    "receipt.given": wire.PeerSigned,
+    "receipt.refused": wire.PeerReceiptRefused,
+    "receipt.withdrawn": wire.PeerSigned,
+    "claim.ask": wire.PeerAsk,
+    "claim.issued": wire.PeerClaim,
+}
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Delivers a node's messages."""
+
+    def __init__(self, node: Node, http: httpx.AsyncClient) -> None:
+        self._node = node
+        self._http = http
+
+    async def deliver_next(self, partner: str) -> bool:
+        """Try the first message that waits for a partner; return whether one was tried and settled.
+
+        A message whose time has not come stops the queue behind it only if it was tried before: order holds, and a
+        claim that waits for its release slot holds nobody up.
+        """
+        found = self._next(partner)
+        if found is None:
+            return False
+        message, body = found
+        if message.state == "sending":
+            # Nobody else delivers to this partner: it was left so when its answer could not be written down.
+            await self._node.written(lambda transaction: recover_sending(transaction, partner=partner))
+            return True
+        taken = await self._node.written(lambda transaction: _take(transaction, message, body))
+        if not taken.value:
+            return True
+        return await self._send(message, BODIES[message.kind].model_validate_json(body))
+
+    def _next(self, partner: str) -> tuple[Any, str] | None:
+        """Return the first message that can be sent, and its body.
+
+        A claim that no published head covers yet is passed over: a withdrawal behind it must not wait for a witness.
+        """
+        now_s = self._node.now_s()
+        rows = self._node.rows(
+            select(MESSAGES)
+            .where(
+                MESSAGES.c.partner == partner,
+                MESSAGES.c.state.in_(("queued", "sending")),
+                MESSAGES.c.not_before_s <= now_s,
+            )
+            .order_by(MESSAGES.c.number)
+            .limit(LOOK_AHEAD_MAX)
+        )
+        for row in rows:
+            if row.next_attempt_s > now_s:
+                return None
+            if row.body is not None:
+                return row, str(row.body)
+            made = claim_message(self._node, row.about)
+            if made is not None:
+                return row, made.model_dump_json()
+        return None
+
+    async def _send(self, message: Any, body: wire.Request) -> bool:
+        reply: type[wire.Asked] | type[wire.PeerAcknowledged]
+        reply = wire.Asked if message.kind == "claim.ask" else wire.PeerAcknowledged
+        try:
+            answer = await self._node.peer(message.partner, self._http).post(
+                message.path, body, idempotency_key=message.id, reply=reply
+            )
+            token = answer.token if isinstance(answer, wire.PeerAcknowledged) else ""
+            await self._node.written(lambda transaction: self._delivered(transaction, message, token))
+        except (NodeUnreachable, ReplyForged) as error:
+            return await self._wait(message, error)
+        except NodeProblem as error:
+            if not _is_final(error):
+                return await self._wait(message, error)
+            log.warning("message %s refused by %s: %s", message.kind, message.partner, error.code)
+            await self._node.written(lambda transaction: _refused(transaction, message))
+        except TallyError as error:
+            # The answer was the partner's, but not one that this message can have: the same as no answer, for a while.
+            if message.attempts + 1 < WRONG_ANSWERS_MAX:
+                return await self._wait(message, error)
+            log.error("message %s to %s is given up: %s", message.kind, message.partner, error.code)
+            await self._node.written(lambda transaction: _settle(transaction, message, "rejected"))
+        return True
+
+    async def _wait(self, message: Any, error: TallyError) -> bool:
+        log.info("message %s to %s waits: %s", message.kind, message.partner, error.code)
+        maybe_arrived = not _never_left(error)
+        await self._node.written(lambda transaction: self._later(transaction, message, maybe_arrived=maybe_arrived))
+        return False
+
+    def _delivered(self, transaction: Transaction, message: Any, token: str) -> None:
+        if message.kind in ("receipt.given", "receipt.withdrawn"):
+            row = transaction.row(select(RECEIPTS).where(RECEIPTS.c.id == message.about))
+            assert row is not None, "a receipt is never removed before its messages"
+            if message.kind == "receipt.given":
+                acknowledged_given(self._node, transaction, row, token)
+            else:
+                sent = wire.PeerSigned.model_validate_json(message.body).token
+                acknowledged_withdrawn(self._node, transaction, row, sent, token)
+        elif message.kind == "claim.issued":
+            claim_accepted(self._node, transaction, message.about, token)
+        _settle(transaction, message, "delivered")
+
+    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool) -> None:
+        """Queue a message again, behind a growing pause; one whose receipt has ended is not tried any more."""
+        maybe_arrived = maybe_arrived or message.maybe_arrived
+        if message.receipt is not None and not _is_live(transaction, message.receipt):
+            _withhold(transaction, message, maybe_arrived=maybe_arrived)
+            return
+        attempts = message.attempts + 1
+        limit_s = min(BACKOFF_FIRST_S * 2 ** min(attempts - 1, BACKOFF_DOUBLINGS_MAX), BACKOFF_MAX_S)
+        # Half of it fixed, half of it chance, so that partners that fell together do not rise together.
+        jitter = int.from_bytes(self._node.random_bytes(4), "big") / 2**32
+        pause_s = max(1, int(limit_s / 2 * (1 + jitter)))
+        transaction.execute(
+            update(MESSAGES)
+            .where(MESSAGES.c.number == message.number)
+            .values(
+                state="queued",
+                attempts=attempts,
+                next_attempt_s=transaction.now_s + pause_s,
+                maybe_arrived=maybe_arrived,
+            )
+        )
+
+
+def recover_sending(transaction: Transaction, *, partner: str | None = None) -> None:
+    """Queue again what was being sent when the node, or its storage, stopped; withhold it if its receipt has ended.
+
+    Args:
+        transaction: the one to do it in.
+        partner: host name of the only partner to look at; all of them after a start.
+    """
+    left = select(MESSAGES).where(MESSAGES.c.state == "sending")
+    for row in transaction.execute(left if partner is None else left.where(MESSAGES.c.partner == partner)).all():
+        if row.receipt is not None and not _is_live(transaction, row.receipt):
+            _withhold(transaction, row, maybe_arrived=True)
+        else:
+            again = {"state": "queued", "maybe_arrived": True}
+            transaction.execute(update(MESSAGES).where(MESSAGES.c.number == row.number).values(**again))
+
+
+def _withhold(transaction: Transaction, message: Any, *, maybe_arrived: bool) -> None:
+    """Try a message no further. That it was withheld is logged only where that is known to be so: one that may have
+    arrived stands in the entry that ended its receipt."""
+    if not maybe_arrived:
+        claim_rejected(transaction, message.about)
+    _settle(transaction, message, "withheld")
+
+
+def _never_left(error: TallyError) -> bool:
+    """Return whether a failure shows that nothing reached the partner: no connection was made, or it refused."""
+    return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout) or isinstance(
+        error, RateLimited | KeyRefused
+    )
+
+
+def _is_final(error: NodeProblem) -> bool:
+    """Return whether a partner's refusal is about what was sent, and not about who sent it, when, or how much."""
+    return error.status in FINAL_STATUSES and error.code != "replay_detected"
+
+
+def _take(transaction: Transaction, message: Any, body: str) -> bool:
+    """Mark a message as being sent, its body fixed; it may have been withheld since it was read."""
+    taken = transaction.execute(
+        update(MESSAGES)
+        .where(MESSAGES.c.number == message.number, MESSAGES.c.state == "queued")
+        .values(state="sending", body=body)
+    )
+    return bool(taken.rowcount == 1)
+
+
+def _refused(transaction: Transaction, message: Any) -> None:
+    if message.kind == "claim.issued":
+        claim_rejected(transaction, message.about)
+    _settle(transaction, message, "rejected")
+
+
+def _settle(transaction: Transaction, message: Any, state: str) -> None:
+    transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(state=state))
+
+
+def _is_live(transaction: Transaction, receipt: str) -> bool:
+    row = transaction.row(select(RECEIPTS.c.state).where(RECEIPTS.c.id == receipt))
+    return row is not None and row.state == ReceiptState.GIVEN

@@ -1,0 +1,265 @@
+"""The app API: `/v1`, for this company's own apps, by key and scope.
+
+Every route fetches the caller, hands on, and answers; what may be done is decided in the flows and below.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import insert, select
+
+from tallystick import wire
+from tallystick_consent.receipt import Version
+from tallystick_ledger.encoding import canonical_json
+from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
+from tallystick_node.flows import claims, events, links, programs, receipts, rewards
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.tables import APP_KEYS, AUDIT_READS
+from tallystick_node.writer import Once, StoredReply, Transaction
+
+PAGE_ROWS_MAX = 1_000
+
+router = APIRouter(prefix="/v1")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Who calls: an app of this company, by its key."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+
+
+def node_of(request: Request) -> Node:
+    """Return the node that this process runs."""
+    node: Node = request.app.state.node
+    return node
+
+
+NodeHere = Annotated[Node, Depends(node_of)]
+
+
+def require(*scopes: wire.Scope) -> Callable[[Request, NodeHere], App]:
+    """Return the dependency that lets only apps with all these scopes pass."""
+
+    def check(request: Request, node: NodeHere) -> App:
+        app = find_app(node, request.headers.get("authorization", ""))
+        if not app.scopes.issuperset(scopes):
+            raise ScopeMissing(
+                "This key may not do that.", remedy=f"Use a key with the scopes {', '.join(scopes) or 'it needs'}."
+            )
+        return app
+
+    return check
+
+
+def find_app(node: Node, authorization: str) -> App:
+    """Return the app whose key a request carries.
+
+    Raises:
+        KeyInvalid: none, unknown or expired; which of them is not said.
+    """
+    kind, _, key = authorization.partition(" ")
+    # Keys are 256 random bits, so a plain digest is as good as a slow one, and comparing digests tells no timing.
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    row = node.row(select(APP_KEYS).where(APP_KEYS.c.digest == digest)) if kind.lower() == "bearer" else None
+    if row is None or (row.expires_at_s is not None and row.expires_at_s <= node.now_s()):
+        raise KeyInvalid("The key is not valid here.", remedy="Send a key of this node: Authorization: Bearer KEY.")
+    return App(row.id, row.name, frozenset(row.scopes.split()))
+
+
+def once_of(request: Request, app: App, body: wire.Request) -> Once:
+    """Return what makes a write of this request happen once.
+
+    Raises:
+        IdempotencyMissing: no key, or not one of 1 to 128 visible ASCII characters.
+    """
+    key = request.headers.get("idempotency-key", "")
+    if not 1 <= len(key) <= wire.IDEMPOTENCY_KEY_MAX_CHARS or not all("!" <= each <= "~" for each in key):
+        raise IdempotencyMissing(
+            "A write needs an idempotency key of 1 to 128 visible ASCII characters.",
+            remedy="Send a new random Idempotency-Key with each new write, and the same one when you try it again.",
+        )
+    content = canonical_json(body.model_dump(mode="json"))
+    named = canonical_json([request.method, request.url.path, app.id])
+    return Once(f"app:{app.id}", key, hashlib.sha256(named + b"\n" + content).hexdigest())
+
+
+def answer(reply: StoredReply) -> Response:
+    """Return a stored reply as it is sent."""
+    headers = {"Idempotency-Replayed": "true"} if reply.replayed else {}
+    return Response(reply.body, reply.status, headers, media_type="application/json")
+
+
+def _writes(model: type[wire.Reply], status: int = 200) -> dict[str, Any]:
+    """Return how a write is described: its reply is stored text, so the model only documents it."""
+    return {"response_model": None, "status_code": status, "responses": {status: {"model": model}}}
+
+
+LinksApp = Annotated[App, Depends(require("links:write"))]
+LinksSubjectApp = Annotated[App, Depends(require("links:write", "subject:assert"))]
+ReceiptsReader = Annotated[App, Depends(require("receipts:read"))]
+ReceiptsApp = Annotated[App, Depends(require("receipts:write"))]
+ReceiptsSubjectApp = Annotated[App, Depends(require("receipts:write", "subject:assert"))]
+ProgramsReader = Annotated[App, Depends(require("programs:read"))]
+ProgramsApp = Annotated[App, Depends(require("programs:write"))]
+EventsReader = Annotated[App, Depends(require("events:read"))]
+EventsApp = Annotated[App, Depends(require("events:write"))]
+ClaimsReader = Annotated[App, Depends(require("claims:read"))]
+ClaimsApp = Annotated[App, Depends(require("claims:write"))]
+RewardsReader = Annotated[App, Depends(require("rewards:read"))]
+Auditor = Annotated[App, Depends(require("audit:read"))]
+
+
+@router.post("/links/offers", **_writes(wire.LinkOffer, 201))
+async def offer_link(request: Request, node: NodeHere, app: LinksSubjectApp, body: wire.OfferLink) -> Response:
+    """Make a link offer for a customer who is logged in."""
+    return answer(await links.offer_link(node, once_of(request, app, body), body))
+
+
+@router.post("/links/accept", **_writes(wire.Link, 201))
+async def accept_link(request: Request, node: NodeHere, app: LinksSubjectApp, body: wire.AcceptLink) -> Response:
+    """Take a partner's link offer for a customer who is logged in."""
+    return answer(await links.accept_link(node, request.app.state.http, once_of(request, app, body), body))
+
+
+@router.post("/links/confirm", **_writes(wire.Link))
+async def confirm_link(request: Request, node: NodeHere, app: LinksApp, body: wire.ConfirmLink) -> Response:
+    """Confirm a link in the session that began it."""
+    return answer(await links.confirm_link(node, once_of(request, app, body), body))
+
+
+@router.post("/links/search")
+def find_links(node: NodeHere, _app: LinksApp, body: wire.FindBySubject) -> wire.Links:
+    """Return the links of one customer."""
+    return links.find_links(node, body.subject)
+
+
+@router.post("/receipts/request", **_writes(wire.Receipt, 201))
+async def request_receipt(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.RequestReceipt) -> Response:
+    """Ask the subject of a link for consent."""
+    return answer(await receipts.request_receipt(node, once_of(request, app, body), body))
+
+
+@router.post("/receipts/search")
+def find_receipts(node: NodeHere, _app: ReceiptsReader, body: wire.FindReceipts) -> wire.Receipts:
+    """Return the receipts of one customer or link."""
+    return receipts.find_receipts(node, body)
+
+
+@router.get("/receipts/{receipt}")
+def get_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Receipt:
+    """Return one receipt."""
+    return receipts.get_receipt(node, receipt)
+
+
+@router.post("/receipts/{receipt}/give", **_writes(wire.Receipt))
+async def give_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.GiveReceipt
+) -> Response:
+    """Record that the subject gives consent."""
+    return answer(await receipts.give_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
+
+
+@router.post("/receipts/{receipt}/refuse", **_writes(wire.Receipt))
+async def refuse_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
+) -> Response:
+    """Record that the subject says no."""
+    return answer(await receipts.refuse_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/withdraw", **_writes(wire.Receipt))
+async def withdraw_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.WithdrawReceipt
+) -> Response:
+    """Record that the subject withdraws: nothing more leaves."""
+    return answer(await receipts.withdraw_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/events", **_writes(wire.Event, 201))
+async def record_event(request: Request, node: NodeHere, app: EventsApp, body: wire.RecordEvent) -> Response:
+    """Record an event of a customer's journey."""
+    return answer(await events.record_event(node, once_of(request, app, body), body))
+
+
+@router.get("/events/{event}")
+def get_event(node: NodeHere, _app: EventsReader, event: str) -> wire.Event:
+    """Return an event, opened."""
+    return events.get_event(node, event)
+
+
+@router.post("/programs", **_writes(wire.Program, 201))
+async def publish_program(request: Request, node: NodeHere, app: ProgramsApp, body: wire.PublishProgram) -> Response:
+    """Publish a program of this company, and propose it to its issuers."""
+    return answer(await programs.publish_program(node, once_of(request, app, body), body))
+
+
+@router.get("/programs")
+def list_programs(node: NodeHere, _app: ProgramsReader) -> wire.Programs:
+    """Return every program this node knows."""
+    return programs.list_programs(node)
+
+
+@router.post("/programs/{name}/{version}/accept", **_writes(wire.Program))
+async def accept_program(
+    request: Request, node: NodeHere, app: ProgramsApp, name: str, version: Version, body: wire.AcceptProgram
+) -> Response:
+    """Sign a partner's program."""
+    return answer(await programs.accept_program(node, once_of(request, app, body), name, version, body))
+
+
+@router.get("/budgets/{program}/{period}")
+def find_budget(node: NodeHere, _app: ProgramsReader, program: str, period: str) -> wire.Budget:
+    """Return what a program may still pay in a period."""
+    return rewards.find_budget(node, program, period)
+
+
+@router.post("/claims/ask", **_writes(wire.Asked, 202))
+async def ask_claim(request: Request, node: NodeHere, app: ClaimsApp, body: wire.AskClaim) -> Response:
+    """Ask a link's issuer for its answer on a period."""
+    return answer(await claims.ask_claim(node, once_of(request, app, body), body))
+
+
+@router.get("/claims")
+def list_claims(
+    node: NodeHere,
+    _app: ClaimsReader,
+    limit: Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX)] = 100,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> wire.Claims:
+    """Return a page of the claims this node issued or accepted."""
+    return claims.list_claims(node, limit=limit, before=claims.cursor_number(cursor))
+
+
+@router.post("/rewards/search")
+def find_rewards(node: NodeHere, _app: RewardsReader, body: wire.FindBySubject) -> wire.Rewards:
+    """Return the rewards of one customer, and why."""
+    return rewards.find_rewards(node, body.subject)
+
+
+@router.post("/decisions/search")
+def find_decisions(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> wire.Decisions:
+    """Return what this node decided about one customer, and why."""
+    return claims.find_decisions(node, body.subject)
+
+
+@router.get("/proofs/{index}")
+async def prove_entry(node: NodeHere, app: Auditor, index: int) -> wire.EntryProof:
+    """Return an entry with its proof against the published head."""
+    await node.written(partial(record_read, app=app.id, what=f"entry {index}"))
+    proven = await asyncio.to_thread(node.publisher.prove, index)
+    if proven is None:
+        raise no_such_thing()
+    return proven
+
+
+def record_read(transaction: Transaction, *, app: str, what: str) -> None:
+    """Write down that an auditor reads entries, before it does."""
+    transaction.execute(insert(AUDIT_READS).values(key=app, path=what, read_at_s=transaction.now_s))

@@ -1,0 +1,159 @@
+"""The peer API: `/peer/v1`, for partners' nodes, each request signed and each answer too.
+
+A partner is known by the key that signed; what it asks is applied once for its idempotency key, and a signed request
+that was seen before is refused, also after a restart. A question always gets the same answer (P11).
+
+Source: RFC 9421, RFC 9530, CONSTRUCTIONS (between nodes).
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from sqlalchemy import insert, select
+
+from tallystick import wire
+from tallystick.signing import VerifiedRequest, sign_response, verify_request
+from tallystick_ledger.encoding import canonical_json, parse_json_object, to_base64url
+from tallystick_ledger.errors import BadInput, TallyError
+from tallystick_node.errors import ReplayDetected
+from tallystick_node.flows import accepting, claims, links, programs, receipts
+from tallystick_node.node import Node
+from tallystick_node.problems import invalid_form, problem_headers, problem_of
+from tallystick_node.tables import NONCES
+from tallystick_node.writer import Once, StoredReply, Transaction
+
+NONCE_SIZE_BYTES = 16
+
+router = APIRouter(prefix="/peer/v1")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a path takes, and what is done with it."""
+
+    body: type[wire.Request]
+    receive: Callable[[Node, str, Transaction, Any], wire.Reply]
+    status: int = 200
+
+
+ASKS = "/asks"
+CALLS = {
+    "/links": _Call(wire.PeerLink, links.receive_link),
+    "/links/confirmed": _Call(wire.PeerLinkConfirmed, links.receive_link_confirmed),
+    "/programs": _Call(wire.PeerSigned, programs.receive_program),
+    "/agreements": _Call(wire.PeerSigned, programs.receive_agreement),
+    "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts.receive_requested),
+    "/receipts/given": _Call(wire.PeerSigned, receipts.receive_given),
+    "/receipts/refused": _Call(wire.PeerReceiptRefused, receipts.receive_refused),
+    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts.receive_withdrawn),
+    ASKS: _Call(wire.PeerAsk, claims.receive_ask, status=202),
+    "/claims": _Call(wire.PeerClaim, accepting.receive_claim),
+}
+
+
+@router.post("/{call:path}", include_in_schema=False)
+async def receive(request: Request, call: str) -> Response:
+    """Check who calls, apply it once, and sign the answer."""
+    node: Node = request.app.state.node
+    content = await request.body()
+    try:
+        partner, verified = _identify(node, request, content)
+    except TallyError as error:
+        # Whoever this is, it is not a partner: the answer is not signed, and says nothing of what is here.
+        problem = problem_of(error, request_id=request.state.request_id)
+        return _response(StoredReply(problem.status, problem.model_dump_json()), {})
+    reply = await _apply(node, request, partner, verified, f"/{call}", content)
+    headers = sign_response(
+        status=reply.status,
+        body=reply.body.encode(),
+        request_headers=request.headers,
+        key_id=node.keys.id("http"),
+        private_key=node.keys.ed25519("http"),
+        now_s=node.now_s(),
+        nonce=to_base64url(node.random_bytes(NONCE_SIZE_BYTES)),
+    )
+    return _response(reply, headers)
+
+
+def _identify(node: Node, request: Request, content: bytes) -> tuple[str, VerifiedRequest]:
+    """Return the partner whose key signed a request.
+
+    Raises:
+        SignatureRejected, ClockSkew, BadInput: not signed by a partner's key, or for another time.
+    """
+    keys: dict[str, Ed25519PublicKey] = {}
+    whose: dict[str, str] = {}
+    for partner in node.partners():
+        for key_id, key in partner.ed25519("http").items():
+            keys[key_id], whose[key_id] = key, partner.host
+    verified = verify_request(
+        method=request.method,
+        url=node.settings.url + request.url.path,
+        headers=request.headers,
+        body=content,
+        keys=keys,
+        now_s=node.now_s(),
+    )
+    return whose[verified.key_id], verified
+
+
+async def _apply(
+    node: Node, request: Request, partner: str, verified: VerifiedRequest, path: str, content: bytes
+) -> StoredReply:
+    request_id = request.state.request_id
+    named = canonical_json([request.method, request.url.path, partner])
+    once = Once(
+        caller=f"peer:{partner}",
+        key=verified.idempotency_key,
+        fingerprint=hashlib.sha256(named + b"\n" + content).hexdigest(),
+        guard=lambda transaction: _remember(transaction, verified),
+    )
+    call = CALLS.get(path)
+    try:
+        if call is None:
+            raise BadInput("There is no such call between partners.", remedy="Compare the protocol versions.")
+        body = _parse(call, content)
+        status = call.status
+        return await node.once(
+            once,
+            lambda transaction: call.receive(node, partner, transaction, body) if body else wire.Asked(),
+            lambda reply, _: StoredReply(status, reply.model_dump_json()),
+        )
+    except ValidationError as error:
+        problem = invalid_form(
+            error.errors(include_input=False, include_url=False, include_context=False), request_id=request_id
+        )
+    except TallyError as error:
+        problem = problem_of(error, request_id=request_id)
+    return StoredReply(problem.status, problem.model_dump_json())
+
+
+def _parse(call: _Call, content: bytes) -> wire.Request | None:
+    """Return the body of a call; None for a question that is not one: it gets the answer that every question gets."""
+    try:
+        parse_json_object(content)
+        return call.body.model_validate_json(content)
+    except (ValidationError, BadInput):
+        if call.body is wire.PeerAsk:
+            return None
+        raise
+
+
+def _remember(transaction: Transaction, verified: VerifiedRequest) -> None:
+    """Remember a signature's nonce until it expires; refuse one that is remembered."""
+    mine = (NONCES.c.key_id == verified.key_id, NONCES.c.nonce == verified.nonce)
+    if transaction.row(select(NONCES.c.nonce).where(*mine)) is not None:
+        raise ReplayDetected("This signed request was seen before.", remedy="Sign each attempt anew.")
+    transaction.execute(
+        insert(NONCES).values(key_id=verified.key_id, nonce=verified.nonce, expires_at_s=verified.expires_s)
+    )
+
+
+def _response(reply: StoredReply, headers: dict[str, str]) -> Response:
+    media_type = "application/problem+json" if reply.status >= 400 else "application/json"
+    return Response(reply.body, reply.status, {**problem_headers(reply.status), **headers}, media_type=media_type)

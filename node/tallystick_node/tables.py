@@ -1,0 +1,353 @@
+"""The node's tables.
+
+What an auditor sees is the log; everything here is either the log's own bytes (`head`, `blob`) or what the node needs
+to act on them. Times are whole seconds: signed data never passes through a database's date type.
+
+Subjects stand here under the company's own ids, since it is the company's database; they stand nowhere else.
+"""
+
+from sqlalchemy import Table
+from sqlmodel import Field, Index, SQLModel
+
+
+class Head(SQLModel, table=True):
+    """The right edge of the log and its signed head; one row, locked by each commit."""
+
+    id: int = Field(primary_key=True)
+    size: int
+    peaks: bytes
+    checkpoint: bytes
+
+
+class Blob(SQLModel, table=True):
+    """Up to 256 entries of one commit, length-prefixed as in an entry bundle."""
+
+    first: int = Field(primary_key=True)
+    count: int
+    entries: bytes
+
+
+class Idempotency(SQLModel, table=True):
+    """A reply that was given, kept for the same key to get it again."""
+
+    caller: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    status: int
+    body: str
+    created_at_s: int = Field(index=True)
+
+
+class Nonce(SQLModel, table=True):
+    """A signed request that was seen, until its signature expires."""
+
+    key_id: str = Field(primary_key=True)
+    nonce: str = Field(primary_key=True)
+    expires_at_s: int = Field(index=True)
+
+
+class AppKey(SQLModel, table=True):
+    """A key of one of this company's apps: its hash, never itself."""
+
+    id: str = Field(primary_key=True)
+    digest: str = Field(unique=True)
+    name: str
+    scopes: str
+    created_at_s: int
+    expires_at_s: int | None = None
+
+
+class Partner(SQLModel, table=True):
+    """A partner that two people compared fingerprints for."""
+
+    host: str = Field(primary_key=True)
+    fingerprint: str
+    descriptor: str
+    added_at_s: int
+
+
+class Offer(SQLModel, table=True):
+    """A link offer this node made, found again by the digest of its code."""
+
+    digest: str = Field(primary_key=True)
+    subject: str
+    partner: str
+    program: str
+    hint: str
+    login: str
+    challenge: str
+    expires_at_s: int
+    state: str
+    link: str | None = None
+
+
+class Accepting(SQLModel, table=True):
+    """An offer this node is taking at a partner: written before the call, so that a crash loses no half of a secret."""
+
+    offer: str = Field(primary_key=True)
+    subject: str
+    unique: str
+    body: str
+    message: str
+    started_at_s: int
+
+
+class Link(SQLModel, table=True):
+    """A link; its secret is in custody."""
+
+    id: str = Field(primary_key=True)
+    partner: str
+    program: str
+    role: str
+    subject: str = Field(index=True)
+    partner_hint: str
+    login: str
+    state: str
+    created_at_s: int
+    ended_at_s: int | None = None
+
+
+class LinkUnique(SQLModel, table=True):
+    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program."""
+
+    unique: str = Field(primary_key=True)
+    link: str | None = Field(default=None, index=True)
+    free_from_s: int | None = None
+
+
+class Program(SQLModel, table=True):
+    """A version of a program this node knows."""
+
+    payer: str = Field(primary_key=True)
+    program: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    document: str
+    digest: str
+
+
+class Agreement(SQLModel, table=True):
+    """A program that two partners signed, or one of them so far."""
+
+    id: str = Field(primary_key=True)
+    payer: str
+    program: str = Field(index=True)
+    version: int
+    issuer: str
+    payer_token: str
+    issuer_token: str | None = None
+
+
+class Receipt(SQLModel, table=True):
+    """A receipt; `next_close_s` is when the next period of its program is to be evaluated here, if ever."""
+
+    id: str = Field(primary_key=True)
+    version: int
+    link: str = Field(index=True)
+    partner: str
+    role: str
+    state: str
+    terms: str
+    notice: str
+    evidence: str | None = None
+    signed: str | None = None
+    acknowledgement: str | None = None
+    requested_at_s: int
+    acknowledged_at_s: int | None = None
+    live_leaf: int | None = None
+    uses: int = 0
+    ended_at_s: int | None = None
+    end_acknowledged_at_s: int | None = None
+    valid_until_s: int
+    next_period: str | None = None
+    next_close_s: int | None = Field(default=None, index=True)
+
+
+class Event(SQLModel, table=True):
+    """A sealed event, and what is needed to find it again; erased with its subject."""
+
+    id: str = Field(primary_key=True)
+    leaf: int
+    subject: str
+    type: str
+    data_class: str
+    at_s: int
+    receipt: str
+    commitment: bytes
+    ciphertext: bytes
+    recorded_at_s: int
+
+    __table_args__ = (Index("event_by_subject_class_time", "subject", "data_class", "at_s"),)
+
+
+class Ask(SQLModel, table=True):
+    """A partner's question, kept as it came; whether it means anything is found out later."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    partner: str
+    link: str
+    program: str
+    version: int
+    period: str
+    received_at_s: int
+
+
+class Decision(SQLModel, table=True):
+    """What this node decided about a subject's period; never leaves it but to the subject."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    subject: str = Field(index=True)
+    receipt: str
+    partner: str
+    program: str
+    version: int
+    period: str
+    outcome: str
+    counted: int
+    not_counted: str
+    reasons: str
+    decided_at_s: int
+
+
+class Disclosure(SQLModel, table=True):
+    """The last step of an answer, as its entry has it."""
+
+    claim: str = Field(primary_key=True)
+    body: str
+
+
+class Claim(SQLModel, table=True):
+    """A claim this node issued or accepted."""
+
+    number: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(unique=True)
+    id: str
+    role: str
+    partner: str
+    link: str
+    receipt: str = Field(index=True)
+    program: str
+    version: int
+    period: str
+    nullifier: str = Field(index=True)
+    state: str
+    token: str
+    salt: str
+    expires_at_s: int
+    leaf: int
+    answer: str = ""
+    acceptance: str = ""
+
+
+class Reward(SQLModel, table=True):
+    """A reward of one of our subjects; its id is the transfer's."""
+
+    id: str = Field(primary_key=True)
+    subject: str = Field(index=True)
+    link: str
+    receipt: str
+    claim: str
+    program: str
+    version: int
+    period: str
+    unique: str = Field(unique=True)
+    asset: str
+    amount_minor: int
+    state: str
+    posted_at_s: int | None = None
+
+
+class Account(SQLModel, table=True):
+    """The balance of an account."""
+
+    name: str = Field(primary_key=True)
+    asset: str = Field(primary_key=True)
+    debits_posted: int
+    debits_pending: int
+    credits_posted: int
+    credits_pending: int
+
+
+class Transfer(SQLModel, table=True):
+    """The last step of a transfer, as its entry has it."""
+
+    id: str = Field(primary_key=True)
+    body: str
+
+
+class Message(SQLModel, table=True):
+    """Something to deliver to a partner, once; `id` is its idempotency key there.
+
+    Attributes:
+        kind: which follow-up its answer has here.
+        about: the receipt, agreement or claim it is about.
+        receipt: the receipt under which an answer leaves; withheld with it.
+        state: `queued`, `sending`, `delivered`, `withheld`, `expired` or `rejected`.
+        maybe_arrived: an attempt ended without an answer, and may have reached the partner all the same.
+    """
+
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    partner: str
+    path: str
+    body: str | None = None
+    kind: str
+    about: str
+    receipt: str | None = Field(default=None, index=True)
+    state: str
+    not_before_s: int
+    attempts: int = 0
+    next_attempt_s: int
+    maybe_arrived: bool = False
+
+    __table_args__ = (Index("message_by_partner_state", "partner", "state"),)
+
+
+class Witnessed(SQLModel, table=True):
+    """The checkpoint of a partner's log that this node cosigned last, its cosignature with it."""
+
+    origin: str = Field(primary_key=True)
+    origin_digest: str = Field(unique=True)
+    size: int
+    root: bytes
+    note: bytes
+    cosigned_at_s: int
+
+
+class AuditRead(SQLModel, table=True):
+    """That an auditor read an entry bundle."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str
+    path: str
+    read_at_s: int
+
+
+def _table(model: type[SQLModel]) -> Table:
+    return SQLModel.metadata.tables[model.__name__.lower()]
+
+
+# What statements are built from: models describe, tables are asked (rows as objects are many times slower).
+HEADS = _table(Head)
+BLOBS = _table(Blob)
+IDEMPOTENCY = _table(Idempotency)
+NONCES = _table(Nonce)
+APP_KEYS = _table(AppKey)
+PARTNERS = _table(Partner)
+OFFERS = _table(Offer)
+ACCEPTING = _table(Accepting)
+LINKS = _table(Link)
+LINK_UNIQUE = _table(LinkUnique)
+PROGRAMS = _table(Program)
+AGREEMENTS = _table(Agreement)
+RECEIPTS = _table(Receipt)
+EVENTS = _table(Event)
+ASKS = _table(Ask)
+DECISIONS = _table(Decision)
+DISCLOSURES = _table(Disclosure)
+CLAIMS = _table(Claim)
+REWARDS = _table(Reward)
+ACCOUNTS = _table(Account)
+TRANSFERS = _table(Transfer)
+MESSAGES = _table(Message)
+AUDIT_READS = _table(AuditRead)
+WITNESSED = _table(Witnessed)

@@ -1,0 +1,190 @@
+"""Hold two companies' ledgers side by side, as the two parts of a tally stick.
+
+Absence counts only in a log that was read whole. What is on its way is no finding: a claim that is issued and not yet
+delivered, and the fee for a claim whose acceptance has not come back to the issuer.
+
+Source: DESIGN section 3 (audit) and section 5 (P4, P8).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from tallystick.audit.integrity import TILE_SIZE_MAX_BYTES
+from tallystick.audit.log import AuditedLog
+from tallystick.audit.rewards import Half
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody
+from tallystick_ledger.books import TransferState
+from tallystick_ledger.errors import TallyError
+from tallystick_ledger.tlog.merkle import root_at
+from tallystick_ledger.tlog.tiles import TileReader
+
+_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable"})
+"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
+
+
+def cross_check(logs: Sequence[AuditedLog]) -> list[str]:
+    """Hold every two of `logs` against each other; return what could not be, a sentence each.
+
+    The findings go to the log whose entry nothing answers to, or whose entry is answered differently.
+    """
+    unchecked: list[str] = []
+    compared = _one_each(logs, unchecked)
+    hosts: dict[str, list[AuditedLog]] = defaultdict(list)
+    for log in compared:
+        hosts[log.host].append(log)
+    origins = {log.origin: log for log in compared}
+    for log in compared:
+        _check_deliveries(log, hosts)
+        unchecked += _check_acceptances(log, hosts, origins)
+        _check_receipts(log, hosts)
+        _check_halves(log, hosts)
+    return unchecked
+
+
+def _one_each(logs: Sequence[AuditedLog], unchecked: list[str]) -> list[AuditedLog]:
+    """Return one source of each log, its largest head; two that are not of one tree are a fork."""
+    largest: dict[str, AuditedLog] = {}
+    for log in sorted(logs, key=lambda log: log.head.checkpoint.size, reverse=True):
+        if not log.whole:
+            unchecked.append(f"{log.where} was not read whole, and is not held against the others.")
+        elif log.origin in largest:
+            _check_fork(log, largest[log.origin])
+        else:
+            largest[log.origin] = log
+    return [log for log in logs if largest.get(log.origin) is log]
+
+
+def _check_fork(smaller: AuditedLog, larger: AuditedLog) -> None:
+    def fetch(path: str) -> bytes:
+        raw = larger.source.read(path, size_max_bytes=TILE_SIZE_MAX_BYTES)
+        if raw is None:
+            raise LookupError(path)
+        return raw
+
+    reader = TileReader(fetch, larger.head.checkpoint.size)
+    try:
+        root = root_at(smaller.head.checkpoint.size, reader)
+    except (LookupError, TallyError):
+        return  # the larger one's tiles are a finding already
+    if root != smaller.head.checkpoint.root:
+        smaller.found.add("P1.fork", "checkpoint", f"The head is not of the same tree as the one at {larger.where}.")
+
+
+def _check_deliveries(issuer: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+    for claim, (disclosure, index) in issuer.consent.disclosures.items():
+        recipients = hosts.get(disclosure.recipient)
+        if disclosure.state != "delivered" or not recipients:
+            continue
+        taken = next(_acceptances_of(issuer, claim, recipients), None)
+        place = f"entry {index}"
+        if taken is None:
+            issuer.found.add("X.acceptance_missing", place, f"{disclosure.recipient} has not accepted this claim.")
+        elif _answer(disclosure, issuer) != _answer(*taken):
+            issuer.found.add("X.acceptance_differs", place, f"{disclosure.recipient} accepted another claim than this.")
+
+
+def _acceptances_of(
+    issuer: AuditedLog, claim: str, recipients: Sequence[AuditedLog]
+) -> Iterator[tuple[AcceptanceBody, AuditedLog]]:
+    """Yield the acceptance of a claim, or of one that it replaced.
+
+    A recipient whose answer was lost has taken the earlier claim, and answers the later one like the first time.
+    """
+    replaced: set[str] = set()
+    while claim not in replaced and claim in issuer.consent.disclosures:
+        for log in recipients:
+            if claim in log.consent.acceptances:
+                yield log.consent.acceptances[claim][0], log
+        replaced.add(claim)
+        claim = issuer.consent.disclosures[claim][0].supersedes
+
+
+def _standing(issuer: AuditedLog, claim: str) -> str:
+    """Return the state of the claim that stands now where `claim` was issued: that one, or the last to replace it."""
+    known = issuer.consent.disclosures.get(claim)
+    if known is None:
+        return ""
+    last = issuer.consent.issued.get(known[0].nullifier, claim)
+    return issuer.consent.disclosures[last][0].state
+
+
+def _check_acceptances(
+    recipient: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
+) -> Iterator[str]:
+    for claim, (acceptance, index) in recipient.consent.acceptances.items():
+        place = f"entry {index}"
+        if acceptance.log.partition("/log/")[0] != acceptance.issuer:
+            recipient.found.add("X.disclosure_differs", place, "The log named is not one of the claim's issuer.")
+            continue
+        issuer = origins.get(acceptance.log)
+        if issuer is None:
+            if acceptance.issuer in hosts:
+                yield f"{recipient.where}, {place}: the log in which the claim was issued is not among the sources."
+            continue
+        known = issuer.consent.disclosures.get(claim)
+        if known is None:
+            head = f"{issuer.origin}, as of its {issuer.head.checkpoint.size} entries"
+            recipient.found.add("X.disclosure_missing", place, f"The claim was not issued in {head}.")
+            continue
+        disclosure, leaf = known
+        if leaf != acceptance.disclosure_leaf:
+            recipient.found.add("X.disclosure_differs", place, f"The claim was issued at entry {leaf} of its log.")
+        elif disclosure.state != "delivered" and _answer(disclosure, issuer) != _answer(acceptance, recipient):
+            recipient.found.add("X.disclosure_differs", place, f"{issuer.host} issued another claim than this.")
+        elif _standing(issuer, claim) == "withheld":
+            recipient.found.add("X.withheld", place, f"{issuer.host} says that it withheld this claim.")
+
+
+def _answer(body: DisclosureBody | AcceptanceBody, log: AuditedLog) -> tuple[object, ...]:
+    """Return what both halves of an answer must agree on."""
+    parties = (log.host, body.recipient) if isinstance(body, DisclosureBody) else (body.issuer, log.host)
+    program = (body.program, body.program_version, body.period)
+    return (*parties, body.receipt, *program, body.purpose, body.rung, body.nullifier)
+
+
+def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+    """Each receipt is held against its issuer's, so that a pair is looked at once; the issuer's own is itself."""
+    for receipt, life in log.consent.receipts.items():
+        for issuer in hosts.get(life.body.issuer, ()):
+            other = issuer.consent.receipts.get(receipt)
+            if other and other.body.version == life.body.version and _terms(other.body) != _terms(life.body):
+                log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
+
+
+def _terms(body: ReceiptBody) -> dict[str, object]:
+    return body.model_dump(exclude=set(_STEPS))
+
+
+def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+    for transfer_id, half in log.rewards.halves.items():
+        partners = hosts.get(half.transfer.counterparty)
+        if not partners:
+            continue
+        place = f"entry {half.index}"
+        partner = next((each for each in partners if transfer_id in each.rewards.halves), None)
+        if partner is None:
+            if half.transfer.state is TransferState.POSTED and not _in_flight(log, half, partners):
+                problem = f"{half.transfer.counterparty} has not booked its half of this transfer."
+                log.found.add("X.half_missing", place, problem)
+            continue
+        other = partner.rewards.halves[transfer_id]
+        told_there = other.transfer.counterparty == log.host and partner.host < log.host
+        if not told_there and not _match(log, half, partner, other):
+            log.found.add("X.half_differs", place, f"{partner.host} has booked another half.")
+
+
+def _in_flight(payer: AuditedLog, half: Half, partners: Sequence[AuditedLog]) -> bool:
+    """Return whether the transfer pays for an answer whose acceptance has not come back to the issuer."""
+    accepted = payer.rewards.acceptances.get(half.transfer.cause)
+    if accepted is None:
+        return False
+    return any(_standing(log, accepted.claim) == "issued" for log in partners if log.host == accepted.issuer)
+
+
+def _match(log: AuditedLog, half: Half, partner: AuditedLog, other: Half) -> bool:
+    here, there = half.transfer, other.transfer
+    return (
+        (here.asset, here.amount_minor, here.terms) == (there.asset, there.amount_minor, there.terms)
+        and (here.counterparty, there.counterparty) == (partner.host, log.host)
+        and {here.state, there.state} != {TransferState.POSTED, TransferState.VOIDED}
+    )

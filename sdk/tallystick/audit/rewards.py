@@ -1,0 +1,114 @@
+"""Replay what the two lower floors cannot see alone: money that follows from consent.
+
+The ledger floor knows transfers and not why; the consent floor knows acceptances and not what they pay. Here a reward
+is held against its acceptance and its program, and a budget against the program that caps it.
+
+Source: DESIGN section 5 (P4, P7, P8).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tallystick_consent.entries import AcceptanceBody
+from tallystick_consent.replay import ConsentReplay
+from tallystick_ledger.books import BUDGET_PREFIX, Books, Transfer, TransferState
+from tallystick_ledger.entry import Entry
+from tallystick_ledger.replay import Finding
+
+FUNDS_PREFIX = "funds/"
+
+MEMBER_PREFIX = "member/"
+"""Accounts of the payer's own customers."""
+
+_Report = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """This ledger's half of a transfer between partners, after its last step, and where that step stands."""
+
+    transfer: Transfer
+    index: int
+
+
+@dataclass(slots=True)
+class RewardReplay:
+    """The state of rewards in one ledger after the entries it was told of.
+
+    Attributes:
+        acceptances: each acceptance, by the id of its entry, which is what a reward names as its cause.
+        rewarded: the transfer that was posted for each acceptance, by the same id.
+        funded: what was posted to each budget account.
+        halves: transfers that another partner books too, by id.
+        findings: what did not hold, in order.
+    """
+
+    acceptances: dict[str, AcceptanceBody] = field(default_factory=dict[str, AcceptanceBody])
+    rewarded: dict[str, str] = field(default_factory=dict[str, str])
+    funded: dict[str, int] = field(default_factory=dict[str, int])
+    halves: dict[str, Half] = field(default_factory=dict[str, Half])
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+    def take(self, entry: Entry, index: int, *, books: Books, consent: ConsentReplay) -> None:
+        """Replay one entry at `index`, which the consent replay has taken, and which the books have not refused."""
+        if entry.kind == "acceptance":
+            claim = entry.body.get("claim")
+            accepted = consent.acceptances.get(claim) if isinstance(claim, str) else None
+            if accepted is not None and accepted[1] == index:
+                self.acceptances[entry.id] = accepted[0]
+        elif entry.kind == "transfer":
+            transfer = books.transfers[entry.body["transfer"]]
+            if transfer.counterparty:
+                self.halves[transfer.id] = Half(transfer, index)
+            if transfer.state is TransferState.POSTED:
+                self._posted(transfer, consent, self._reporter(f"entry {index}"))
+
+    def _posted(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
+        if transfer.credit.startswith(BUDGET_PREFIX):
+            self._check_funding(transfer, consent, report)
+        if transfer.unique:
+            self._check_reward(transfer, consent, report)
+        elif transfer.credit.startswith(MEMBER_PREFIX) or (
+            transfer.debit.startswith(BUDGET_PREFIX) and transfer.credit != _funds_of(transfer.debit)
+        ):
+            report(
+                "P7.unique", "A payment to a member or from a budget carries no unique value: it could be made twice."
+            )
+
+    def _check_funding(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
+        """A version that raises a budget may fund the difference; so what counts is the sum, after each funding."""
+        total = self.funded[transfer.credit] = self.funded.get(transfer.credit, 0) + transfer.amount_minor
+        name = transfer.credit.split("/")[1]
+        programs = [
+            body for (payer, program, _), body in consent.programs.items() if (payer, program) == (consent.host, name)
+        ]
+        if transfer.debit != _funds_of(transfer.credit):
+            report("P8.budget", "A budget is funded from another account than its program's funds.")
+        elif not any((body.asset, body.budget) == (transfer.asset, total) for body in programs):
+            report("P8.budget", "A budget is funded by another sum than its program says.")
+
+    def _check_reward(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
+        accepted = self.acceptances.get(transfer.cause)
+        if accepted is None:
+            report("P4.reward", "A reward follows from no acceptance before it in this ledger.")
+            return
+        if self.rewarded.setdefault(transfer.cause, transfer.id) != transfer.id:
+            report("P4.reward", "A second reward follows from one acceptance.")
+        program = consent.programs.get((consent.host, accepted.program, accepted.program_version))
+        if program is None:
+            report("P8.reward", "A reward is paid for a program that is not in this ledger.")
+        elif transfer.debit != f"{BUDGET_PREFIX}{accepted.program}/{accepted.period}":
+            report("P8.reward", "A reward is not paid from its program's budget of the accepted period.")
+        elif (transfer.asset, transfer.amount_minor) != (program.asset, program.reward):
+            report("P8.reward", "A reward is not what its program pays.")
+
+    def _reporter(self, where: str) -> _Report:
+        def report(rule: str, problem: str) -> None:
+            self.findings.append(Finding(rule, where, problem))
+
+        return report
+
+
+def _funds_of(budget: str) -> str:
+    """Return the account that a budget account is funded from, and where what is left goes back to."""
+    return FUNDS_PREFIX + budget.split("/")[1]

@@ -1,0 +1,73 @@
+"""The rules of the audit: what each id that a finding can carry stands for.
+
+Ids are stable: scripts and reports rely on them. `P...` are the promises of the design; `log` and `entry` are about
+bytes, and come first because nothing else counts where they fail; `X` holds two companies' books side by side.
+"""
+
+RULES: dict[str, str] = {
+    "log.keys": "Every key file holds verifier keys of its kind, one a line, in the spelling of c2sp.org/signed-note.",
+    "log.checkpoint": "The checkpoint is well formed, of the log its keys belong to, and has the root that the entries"
+    " lead to.",
+    "log.signature": "Every key that must sign the checkpoint has exactly one line in it, and its signature is right.",
+    "log.unlisted_line": "Every signature line of the checkpoint is of a listed key.",
+    "log.quorum": "As many witnesses as the policy asks for have signed the checkpoint.",
+    "log.tile": "Every tile, full, partial or left from an earlier size, is byte for byte what the entries hash to.",
+    "log.bundle": "Every bundle holds as many entries as its place asks for, and those left from earlier sizes hold the"
+    " same ones.",
+    "log.missing_file": "Every file that a log of the signed size serves is there and can be read.",
+    "log.unexpected_file": "Nothing else lies in the log's folder: no other file, no link, no tile beyond the signed"
+    " size.",
+    "entry.malformed": "Every entry is canonical JSON in the envelope, and its body has the form of its kind.",
+    "P1.opening": "A log's first entry, and no other, is its opening, and names the log it stands in.",
+    "P1.fork": "Two heads of one log are heads of one tree.",
+    "P4.party": "A receipt stands only in the ledgers of its issuer and its recipient.",
+    "P4.terms": "The terms of a receipt stay as they were in every step of one version.",
+    "P4.transition": "A receipt goes only from a state to one that may follow it.",
+    "P4.no_receipt": "Every answer names a receipt that is in the ledger.",
+    "P4.not_live": "Every answer names a receipt that is given, acknowledged and valid at that place and time.",
+    "P4.receipt_leaf": "Every answer names the entry that made its receipt live.",
+    "P4.recipient": "Every answer goes to the recipient that its receipt names.",
+    "P4.purpose": "Every answer is for a purpose that its receipt covers.",
+    "P4.rung": "No answer reveals more than its receipt permits.",
+    "P4.program": "Every answer is for the program and version that its receipt names.",
+    "P4.period": "Every answer is about a period that its receipt covers.",
+    "P4.not_issued": "A claim is delivered or withheld only after it was issued in the same ledger.",
+    "P4.disclosure": "A claim is delivered or withheld once, and as it was issued.",
+    "P4.after_withdrawal": "After a receipt ended, only what the ending lists is delivered.",
+    "P4.reward": "Every posted reward follows from an acceptance before it in the ledger, and each acceptance from at"
+    " most one.",
+    "P7.claim_twice": "A claim is issued once and accepted once.",
+    "P7.nullifier": "A nullifier is delivered once and accepted once; an issuer's second claim for it says which"
+    " undelivered one it replaces.",
+    "P7.paid_twice": "At most one reward is posted for each subject, program, period and slot.",
+    "P7.unique": "What leaves a budget, unless it goes back where it came from, carries the value that makes it"
+    " payable once.",
+    "P8.overdrawn": "No budget promises or pays more than it holds.",
+    "P8.state": "A transfer is reserved at most once and posted or voided once, whole and unchanged.",
+    "P8.sum": "All postings of an asset sum to zero.",
+    "P8.budget": "A program's budget of a period is funded from its own funds, by exactly what the program says.",
+    "P8.program": "A version of a program stays as it was first logged.",
+    "P8.reward": "A reward is what its program pays, taken from that program's budget of the accepted period.",
+    "X.acceptance_missing": "Every claim that its issuer says it delivered, or one that it replaced, is accepted in the"
+    " recipient's ledger.",
+    "X.acceptance_differs": "A delivered claim and its acceptance agree on parties, receipt, program, period, purpose,"
+    " rung and nullifier.",
+    "X.disclosure_missing": "Every accepted claim was issued in the issuer's ledger, within its audited head.",
+    "X.disclosure_differs": "An accepted claim was issued at just the place the acceptance names, with the same"
+    " content.",
+    "X.withheld": "No claim is accepted that its issuer says it withheld, unless the issuer replaced it.",
+    "X.receipt_differs": "A version of a receipt has the same terms in both ledgers.",
+    "X.half_missing": "Every posted transfer between partners has its other half in the other ledger.",
+    "X.half_differs": "Both halves of a transfer have one id, asset, amount and terms, name each other, and end alike.",
+}
+"""What each rule checks, in a sentence, by its id."""
+
+LIMITS = (
+    "A log cannot prove that an event was true, that nothing went out by other means, "
+    "or what a recipient did with an answer."
+)
+
+
+def rules_for(source_count: int) -> tuple[str, ...]:
+    """Return the ids of the rules that an audit of so many sources checks."""
+    return tuple(rule for rule in RULES if source_count > 1 or not rule.startswith(("X.", "P1.fork")))

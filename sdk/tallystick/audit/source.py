@@ -1,0 +1,273 @@
+"""Where a log is read from: a directory, which is walked whole, or a node, of which only what is needed is fetched."""
+
+import os
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+from pydantic import ValidationError
+
+from tallystick.audit.keys import Keys, KnownKey, keys_beside, keys_of_policy
+from tallystick.descriptor import Descriptor, fingerprint, open_descriptor
+from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
+from tallystick_ledger.errors import BadInput, TallyError
+from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
+from tallystick_ledger.tlog.policy import Policy
+
+DESCRIPTOR_SIZE_MAX_BYTES = 256 * 1024
+TIMEOUT_S = 20.0
+"""How long a connection, and then each read, may take."""
+
+CHECKPOINT = "checkpoint"
+_BUNDLES = "tile/entries/"
+_LOG_URL = re.compile(r"(?P<node>https?://[^\s?#@]+)/log/(?P<year>[0-9]{4})/?")
+_API_KEY = re.compile(r"[!-~]{1,200}")
+_NODE_URL = re.compile(r"(?P<node>https?://[^\s?#@/]+(/[^\s?#@]*[^\s?#@/])?)/?")
+
+
+class AuditNotRun(TallyError):
+    """The audit could not be run: nothing is known of the log, good or bad."""
+
+    code = "audit_not_run"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What lies below a log's folder.
+
+    Attributes:
+        files: path of every regular file.
+        others: path of everything else that is no folder: links, devices, folders that cannot be opened.
+    """
+
+    files: frozenset[str]
+    others: tuple[str, ...]
+
+
+class Source(Protocol):
+    """A log that can be read, path by path."""
+
+    @property
+    def where(self) -> str:
+        """How the caller named it."""
+        ...
+
+    @property
+    def keys(self) -> Keys:
+        """The keys that its checkpoint must be signed with."""
+        ...
+
+    @property
+    def listing(self) -> Listing | None:
+        """Everything there is; None where it cannot be listed."""
+        ...
+
+    def read(self, path: str, *, size_max_bytes: int) -> bytes | None:
+        """Return the bytes at `path` below the log, None where there are none.
+
+        What is longer than `size_max_bytes` is cut one byte past it, so that it cannot pass for right.
+
+        Raises:
+            AuditNotRun: nobody can say whether there are any.
+        """
+        ...
+
+
+class DirectorySource:
+    """A log in a folder: `checkpoint`, `tile/...`, and the files of `keys.KEY_FILES` beside it."""
+
+    def __init__(self, where: str, *, policy: Policy | None = None, policy_name: str = "the policy") -> None:
+        """Walk the folder.
+
+        Args:
+            where: its path.
+            policy: whose keys to check under; None for the files beside the folder.
+            policy_name: what the report calls the policy.
+
+        Raises:
+            AuditNotRun: there is no such folder, or neither a checkpoint in it nor a key beside it.
+        """
+        self.where = where
+        self._folder = Path(where)
+        if not self._folder.is_dir():
+            raise AuditNotRun("A source is not a folder.", remedy="Give the folder that holds `checkpoint`, or a URL.")
+        self.listing = _walk(where)
+        self.keys = keys_beside(self._folder) if policy is None else keys_of_policy(policy, source=policy_name)
+        if CHECKPOINT not in self.listing.files and (policy or not (self.keys.required or self.keys.findings)):
+            raise AuditNotRun(
+                "A source holds no checkpoint, and nothing says that a log should be there.",
+                remedy="Give the folder that holds `checkpoint`, such as `gym/log`.",
+            )
+
+    def read(self, path: str, *, size_max_bytes: int) -> bytes | None:
+        """Return the file at `path`; None where no regular file is there, or it cannot be read."""
+        if path not in self.listing.files:
+            return None
+        try:
+            with (self._folder / path).open("rb") as file:
+                return file.read(size_max_bytes + 1)
+        except OSError:
+            return None
+
+
+class WebSource:
+    """A log that a node serves."""
+
+    def __init__(self, log_url: str, keys: Keys, *, http: httpx.Client, api_key: str | None = None) -> None:
+        """Read the log at `log_url`; `api_key` is shown for entry bundles alone."""
+        self.where = log_url
+        self.keys = keys
+        self.listing: Listing | None = None
+        self._http = http
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+    def read(self, path: str, *, size_max_bytes: int) -> bytes | None:
+        """Return what the node serves at `path`; None where it says there is nothing.
+
+        Raises:
+            AuditNotRun: it cannot be reached, refuses, or answers with anything else.
+        """
+        headers = self._headers if path.startswith(_BUNDLES) else {}
+        return _get(self._http, f"{self.where}/{path}", headers=headers, size_max_bytes=size_max_bytes)
+
+
+def open_web(
+    url: str,
+    *,
+    http: httpx.Client,
+    year: int,
+    year_is_guessed: bool = False,
+    api_key: str | None = None,
+    expected_fingerprint: str | None = None,
+    policy: Policy | None = None,
+    policy_name: str = "the policy",
+) -> WebSource:
+    """Return the log that `url` names: a node's log of `year`, or `URL/log/YEAR` itself.
+
+    Args:
+        url: the node's or the log's.
+        http: carries the requests; closed by whoever opened it.
+        year: which log, where the URL does not say.
+        year_is_guessed: nobody named the year, so a log that is not there is no finding, but nothing to audit.
+        api_key: with the scope `audit:read`; entry bundles need it.
+        expected_fingerprint: of the node's identity key; None takes the one it shows, and the report says so.
+        policy: whose keys to check under; None for those of the node's descriptor.
+        policy_name: what the report calls the policy.
+
+    Raises:
+        AuditNotRun: the URL is none, or the node cannot be reached.
+        SignatureRejected: the descriptor is not signed by the key with that fingerprint.
+        BadInput: the descriptor is none.
+    """
+    match = _LOG_URL.fullmatch(url)
+    node = match or _NODE_URL.fullmatch(url)
+    if node is None:
+        raise AuditNotRun(
+            "A source's URL is not of its form.", remedy="Give http(s)://HOST, or http(s)://HOST/log/YEAR."
+        )
+    if api_key is not None and not _API_KEY.fullmatch(api_key):
+        raise AuditNotRun("An auditor's key is not of its form.", remedy="Give the key as the node printed it.")
+    base, year = node["node"], int(match["year"]) if match else year
+    if policy is not None:
+        keys = keys_of_policy(policy, source=policy_name)
+    else:
+        token = _get(http, f"{base}/.well-known/tallystick", headers={}, size_max_bytes=DESCRIPTOR_SIZE_MAX_BYTES)
+        keys = _keys_of_descriptor(token, year=year, expected_fingerprint=expected_fingerprint)
+    source = WebSource(f"{base}/log/{year}", keys, http=http, api_key=api_key)
+    if year_is_guessed and match is None and source.read("checkpoint", size_max_bytes=NOTE_SIZE_MAX_BYTES) is None:
+        # Nobody named this year's log, so its absence accuses nobody.
+        raise AuditNotRun(f"The node shows no log of {year}.", remedy="Name the year of its log with --year.")
+    return source
+
+
+def _keys_of_descriptor(token: bytes | None, *, year: int, expected_fingerprint: str | None) -> Keys:
+    try:
+        text = (token or b"").decode("ascii").strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text:
+        raise AuditNotRun("A node shows no descriptor.", remedy="Check the URL, or give the log's keys with --policy.")
+    shown = expected_fingerprint or _shown_fingerprint(text)
+    descriptor = open_descriptor(text, expected_fingerprint=shown)
+    note = f"Keys from the descriptor of {descriptor.host}, whose identity key has the fingerprint {shown}"
+    note += "." if expected_fingerprint else ": NOT COMPARED WITH ANYTHING, taken as the node showed it."
+    origin = descriptor.log_origin(year)
+    newest = {
+        from_base64url(descriptor.key(key.role).public) for key in descriptor.keys if key.role in ("log", "log-pq")
+    }
+    known = [KnownKey(key, "descriptor") for key in descriptor.log_keys(origin)]
+    return Keys(
+        frozenset({origin}),
+        tuple(each for each in known if each.key.public_key in newest),
+        tuple(each for each in known if each.key.public_key not in newest),
+        closed=False,  # a descriptor does not say who witnesses the log
+        notes=(note,),
+    )
+
+
+def _shown_fingerprint(token: str) -> str:
+    """Return the fingerprint of the identity key that a descriptor shows, before anything of it is believed."""
+    _, _, rest = token.partition(".")
+    try:
+        shown = Descriptor.model_validate_json(
+            canonical_json(parse_json_object(from_base64url(rest.partition(".")[0])))
+        )
+    except ValidationError as error:
+        raise BadInput("A descriptor is not of its form.", remedy="Ask the partner for its descriptor.") from error
+    return fingerprint(from_base64url(shown.key("identity").public))
+
+
+def _get(http: httpx.Client, url: str, *, headers: dict[str, str], size_max_bytes: int) -> bytes | None:
+    try:
+        with http.stream("GET", url, headers=headers, timeout=TIMEOUT_S, follow_redirects=False) as reply:
+            if reply.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+                return None
+            if reply.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise AuditNotRun(
+                    "A node lets only auditors read this.", remedy="Give a key with the scope audit:read."
+                )
+            if reply.status_code != HTTPStatus.OK:
+                raise AuditNotRun(
+                    f"A node answers with status {reply.status_code}.", remedy="Try again, or ask its operator."
+                )
+            return _bounded(reply, size_max_bytes)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise AuditNotRun(
+            f"A node cannot be reached ({type(error).__name__}).", remedy="Check the URL, and that the node runs."
+        ) from error
+
+
+def _bounded(reply: httpx.Response, size_max_bytes: int) -> bytes:
+    raw = bytearray()
+    for chunk in reply.iter_bytes():
+        raw += chunk
+        if len(raw) > size_max_bytes:
+            break
+    return bytes(raw[: size_max_bytes + 1])
+
+
+def _walk(top: str) -> Listing:
+    """List a folder without following links. Paths stay text: one of a million files is not worth an object each."""
+    files: list[str] = []
+    others: list[str] = []
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        try:
+            with os.scandir(f"{top}/{prefix}") as entries:
+                for entry in entries:
+                    path = prefix + entry.name
+                    if entry.is_symlink():
+                        others.append(path)
+                    elif entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{path}/")
+                    elif entry.is_file(follow_symlinks=False):
+                        files.append(path)
+                    else:
+                        others.append(path)
+        except OSError:
+            others.append(prefix)
+    return Listing(frozenset(files), tuple(sorted(others)))

@@ -1,0 +1,428 @@
+"""What can be asked of a node: for each call its path, its body, and what its reply must prove.
+
+Pure. Each method returns a `Call`; `client` runs it, blocking or awaited. Arguments that a node would refuse for
+their form are refused here, before anything is sent, and no refusal repeats their value.
+
+Source: docs/protocol.md (For apps).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ValidationError
+
+from tallystick.core import Call, RandomBytes, malformed, unproven
+from tallystick.errors import ReplyForged
+from tallystick.verify import Verifier
+from tallystick.wire import (
+    REQUEST_SIZE_MAX_BYTES,
+    AcceptLink,
+    AcceptProgram,
+    AskClaim,
+    Asked,
+    Budget,
+    Claims,
+    ConfirmLink,
+    Decisions,
+    EntryProof,
+    Event,
+    FindBySubject,
+    FindReceipts,
+    GiveReceipt,
+    Link,
+    LinkOffer,
+    Links,
+    Login,
+    OfferLink,
+    Program,
+    Programs,
+    PublishProgram,
+    Receipt,
+    Receipts,
+    RecordEvent,
+    RefuseReceipt,
+    Request,
+    RequestReceipt,
+    Rewards,
+    WithdrawReceipt,
+)
+from tallystick_consent.program import parse_program
+from tallystick_consent.receipt import Evidence
+from tallystick_ledger.encoding import canonical_json, to_base64url
+from tallystick_ledger.errors import BadInput
+
+VERIFIER_SIZE_BYTES = 32
+PAGE_SIZE_MAX = 1_000
+PAGES_MAX = 10_000
+"""How many pages one walk reads before it takes the node for one that never ends."""
+
+_M = TypeVar("_M", bound=BaseModel)
+_Q = TypeVar("_Q", bound=Request)
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,80}")
+
+
+@dataclass(frozen=True, slots=True)
+class OfferInHand:
+    """An offer, and what only the session that began it knows; keep it in that session, and nowhere else.
+
+    Attributes:
+        offer: what the customer carries to the partner's app.
+        verifier: proves that whoever confirms is the one who began.
+        expires_at: seconds since 1970-01-01 UTC; ten minutes from its making.
+    """
+
+    offer: str
+    verifier: str
+    expires_at: int
+
+    def __repr__(self) -> str:
+        """Show no secret: both halves together make the link."""
+        return f"OfferInHand(expires_at={self.expires_at})"
+
+
+class LinkCalls:
+    """Make one customer known to two partners under a name of its own."""
+
+    def __init__(self, random_bytes: RandomBytes) -> None:
+        """Draw verifiers from `random_bytes`."""
+        self._random_bytes = random_bytes
+
+    def offer(
+        self,
+        *,
+        subject: str,
+        partner: str,
+        program: str,
+        hint: str,
+        login: Login,
+        idempotency_key: str | None = None,
+    ) -> Call[OfferInHand]:
+        """Begin a link, with the customer logged in: the offer goes to the partner's app, the verifier stays here.
+
+        Args:
+            subject: our own id of the customer.
+            partner: host name of the partner.
+            program: what the link is for.
+            hint: what the customer recognises this account by, such as `policy ending 21`.
+            login: how sure the app is of who is logged in.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        verifier = to_base64url(self._random_bytes(VERIFIER_SIZE_BYTES))
+        challenge = to_base64url(hashlib.sha256(verifier.encode()).digest())
+        body = _body(
+            lambda: OfferLink(
+                subject=subject, partner=partner, program=program, hint=hint, login=login, challenge=challenge
+            )
+        )
+
+        def parse(raw: bytes) -> OfferInHand:
+            told = LinkOffer.model_validate_json(raw)
+            return OfferInHand(told.offer, verifier, told.expires_at)
+
+        return Call("POST", "/v1/links/offers", body, parse, unproven, writes=True, idempotency_key=idempotency_key)
+
+    def accept(
+        self, *, subject: str, offer: str, hint: str, login: Login, idempotency_key: str | None = None
+    ) -> Call[Link]:
+        """Take an offer that the customer brought from the partner's app, with the same person logged in here."""
+        body = _body(lambda: AcceptLink(subject=subject, offer=offer, hint=hint, login=login))
+        return _write("/v1/links/accept", body, Link, unproven, idempotency_key)
+
+    def confirm(self, offer: OfferInHand, *, idempotency_key: str | None = None) -> Call[Link]:
+        """End what `offer` began, in the session that began it; the link is active then."""
+        body = _body(lambda: ConfirmLink(offer=offer.offer, verifier=offer.verifier))
+        return _write("/v1/links/confirm", body, Link, unproven, idempotency_key)
+
+    def find(self, subject: str) -> Call[Links]:
+        """Return the links of one customer."""
+        return _search("/v1/links/search", _body(lambda: FindBySubject(subject=subject)), Links, unproven)
+
+
+class ReceiptCalls:
+    """Ask for consent, record it, end it."""
+
+    def request(
+        self, link: str, *, events_from: int | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Ask the subject of a link for consent to what its program needs.
+
+        Args:
+            link: its id.
+            events_from: from which event time on, in seconds since 1970-01-01 UTC; None: from now on.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(lambda: RequestReceipt(link=link, events_from=events_from))
+
+        def check(receipt: Receipt, verifier: Verifier) -> None:
+            verifier.check_receipt_written(receipt, state="requested")
+            _require(receipt.terms.get("link") == link, "The node requested a receipt for another link.")
+
+        return _write("/v1/receipts/request", body, Receipt, check, idempotency_key)
+
+    def find(self, *, subject: str | None = None, link: str | None = None) -> Call[Receipts]:
+        """Return the receipts of one customer, or of one link."""
+
+        def check(found: Receipts, verifier: Verifier) -> None:
+            for receipt in found.receipts:
+                verifier.check_receipt(receipt)
+
+        return _search("/v1/receipts/search", _body(lambda: FindReceipts(subject=subject, link=link)), Receipts, check)
+
+    def get(self, receipt_id: str) -> Call[Receipt]:
+        """Return one receipt, as it is now."""
+
+        def check(receipt: Receipt, verifier: Verifier) -> None:
+            verifier.check_receipt(receipt)
+            _require(receipt.receipt == receipt_id, "The node returned another receipt.")
+
+        return _get(f"/v1/receipts/{_segment(receipt_id)}", Receipt, check)
+
+    def give(
+        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject gives consent, in the words of the receipt's notice.
+
+        Args:
+            receipt_id: the receipt that was requested.
+            subject: our own id of the customer who gave it.
+            evidence: how the giving was seen.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(lambda: GiveReceipt(subject=subject, evidence=evidence))
+        return _step(receipt_id, "give", "given", body, idempotency_key)
+
+    def refuse(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject says no."""
+        body = _body(lambda: RefuseReceipt(subject=subject))
+        return _step(receipt_id, "refuse", "refused", body, idempotency_key)
+
+    def withdraw(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject stops; nothing more is issued or delivered under the receipt."""
+        body = _body(lambda: WithdrawReceipt(subject=subject))
+        return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
+
+
+class EventCalls:
+    """Record what happened on a journey."""
+
+    def record(
+        self,
+        *,
+        subject: str,
+        type: str,  # noqa: A002  # the wire's word, and the caller's
+        data: Mapping[str, Any],
+        receipt: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Event]:
+        """Record an event; the reply is proven to hold just what was sent, sealed and in the ledger.
+
+        Args:
+            subject: our own id of the customer.
+            type: such as `visit.ended`; `tallystick.journeys` makes type and data.
+            data: as the type's schema has it.
+            receipt: under which receipt it is kept; None: the node finds the one that covers it.
+            idempotency_key: the caller's own, such as the id of the source's record; one is drawn where it is None.
+        """
+        sent = _made(lambda: RecordEvent(subject=subject, type=type, data=dict(data), receipt=receipt))
+        return _write(
+            "/v1/events",
+            _encoded(sent),
+            Event,
+            lambda event, verifier: verifier.check_recorded(event, sent),
+            idempotency_key,
+        )
+
+    def get(self, event_id: str) -> Call[Event]:
+        """Return one event, opened."""
+
+        def check(event: Event, verifier: Verifier) -> None:
+            verifier.check_event(event)
+            _require(event.event == event_id, "The node returned another event.")
+
+        return _get(f"/v1/events/{_segment(event_id)}", Event, check)
+
+
+class ProgramCalls:
+    """Agree on what is counted and what it is worth."""
+
+    def publish(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> Call[Program]:
+        """Publish a program, or a new version of one.
+
+        Args:
+            document: as `tallystick_consent.program.Program` has it.
+            idempotency_key: the caller's own; one is drawn where it is None.
+
+        Raises:
+            ProgramRejected: the document is not a program; nothing was sent.
+        """
+        digest = parse_program(dict(document)).digest()
+        body = _body(lambda: PublishProgram(program=dict(document)))
+
+        def check(program: Program, verifier: Verifier) -> None:
+            verifier.check_program_written(program)
+            _require(program.digest == digest, "The node published another program than the one it was sent.")
+
+        return _write("/v1/programs", body, Program, check, idempotency_key)
+
+    def list(self) -> Call[Programs]:
+        """Return every program that the node knows."""
+
+        def check(found: Programs, verifier: Verifier) -> None:
+            for program in found.programs:
+                verifier.check_program(program)
+
+        return _get("/v1/programs", Programs, check)
+
+    def accept(
+        self, name: str, version: int, *, payer: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Program]:
+        """Agree to a partner's program, as an issuer of its claims.
+
+        Args:
+            name: the program's, without its version.
+            version: from 1.
+            payer: whose program it is; needed only where two payers propose one of that name.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+
+        def check(program: Program, verifier: Verifier) -> None:
+            verifier.check_program_written(program)
+            _require(
+                (program.program["program"], program.program["version"]) == (name, version),
+                "The node accepted another program than the one it was told.",
+            )
+
+        path = f"/v1/programs/{_segment(name)}/{_segment(str(version))}/accept"
+        body = _body(lambda: AcceptProgram(payer=payer))
+        return _write(path, body, Program, check, idempotency_key)
+
+    def budget(self, name: str, period: str) -> Call[Budget]:
+        """Return what a program may still pay in a period, such as `2027-03`."""
+        return _get(f"/v1/budgets/{_segment(name)}/{_segment(period)}", Budget, unproven)
+
+
+class ClaimCalls:
+    """Ask for answers, and see which came."""
+
+    def ask(self, link: str, period: str, *, idempotency_key: str | None = None) -> Call[Asked]:
+        """Ask the issuer of a link for its answer on a period; whether one will come, nothing tells."""
+        body = _body(lambda: AskClaim(link=link, period=period))
+        return _write("/v1/claims/ask", body, Asked, unproven, idempotency_key)
+
+    def list(self, *, limit: int = 100, cursor: str | None = None) -> Call[Claims]:
+        """Return a page of claims, newest first.
+
+        Args:
+            limit: how many at most, 1 to 1000.
+            cursor: `next_cursor` of the page before; None: the first page.
+        """
+        if not 1 <= limit <= PAGE_SIZE_MAX:
+            raise BadInput("A page holds 1 to 1000 claims.", remedy="Pass a limit within that.")
+        query = {"limit": str(limit)} if cursor is None else {"limit": str(limit), "cursor": cursor}
+        return _get(f"/v1/claims?{urlencode(query)}", Claims, unproven)
+
+
+class RewardCalls:
+    """What customers were given."""
+
+    def find(self, subject: str) -> Call[Rewards]:
+        """Return the rewards of one customer, each with its reasons."""
+        return _search("/v1/rewards/search", _body(lambda: FindBySubject(subject=subject)), Rewards, unproven)
+
+
+class DecisionCalls:
+    """What this node decided, for the customer to read."""
+
+    def find(self, subject: str) -> Call[Decisions]:
+        """Return the decisions about one customer, each with its reasons."""
+        return _search("/v1/decisions/search", _body(lambda: FindBySubject(subject=subject)), Decisions, unproven)
+
+
+class ProofCalls:
+    """Single entries of the node's ledger, to keep and to show."""
+
+    def get(self, index: int) -> Call[EntryProof]:
+        """Return the entry at a zero-based place in the ledger, proven against a published head."""
+
+        def check(proof: EntryProof, verifier: Verifier) -> None:
+            verifier.check_proofs([proof])
+            _require(proof.index == index, "The node proved another entry than the one it was asked for.")
+
+        return _get(f"/v1/proofs/{_segment(str(index))}", EntryProof, check)
+
+
+def next_cursor(page: Claims, *, cursor: str | None, pages_read: int) -> str | None:
+    """Return where the next page begins, None at the end.
+
+    Args:
+        page: just read.
+        cursor: where it began.
+        pages_read: how many were read, this one included.
+
+    Raises:
+        ReplyForged: the walk would never end.
+    """
+    if not page.has_more:
+        return None
+    if page.next_cursor is None or page.next_cursor == cursor or pages_read >= PAGES_MAX:
+        raise malformed("A list of pages does not end.")
+    return page.next_cursor
+
+
+def _write(
+    path: str, body: bytes, reply: type[_M], check: Callable[[_M, Verifier], None], idempotency_key: str | None
+) -> Call[_M]:
+    return Call("POST", path, body, reply.model_validate_json, check, writes=True, idempotency_key=idempotency_key)
+
+
+def _search(path: str, body: bytes, reply: type[_M], check: Callable[[_M, Verifier], None]) -> Call[_M]:
+    return Call("POST", path, body, reply.model_validate_json, check)
+
+
+def _get(path: str, reply: type[_M], check: Callable[[_M, Verifier], None]) -> Call[_M]:
+    return Call("GET", path, None, reply.model_validate_json, check)
+
+
+def _step(receipt_id: str, verb: str, state: str, body: bytes, idempotency_key: str | None) -> Call[Receipt]:
+    def check(receipt: Receipt, verifier: Verifier) -> None:
+        verifier.check_receipt_written(receipt, state=state)
+        _require(receipt.receipt == receipt_id, "The node changed another receipt than the one it was told.")
+
+    return _write(f"/v1/receipts/{_segment(receipt_id)}/{verb}", body, Receipt, check, idempotency_key)
+
+
+def _require(is_so: bool, problem: str) -> None:
+    if not is_so:
+        raise ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
+
+
+def _body(make: Callable[[], Request]) -> bytes:
+    return _encoded(_made(make))
+
+
+def _made(make: Callable[[], _Q]) -> _Q:
+    try:
+        return make()
+    except ValidationError as error:
+        places = sorted({"/".join(map(str, each["loc"][:1])) for each in error.errors(include_input=False)})
+        # Not chained: what a validation error quotes may be a person's.
+        raise BadInput(
+            f"An argument is not of its form: {', '.join(places)}.", remedy="Compare it with tallystick.wire."
+        ) from None
+
+
+def _encoded(request: Request) -> bytes:
+    raw = canonical_json(request.model_dump(mode="json"))
+    if len(raw) > REQUEST_SIZE_MAX_BYTES:
+        raise BadInput("A request is larger than 512 KiB.", remedy="Send less at once.")
+    return raw
+
+
+def _segment(text: str) -> str:
+    if not _SEGMENT.fullmatch(text):
+        raise BadInput("An id or name is not of its form.", remedy="Pass it as the node gave it.")
+    return text

@@ -1,0 +1,469 @@
+"""Clients of one's own node, blocking and awaited: `calls` says what can be asked, `core` how, this file sends it.
+
+Everything a client asks is written once, in `calls`. `Blocking` makes of it a method that returns the reply, `Awaited`
+one whose reply is awaited; so the two clients cannot differ in more than that.
+
+Source: API (Python SDK).
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+
+import httpx
+
+from tallystick.calls import (
+    PAGE_SIZE_MAX,
+    ClaimCalls,
+    DecisionCalls,
+    EventCalls,
+    LinkCalls,
+    ProgramCalls,
+    ProofCalls,
+    ReceiptCalls,
+    RewardCalls,
+    next_cursor,
+)
+from tallystick.core import (
+    DEADLINE_S,
+    REPLY_SIZE_MAX_BYTES,
+    RETRIES_MAX,
+    TIMEOUT_S,
+    Answer,
+    Call,
+    Core,
+    HttpRequest,
+    Incoming,
+    RandomBytes,
+    Verify,
+)
+from tallystick.descriptor import Descriptor
+from tallystick.wire import Claim
+
+_C = TypeVar("_C")
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+
+class Run(Protocol):
+    """Carries out a call."""
+
+    def __call__(self, call: Call[_T], /) -> _T:
+        """Return the reply, checked."""
+        ...
+
+
+class RunAsync(Protocol):
+    """Carries out a call, awaited."""
+
+    def __call__(self, call: Call[_T], /) -> Coroutine[object, object, _T]:
+        """Return the reply, checked, once awaited."""
+        ...
+
+
+class Group(Generic[_C]):
+    """The calls of a `Client` that belong together."""
+
+    def __init__(self, calls: _C, run: Run) -> None:
+        """Run `calls` by `run`."""
+        self.calls = calls
+        self.run = run
+
+
+class AsyncGroup(Generic[_C]):
+    """The calls of an `AsyncClient` that belong together."""
+
+    def __init__(self, calls: _C, run: RunAsync) -> None:
+        """Run `calls` by `run`."""
+        self.calls = calls
+        self.run = run
+
+
+class Blocking(Generic[_C, _P, _T]):
+    """A method that does one of the `calls` and returns its reply; arguments and docstring stay the same."""
+
+    def __init__(self, build: Callable[Concatenate[_C, _P], Call[_T]]) -> None:
+        """Run what `build` makes."""
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    def __get__(self, group: Group[_C], owner: type) -> Callable[_P, _T]:
+        """Return the method of one group."""
+
+        def method(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            return group.run(self._build(group.calls, *args, **kwargs))
+
+        method.__doc__ = self.__doc__
+        return method
+
+
+class Awaited(Generic[_C, _P, _T]):
+    """A method that does one of the `calls`, awaited; arguments and docstring stay the same."""
+
+    def __init__(self, build: Callable[Concatenate[_C, _P], Call[_T]]) -> None:
+        """Run what `build` makes."""
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    def __get__(self, group: AsyncGroup[_C], owner: type) -> Callable[_P, Coroutine[object, object, _T]]:
+        """Return the method of one group."""
+
+        def method(*args: _P.args, **kwargs: _P.kwargs) -> Coroutine[object, object, _T]:
+            return group.run(self._build(group.calls, *args, **kwargs))
+
+        method.__doc__ = self.__doc__
+        return method
+
+
+class Links(Group[LinkCalls]):
+    """Make one customer known to two partners under a name of its own."""
+
+    offer = Blocking(LinkCalls.offer)
+    accept = Blocking(LinkCalls.accept)
+    confirm = Blocking(LinkCalls.confirm)
+    find = Blocking(LinkCalls.find)
+
+
+class Receipts(Group[ReceiptCalls]):
+    """Ask for consent, record it, end it."""
+
+    request = Blocking(ReceiptCalls.request)
+    find = Blocking(ReceiptCalls.find)
+    get = Blocking(ReceiptCalls.get)
+    give = Blocking(ReceiptCalls.give)
+    refuse = Blocking(ReceiptCalls.refuse)
+    withdraw = Blocking(ReceiptCalls.withdraw)
+
+
+class Events(Group[EventCalls]):
+    """Record what happened on a journey."""
+
+    record = Blocking(EventCalls.record)
+    get = Blocking(EventCalls.get)
+
+
+class Programs(Group[ProgramCalls]):
+    """Agree on what is counted and what it is worth."""
+
+    publish = Blocking(ProgramCalls.publish)
+    list = Blocking(ProgramCalls.list)
+    accept = Blocking(ProgramCalls.accept)
+    budget = Blocking(ProgramCalls.budget)
+
+
+class Claims(Group[ClaimCalls]):
+    """Ask for answers, and see which came."""
+
+    ask = Blocking(ClaimCalls.ask)
+    list = Blocking(ClaimCalls.list)
+
+    def each(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[Claim]:
+        """Yield every claim, newest first, reading pages of `limit` as they are needed."""
+        cursor, pages_read = None, 0
+        while pages_read == 0 or cursor is not None:
+            page = self.list(limit=limit, cursor=cursor)
+            yield from page.claims
+            pages_read += 1
+            cursor = next_cursor(page, cursor=cursor, pages_read=pages_read)
+
+
+class Rewards(Group[RewardCalls]):
+    """What customers were given."""
+
+    find = Blocking(RewardCalls.find)
+
+
+class Decisions(Group[DecisionCalls]):
+    """What this node decided, for the customer to read."""
+
+    find = Blocking(DecisionCalls.find)
+
+
+class Proofs(Group[ProofCalls]):
+    """Single entries of the node's ledger, to keep and to show."""
+
+    get = Blocking(ProofCalls.get)
+
+
+class AsyncLinks(AsyncGroup[LinkCalls]):
+    """As `Links`, awaited."""
+
+    offer = Awaited(LinkCalls.offer)
+    accept = Awaited(LinkCalls.accept)
+    confirm = Awaited(LinkCalls.confirm)
+    find = Awaited(LinkCalls.find)
+
+
+class AsyncReceipts(AsyncGroup[ReceiptCalls]):
+    """As `Receipts`, awaited."""
+
+    request = Awaited(ReceiptCalls.request)
+    find = Awaited(ReceiptCalls.find)
+    get = Awaited(ReceiptCalls.get)
+    give = Awaited(ReceiptCalls.give)
+    refuse = Awaited(ReceiptCalls.refuse)
+    withdraw = Awaited(ReceiptCalls.withdraw)
+
+
+class AsyncEvents(AsyncGroup[EventCalls]):
+    """As `Events`, awaited."""
+
+    record = Awaited(EventCalls.record)
+    get = Awaited(EventCalls.get)
+
+
+class AsyncPrograms(AsyncGroup[ProgramCalls]):
+    """As `Programs`, awaited."""
+
+    publish = Awaited(ProgramCalls.publish)
+    list = Awaited(ProgramCalls.list)
+    accept = Awaited(ProgramCalls.accept)
+    budget = Awaited(ProgramCalls.budget)
+
+
+class AsyncClaims(AsyncGroup[ClaimCalls]):
+    """As `Claims`, awaited."""
+
+    ask = Awaited(ClaimCalls.ask)
+    list = Awaited(ClaimCalls.list)
+
+    async def each(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[Claim]:
+        """Yield every claim, newest first, reading pages of `limit` as they are needed."""
+        cursor, pages_read = None, 0
+        while pages_read == 0 or cursor is not None:
+            page = await self.list(limit=limit, cursor=cursor)
+            for claim in page.claims:
+                yield claim
+            pages_read += 1
+            cursor = next_cursor(page, cursor=cursor, pages_read=pages_read)
+
+
+class AsyncRewards(AsyncGroup[RewardCalls]):
+    """As `Rewards`, awaited."""
+
+    find = Awaited(RewardCalls.find)
+
+
+class AsyncDecisions(AsyncGroup[DecisionCalls]):
+    """As `Decisions`, awaited."""
+
+    find = Awaited(DecisionCalls.find)
+
+
+class AsyncProofs(AsyncGroup[ProofCalls]):
+    """As `Proofs`, awaited."""
+
+    get = Awaited(ProofCalls.get)
+
+
+class Client:
+    """A company's own node, as its apps call it; every reply is verified.
+
+    Attributes:
+        links, receipts, events, programs, claims, rewards, decisions, proofs: what can be asked.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str,
+        fingerprint: str | None = None,
+        descriptor: Descriptor | None = None,
+        verify: Verify = "strict",
+        timeout_s: float = TIMEOUT_S,
+        deadline_s: float = DEADLINE_S,
+        retries_max: int = RETRIES_MAX,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        random_bytes: RandomBytes = secrets.token_bytes,
+    ) -> None:
+        """Call the node at `url`; nothing is sent yet.
+
+        Args:
+            url: where the node is reached, without `/v1`.
+            key: the app's key.
+            fingerprint: SHA-256 of the node's identity key in hex, as its operator tells it by another way; the
+                descriptor is fetched and checked against it once, before the first call.
+            descriptor: the node's, where the app has it already.
+            verify: `off` believes the node unchecked, and is for those who verify elsewhere.
+            timeout_s: how long a connection, and then each read, may take.
+            deadline_s: how long one call may take in all, its retries and waits included.
+            retries_max: how often a call is sent again.
+            transport: carries requests, for mutual TLS, proxies or tests; closed with the client.
+            sleep: waits between attempts.
+            monotonic_s: a clock that is never set back.
+            random_bytes: the system's CSPRNG.
+
+        Raises:
+            BadInput: the address or the key is not one.
+            NodeUnidentified: replies are to be verified, and there is neither fingerprint nor descriptor.
+        """
+        self._core = Core(
+            url,
+            key=key,
+            fingerprint=fingerprint,
+            descriptor=descriptor,
+            verify=verify,
+            retries_max=retries_max,
+            random_bytes=random_bytes,
+        )
+        self._timeout_s, self._deadline_s = timeout_s, deadline_s
+        self._sleep, self._monotonic_s = sleep, monotonic_s
+        self._http = httpx.Client(transport=transport, follow_redirects=False)
+        self.links = Links(LinkCalls(random_bytes), self._run)
+        self.receipts = Receipts(ReceiptCalls(), self._run)
+        self.events = Events(EventCalls(), self._run)
+        self.programs = Programs(ProgramCalls(), self._run)
+        self.claims = Claims(ClaimCalls(), self._run)
+        self.rewards = Rewards(RewardCalls(), self._run)
+        self.decisions = Decisions(DecisionCalls(), self._run)
+        self.proofs = Proofs(ProofCalls(), self._run)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        """Return the client, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def _run(self, call: Call[_T], /) -> _T:
+        until_s = self._monotonic_s() + self._deadline_s
+        identify = self._core.identify()
+        if identify is not None:
+            self._core.trust(self._exchange(identify, until_s))
+        return self._exchange(call, until_s)
+
+    def _exchange(self, call: Call[_T], until_s: float) -> _T:
+        exchange = self._core.begin(call)
+        while True:
+            answer = self._send(exchange.request, until_s)
+            pause_s = exchange.pause(answer, left_s=until_s - self._monotonic_s())
+            if pause_s is None:
+                return exchange.read(answer)
+            self._sleep(pause_s)
+
+    def _send(self, request: HttpRequest, until_s: float) -> Answer | Exception:
+        """Return what came, or the error for which nothing did."""
+        timeout_s = min(self._timeout_s, until_s - self._monotonic_s())
+        if timeout_s <= 0:
+            return TimeoutError("no time is left for this call")
+        try:
+            with self._http.stream(
+                request.method, request.url, headers=request.headers, content=request.body, timeout=timeout_s
+            ) as response:
+                incoming = Incoming(response.headers, size_max_bytes=REPLY_SIZE_MAX_BYTES)
+                for chunk in response.iter_bytes():
+                    incoming.add(chunk)
+                    if self._monotonic_s() > until_s:
+                        return TimeoutError("the answer came too slowly")
+                return Answer(response.status_code, response.headers, incoming.body())
+        except httpx.TransportError as error:
+            return error
+
+
+class AsyncClient:
+    """As `Client`, with every call awaited.
+
+    Attributes:
+        links, receipts, events, programs, claims, rewards, decisions, proofs: what can be asked.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str,
+        fingerprint: str | None = None,
+        descriptor: Descriptor | None = None,
+        verify: Verify = "strict",
+        timeout_s: float = TIMEOUT_S,
+        deadline_s: float = DEADLINE_S,
+        retries_max: int = RETRIES_MAX,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Coroutine[object, object, None]] = asyncio.sleep,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        random_bytes: RandomBytes = secrets.token_bytes,
+    ) -> None:
+        """Call the node at `url`; nothing is sent yet. Arguments and errors are those of `Client`."""
+        self._core = Core(
+            url,
+            key=key,
+            fingerprint=fingerprint,
+            descriptor=descriptor,
+            verify=verify,
+            retries_max=retries_max,
+            random_bytes=random_bytes,
+        )
+        self._timeout_s, self._deadline_s = timeout_s, deadline_s
+        self._sleep, self._monotonic_s = sleep, monotonic_s
+        self._http = httpx.AsyncClient(transport=transport, follow_redirects=False)
+        self.links = AsyncLinks(LinkCalls(random_bytes), self._run)
+        self.receipts = AsyncReceipts(ReceiptCalls(), self._run)
+        self.events = AsyncEvents(EventCalls(), self._run)
+        self.programs = AsyncPrograms(ProgramCalls(), self._run)
+        self.claims = AsyncClaims(ClaimCalls(), self._run)
+        self.rewards = AsyncRewards(RewardCalls(), self._run)
+        self.decisions = AsyncDecisions(DecisionCalls(), self._run)
+        self.proofs = AsyncProofs(ProofCalls(), self._run)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the client, to be closed at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def _run(self, call: Call[_T], /) -> _T:
+        until_s = self._monotonic_s() + self._deadline_s
+        identify = self._core.identify()
+        if identify is not None:
+            self._core.trust(await self._exchange(identify, until_s))
+        return await self._exchange(call, until_s)
+
+    async def _exchange(self, call: Call[_T], until_s: float) -> _T:
+        exchange = self._core.begin(call)
+        while True:
+            answer = await self._send(exchange.request, until_s)
+            pause_s = exchange.pause(answer, left_s=until_s - self._monotonic_s())
+            if pause_s is None:
+                return exchange.read(answer)
+            await self._sleep(pause_s)
+
+    async def _send(self, request: HttpRequest, until_s: float) -> Answer | Exception:
+        """Return what came, or the error for which nothing did."""
+        left_s = until_s - self._monotonic_s()
+        if left_s <= 0:
+            return TimeoutError("no time is left for this call")
+        timeout_s = min(self._timeout_s, left_s)
+        try:
+            async with (
+                asyncio.timeout(left_s),
+                self._http.stream(
+                    request.method, request.url, headers=request.headers, content=request.body, timeout=timeout_s
+                ) as response,
+            ):
+                incoming = Incoming(response.headers, size_max_bytes=REPLY_SIZE_MAX_BYTES)
+                async for chunk in response.aiter_bytes():
+                    incoming.add(chunk)
+                return Answer(response.status_code, response.headers, incoming.body())
+        except (httpx.TransportError, TimeoutError) as error:
+            return error

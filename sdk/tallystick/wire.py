@@ -1,0 +1,527 @@
+"""The shapes that cross HTTP: what apps and partners send a node, and what it answers.
+
+They live here once, for clients and nodes alike. Requests are strict: an unknown member, or a value of another type, is
+refused. Replies are read leniently in one way only: a member that this version does not know is passed over.
+
+Source: API (HTTP surface), RFC 9457 (problems), CONSTRUCTIONS (links).
+"""
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from tallystick_consent.receipt import Digest, Evidence, Host, LinkId, Notice, ProgramName, ReceiptId, Seconds, Version
+
+IDEMPOTENCY_KEY_MAX_CHARS = 128
+REQUEST_SIZE_MAX_BYTES = 512 * 1024
+PROBLEM_BASE = "https://tallystick.dev/problems/"
+
+Scope = Literal[
+    "links:write",
+    "receipts:read",
+    "receipts:write",
+    "events:read",
+    "events:write",
+    "programs:read",
+    "programs:write",
+    "claims:read",
+    "claims:write",
+    "rewards:read",
+    "subject:assert",
+    "audit:read",
+]
+"""What an app's key may be allowed; `subject:assert` lets the app vouch for who is logged in."""
+
+SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
+
+Subject = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,120}$")]
+"""A partner's own id of its customer. It stands in bodies, never in URLs."""
+
+Hint = Annotated[str, Field(min_length=1, max_length=60)]
+"""What the owner of an account recognises it by, and nobody else, such as `policy ending 21`."""
+
+Login = Literal["aal1", "aal2", "aal3"]
+OfferCode = Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,255}~[a-z0-9-]{1,40}~[a-z2-7]{26}$")]
+"""`HOST~PROGRAM~CODE`: whose offer it is, what it is for, and 128 random bits."""
+Secret = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+PeriodName = Annotated[str, Field(pattern=r"^(19[7-9][0-9]|[2-8][0-9]{3})-(0[1-9]|1[0-2])$")]
+"""A calendar month, such as `2027-03`."""
+
+DOCUMENT_DEPTH_MAX = 32
+"""How deep values may lie in a document whose own schema is checked later."""
+
+
+def _bounded_depth(document: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what is nested deeper than anything here has to be; walks a level at a time, so ours is no deeper."""
+    level: list[object] = [document]
+    for _ in range(DOCUMENT_DEPTH_MAX + 1):
+        level = [value for each in level for value in _inside(each)]
+    if level:
+        raise ValueError("a document is nested too deep")
+    return document
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+Document = Annotated[dict[str, Any], AfterValidator(_bounded_depth)]
+
+
+class Request(BaseModel):
+    """A body that somebody sends us."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Reply(BaseModel):
+    """A body that a node answers with."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class EntryProof(Reply):
+    """One ledger entry, where it stands, and the proof that it does.
+
+    Attributes:
+        entry: the exact text that is hashed.
+        proof: a `.tlog-proof` file against a signed head.
+    """
+
+    index: int
+    entry: str
+    proof: str
+
+
+class Proven(Reply):
+    """An answer to a write: the entries it made in the node's ledger, each with its proof."""
+
+    proofs: tuple[EntryProof, ...] = ()
+
+
+# Links
+
+
+class OfferLink(Request):
+    """Begin a link: our app, with its customer logged in, asks for an offer to carry to the partner's app.
+
+    Attributes:
+        challenge: base64url SHA-256 of a verifier that the session keeps (RFC 7636, S256).
+    """
+
+    subject: Subject
+    partner: Host
+    program: ProgramName
+    hint: Hint
+    login: Login
+    challenge: Secret
+
+
+class AcceptLink(Request):
+    """Take an offer: the partner's app, with the same person logged in."""
+
+    subject: Subject
+    offer: OfferCode
+    hint: Hint
+    login: Login
+
+
+class ConfirmLink(Request):
+    """End what an offer began, in the session that began it."""
+
+    offer: OfferCode
+    verifier: Secret
+
+
+class FindBySubject(Request):
+    """Everything of one kind about one customer of this company."""
+
+    subject: Subject
+
+
+class LinkOffer(Reply):
+    """An offer: single use, ten minutes."""
+
+    offer: str
+    partner: str
+    program: str
+    expires_at: int
+
+
+class Link(Reply):
+    """The pairwise pseudonym of one customer between two partners.
+
+    Attributes:
+        role: which end this node is: the `issuer` of claims, or their `recipient`.
+        partner_hint: what the owner recognises the other account by.
+    """
+
+    link: str
+    partner: str
+    program: str
+    role: Literal["issuer", "recipient"]
+    state: Literal["pending", "active", "ended"]
+    partner_hint: str
+    created_at: int
+
+
+class Links(Reply):
+    """Links of one customer."""
+
+    links: tuple[Link, ...]
+
+
+# Receipts
+
+
+class RequestReceipt(Request):
+    """Ask the subject of a link for consent to what its program needs.
+
+    Attributes:
+        events_from: from which event time on; now, where it is absent.
+    """
+
+    link: LinkId
+    events_from: Seconds | None = None
+
+
+class GiveReceipt(Request):
+    """The subject gives consent; the evidence says how that was seen."""
+
+    subject: Subject
+    evidence: Evidence
+
+
+class RefuseReceipt(Request):
+    """The subject says no."""
+
+    subject: Subject
+
+
+class WithdrawReceipt(Request):
+    """The subject stops: `drop` issues and delivers nothing more."""
+
+    subject: Subject
+    earned: Literal["drop"] = "drop"
+
+
+class FindReceipts(Request):
+    """Receipts of one customer, or of one link."""
+
+    subject: Subject | None = None
+    link: LinkId | None = None
+
+
+class Receipt(Proven):
+    """A receipt as a node holds it.
+
+    Attributes:
+        terms: what it permits, as `tallystick_consent.receipt.Terms` writes it.
+        notice: the exact words shown, whose digest the terms bind.
+        partner_hint: what the owner recognises the other account by.
+        acknowledged_at: when the other partner says it signed the giving; None: not yet acknowledged.
+        ended_at: when it was withdrawn, refused or expired here.
+        end_acknowledged_at: when the other partner says it signed the withdrawal; None: not yet acknowledged.
+    """
+
+    receipt: str
+    version: int
+    state: str
+    partner: str
+    terms: dict[str, Any]
+    notice: Notice
+    partner_hint: str
+    acknowledged_at: int | None
+    ended_at: int | None
+    end_acknowledged_at: int | None
+
+
+class Receipts(Reply):
+    """Receipts of one customer or link."""
+
+    receipts: tuple[Receipt, ...]
+
+
+# Events
+
+
+class RecordEvent(Request):
+    """Something that happened on a subject's journey.
+
+    Attributes:
+        type: such as `visit.ended`.
+        data: as the type's schema has it (`tallystick_consent.events`).
+        receipt: under which receipt it is kept; the node finds the one that covers it where this is absent.
+    """
+
+    subject: Subject
+    type: Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}\.[a-z][a-z_]{0,39}$")]
+    data: Document
+    receipt: ReceiptId | None = None
+
+
+class Opening(Reply):
+    """What opens an event's commitment; for the app that recorded it, never for a partner.
+
+    Attributes:
+        salt: base64url, 32 bytes.
+        payload: base64url of the sealed bytes, exactly.
+    """
+
+    salt: str
+    media_type: str
+    payload: str
+
+
+class Event(Proven):
+    """An event as it stands in the ledger: sealed, and committed to."""
+
+    event: str
+    type: str
+    receipt: str
+    recorded_at: int
+    opening: Opening
+
+
+# Programs
+
+
+class PublishProgram(Request):
+    """A new program, or a new version of one; `tallystick_consent.program.Program` says what it holds."""
+
+    program: Document
+
+
+class AcceptProgram(Request):
+    """Sign a partner's program, named by the path.
+
+    Attributes:
+        payer: whose program it is, where two payers propose one of that name.
+    """
+
+    payer: Host | None = None
+
+
+class Program(Proven):
+    """A program as a node holds it.
+
+    Attributes:
+        agreed: the issuers that have signed it.
+    """
+
+    program: dict[str, Any]
+    digest: str
+    agreed: tuple[str, ...]
+
+
+class Programs(Reply):
+    """Every program that a node knows."""
+
+    programs: tuple[Program, ...]
+
+
+class Budget(Reply):
+    """What a program may still pay in a period, in minor units of its asset."""
+
+    program: str
+    period: str
+    asset: str
+    limit: int
+    posted: int
+    reserved: int
+    remaining: int
+
+
+# Claims, rewards, reasons
+
+
+class AskClaim(Request):
+    """Ask the issuer of a link for its answer on a period. Nothing says whether one will come."""
+
+    link: LinkId
+    period: PeriodName
+
+
+class Asked(Reply):
+    """What every ask gets, whatever the node will decide."""
+
+    status: Literal["accepted"] = "accepted"
+
+
+class Claim(Reply):
+    """A claim this node issued or received, without its answer.
+
+    Attributes:
+        state: `issued`, `delivered`, `withheld` or `expired` where it was issued; `accepted` where it was received.
+        log_index: where the entry that issued or accepted it stands in this node's ledger.
+    """
+
+    claim: str
+    partner: str
+    program: str
+    version: int
+    period: str
+    receipt: str
+    state: str
+    expires_at: int
+    log_index: int
+
+
+class Claims(Reply):
+    """A page of claims, newest first."""
+
+    claims: tuple[Claim, ...]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Reward(Reply):
+    """A reward of one customer, and why.
+
+    Attributes:
+        amount: minor units.
+        state: `posted`, or `waitlisted` where the budget was spent.
+        reasons: rule and version, claim and receipt behind it.
+    """
+
+    reward: str
+    program: str
+    period: str
+    asset: str
+    amount: int
+    state: str
+    posted_at: int | None
+    reasons: dict[str, Any]
+
+
+class Rewards(Reply):
+    """Rewards of one customer."""
+
+    rewards: tuple[Reward, ...]
+
+
+class Decision(Reply):
+    """What this node decided about one customer's period, for that customer to read.
+
+    Attributes:
+        outcome: `issued`, `not_reached` or `refused`.
+        counted: how many events counted.
+        not_counted: how many did not, by the reason.
+        reasons: why it was refused, each with what would have been permitted.
+    """
+
+    program: str
+    version: int
+    period: str
+    partner: str
+    receipt: str
+    outcome: Literal["issued", "not_reached", "refused"]
+    counted: int
+    not_counted: dict[str, int]
+    reasons: tuple[dict[str, str], ...]
+    decided_at: int
+
+
+class Decisions(Reply):
+    """Decisions about one customer."""
+
+    decisions: tuple[Decision, ...]
+
+
+# Between partners
+
+
+class PeerLink(Request):
+    """The issuer's half of a link secret, sealed to the recipient, for an offer it was shown."""
+
+    offer: OfferCode
+    half: dict[str, str]
+
+
+class PeerLinked(Reply):
+    """The recipient's half, sealed to the issuer."""
+
+    half: dict[str, str]
+
+
+class PeerLinkConfirmed(Request):
+    """The session that began an offer has confirmed it."""
+
+    link: LinkId
+
+
+class PeerSigned(Request):
+    """One signed object: a program, an agreement, a receipt or a withdrawal, as compact JWS."""
+
+    token: Annotated[str, Field(min_length=1, max_length=65_536)]
+
+
+class PeerReceiptRequested(Request):
+    """What a recipient asks a subject to consent to."""
+
+    terms: Document
+    notice: Notice
+
+
+class PeerReceiptRefused(Request):
+    """The subject said no to a request."""
+
+    receipt: ReceiptId
+
+
+class PeerClaim(Request):
+    """A claim, and the proof that its issuer logged it before sending it.
+
+    Attributes:
+        claim: SD-JWT VC.
+        salt: base64url, opens the claim's digest.
+        entry: the issuer's `disclosure` entry, exactly.
+        proof: a `.tlog-proof` file of that entry against a published head.
+    """
+
+    claim: Annotated[str, Field(min_length=1, max_length=65_536)]
+    salt: Digest
+    entry: Annotated[str, Field(min_length=1, max_length=65_535)]
+    proof: Annotated[str, Field(min_length=1, max_length=131_072)]
+
+
+class PeerAsk(Request):
+    """A question; always answered alike."""
+
+    link: LinkId
+    program: ProgramName
+    version: Version
+    period: PeriodName
+
+
+class PeerAcknowledged(Reply):
+    """The recipient's signed acknowledgement or acceptance, as compact JWS; "" where none is due."""
+
+    token: str = ""
+
+
+class Problem(BaseModel):
+    """What went wrong, by RFC 9457, and what to do about it.
+
+    Attributes:
+        code: stable; one for each decision a client can take.
+        retryable: whether the same request may succeed later.
+        server_time: the node's clock, where the caller's may be wrong.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    remedy: str
+    request_id: str = ""
+    retryable: bool = False
+    retry_after: int | None = None
+    server_time: int | None = None
+    existing_id: str | None = None
+    errors: tuple[dict[str, str], ...] = ()

@@ -1,0 +1,156 @@
+"""A claim: what the gym signed is what the insurer reads, and nobody else, no other time, and no other answer."""
+
+import json
+from typing import Any
+
+import pytest
+from logs import digest, identifier
+from signers import ed25519_key
+from story import GYM, INSURER, TERMS
+
+from tallystick_consent.claim import ANSWER, VCT, Answer, Claim, issue_claim, verify_claim
+from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.sdjwt import CREDENTIAL_TYP, LEEWAY_S, issue_sd_jwt, show_only
+from tallystick_ledger.encoding import from_base64url, to_base64url
+
+KEY = ed25519_key("claims of the gym")
+KEYS = {"claim-1": KEY.public_key()}
+NOW_S = 1_807_848_000  # 2027-04-16 04:00 UTC
+CLAIM = Claim(
+    jti=identifier("clm", "march"),
+    vct=VCT,
+    iss=GYM,
+    aud=INSURER,
+    iat=NOW_S,
+    exp=NOW_S + 30 * 86_400,
+    link=TERMS.link,
+    receipt=TERMS.receipt,
+    program="ins-fit",
+    version=1,
+    period="2027-03",
+    slot=0,
+    nullifier=digest("nullifier"),
+    answer=Answer(statement="visit.qualified_days(2027-03) >= 12", value=True, assurance="turnstile"),
+)
+DOCUMENT = CLAIM.model_dump(mode="json")
+
+
+def random_bytes(size: int) -> bytes:
+    return bytes(range(size))
+
+
+def issued() -> str:
+    return issue_claim(CLAIM, key_id="claim-1", private_key=KEY, random_bytes=random_bytes)
+
+
+def signed(document: dict[str, Any], *, disclosed: tuple[str, ...] = (ANSWER,)) -> str:
+    """Sign any content as the gym does, so that only its form can be wrong."""
+    shown = {name: document[name] for name in disclosed}
+    rest = {name: value for name, value in document.items() if name not in disclosed}
+    return issue_sd_jwt(rest, shown, typ=CREDENTIAL_TYP, key_id="claim-1", private_key=KEY, random_bytes=random_bytes)
+
+
+def verified(token: str, *, issuer: str = GYM, audience: str = INSURER, now_s: int = NOW_S) -> Claim:
+    return verify_claim(token, issuer=issuer, audience=audience, keys=KEYS, now_s=now_s)
+
+
+def refused(token: str, **where: Any) -> str:
+    with pytest.raises(ClaimRejected) as error:
+        verified(token, **where)
+    return error.value.code
+
+
+def test_what_was_issued_is_what_is_read() -> None:
+    assert verified(issued()) == CLAIM
+    assert issued() == signed(DOCUMENT)
+
+
+def test_a_claim_for_another_audience_is_refused() -> None:
+    assert refused(issued(), audience="cafe.example") == "audience_mismatch"
+
+
+def test_a_claim_that_another_partner_passes_on_is_refused() -> None:
+    """The keys are the gym's and the signature is good: only the name can tell."""
+    assert refused(issued(), issuer="track.example") == "claim_mismatch"
+
+
+def test_a_claim_signed_by_another_key_is_refused() -> None:
+    eve = issue_claim(CLAIM, key_id="claim-1", private_key=ed25519_key("eve"), random_bytes=random_bytes)
+    assert refused(eve) == "signature_invalid"
+
+
+def test_a_claim_holds_until_it_expires() -> None:
+    assert verified(issued(), now_s=CLAIM.exp + LEEWAY_S - 1) == CLAIM
+    assert refused(issued(), now_s=CLAIM.exp + LEEWAY_S) == "claim_expired"
+
+
+def test_a_claim_from_the_future_is_refused() -> None:
+    assert verified(issued(), now_s=CLAIM.iat - LEEWAY_S) == CLAIM
+    assert refused(issued(), now_s=CLAIM.iat - LEEWAY_S - 1) == "claim_not_yet_valid"
+
+
+def test_a_tampered_answer_is_refused() -> None:
+    head, disclosure, _ = issued().split("~")
+    salt, name, answer = json.loads(from_base64url(disclosure))
+    other = json.dumps([salt, name, {**answer, "assurance": "mixed"}], separators=(",", ":"), sort_keys=True)
+    assert refused(f"{head}~{to_base64url(other.encode())}~") == "claim_malformed"
+
+
+def test_a_claim_whose_answer_is_held_back_is_no_claim() -> None:
+    assert refused(show_only(issued(), names=())) == "claim_malformed"
+
+
+def test_a_claim_with_its_answer_in_the_open_is_refused() -> None:
+    """All that a claim must say is there: it only could not be held back later."""
+    assert refused(signed(DOCUMENT, disclosed=())) == "claim_mismatch"
+
+
+def test_a_claim_that_could_hide_more_than_its_answer_is_refused() -> None:
+    """All that a claim must say is shown; but what it is about could be held back from an arbiter."""
+    assert refused(signed(DOCUMENT, disclosed=(ANSWER, "period"))) == "claim_mismatch"
+
+
+@pytest.mark.parametrize("value", [False, None, 1, "true", 12])
+def test_only_a_true_answer_is_an_answer(value: object) -> None:
+    assert refused(signed({**DOCUMENT, ANSWER: {**DOCUMENT[ANSWER], "value": value}})) == "claim_malformed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"count": 12},
+        {ANSWER: {**DOCUMENT[ANSWER], "days": [1, 2, 4]}},
+        {ANSWER: {**DOCUMENT[ANSWER], "assurance": "camera"}},
+        {ANSWER: {**DOCUMENT[ANSWER], "statement": "x" * 201}},
+        {"vct": "urn:tallystick:claim:2"},
+        {"jti": "rcp_" + "a" * 26},
+        {"link": "lnk_ana"},
+        {"version": "1"},
+        {"slot": -1},
+        {"slot": False},
+        {"period": "2027"},
+        {"period": "２０２７-03"},
+        {"nullifier": "A"},
+    ],
+)
+def test_a_claim_says_what_it_must_and_nothing_else(changes: dict[str, object]) -> None:
+    assert refused(signed({**DOCUMENT, **changes})) == "claim_malformed"
+
+
+@pytest.mark.parametrize("name", sorted(set(DOCUMENT) - {"aud", ANSWER}))
+def test_no_member_of_a_claim_may_be_missing(name: str) -> None:
+    document = {each: value for each, value in DOCUMENT.items() if each != name}
+    if name in ("exp", "vct"):
+        with pytest.raises(ClaimRejected):
+            signed(document)
+        return
+    assert refused(signed(document)) == "claim_malformed"
+
+
+def test_a_claim_for_nobody_is_refused() -> None:
+    assert refused(signed({name: DOCUMENT[name] for name in DOCUMENT if name != "aud"})) == "audience_mismatch"
+
+
+@pytest.mark.parametrize("token", ["", "~", "a.b.c~", "é~", issued().rstrip("~"), issued() + "x"])
+def test_what_is_no_sd_jwt_is_refused(token: str) -> None:
+    assert refused(token) in ("claim_malformed", "key_binding_unexpected")

@@ -1,0 +1,238 @@
+"""The replay of consent, against ledgers in which exactly one entry is wrong: exactly one rule says so."""
+
+from collections.abc import Callable
+
+import pytest
+from logs import digest
+from story import INSURER, START_S, TERMS, Ledger, disclosure, receipt, tell
+
+from tallystick_consent.entries import parse_body
+from tallystick_consent.replay import ConsentReplay
+from tallystick_ledger.entry import make_entry
+from tallystick_ledger.errors import EntryMalformed
+
+Spoil = Callable[[Ledger], None]
+
+
+def replayed(ledger: Ledger) -> ConsentReplay:
+    replay = ConsentReplay(ledger.host)
+    for index, entry in enumerate(ledger.entries()):
+        replay.take(entry, index)
+    return replay
+
+
+def rules(ledger: Ledger) -> list[str]:
+    return [finding.rule for finding in replayed(ledger).findings]
+
+
+def only(last: str, **changes: object) -> Spoil:
+    """Return what ends the story with the entry `last`, changed."""
+
+    def spoil(ledger: Ledger) -> None:
+        ledger.cut(last)
+        ledger.spoil(last, **changes)
+
+    return spoil
+
+
+def issue_again(ledger: Ledger) -> None:
+    ledger.again("issued")
+
+
+def issue_another(ledger: Ledger) -> None:
+    ledger.again("issued", claim=digest("another"), use=2)
+
+
+def replace_a_delivered_one(ledger: Ledger) -> None:
+    march = ledger["issued"].body["claim"]
+    ledger.again("issued", claim=digest("another"), use=2, supersedes=march)
+
+
+def deliver_both(ledger: Ledger) -> None:
+    """Issue a second claim in place of the first while that is on its way, and deliver both."""
+    delivered = ledger["delivered"].body
+    ledger.cut("issued")
+    march = ledger["issued"].body["claim"]
+    ledger.again("issued", claim=digest("another"), use=2, supersedes=march)
+    ledger.add("delivered", "disclosure", delivered)
+    ledger.again("delivered", claim=digest("another"), use=2, supersedes=march)
+
+
+def deliver_another(ledger: Ledger) -> None:
+    ledger.spoil("delivered", claim=digest("another"))
+
+
+def deliver_twice(ledger: Ledger) -> None:
+    ledger.again("delivered")
+
+
+def deliver_another_period(ledger: Ledger) -> None:
+    ledger.spoil("delivered", period="2027-04")
+
+
+def withdraw_before_delivery(ledger: Ledger) -> None:
+    ledger.add("withdrawn", "receipt", receipt("withdrawn"), after="issued")
+
+
+def withdraw_before_issue(ledger: Ledger) -> None:
+    ledger.cut("issued")
+    ledger.add("withdrawn", "receipt", receipt("withdrawn"), after="live")
+
+
+def too_late(ledger: Ledger) -> None:
+    ledger.cut("issued")
+    ledger["issued"].at_s = TERMS.valid_until_s
+
+
+def unacknowledged(ledger: Ledger) -> None:
+    ledger.cut("issued")
+    del ledger.drafts[ledger.index("live")]
+    ledger.spoil("issued", receipt_leaf=ledger.index("given"))
+
+
+def change_terms(ledger: Ledger) -> None:
+    ledger.spoil("live", valid_until=TERMS.valid_until_s + 1)
+
+
+def give_again(ledger: Ledger) -> None:
+    ledger.add("given again", "receipt", receipt("given"), after="delivered")
+
+
+GYM_CASES: dict[str, tuple[str, Spoil]] = {
+    "between two others": ("P4.party", only("requested", issuer="other.example", recipient="third.example")),
+    "withdrawn before it was asked for": ("P4.transition", only("requested", state="withdrawn")),
+    "given twice": ("P4.transition", give_again),
+    "terms that change": ("P4.terms", change_terms),
+    "a receipt nobody knows": ("P4.no_receipt", only("issued", receipt="rcp_" + "a" * 26)),
+    "a receipt that is over": ("P4.not_live", too_late),
+    "a receipt that was withdrawn": ("P4.not_live", withdraw_before_issue),
+    "a receipt that nobody acknowledged": ("P4.not_live", unacknowledged),
+    "another entry of the receipt": ("P4.receipt_leaf", only("issued", receipt_leaf=2)),
+    "another recipient": ("P4.recipient", only("issued", recipient="bank.example")),
+    "another purpose": ("P4.purpose", only("issued", purpose="dpv:Marketing")),
+    "a purpose above the one consented to": ("P4.purpose", only("issued", purpose="dpv:ServiceProvision")),
+    "more than a predicate": ("P4.rung", only("issued", rung="band")),
+    "another program": ("P4.program", only("issued", program="other")),
+    "another version": ("P4.program", only("issued", program_version=2)),
+    "a period before consent": ("P4.period", only("issued", period="2026-12")),
+    "a period that is none": ("P4.period", only("issued", period="2027-13")),
+    "never issued": ("P4.not_issued", deliver_another),
+    "delivered twice": ("P4.disclosure", deliver_twice),
+    "delivered as something else": ("P4.disclosure", deliver_another_period),
+    "delivered after the withdrawal": ("P4.after_withdrawal", withdraw_before_delivery),
+    "issued twice": ("P7.claim_twice", issue_again),
+    "two claims for one month": ("P7.nullifier", issue_another),
+    "in place of one that counted": ("P7.nullifier", replace_a_delivered_one),
+    "both delivered": ("P7.nullifier", deliver_both),
+    "a body of another form": ("entry.malformed", only("issued", note="a free text")),
+}
+
+
+@pytest.mark.parametrize("case", GYM_CASES)
+def test_one_wrong_entry_of_the_issuer_breaks_one_rule(case: str) -> None:
+    rule, spoil = GYM_CASES[case]
+    gym, _ = tell()
+    spoil(gym)
+    assert rules(gym) == [rule]
+
+
+INSURER_CASES: dict[str, tuple[str, Spoil]] = {
+    "accepted without a receipt": ("P4.no_receipt", only("accepted", receipt="rcp_" + "a" * 26)),
+    "accepted for another purpose": ("P4.purpose", only("accepted", purpose="dpv:Marketing")),
+    "accepted under another entry": ("P4.receipt_leaf", only("accepted", receipt_leaf=3)),
+    "accepted twice": ("P7.claim_twice", lambda ledger: ledger.again("accepted")),
+    "two for one month": ("P7.nullifier", lambda ledger: ledger.again("accepted", claim=digest("another"))),
+}
+
+
+@pytest.mark.parametrize("case", INSURER_CASES)
+def test_one_wrong_entry_of_the_recipient_breaks_one_rule(case: str) -> None:
+    rule, spoil = INSURER_CASES[case]
+    _, insurer = tell()
+    spoil(insurer)
+    assert rules(insurer) == [rule]
+
+
+def test_a_story_told_right_breaks_none() -> None:
+    gym, insurer = tell()
+    assert rules(gym) == rules(insurer) == []
+
+
+def test_a_finding_says_where() -> None:
+    gym, _ = tell()
+    only("issued", rung="raw")(gym)
+    assert replayed(gym).findings[0].where == f"entry {gym.index('issued')}"
+
+
+def test_what_the_withdrawal_lists_may_still_be_delivered_and_accepted() -> None:
+    gym, insurer = tell()
+    listed = receipt("withdrawn", deliverable=[str(gym["issued"].body["claim"])])
+    gym.add("withdrawn", "receipt", listed, after="issued")
+    gym.add("withdrawal acknowledged", "receipt", {**listed, "acknowledgement": receipt_acknowledgement()})
+    insurer.add("withdrawn", "receipt", listed, after="live")
+    assert rules(gym) == rules(insurer) == []
+
+
+def test_what_the_withdrawal_does_not_list_may_not_be_accepted() -> None:
+    _, insurer = tell()
+    insurer.add("withdrawn", "receipt", receipt("withdrawn", deliverable=[digest("another")]), after="live")
+    assert rules(insurer) == ["P4.not_live"]
+
+
+def test_a_receipt_of_a_wide_purpose_covers_a_narrow_answer() -> None:
+    gym, _ = tell()
+    for step in ("requested", "given", "live"):
+        gym.spoil(step, purposes=["dpv:ServiceProvision"])
+    assert rules(gym) == []
+
+
+def test_a_claim_that_never_left_may_be_replaced() -> None:
+    gym, _ = tell()
+    gym.cut("issued")
+    march = gym["issued"].body["claim"]
+    gym.again("issued", state="withheld")
+    gym.again("issued", claim=digest("another"), use=2, supersedes=march)
+    assert rules(gym) == []
+
+
+def test_one_partner_may_issue_and_accept_under_one_nullifier_without_confusion() -> None:
+    """The two ends of a link never share a nullifier honestly; a ledger that pretends so must not stop the replay."""
+    gym, insurer = tell()
+    only("accepted")(insurer)
+    accepted = insurer["accepted"].body
+    body = {**disclosure("march", "issued", receipt_leaf=insurer.index("live")), "nullifier": accepted["nullifier"]}
+    insurer.add("issued", "disclosure", {**body, "claim": digest("another"), "supersedes": accepted["claim"]})
+    assert set(rules(insurer)) <= {"P4.recipient", "P7.nullifier"}
+    assert rules(gym) == []
+
+
+def test_unknown_kinds_are_counted_as_unchecked() -> None:
+    gym, _ = tell()
+    gym.add("spend", "privacy_spend", {"epsilon": 1})
+    gym.add("spend more", "privacy_spend", {"epsilon": 1})
+    replay = replayed(gym)
+    assert replay.unchecked == {"privacy_spend": 2}
+    assert replay.findings == []
+
+
+def test_a_replay_remembers_what_other_ledgers_are_held_against() -> None:
+    gym, insurer = tell()
+    march = str(gym["issued"].body["claim"])
+    disclosed, leaf = replayed(gym).disclosures[march]
+    assert (disclosed.state, leaf) == ("delivered", gym.index("issued"))
+    accepted, _ = replayed(insurer).acceptances[march]
+    assert (accepted.log, accepted.disclosure_leaf) == (gym.origin, leaf)
+    assert replayed(insurer).programs.keys() == {(TERMS.recipient, TERMS.program, 1)}
+    assert replayed(insurer).receipts[TERMS.receipt].body.recipient == INSURER
+
+
+def test_a_body_is_strict() -> None:
+    entry = make_entry(
+        "event", {"commitment": 7}, entry_id="evt_" + "a" * 26, blind=bytes(16), at_s=START_S
+    )  # fmt: skip
+    with pytest.raises(EntryMalformed):
+        parse_body("event", entry.body)
+
+
+def receipt_acknowledgement() -> object:
+    return receipt("withdrawn", acknowledged=True)["acknowledgement"]

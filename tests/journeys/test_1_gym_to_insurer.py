@@ -1,0 +1,358 @@
+"""Journey 1: a gym tells an insurer whether, and nothing else, and the insurer rewards its customer (SCENARIOS 1)."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
+
+from tallystick.audit import DirectorySource, audit
+from tallystick.errors import Conflict, ConsentRefused, NodeProblem
+from tallystick.journeys import visit
+from tallystick_ledger.encoding import from_base64url
+from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS
+
+MARCH_CLOSES = "2027-04-16 00:00"
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Town]:
+    """A gym and an insurer that have agreed on the program, in late February 2027."""
+    with town(tmp_path) as made:
+        gym, insurer = made.company("gym.example"), made.company("insurer.example")
+        agree(made, insurer, gym)
+        yield made
+
+
+def ana(story: Town) -> Membership:
+    """Ana has linked her membership and policy, said yes, and is confirmed as a member on 1 March."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    return person
+
+
+def rewards(person: Membership) -> list[tuple[int, str, str]]:
+    """Return amount, state and period of each of the person's rewards."""
+    found = person.insurer.app().rewards.find(person.at_insurer).rewards
+    return [(each.amount, each.state, each.period) for each in found]
+
+
+def decision(person: Membership, period: str = "2027-03") -> tuple[str, int, dict[str, int]]:
+    """Return what the gym tells the person it decided about a month: outcome, what counted, what did not."""
+    found = person.gym.app().decisions.find(person.at_gym).decisions
+    (only,) = [each for each in found if each.period == period]
+    return only.outcome, only.counted, only.not_counted
+
+
+def claims_sent(company: Company) -> int:
+    """Return how many claims went over the wire."""
+    return sum(exchange.path == "/peer/v1/claims" for exchange in company.recorder.exchanges)
+
+
+def assert_books_agree(story: Town) -> None:
+    """Both ledgers hold, alone and against each other."""
+    story.settle()
+    report = audit([DirectorySource(str(company.log)) for company in story.companies.values()])
+    assert report.holds, report.findings
+
+
+def test_1_01_twelve_days_bring_one_claim_one_credit_and_one_fee(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-04-15 23:59")
+    assert claims_sent(person.gym) == 0
+    story.go_to(MARCH_CLOSES)
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert claims_sent(person.gym) == 1
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+    assert [each.state for each in person.insurer.app().claims.each()] == ["accepted"]
+    assert person.insurer.app().programs.budget("ins-fit", "2027-03").remaining == 8000
+    assert decision(person) == ("issued", 12, {"too_short": 1})
+    assert person.insurer.node.rows(select(EVENTS)) == []
+    assert_books_agree(story)
+
+
+def test_1_02_two_swipes_and_a_geofence_record_are_one_day(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day != 22})
+    story.go_to("2027-03-31 12:00")
+    person.visit("2027-03-22 18:00", 35)
+    person.visit("2027-03-22 19:05", 30)
+    person.visit("2027-03-22 18:01", 93, source="geofence")
+    story.go_to(MARCH_CLOSES)
+    assert decision(person) == ("issued", 14, {"too_short": 1})
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+
+
+def test_1_03_eleven_days_and_nothing_crosses(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day != 25})
+    story.go_to("2027-04-15 23:00")
+    before = len(person.gym.recorder.exchanges)
+    story.go_to(MARCH_CLOSES)
+    assert len(person.gym.recorder.exchanges) == before
+    assert rewards(person) == []
+    assert person.insurer.node.rows(select(CLAIMS)) == []
+    assert decision(person) == ("not_reached", 11, {"too_short": 1})
+    assert_books_agree(story)
+
+
+def test_1_05_a_visit_on_the_last_evening_counts_for_march(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day != 25})
+    story.clock.at_s = at("2027-03-31 23:51")
+    person.visit("2027-03-31 23:10", 40)
+    story.go_to(MARCH_CLOSES)
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+
+
+def test_1_05_a_visit_over_midnight_counts_once_for_march(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day != 25})
+    story.clock.at_s = at("2027-04-01 00:21")
+    person.visit("2027-03-31 23:45", 35)
+    person.confirm_membership("2027-04-01 00:20")
+    story.go_to(MARCH_CLOSES)
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    story.go_to("2027-05-16 00:00")
+    assert decision(person, "2027-04") == ("not_reached", 0, {"outside_period": 1})
+
+
+def test_a_membership_that_was_confirmed_once_holds_until_it_ends(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    person.train(story, ANA_MARCH, month="2027-04")
+    story.go_to("2027-05-16 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03"), (2000, "posted", "2027-04")]
+
+
+def test_1_08_after_withdrawal_nothing_is_evaluated_and_the_insurer_acknowledges(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day <= 19})
+    story.go_to("2027-03-20 12:00")
+    stopped = person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    assert (stopped.state, stopped.end_acknowledged_at) == ("withdrawn", None)
+    story.settle()
+    assert person.gym.app().receipts.get(person.receipt).end_acknowledged_at == at("2027-03-20 12:00")
+    assert person.insurer.app().receipts.get(person.receipt).state == "withdrawn"
+    with pytest.raises(ConsentRefused) as refused:
+        person.visit("2027-03-20 08:00", 60)
+    assert refused.value.code == "receipt_withdrawn"
+    story.go_to(MARCH_CLOSES)
+    assert rewards(person) == []
+    assert claims_sent(person.gym) == 0
+    assert person.gym.node.rows(select(DECISIONS)) == []
+    assert person.gym.node.custody.find(f"link/{person.link}") is None
+    assert person.insurer.node.custody.find(f"link/{person.link}") is None
+    assert_books_agree(story)
+
+
+def test_1_08_a_claim_that_has_not_left_is_withheld_by_the_withdrawal(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    person.insurer.stop()
+    story.go_to(MARCH_CLOSES)
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    story.go_to("2027-04-16 09:00")
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    assert [each.state for each in person.gym.app().claims.each()] == ["withheld"]
+    person.insurer.start()
+    story.go_to("2027-04-16 18:00")
+    assert rewards(person) == []
+    assert person.insurer.node.rows(select(CLAIMS)) == []
+    assert_books_agree(story)
+
+
+def test_1_09_a_withdrawal_after_the_credit_leaves_the_credit_and_drops_the_claim(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to(MARCH_CLOSES)
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    story.settle()
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    (kept,) = person.insurer.node.rows(select(CLAIMS))
+    assert (kept.token, kept.salt, kept.state) == ("", "", "accepted")
+    assert_books_agree(story)
+
+
+def test_1_10_another_club_of_the_same_person_is_answered_alike_and_pays_nothing_more(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        gym, track, insurer = (story.company(f"{name}.example") for name in ("gym", "track", "insurer"))
+        agree(story, insurer, gym, track)
+        people = [
+            consent(link(club, insurer, at_gym="ana-here", at_insurer="ana-at-ins", town=story), story)
+            for club in (gym, track)
+        ]
+        story.go_to("2027-03-01 10:00")
+        for person in people:
+            person.confirm_membership("2027-03-01 09:00")
+            person.train(story, ANA_MARCH)
+        story.go_to(MARCH_CLOSES)
+        assert rewards(people[0]) == [(2000, "posted", "2027-03")]
+        assert [each.state for each in gym.app().claims.each()] == ["delivered"]
+        assert [each.state for each in track.app().claims.each()] == ["delivered"]
+        assert_books_agree(story)
+
+
+def test_1_13_one_membership_is_linked_once_and_the_refusal_says_no_more(story: Town) -> None:
+    person = ana(story)
+    gym, insurer = person.gym, person.insurer
+    refusals: list[NodeProblem] = []
+
+    def refused(at_insurer: str, at_gym: str, offer: str | None = None) -> None:
+        if offer is None:
+            offer = (
+                insurer.app()
+                .links.offer(subject=at_insurer, partner=gym.host, program="ins-fit", hint="policy", login="aal2")
+                .offer
+            )
+        with pytest.raises(Conflict) as refusal:
+            gym.app().links.accept(subject=at_gym, offer=offer, hint="membership", login="aal2")
+        refusals.append(refusal.value)
+
+    refused("ana-second-account", "ana-at-gym")
+    refused("ben-at-ins", "ana-at-gym")
+    used = insurer.app().links.offer(
+        subject="cleo-at-ins", partner=gym.host, program="ins-fit", hint="policy", login="aal2"
+    )
+    gym.app().links.accept(subject="cleo-at-gym", offer=used.offer, hint="membership", login="aal2")
+    refused("", "dov-at-gym", used.offer)
+    late = insurer.app().links.offer(
+        subject="eve-at-ins", partner=gym.host, program="ins-fit", hint="policy", login="aal2"
+    )
+    story.clock.at_s += 601
+    refused("", "eve-at-gym", late.offer)
+    refused("", "eve-at-gym", f"insurer.example~ins-fit~{'a' * 26}")
+    said = {(each.code, each.status, each.problem, each.remedy) for each in refusals}
+    assert len(said) == 1
+    assert refusals[0].code == "offer_refused"
+
+
+def test_1_16_an_insurer_that_was_down_gets_the_claim_once(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    person.insurer.stop()
+    story.go_to(MARCH_CLOSES)
+    for hours in range(1, 49):
+        story.clock.at_s = at(MARCH_CLOSES) + hours * 3600
+        story.settle()
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    person.insurer.start()
+    story.go_to("2027-04-18 02:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+    assert_books_agree(story)
+
+
+def test_1_16_a_claim_that_expired_on_the_way_is_issued_anew_and_paid_once(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    person.insurer.stop()
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-05-17 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued", "expired"]
+    person.insurer.start()
+    story.go_to("2027-05-17 12:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    old, new = person.gym.node.rows(select(CLAIMS.c.nullifier, CLAIMS.c.state).order_by(CLAIMS.c.number))
+    assert (old.nullifier, old.state, new.state) == (new.nullifier, "expired", "delivered")
+    assert_books_agree(story)
+
+
+def test_an_answer_that_was_lost_is_given_again_like_the_first(story: Town) -> None:
+    """The insurer took the claim, its answer never arrived, and the claim expired: the second one pays nothing more."""
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.clock.at_s = at(MARCH_CLOSES)
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.settle()
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    person.gym.recorder.lose_answers_to = None
+    person.insurer.stop()
+    story.go_to("2027-05-17 00:00")
+    person.insurer.start()
+    story.go_to("2027-05-17 12:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered", "expired"]
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert_books_agree(story)
+
+
+def test_an_answer_that_may_have_arrived_is_named_by_the_withdrawal_and_not_called_withheld(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.clock.at_s = at(MARCH_CLOSES)
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.settle()
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    person.gym.recorder.lose_answers_to = None
+    story.go_to("2027-04-16 06:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    assert person.insurer.app().receipts.get(person.receipt).state == "withdrawn"
+    assert_books_agree(story)
+
+
+def test_the_budget_is_never_overdrawn(story: Town) -> None:
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    people = [
+        consent(link(gym, insurer, at_gym=f"member-{n}", at_insurer=f"policy-{n}", town=story), story) for n in range(6)
+    ]
+    story.go_to("2027-03-01 10:00")
+    story.clock.at_s = at("2027-03-31 23:00")
+    for person in people:
+        person.confirm_membership("2027-03-01 09:00")
+        for day, minutes in ANA_MARCH.items():
+            person.visit(f"2027-03-{day:02} 18:00", minutes)
+    story.go_to(MARCH_CLOSES)
+    states = sorted(state for person in people for _, state, _ in rewards(person))
+    assert states == ["posted"] * 5 + ["waitlisted"]
+    assert insurer.app().programs.budget("ins-fit", "2027-03").remaining == 0
+    assert_books_agree(story)
+
+
+def test_a_subject_who_says_no_is_not_asked_again_and_nothing_leaves(story: Town) -> None:
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story)
+    asked = insurer.app().receipts.request(person.link)
+    story.settle()
+    (shown,) = gym.app().receipts.find(subject="ana-at-gym").receipts
+    assert (shown.state, shown.partner_hint) == ("requested", "policy ending 21")
+    assert "not reach 12 days" in shown.notice.silence
+    gym.app().receipts.refuse(asked.receipt, subject="ana-at-gym")
+    story.settle()
+    assert insurer.app().receipts.get(asked.receipt).state == "refused"
+    assert_books_agree(story)
+
+
+def test_an_event_recorded_is_proven_and_opens_its_commitment(story: Town) -> None:
+    person = ana(story)
+    story.clock.at_s = at("2027-03-01 22:00")
+    event = person.gym.app().events.get(person.visit("2027-03-01 18:00", 55))
+    assert b'"2027-03-01T18:00:00-05:00"' in from_base64url(event.opening.payload)
+    assert event.receipt == person.receipt
+
+
+def test_no_payload_lies_in_the_database_in_clear_and_a_repeated_request_still_gets_its_opening(story: Town) -> None:
+    person = ana(story)
+    story.clock.at_s = at("2027-03-01 22:00")
+    began = datetime.fromisoformat("2027-03-01T18:00:00-05:00")
+    kind, data = visit(
+        facility="club-7", started_at=began, ended_at=began + timedelta(minutes=55), time_zone="America/New_York"
+    )
+    twice = [
+        person.gym.app().events.record(subject=person.at_gym, type=kind, data=data, idempotency_key="turnstile-42")
+        for _ in range(2)
+    ]
+    assert twice[0] == twice[1]
+    person.gym.stop()
+    stored = b"".join(path.read_bytes() for path in person.gym.folder.glob("node.db*"))
+    payload = from_base64url(twice[0].opening.payload)
+    assert payload not in stored
+    assert twice[0].opening.payload.encode() not in stored
+    assert b"2027-03-01T18:00:00-05:00" not in stored
+    person.gym.start()

@@ -1,0 +1,305 @@
+"""Tiles and bundles: their paths as the specification spells them, and a tree read back from them."""
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from places import shared
+from trees import Tree, root_of
+
+from tallystick_ledger.errors import BadInput, TileMalformed
+from tallystick_ledger.tlog.merkle import (
+    SIZE_MAX,
+    check_consistency,
+    check_inclusion,
+    prove_consistency,
+    prove_inclusion,
+    root_at,
+)
+from tallystick_ledger.tlog.tiles import (
+    ENTRY_SIZE_MAX_BYTES,
+    INDEX_MAX,
+    LEVEL_MAX,
+    TILE_WIDTH,
+    BundlePath,
+    TilePath,
+    TileReader,
+    decode_bundle,
+    encode_bundle,
+    parse_path,
+    paths_between,
+    paths_for,
+    split_tile,
+)
+
+TREE = Tree(700)
+places = st.one_of(
+    st.builds(TilePath, st.integers(0, LEVEL_MAX), st.integers(0, INDEX_MAX), st.integers(1, TILE_WIDTH)),
+    st.builds(BundlePath, st.integers(0, INDEX_MAX), st.integers(1, TILE_WIDTH)),
+)
+
+
+def reader(files: dict[str, bytes], size: int, **limits: int) -> TileReader:
+    return TileReader(files.__getitem__, size, **limits)
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        (TilePath(0, 1_234_067, 256), "tile/0/x001/x234/067"),
+        (TilePath(2, 0, 1), "tile/2/000.p/1"),
+        (TilePath(63, 999, 255), "tile/63/999.p/255"),
+        (TilePath(0, 1000, 256), "tile/0/x001/000"),
+        (BundlePath(0, 5), "tile/entries/000.p/5"),
+        (BundlePath(273, 256), "tile/entries/273"),
+    ],
+)
+def test_paths_are_spelled_as_the_specification_spells_them(place: TilePath | BundlePath, path: str) -> None:
+    assert place.path == path
+    assert parse_path(path) == place
+
+
+def test_published_index_paths_agree() -> None:
+    examples = json.loads(shared("vectors/c2sp_note_examples.json").read_text())["tlog_tiles_index_path"]
+    for index, path in examples.items():
+        assert TilePath(0, int(index), TILE_WIDTH).path == f"tile/0/{path}"
+
+
+@given(places)
+def test_every_path_is_read_back(place: TilePath | BundlePath) -> None:
+    assert parse_path(place.path) == place
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "checkpoint",
+        "/tile/0/000",
+        "tile/0/000/",
+        "tile/0/000\n",
+        "tile/0/00",
+        "tile/0/0000",
+        "tile/0/001/000",
+        "tile/0/x001",
+        "tile/00/000",
+        "tile/01/000",
+        "tile/-1/000",
+        "tile/64/000",
+        "tile/\u0660/000",
+        "tile/0/x000/067",
+        "tile/0/000.p/0",
+        "tile/0/000.p/01",
+        "tile/0/000.p/256",
+        "tile/0/000.p/257",
+        "tile/0/000.p/",
+        "tile/0/../000",
+        "tile/entries/x000/000",
+        "tile/entries/000.p/256",
+        "tile/entry/000",
+        "tile/0/x999/x999/x999/x999/x999/999",
+        "tile/entries/x999/x999/x999/x999/x999/999",
+        "tile/0/" + "x001/" * 6 + "000",
+    ],
+)
+def test_any_other_spelling_is_refused(path: str) -> None:
+    with pytest.raises(TileMalformed):
+        parse_path(path)
+
+
+@pytest.mark.parametrize(("level", "index", "width"), [(-1, 0, 1), (64, 0, 1), (0, -1, 1), (0, 0, 0), (0, 0, 257)])
+def test_a_tile_out_of_range_cannot_be_named(level: int, index: int, width: int) -> None:
+    with pytest.raises(TileMalformed, match="out of range"):
+        TilePath(level, index, width)
+    if level == 0:
+        with pytest.raises(TileMalformed, match="out of range"):
+            BundlePath(index, width)
+
+
+def test_the_log_of_70000_entries_serves_the_published_tiles() -> None:
+    numbers = json.loads(shared("vectors/c2sp_note_examples.json").read_text())["tlog_tiles_size_70000"]
+    tiles = [place for place in paths_for(70_000) if isinstance(place, TilePath)]
+    full = Counter(place.level for place in tiles if place.width == TILE_WIDTH)
+    partial = {place.level: place.width for place in tiles if place.width < TILE_WIDTH}
+    assert full == {0: numbers["level0_full"], 1: numbers["level1_full"]}
+    assert partial == {level: numbers[f"level{level}_partial"] for level in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("size", "paths"),
+    [
+        (0, []),
+        (1, ["tile/entries/000.p/1", "tile/0/000.p/1"]),
+        (256, ["tile/entries/000", "tile/0/000", "tile/1/000.p/1"]),
+        (257, ["tile/entries/000", "tile/entries/001.p/1", "tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1"]),
+    ],
+)
+def test_a_small_log_serves_these(size: int, paths: list[str]) -> None:
+    assert [place.path for place in paths_for(size)] == paths
+
+
+@given(st.integers(0, 200_000), st.integers(0, 200_000))
+def test_what_a_log_adds_is_what_it_served_not_before(one: int, other: int) -> None:
+    old_size, new_size = sorted((one, other))
+    before, after = set(paths_for(old_size)), set(paths_for(new_size))
+    added = list(paths_between(old_size, new_size))
+    assert set(added) == after - before
+    assert len(set(added)) == len(added)
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=TILE_WIDTH))
+def test_a_bundle_gives_its_entries_back(entries: list[bytes]) -> None:
+    assert decode_bundle(encode_bundle(entries), count=len(entries)) == entries
+
+
+def test_a_bundle_is_lengths_and_entries() -> None:
+    assert encode_bundle([b"", b"ab"]) == b"\x00\x00\x00\x02ab"
+    longest = b"e" * ENTRY_SIZE_MAX_BYTES
+    assert decode_bundle(encode_bundle([longest]), count=1) == [longest]
+
+
+@pytest.mark.parametrize("entries", [[], [b""] * 257, [b"e" * (ENTRY_SIZE_MAX_BYTES + 1)]])
+def test_what_does_not_fit_a_bundle_is_refused(entries: list[bytes]) -> None:
+    with pytest.raises(TileMalformed, match=r"256 entries|65,535"):
+        encode_bundle(entries)
+
+
+@pytest.mark.parametrize(
+    ("raw", "count", "problem"),
+    [
+        (b"\x00\x01a", 2, "ends before"),
+        (b"\x00\x01a\x00", 2, "ends before"),
+        (b"\x00\x02a", 1, "ends before"),
+        (b"\x00", 1, "ends before"),
+        (b"\x00\x01a\x00", 1, "goes on"),
+        (b"", 0, "1 to 256"),
+        (b"\x00\x00" * 257, 257, "1 to 256"),
+    ],
+)
+def test_a_bundle_of_another_shape_is_refused(raw: bytes, count: int, problem: str) -> None:
+    with pytest.raises(TileMalformed, match=problem):
+        decode_bundle(raw, count=count)
+
+
+def test_a_tile_is_split_into_its_hashes() -> None:
+    assert split_tile(b"a" * 32 + b"b" * 32, width=2) == [b"a" * 32, b"b" * 32]
+    for raw, width in ((b"a" * 33, 1), (b"a" * 32, 2), (b"", 0), (b"a" * 32 * 257, 257)):
+        with pytest.raises(TileMalformed, match="wide"):
+            split_tile(raw, width=width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 700), st.data())
+def test_a_tree_read_from_its_tiles_is_the_tree(size: int, data: st.DataObject) -> None:
+    tree = Tree(size)
+    read = reader(tree.files(), size)
+    assert root_at(size, read) == root_of(tree.leaves)
+    index = data.draw(st.integers(0, size - 1))
+    proof = prove_inclusion(index, size=size, read=read)
+    check_inclusion(proof, leaf_hash=tree.leaves[index], index=index, size=size, root=root_of(tree.leaves))
+    assert read.entry(index) == tree.entries[index]
+
+
+def test_a_tree_of_three_tile_levels_is_read_from_its_tiles() -> None:
+    tree = Tree(66_000)
+    read = reader(tree.files(), tree.size)
+    root = root_of(tree.leaves)
+    assert root_at(tree.size, read) == root
+    for index in (0, 65_535, 65_536, 65_999):
+        proof = prove_inclusion(index, size=tree.size, read=read)
+        check_inclusion(proof, leaf_hash=tree.leaves[index], index=index, size=tree.size, root=root)
+    check_consistency(
+        prove_consistency(300, new_size=tree.size, read=read),
+        old_size=300,
+        old_root=root_of(tree.leaves[:300]),
+        new_size=tree.size,
+        new_root=root,
+    )
+
+
+def test_a_full_tile_stands_in_for_a_partial_one_that_was_deleted() -> None:
+    """A log of 700 entries has deleted the partial tiles of its first 300, except the one that is not full yet."""
+    files = {path: raw for path, raw in TREE.files().items() if path != "tile/1/000.p/2"}
+    files["tile/1/000.p/1"] = Tree(300).files()["tile/1/000.p/1"]
+    assert "tile/0/001.p/44" not in files
+    read = reader(files, 300)
+    assert root_at(300, read) == root_of(TREE.leaves[:300])
+    assert read.entry(299) == TREE.entries[299]
+
+
+def test_what_is_absent_is_said_to_be_absent() -> None:
+    read = reader({}, 300)
+    for ask in (lambda: read(0, 0), lambda: read(0, 299), lambda: read.entry(0), lambda: read.entry(299)):
+        with pytest.raises(LookupError):
+            ask()
+
+
+def test_only_a_partial_tile_is_asked_for_a_second_time() -> None:
+    asked: list[str] = []
+
+    def fetch(path: str) -> bytes:
+        asked.append(path)
+        raise LookupError(path)
+
+    read = TileReader(fetch, 300)
+    for index in (0, 299):
+        with pytest.raises(LookupError):
+            read(0, index)
+    assert asked == ["tile/0/000", "tile/0/001.p/44", "tile/0/001"]
+
+
+def test_a_tile_of_another_width_is_refused_and_so_is_a_full_one_cut_short() -> None:
+    with pytest.raises(TileMalformed, match="wide"):
+        reader({"tile/0/000.p/2": b"a" * 96}, 2)(0, 0)
+    with pytest.raises(TileMalformed, match="wide"):
+        reader({"tile/0/000": b"a" * 64}, 2)(0, 0)
+    with pytest.raises(TileMalformed, match="ends before"):
+        reader({"tile/entries/000": b"\x00\x00" * 2}, 2).entry(0)
+
+
+@pytest.mark.parametrize(("level", "index"), [(-1, 0), (0, -1), (0, 5), (1, 2), (3, 0), (70, 0)])
+def test_only_complete_subtrees_of_the_tree_are_read(level: int, index: int) -> None:
+    with pytest.raises(BadInput, match="no such complete subtree"):
+        reader(Tree(5).files(), 5)(level, index)
+
+
+@pytest.mark.parametrize("index", [-1, 5])
+def test_only_entries_of_the_tree_are_read(index: int) -> None:
+    with pytest.raises(BadInput, match="no such entry"):
+        reader(Tree(5).files(), 5).entry(index)
+
+
+def test_the_tiles_used_last_are_kept_and_no_more_than_allowed() -> None:
+    files, fetched = TREE.files(), Counter[str]()
+
+    def fetch(path: str) -> bytes:
+        fetched[path] += 1
+        return files[path]
+
+    read = TileReader(fetch, TREE.size, cache_tiles_max=2)
+    for index in (0, 256, 1, 257, 2):  # two tiles in turn: each is fetched once
+        assert read(0, index) == TREE.leaves[index]
+    assert fetched == {"tile/0/000": 1, "tile/0/001": 1}
+    read(0, 512)  # a third: the one used longest ago, 001, makes room
+    read(0, 3)
+    assert fetched["tile/0/000"] == 1
+    read(0, 258)
+    assert fetched["tile/0/001"] == 2
+
+
+def test_entries_of_one_bundle_are_fetched_together() -> None:
+    files, fetched = TREE.files(), Counter[str]()
+
+    def fetch(path: str) -> bytes:
+        fetched[path] += 1
+        return files[path]
+
+    read = TileReader(fetch, TREE.size)
+    assert [read.entry(index) for index in range(TREE.size)] == TREE.entries
+    assert set(fetched.values()) == {1}
+
+
+def test_the_largest_tree_has_a_last_tile() -> None:
+    assert parse_path(TilePath(0, SIZE_MAX // TILE_WIDTH, 255).path).index == INDEX_MAX

@@ -1,0 +1,111 @@
+"""`make demo` as a user runs it: it ends well, leaves what outsiders check, and would notice if it did not."""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import shared
+
+from tallystick_node.demo.errors import DemoNotRun
+from tallystick_node.demo.leaks import find_leaks
+from tallystick_node.demo.promises import Promises
+from tallystick_node.demo.run import make_room
+
+DEMO_MAX_S = 240
+
+
+def run_demo(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tallystick_node.cli", "demo", "--out", str(out), *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEMO_MAX_S, check=False)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo, played once."""
+    out = tmp_path_factory.mktemp("demo") / "build"
+    ran = run_demo(out)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "BROKEN" not in ran.stdout
+    return out
+
+
+def test_it_leaves_what_outsiders_check(demo: Path) -> None:
+    for partner in ("gym", "insurer"):
+        for name in ("log/checkpoint", "log/tile/0", "log/tile/entries", "log.vkey", "log-pq.vkey"):
+            assert (demo / partner / name).exists(), name
+    assert (demo / "report.html").read_text().startswith("<!doctype html>")
+    report = json.loads((demo / "report.json").read_text())
+    assert set(report["promises"]) == {"P1", "P2", "P3", "P4", "P5", "P7", "P8", "P10", "P13", "P14"}
+    assert all(held is True for held in report["promises"].values())
+    assert [audit["holds"] for audit in report["audits"]] == [True, True, True]
+    (journey,) = report["journeys"]
+    assert journey["learned"].keys() == journey["not_learned"].keys() == set(journey["partners"]) == {"gym", "insurer"}
+
+
+def test_the_recording_has_both_directions_the_outage_and_no_private_value(demo: Path) -> None:
+    wire = [json.loads(line) for line in (demo / "wire.jsonl").read_text().splitlines()]
+    assert {(each["from"], each["to"]) for each in wire} == {("gym", "insurer"), ("insurer", "gym")}
+    claims = [each["status"] for each in wire if each["path"] == "/peer/v1/claims"]
+    assert claims.count(200) == 2
+    assert set(claims) == {200, 502}
+    private = json.loads((demo / "private.json").read_text())
+    assert len(private["gym"]) > 100
+    long = [value for partner in ("gym", "insurer") for value in private[partner] if len(value) >= 6]
+    for each in wire:
+        told = (base64.b64decode(each["request_b64"]) + base64.b64decode(each["response_b64"])).decode()
+        assert not [value for value in long if value in told]
+
+
+def test_an_outside_scanner_finds_no_leak(demo: Path) -> None:
+    scanner = shared("accept/leak_scan.py")
+    scanned = subprocess.run([sys.executable, str(scanner), str(demo)], capture_output=True, text=True, check=False)
+    assert scanned.returncode == 0, scanned.stdout
+
+
+def test_only_an_earlier_demo_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DemoNotRun):
+        make_room(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "wire.jsonl").touch()
+    make_room(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        b"member 204417 of the gym",
+        b'{"at": 3300}',
+        base64.b64encode(b"x{204417}"),
+        base64.urlsafe_b64encode(b'{"seconds": 3300}').rstrip(b"="),
+        b"fc" + b"204417".hex().encode(),
+    ],
+)
+def test_a_leak_is_found_where_it_hides(place: bytes) -> None:
+    assert find_leaks({"204417", "3300"}, {"here": place, "there": b"33001"}) == ["here"]
+
+
+def test_what_both_agreed_on_may_stand_there() -> None:
+    assert find_leaks({"2000"}, {"here": b'{"amount": 2000}'}, agreed={"2000"}) == []
+
+
+def test_a_promise_is_kept_only_if_every_check_of_it_held() -> None:
+    promises = Promises()
+    assert not promises.kept
+    promises.check("P10", "first", held=True)
+    promises.check("P2", "second", held=True)
+    assert promises.kept
+    promises.check("P10", "third", held=False)
+    assert list(promises.verdicts().items()) == [("P2", True), ("P10", False)]
+    assert not promises.kept
+
+
+def test_a_story_that_stopped_keeps_no_promise() -> None:
+    promises = Promises()
+    promises.check("P1", "first", held=True)
+    promises.stopped = "a wait"
+    assert not promises.kept

@@ -1,0 +1,110 @@
+"""One lost key, one silent partner, one second receipt: each is that one's trouble, and holds nobody else up."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
+
+from tallystick.audit import DirectorySource, audit
+from tallystick.errors import ConsentRefused, NotFound
+from tallystick_node.jobs import Jobs
+from tallystick_node.tables import CLAIMS, MESSAGES
+
+MARCH_CLOSES = "2027-04-16 00:00"
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Town]:
+    """A gym and an insurer that have agreed."""
+    with town(tmp_path) as made:
+        gym, insurer = made.company("gym.example"), made.company("insurer.example")
+        agree(made, insurer, gym)
+        yield made
+
+
+def member(story: Town, name: str) -> Membership:
+    """Return somebody who has consented, and trained twelve days of March."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    story.clock.at_s = at("2027-02-27 09:00")
+    person = consent(link(gym, insurer, at_gym=f"{name}-at-gym", at_insurer=f"{name}-at-ins", town=story), story)
+    story.clock.at_s = at("2027-03-31 23:00")
+    person.confirm_membership("2027-03-01 09:00")
+    for day, minutes in ANA_MARCH.items():
+        person.visit(f"2027-03-{day:02} 18:00", minutes)
+    return person
+
+
+def paid(person: Membership) -> int:
+    """Return how many rewards a person has."""
+    return len(person.insurer.app().rewards.find(person.at_insurer).rewards)
+
+
+def test_a_link_has_one_open_receipt_at_a_time(story: Town) -> None:
+    person = member(story, "ana")
+    with pytest.raises(ConsentRefused) as refused:
+        person.insurer.app().receipts.request(person.link)
+    assert (refused.value.code, refused.value.existing_id) == ("receipt_exists", person.receipt)
+
+
+def test_nothing_is_asked_over_a_link_that_nobody_has_confirmed(story: Town) -> None:
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    offer = insurer.app().links.offer(
+        subject="ana-at-ins", partner=gym.host, program="ins-fit", hint="policy", login="aal2"
+    )
+    pending = gym.app().links.accept(subject="ana-at-gym", offer=offer.offer, hint="membership", login="aal2")
+    with pytest.raises(NotFound):
+        insurer.app().receipts.request(pending.link)
+
+
+def test_one_subject_s_lost_key_keeps_no_other_month_from_closing(story: Town) -> None:
+    ana, ben = member(story, "ana"), member(story, "ben")
+    ana.gym.node.custody.forget(ana.gym.node.secret_name("subject", ana.at_gym))
+    story.go_to(MARCH_CLOSES)
+    assert (paid(ana), paid(ben)) == (0, 1)
+
+
+def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(story: Town) -> None:
+    ana, ben = member(story, "ana"), member(story, "ben")
+    gym = ana.gym
+    story.clock.at_s = at(MARCH_CLOSES)
+    for _month in ("February", "March"):
+        run(gym, gym.jobs.housekeep())
+    gym.app().receipts.withdraw(ana.receipt, subject=ana.at_gym)
+    run(gym, gym.jobs.deliver("insurer.example"))
+    assert ben.insurer.app().receipts.get(ana.receipt).state == "withdrawn"
+    waiting = gym.node.rows(select(MESSAGES.c.kind).where(MESSAGES.c.state == "queued"))
+    assert [row.kind for row in waiting] == ["claim.issued"]
+    story.settle()
+    assert paid(ben) == 1
+
+
+def test_an_answer_that_was_lost_before_a_withdrawal_accuses_nobody_later(story: Town) -> None:
+    person = member(story, "ana")
+    story.clock.at_s = at(MARCH_CLOSES)
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.settle()
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    person.gym.recorder.lose_answers_to = None
+    story.go_to("2027-06-01 00:00")
+    (row,) = person.gym.node.rows(select(CLAIMS.c.state))
+    assert row.state == "expired"
+    report = audit([DirectorySource(str(each.log)) for each in story.companies.values()])
+    assert report.holds, report.findings
+
+
+def test_a_partner_s_new_descriptor_counts_at_once(story: Town) -> None:
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    before = gym.node.partner("insurer.example")
+    insurer.descriptor_url = "http://127.0.0.1:1"
+    gym.trust(insurer)
+    assert before.url != "http://127.0.0.1:1"
+    assert gym.node.partner("insurer.example").url == "http://127.0.0.1:1"
+
+
+def run(company: Company, work: object) -> None:
+    """Let a node do one piece of its own work, and no more."""
+    assert isinstance(company.jobs, Jobs)
+    asyncio.run_coroutine_threadsafe(work, company._loop).result(60)  # type: ignore[arg-type]

@@ -1,0 +1,30 @@
+"""Programs: each payer's names are its own, so nobody takes another's."""
+
+from pathlib import Path
+
+import pytest
+from town import fitness_program, town
+
+from tallystick.errors import Conflict
+
+
+def test_a_partner_that_takes_a_name_first_blocks_nobody(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        gym, insurer, eve = (story.company(f"{name}.example") for name in ("gym", "insurer", "eve"))
+        eve.app().programs.publish(fitness_program(payer=eve.host))
+        eve.app().programs.publish({**fitness_program(payer=eve.host, issuers=("insurer.example",)), "version": 2})
+        story.settle()
+        insurer.app().programs.publish(fitness_program(payer=insurer.host))
+        story.settle()
+        with pytest.raises(Conflict) as ambiguous:
+            gym.app().programs.accept("ins-fit", 1)
+        assert ambiguous.value.code == "program_ambiguous"
+        accepted = gym.app().programs.accept("ins-fit", 1, payer=insurer.host)
+        assert accepted.program["payer"] == insurer.host
+        story.settle()
+        offer = insurer.app().links.offer(
+            subject="ana", partner=gym.host, program="ins-fit", hint="policy", login="aal2"
+        )
+        assert offer.offer.startswith("insurer.example~ins-fit~")
+        with pytest.raises(Conflict):
+            eve.app().links.offer(subject="ana", partner=gym.host, program="ins-fit", hint="policy", login="aal2")

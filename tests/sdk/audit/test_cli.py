@@ -1,0 +1,192 @@
+"""The command `tally` from outside: what it prints, and the status it ends with."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from logs import log_signers, plain_entries, publish
+from story import tell
+
+from tallystick import cli
+from tallystick.audit import RULES
+from tallystick_ledger.append import plan_append
+from tallystick_ledger.tlog.merkle import Frontier
+from tallystick_ledger.tlog.proof import InclusionProof
+
+ORIGIN = "gym.example/log/2027"
+
+
+class Ran:
+    """One run of the command."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", ["tally", *map(str, arguments)])
+        monkeypatch.delenv("TALLYSTICK_KEY", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        self.status = ended.value.code
+        self.out, self.err = capsys.readouterr()
+
+
+Tally = Callable[..., Ran]
+
+
+@pytest.fixture
+def tally(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tally:
+    return lambda *arguments: Ran(monkeypatch, capsys, *arguments)
+
+
+def test_a_log_that_holds_ends_in_0(tmp_path: Path, tally: Tally) -> None:
+    ran = tally("audit", publish(tmp_path, plain_entries(9, origin=ORIGIN), origin=ORIGIN))
+    assert (ran.status, ran.err) == (0, "")
+    assert "HOLDS" in ran.out
+    assert "../log-pq.vkey" in ran.out
+
+
+def test_a_log_with_findings_ends_in_1_and_names_rule_and_place(tmp_path: Path, tally: Tally) -> None:
+    log = publish(tmp_path, plain_entries(9, origin=ORIGIN), origin=ORIGIN)
+    (log / "[red]surprise").touch()
+    ran = tally("audit", log)
+    assert ran.status == 1
+    assert "DOES NOT HOLD: 1 finding" in ran.out
+    assert "log.unexpected_file" in ran.out
+    assert "[red]" in ran.out
+
+
+def test_several_logs_are_held_against_each_other(tmp_path: Path, tally: Tally) -> None:
+    gym, insurer = tell()
+    gym.spoil("fee", amount=1)
+    logs = [publish(tmp_path / each.host, each.raws(), origin=each.origin) for each in (gym, insurer)]
+    ran = tally("audit", *logs, "--json")
+    report = json.loads(ran.out)
+    assert (ran.status, report["holds"]) == (1, False)
+    assert [finding["rule"] for finding in report["findings"]] == ["X.half_differs"]
+    assert [source["origin"] for source in report["sources"]] == [gym.origin, insurer.origin]
+    assert report["rules"].keys() == RULES.keys()
+    assert "cannot prove" in report["limits"]
+
+
+def test_a_policy_is_named_in_the_report(tmp_path: Path, tally: Tally) -> None:
+    log = publish(tmp_path, plain_entries(9, origin=ORIGIN), origin=ORIGIN)
+    policy = tmp_path / "trust.policy"
+    policy.write_text("".join(f"log {each.verifier_key.text}\n" for each in log_signers(ORIGIN)) + "quorum none\n")
+    ran = tally("audit", log, "--policy", policy, "--json")
+    assert ran.status == 0
+    assert {key["source"] for key in json.loads(ran.out)["sources"][0]["keys"]} == {str(policy)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["/nowhere"],
+        [],
+        ["--explain", "P99.nothing"],
+        ["http://127.0.0.1:1"],
+        ["ftp://host"],
+        ["http://a.example", "http://b.example", "--key", "one"],
+        ["--unknown"],
+        [".", "--policy", "/nowhere"],
+    ],
+)
+def test_what_cannot_be_run_ends_in_2_and_says_what_to_do(arguments: list[str], tally: Tally) -> None:
+    ran = tally("audit", *arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_an_error_has_its_code_problem_and_remedy(tally: Tally) -> None:
+    assert tally("audit", "/nowhere").err.splitlines() == [
+        "audit_not_run: A source is not a folder.",
+        "What to do: Give the folder that holds `checkpoint`, or a URL.",
+    ]
+
+
+def test_a_rule_is_explained(tally: Tally) -> None:
+    ran = tally("audit", "--explain", "P4.rung")
+    assert (ran.status, ran.out) == (0, f"P4.rung: {RULES['P4.rung']}\n")
+
+
+def test_a_proof_is_verified_offline(tmp_path: Path, tally: Tally) -> None:
+    entries = plain_entries(9, origin=ORIGIN)
+    log = publish(tmp_path, entries, origin=ORIGIN)
+    (hashes,) = plan_append(Frontier.empty(), entries).prove([4])
+    proof, entry, keys = tmp_path / "4.tlog-proof", tmp_path / "4.json", tmp_path / "log.vkey"
+    proof.write_bytes(InclusionProof(4, tuple(hashes), (log / "checkpoint").read_bytes()).encode())
+    entry.write_bytes(entries[4])
+    policy = tmp_path / "trust.policy"
+    policy.write_text(f"log {keys.read_text()}quorum none\n")
+
+    for trust in (["--key", keys], ["--policy", policy]):
+        ran = tally("verify", proof, "--entry", entry, *trust)
+        assert (ran.status, ran.out) == (0, f"HOLDS. Entry 4 of {ORIGIN}, under its head of 9 entries.\n")
+
+    other = publish(tmp_path / "other", entries, origin="bank.example/log/2027").parent / "log.vkey"
+    assert tally("verify", proof, "--entry", entry, "--key", other).status == 1
+    entry.write_bytes(entries[5])
+    ran = tally("verify", proof, "--entry", entry, "--key", keys)
+    assert ran.status == 1
+    assert "proof_rejected" in ran.err
+    proof.write_bytes(b"\xff\n\n\xff")
+    assert tally("verify", proof, "--entry", entry, "--key", keys).status == 1
+    assert tally("verify", tmp_path / "none", "--entry", entry, "--key", keys).status == 2
+    assert tally("verify", proof, "--entry", entry).status == 2
+
+
+def test_an_event_cannot_be_recorded_at_a_node_that_is_not_there(tally: Tally) -> None:
+    node = ["--url", "http://127.0.0.1:1", "--key", "k", "--fingerprint", "0" * 64]
+    ran = tally("record", *node, "--subject", "ana", "--type", "visit.ended", "--data", "{}")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("node_unreachable: ")
+
+
+def test_data_that_is_no_json_is_refused_before_anything_is_sent(tally: Tally) -> None:
+    node = ["--url", "http://127.0.0.1:1", "--key", "k", "--fingerprint", "0" * 64]
+    ran = tally("record", *node, "--subject", "ana", "--type", "visit.ended", "--data", "{")
+    assert (ran.status, ran.err.split(":")[0]) == (2, "invalid_input")
+
+
+FACILITY = {"id": "north", "name": "North", "latitude": 52.5, "longitude": 13.4, "radius_m": 100}
+
+
+def test_visits_are_found_in_workouts_and_shown(tmp_path: Path, tally: Tally) -> None:
+    points = "".join(
+        f'<trkpt lat="52.5" lon="13.4"><time>2027-03-05T10:{minute:02}:00Z</time></trkpt>' for minute in range(40)
+    )
+    (tmp_path / "run.gpx").write_text(
+        '<gpx version="1.1" creator="t" xmlns="http://www.topografix.com/GPX/1/1">'
+        f"<trk><trkseg>{points}</trkseg></trk></gpx>"
+    )
+    facilities = tmp_path / "facilities.json"
+    facilities.write_text(json.dumps({"facilities": [{**FACILITY, "time_zone": "Europe/Berlin"}]}))
+    ran = tally("import", tmp_path / "run.gpx", "--facilities", facilities, "--dry-run")
+    assert ran.status == 0
+    assert "1 visits found" in ran.out
+    assert "52.5" not in ran.out
+    (tmp_path / "bad.gpx").write_text("no")
+    assert tally("import", tmp_path, "--facilities", facilities, "--dry-run").status == 1
+    assert tally("import", tmp_path, "--facilities", facilities).status == 2
+
+
+def test_a_bug_of_ours_does_not_look_like_a_finding(
+    tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = publish(tmp_path, plain_entries(2, origin=ORIGIN), origin=ORIGIN)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "audit", fail)
+    ran = tally("audit", log)
+    assert ran.status == 2
+    assert "internal_error" in ran.err
+
+
+def test_the_installed_command_is_this_one(tmp_path: Path) -> None:
+    log = publish(tmp_path, plain_entries(2, origin=ORIGIN), origin=ORIGIN)
+    command = Path(sys.executable).parent / "tally"
+    ran = subprocess.run([command, "audit", log], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,0 +1,240 @@
+"""Two companies' ledgers side by side: one entry differs, and the audit of both says which rule is broken where."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from logs import digest, plain_entries, publish
+from story import BUDGET_MINOR, FEE_MINOR, Ledger, acceptance, receipt, tell, transfer
+
+from tallystick.audit import DirectorySource, Report, audit
+
+Spoil = Callable[[Ledger, Ledger], None]
+
+
+def both(tmp_path: Path, gym: Ledger, insurer: Ledger) -> Report:
+    logs = [publish(tmp_path / each.host, each.raws(), origin=each.origin) for each in (gym, insurer)]
+    return audit([DirectorySource(str(log)) for log in logs])
+
+
+def accept_more(gym: Ledger, insurer: Ledger) -> None:
+    leaves = {"receipt_leaf": insurer.index("live"), "disclosure_leaf": gym.index("fee")}
+    insurer.add("more", "acceptance", acceptance("more", **leaves))
+
+
+def forget_the_acceptance(_: Ledger, insurer: Ledger) -> None:
+    insurer.cut("live")
+    insurer.add("fee", "transfer", fee_of_nothing())
+
+
+def fee_of_nothing() -> dict[str, object]:
+    """Return the insurer's half of the fee, as the story has it, that follows from nothing."""
+    _, insurer = tell()
+    return {**insurer["fee"].body, "cause": ""}
+
+
+def accept_another_nullifier(_: Ledger, insurer: Ledger) -> None:
+    insurer.spoil("accepted", nullifier=digest("another"))
+
+
+def name_another_leaf(gym: Ledger, insurer: Ledger) -> None:
+    insurer.spoil("accepted", disclosure_leaf=gym.index("live"))
+
+
+def name_another_log(_: Ledger, insurer: Ledger) -> None:
+    insurer.spoil("accepted", log="bank.example/log/2027")
+
+
+def accept_another_month_in_flight(gym: Ledger, insurer: Ledger) -> None:
+    gym.cut("issued")
+    insurer.spoil("accepted", nullifier=digest("another"))
+
+
+def withhold_what_was_accepted(gym: Ledger, insurer: Ledger) -> None:
+    gym.spoil("delivered", state="withheld", acceptance="")
+    del insurer.drafts[insurer.index("fee")]
+    del gym.drafts[gym.index("fee")]
+
+
+def read_other_terms(_: Ledger, insurer: Ledger) -> None:
+    for step in ("requested", "live"):
+        insurer.spoil(step, terms=digest("other terms"))
+
+
+def read_a_longer_range(_: Ledger, insurer: Ledger) -> None:
+    """The terms' digest is the same; what the entry says of them in the open is not."""
+    for step in ("requested", "live"):
+        insurer.spoil(step, events_from=0)
+
+
+def owe_nothing(_: Ledger, insurer: Ledger) -> None:
+    del insurer.drafts[insurer.index("fee")]
+
+
+def earn_nothing(gym: Ledger, _: Ledger) -> None:
+    del gym.drafts[gym.index("fee")]
+
+
+def earn_more(gym: Ledger, _: Ledger) -> None:
+    gym.spoil("fee", amount=FEE_MINOR + 1)
+
+
+def earn_from_another(gym: Ledger, _: Ledger) -> None:
+    gym.spoil("fee", counterparty="bank.example")
+
+
+def void_what_the_other_posted(gym: Ledger, _: Ledger) -> None:
+    earned = dict(gym["fee"].body)
+    gym.spoil("fee", state="reserved")
+    gym.add("voided", "transfer", {**earned, "state": "voided"})
+
+
+CASES: dict[str, tuple[str, str, str, Spoil]] = {
+    "an acceptance that is not there": ("X.acceptance_missing", "gym", "issued", forget_the_acceptance),
+    "an acceptance of another nullifier": ("X.acceptance_differs", "gym", "issued", accept_another_nullifier),
+    "a claim nobody issued": ("X.disclosure_missing", "insurer", "more", accept_more),
+    "a claim issued elsewhere in the log": ("X.disclosure_differs", "insurer", "accepted", name_another_leaf),
+    "a claim of another company's log": ("X.disclosure_differs", "insurer", "accepted", name_another_log),
+    "another claim than the one in flight": (
+        "X.disclosure_differs",
+        "insurer",
+        "accepted",
+        accept_another_month_in_flight,
+    ),
+    "a claim its issuer says it withheld": ("X.withheld", "insurer", "accepted", withhold_what_was_accepted),
+    "a receipt with other terms": ("X.receipt_differs", "insurer", "", read_other_terms),
+    "a receipt that reads otherwise": ("X.receipt_differs", "insurer", "", read_a_longer_range),
+    "a fee that is not owed": ("X.half_missing", "gym", "fee", owe_nothing),
+    "a fee that is not earned": ("X.half_missing", "insurer", "fee", earn_nothing),
+    "a fee of another amount": ("X.half_differs", "gym", "fee", earn_more),
+    "a fee from another": ("X.half_differs", "insurer", "fee", earn_from_another),
+    "a fee that was voided": ("X.half_differs", "gym", "voided", void_what_the_other_posted),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_difference_is_one_finding(tmp_path: Path, case: str) -> None:
+    rule, side, name, spoil = CASES[case]
+    gym, insurer = tell()
+    spoil(gym, insurer)
+    report = both(tmp_path, gym, insurer)
+    ledger = gym if side == "gym" else insurer
+    (finding,) = report.findings
+    assert finding.rule == rule
+    assert finding.where.startswith(f"{tmp_path / ledger.host / 'log'}: ")
+    if name:
+        assert finding.where.endswith(f": entry {ledger.index(name)}")
+
+
+def test_two_ledgers_that_agree_hold(tmp_path: Path) -> None:
+    report = both(tmp_path, *tell())
+    assert report.holds
+    assert report.notes == ()
+
+
+def test_a_claim_on_its_way_is_no_finding(tmp_path: Path) -> None:
+    """The insurer has accepted, paid and booked the fee; its answer has not come back to the gym."""
+    gym, insurer = tell()
+    gym.cut("issued")
+    assert both(tmp_path, gym, insurer).holds
+
+
+def test_a_claim_that_was_not_sent_yet_is_no_finding(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    gym.cut("issued")
+    insurer.cut("live")
+    assert both(tmp_path, gym, insurer).holds
+
+
+def test_a_reservation_waits_for_its_other_half(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    body = transfer("bonus", "expense/bonus", f"payable/{gym.host}", 7, counterparty=gym.host)
+    insurer.add("bonus", "transfer", {**body, "state": "reserved"})
+    assert both(tmp_path, gym, insurer).holds
+
+
+def replaced(gym: Ledger) -> None:
+    """Let the gym's first claim run out unanswered, and be replaced by another with the same nullifier."""
+    gym.cut("issued")
+    march = gym["issued"].body["claim"]
+    gym.again("issued", state="withheld")
+    gym.drafts[-1].name = "withheld"
+    gym.again("issued", claim=digest("april"), use=2, supersedes=march)
+    gym.drafts[-1].name = "replaced"
+
+
+def test_an_answer_that_was_lost_counts_for_the_claim_that_replaced_it(tmp_path: Path) -> None:
+    """The insurer took the first claim and answers the second like the first: paid once, and both books agree."""
+    gym, insurer = tell()
+    fee = gym["fee"].body
+    replaced(gym)
+    assert both(tmp_path / "in flight", gym, insurer).holds
+    gym.again("replaced", state="delivered", acceptance=digest("acceptance"))
+    gym.add("fee", "transfer", fee)
+    assert both(tmp_path / "delivered", gym, insurer).holds
+
+
+def test_a_claim_that_replaces_itself_ends_the_search(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    for step in ("issued", "delivered"):
+        gym.spoil(step, supersedes=gym["issued"].body["claim"])
+    forget_the_acceptance(gym, insurer)
+    assert [finding.rule for finding in both(tmp_path, gym, insurer).findings] == ["X.acceptance_missing"]
+
+
+def test_two_versions_of_a_receipt_may_have_two_terms(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    for step in ("requested", "live"):
+        insurer.spoil(step, version=2, terms=digest("other terms"))
+    assert both(tmp_path, gym, insurer).holds
+
+
+def test_what_a_withdrawal_ended_in_both_ledgers_agrees(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    gym.add("withdrawn", "receipt", receipt("withdrawn"))
+    insurer.add("withdrawn", "receipt", receipt("withdrawn", acknowledged=True))
+    assert both(tmp_path, gym, insurer).holds
+
+
+def test_a_log_of_last_year_that_is_not_here_is_said_and_not_blamed(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    insurer.spoil("accepted", log=f"{gym.host}/log/2026")
+    report = both(tmp_path, gym, insurer)
+    assert report.holds
+    assert len(report.notes) == 1
+
+
+def test_a_log_that_was_not_read_whole_is_not_held_against_others(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    logs = [publish(tmp_path / each.host, each.raws(), origin=each.origin) for each in (gym, insurer)]
+    (logs[1] / "tile/entries/000.p/8").unlink()
+    report = audit([DirectorySource(str(log)) for log in logs])
+    assert [finding.rule for finding in report.findings] == ["log.missing_file"]
+    assert len(report.notes) == 1
+
+
+def test_two_copies_of_one_log_hold_and_a_fork_does_not(tmp_path: Path) -> None:
+    origin = "gym.example/log/2027"
+    entries = plain_entries(9, origin=origin)
+    early = publish(tmp_path / "early", entries[:5], origin=origin)
+    late = publish(tmp_path / "late", entries, origin=origin)
+    fork = publish(tmp_path / "fork", [*entries[:4], entries[5]], origin=origin)
+
+    def rules(*logs: Path) -> list[str]:
+        return [finding.rule for finding in audit([DirectorySource(str(log)) for log in logs]).findings]
+
+    assert rules(early, late) == rules(late, early) == rules(late, late) == []
+    assert rules(late, fork) == rules(fork, late) == rules(early, fork) == ["P1.fork"]
+
+
+def test_money_of_three_companies_agrees_two_by_two(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    bank = Ledger("bank.example")
+    bank.add("opening", "opening", {"log": bank.origin})
+    bank.add("fee", "transfer", {**gym["fee"].body, "counterparty": insurer.host, "amount": BUDGET_MINOR})
+    logs = [publish(tmp_path / each.host, each.raws(), origin=each.origin) for each in (gym, insurer, bank)]
+    report = audit([DirectorySource(str(log)) for log in logs])
+    assert [(finding.rule, "bank.example" in finding.where) for finding in report.findings] == [
+        ("X.half_differs", True)
+    ]
+    assert report.sources[2].entries["transfer"] == 1

@@ -27,7 +27,7 @@ app.add_typer(partner, name="partner")
 app.add_typer(keys, name="keys")
 
 console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Folder = Annotated[Path, typer.Argument(help="The node's data folder.")]
 
@@ -59,9 +59,10 @@ def serve(folder: Folder) -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = load_settings(folder)
-    node = open_node(folder, clock=clock_for(dict(os.environ), sandbox=settings.sandbox))
-    node.now_s()  # a sandbox clock that cannot be read is said here, in one line
-    errors.print(f"Serving {settings.host} on {settings.bind}; partners and apps reach it at {settings.url}.")
+    clock = clock_for(dict(os.environ), sandbox=settings.sandbox)
+    clock.now_s()  # a sandbox clock that cannot be read is said here, in one line, before anything is opened
+    node = open_node(folder, clock=clock)
+    stderr.print(f"Starting {settings.host} on {settings.bind}; partners and apps reach it at {settings.url}.")
     address, _, port = settings.bind.rpartition(":")
     # uvicorn finishes what it has begun and then raises the signal again: as an interrupt, so that we can close.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -145,7 +146,7 @@ def main() -> None:
     try:
         app()
     except TallyError as error:
-        errors.print(str(error), markup=False)
+        stderr.print(str(error), markup=False)
         sys.exit(2)
 
 

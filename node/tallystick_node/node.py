@@ -29,11 +29,11 @@ from tallystick_node.config import Settings
 from tallystick_node.cosigning import Cosigners
 from tallystick_node.custody import Custody, SubjectKeys
 from tallystick_node.database import open_database, storage_errors
-from tallystick_node.errors import IdempotencyRefused, NotFound, PartnerUnknown
+from tallystick_node.errors import NotFound, PartnerUnknown
 from tallystick_node.keys import NodeKeys
 from tallystick_node.publisher import Publisher
-from tallystick_node.tables import IDEMPOTENCY, PARTNERS
-from tallystick_node.writer import Once, StoredReply, Transaction, Writer, Written
+from tallystick_node.tables import PARTNERS
+from tallystick_node.writer import Once, StoredReply, Transaction, Writer, Written, find_reply
 
 KEYS_FOLDER = "keys"
 CUSTODY_FOLDER = "custody"
@@ -154,18 +154,7 @@ class Node:
         Raises:
             IdempotencyRefused: the key was used for something else.
         """
-        row = self.row(
-            select(IDEMPOTENCY.c.fingerprint, IDEMPOTENCY.c.status, IDEMPOTENCY.c.body).where(
-                IDEMPOTENCY.c.caller == once.caller, IDEMPOTENCY.c.key == once.key
-            )
-        )
-        if row is None:
-            return None
-        if row.fingerprint != once.fingerprint:
-            raise IdempotencyRefused(
-                "This idempotency key was used for another request.", remedy="Make a new key for each new write."
-            )
-        return StoredReply(row.status, row.body, replayed=True)
+        return find_reply(self.row, once)
 
     # Partners
 

@@ -267,7 +267,7 @@ class Writer:
             if job.once is not None:
                 if job.once.guard is not None:
                     job.once.guard(transaction)
-                replayed = _find_reply(transaction, job.once)
+                replayed = find_reply(transaction.row, job.once)
                 if replayed is not None:
                     return _Outcome(job, replayed=replayed)
             with transaction.connection.begin_nested():
@@ -347,8 +347,17 @@ def load_frontier(connection: Connection) -> Frontier:
     return Frontier(row.size, peaks)
 
 
-def _find_reply(transaction: Transaction, once: Once) -> StoredReply | None:
-    row = transaction.row(
+def find_reply(row_of: Callable[[Executable], Any | None], once: Once) -> StoredReply | None:
+    """Return the reply this key got before, None where it is new.
+
+    Args:
+        row_of: runs a query and returns its first row: a transaction's, or a node's own.
+        once: whose key, and for what.
+
+    Raises:
+        IdempotencyRefused: the key was used for something else.
+    """
+    row = row_of(
         select(IDEMPOTENCY.c.fingerprint, IDEMPOTENCY.c.status, IDEMPOTENCY.c.body).where(
             IDEMPOTENCY.c.caller == once.caller, IDEMPOTENCY.c.key == once.key
         )

@@ -176,6 +176,8 @@ def test_1_09_a_withdrawal_after_the_credit_leaves_the_credit_and_drops_the_clai
     assert rewards(person) == [(2000, "posted", "2027-03")]
     (kept,) = person.insurer.node.rows(select(CLAIMS))
     assert (kept.token, kept.salt, kept.state) == ("", "", "accepted")
+    (issued,) = person.gym.node.rows(select(CLAIMS))
+    assert (issued.token, issued.salt, issued.answer, issued.state) == ("", "", "", "delivered")
     assert_books_agree(story)
 
 

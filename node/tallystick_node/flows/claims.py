@@ -353,8 +353,8 @@ async def ask_claim(node: Node, once: Once, body: wire.AskClaim) -> StoredReply:
 
 def receive_ask(_node: Node, caller: str, transaction: Transaction, body: wire.PeerAsk) -> wire.Asked:
     """Keep a partner's question as it came. Nothing is looked up here, so that nothing can be told from the answer."""
-    waiting = transaction.execute(select(ASKS.c.id).where(ASKS.c.partner == caller).limit(ASKS_WAITING_MAX)).all()
-    if len(waiting) < ASKS_WAITING_MAX:
+    last_place = select(ASKS.c.id).where(ASKS.c.partner == caller).offset(ASKS_WAITING_MAX - 1).limit(1)
+    if transaction.row(last_place) is None:
         transaction.execute(
             insert(ASKS).values(
                 partner=caller,

@@ -38,6 +38,6 @@ def withhold_claims(transaction: Transaction, claims: Sequence[str]) -> None:
 
 
 def drop_claims_of(transaction: Transaction, receipt: str) -> None:
-    """Drop what a withdrawn receipt's claims say; that they were accepted and paid stays, for the books."""
-    dropped = {"token": "", "salt": ""}
+    """Drop what the claims of an ended receipt say; that they were issued, accepted and paid stays, for the books."""
+    dropped = {"token": "", "salt": "", "answer": ""}
     transaction.execute(update(CLAIMS).where(CLAIMS.c.receipt == receipt).values(**dropped))

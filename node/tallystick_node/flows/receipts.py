@@ -211,7 +211,6 @@ def receive_withdrawn(
         ).document(),
     )
     _end(transaction, row, ReceiptState.WITHDRAWN, end_acknowledged_at_s=transaction.now_s)
-    drop_claims_of(transaction, row.id)
     return wire.PeerAcknowledged(token=token)
 
 
@@ -510,6 +509,7 @@ def _end(transaction: Transaction, row: Any, state: ReceiptState, **more: object
     """End a receipt, what was derived under it, and its link where it was the last one there."""
     ended = {"state": state, "ended_at_s": transaction.now_s, "live_leaf": None}
     _change(transaction, row.id, next_period=None, next_close_s=None, **ended, **more)
+    drop_claims_of(transaction, row.id)
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
     alive = select(RECEIPTS.c.id).where(
         RECEIPTS.c.link == row.link, RECEIPTS.c.state.in_((ReceiptState.REQUESTED, ReceiptState.GIVEN))

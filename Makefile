@@ -51,9 +51,9 @@ format: $(VENV)/dev.stamp
 # Needs uv. Versions and digests only: a lock file here names no download address.
 lock:
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate --no-header \
-	  --extra node --extra import --group build pyproject.toml -o requirements.lock
+	  --extra node --extra import --extra fast --group build pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate --no-header \
-	  --extra node --extra import --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	  --all-extras --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,7 @@ from story import tell
 
 from tallystick import cli
 from tallystick.audit import RULES
+from tallystick.cli import auditing
 from tallystick_ledger.append import plan_append
 from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.proof import InclusionProof
@@ -179,7 +180,7 @@ def test_a_bug_of_ours_does_not_look_like_a_finding(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "audit", fail)
+    monkeypatch.setattr(auditing, "audit", fail)
     ran = tally("audit", log)
     assert ran.status == 2
     assert "internal_error" in ran.err

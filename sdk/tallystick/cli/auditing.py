@@ -1,0 +1,133 @@
+"""`tally audit`."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from tallystick.audit import RULES, AuditNotRun, DirectorySource, Source, audit, open_web, report_table
+from tallystick.cli.shared import FINDINGS, HOLDS, policy_in
+
+PROGRESS_ENTRIES_MIN = 5_000
+"""A log shorter than this is audited before a bar could be read."""
+
+
+def audit_command(
+    sources: Annotated[list[str] | None, typer.Argument(help="Folders of logs, and URLs of nodes or logs.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(envvar="TALLYSTICK_KEY", help="Auditor's key, one for each URL in order: never sent to another."),
+    ] = None,
+    fingerprint: Annotated[
+        list[str] | None, typer.Option(help="Fingerprint of a node's identity key, one for each URL in order.")
+    ] = None,
+    year: Annotated[int | None, typer.Option(help="Year of the log, where a URL is a node's; this year's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    explain: Annotated[str | None, typer.Option(help="Say what a rule checks, and end.")] = None,
+) -> None:
+    """Audit logs: heads, every tile and entry, every rule; several logs are also held against each other."""
+    if explain is not None:
+        typer.echo(_explained(explain))
+        return
+    if not sources:
+        raise AuditNotRun(
+            "Nothing to audit is named.", remedy="Name a folder that holds `checkpoint`, or a node's URL."
+        )
+    with httpx.Client() as http:
+        opened = _open_sources(
+            sources, http=http, policy=policy, keys=key or [], fingerprints=fingerprint or [], year=year
+        )
+        with _Bar() as bar:
+            report = audit(opened, progress=bar.show)
+    if as_json:
+        typer.echo(json.dumps(report.document(), indent=2, sort_keys=True))
+    else:
+        Console().print(report_table(report))
+    raise typer.Exit(HOLDS if report.holds else FINDINGS)
+
+
+class _Bar:
+    """A progress bar on standard error, for people, once a log is long enough to wait for."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._progress.stop()
+
+    def show(self, done: int, total: int) -> None:
+        if total < PROGRESS_ENTRIES_MIN or not self._progress.console.is_terminal:
+            return
+        if self._task is None or done < self._done:
+            self._progress.start()
+            self._task = self._progress.add_task("entries", total=total)
+        self._progress.update(self._task, completed=done)
+        self._done = done
+
+
+def _open_sources(
+    names: Sequence[str],
+    *,
+    http: httpx.Client,
+    policy: Path | None,
+    keys: Sequence[str],
+    fingerprints: Sequence[str],
+    year: int | None,
+) -> list[Source]:
+    urls = [name for name in names if _is_url(name)]
+    for given, what in ((keys, "--key"), (fingerprints, "--fingerprint")):
+        if given and urls and len(given) != len(urls):
+            raise AuditNotRun(f"There is not one {what} for each URL.", remedy="Give one for each URL, in their order.")
+    trusted = policy_in(policy) if policy else None
+    source_of_policy = str(policy)
+    keys_left, fingerprints_left = iter(keys), iter(fingerprints)
+    sources: list[Source] = []
+    for name in names:
+        if _is_url(name):
+            source: Source = open_web(
+                name,
+                http=http,
+                year=year or datetime.now(UTC).year,
+                year_is_guessed=year is None,
+                api_key=next(keys_left, None),
+                expected_fingerprint=next(fingerprints_left, None),
+                policy=trusted,
+                policy_name=source_of_policy,
+            )
+        else:
+            source = DirectorySource(name, policy=trusted, policy_name=source_of_policy)
+        sources.append(source)
+    return sources
+
+
+def _is_url(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
+
+
+def _explained(rule: str) -> str:
+    if rule not in RULES:
+        raise AuditNotRun("There is no such rule.", remedy=f"Name one of: {', '.join(RULES)}.")
+    return f"{rule}: {RULES[rule]}"

@@ -16,13 +16,9 @@ from sqlalchemy import delete, select
 from tallystick_ledger.errors import PolicyUnmet, TallyError
 from tallystick_node.custody import DAY_S
 from tallystick_node.errors import ForkSuspected, StorageUnavailable
-from tallystick_node.flows.claims import (
-    close_period,
-    due_receipts,
-    expire_claims,
-    put_off_closing,
-    settle_asks,
-)
+from tallystick_node.flows.asks import settle_asks
+from tallystick_node.flows.closing import close_period, due_receipts, put_off_closing
+from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.links import destroy_ended, expire_links
 from tallystick_node.flows.receipts import expire_receipts
 from tallystick_node.node import Node

@@ -17,8 +17,8 @@ from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
 from tallystick_consent.receipt import ReceiptState
 from tallystick_ledger.errors import TallyError
-from tallystick_node.flows.claims import claim_accepted, claim_message, claim_rejected
-from tallystick_node.flows.receipts import acknowledged_given, acknowledged_withdrawn
+from tallystick_node.flows.issuing import claim_accepted, claim_message, claim_rejected
+from tallystick_node.flows.receipts_issuer import acknowledged_given, acknowledged_withdrawn
 from tallystick_node.node import Node
 from tallystick_node.tables import MESSAGES, RECEIPTS
 from tallystick_node.writer import Transaction

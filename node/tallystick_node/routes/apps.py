@@ -17,7 +17,18 @@ from tallystick import wire
 from tallystick_consent.receipt import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
-from tallystick_node.flows import claims, events, links, programs, receipts, rewards
+from tallystick_node.flows import (
+    asks,
+    claims,
+    decisions,
+    events,
+    links,
+    programs,
+    receipts,
+    receipts_issuer,
+    receipts_recipient,
+    rewards,
+)
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import APP_KEYS, AUDIT_READS
 from tallystick_node.writer import Once, StoredReply, Transaction
@@ -144,7 +155,7 @@ def find_links(node: NodeHere, _app: LinksApp, body: wire.FindBySubject) -> wire
 @router.post("/receipts/request", **_writes(wire.Receipt, 201))
 async def request_receipt(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.RequestReceipt) -> Response:
     """Ask the subject of a link for consent."""
-    return answer(await receipts.request_receipt(node, once_of(request, app, body), body))
+    return answer(await receipts_recipient.request_receipt(node, once_of(request, app, body), body))
 
 
 @router.post("/receipts/search")
@@ -164,7 +175,7 @@ async def give_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.GiveReceipt
 ) -> Response:
     """Record that the subject gives consent."""
-    return answer(await receipts.give_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
+    return answer(await receipts_issuer.give_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.post("/receipts/{receipt}/refuse", **_writes(wire.Receipt))
@@ -172,7 +183,7 @@ async def refuse_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
 ) -> Response:
     """Record that the subject says no."""
-    return answer(await receipts.refuse_receipt(node, once_of(request, app, body), receipt, body))
+    return answer(await receipts_issuer.refuse_receipt(node, once_of(request, app, body), receipt, body))
 
 
 @router.post("/receipts/{receipt}/withdraw", **_writes(wire.Receipt))
@@ -180,7 +191,7 @@ async def withdraw_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.WithdrawReceipt
 ) -> Response:
     """Record that the subject withdraws: nothing more leaves."""
-    return answer(await receipts.withdraw_receipt(node, once_of(request, app, body), receipt, body))
+    return answer(await receipts_issuer.withdraw_receipt(node, once_of(request, app, body), receipt, body))
 
 
 @router.post("/events", **_writes(wire.Event, 201))
@@ -224,7 +235,7 @@ def find_budget(node: NodeHere, _app: ProgramsReader, program: str, period: str)
 @router.post("/claims/ask", **_writes(wire.Asked, 202))
 async def ask_claim(request: Request, node: NodeHere, app: ClaimsApp, body: wire.AskClaim) -> Response:
     """Ask a link's issuer for its answer on a period."""
-    return answer(await claims.ask_claim(node, once_of(request, app, body), body))
+    return answer(await asks.ask_claim(node, once_of(request, app, body), body))
 
 
 @router.get("/claims")
@@ -247,7 +258,7 @@ def find_rewards(node: NodeHere, _app: RewardsReader, body: wire.FindBySubject) 
 @router.post("/decisions/search")
 def find_decisions(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> wire.Decisions:
     """Return what this node decided about one customer, and why."""
-    return claims.find_decisions(node, body.subject)
+    return decisions.find_decisions(node, body.subject)
 
 
 @router.get("/proofs/{index}")

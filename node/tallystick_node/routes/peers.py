@@ -21,7 +21,7 @@ from tallystick.signing import VerifiedRequest, sign_response, verify_request
 from tallystick_ledger.encoding import canonical_json, parse_json_object, to_base64url
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_node.errors import ReplayDetected
-from tallystick_node.flows import accepting, claims, links, programs, receipts
+from tallystick_node.flows import accepting, asks, links, programs, receipts_issuer, receipts_recipient
 from tallystick_node.node import Node
 from tallystick_node.problems import invalid_form, problem_headers, problem_of
 from tallystick_node.tables import NONCES
@@ -47,11 +47,11 @@ CALLS = {
     "/links/confirmed": _Call(wire.PeerLinkConfirmed, links.receive_link_confirmed),
     "/programs": _Call(wire.PeerSigned, programs.receive_program),
     "/agreements": _Call(wire.PeerSigned, programs.receive_agreement),
-    "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts.receive_requested),
-    "/receipts/given": _Call(wire.PeerSigned, receipts.receive_given),
-    "/receipts/refused": _Call(wire.PeerReceiptRefused, receipts.receive_refused),
-    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts.receive_withdrawn),
-    ASKS: _Call(wire.PeerAsk, claims.receive_ask, status=202),
+    "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts_issuer.receive_requested),
+    "/receipts/given": _Call(wire.PeerSigned, receipts_recipient.receive_given),
+    "/receipts/refused": _Call(wire.PeerReceiptRefused, receipts_recipient.receive_refused),
+    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts_recipient.receive_withdrawn),
+    ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
     "/claims": _Call(wire.PeerClaim, accepting.receive_claim),
 }
 

@@ -1,0 +1,183 @@
+"""Receipts at the recipient: asked for, and taken as the subject gives, refuses or withdraws them at the issuer.
+
+Source: DESIGN flow 3, SCENARIOS section 0 (withdrawal of consent).
+"""
+
+from typing import Literal
+
+from sqlalchemy import select
+
+from tallystick import wire
+from tallystick_consent.entries import Signature, receipt_body
+from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.program import Program
+from tallystick_consent.receipt import ReceiptState, Terms, check_evidence, check_transition, parse_terms
+from tallystick_consent.signed import Acknowledgement, GivenReceipt, Withdrawal, open_object, signed_digest
+from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.flows.programs import agreed_program
+from tallystick_node.flows.receipts import (
+    CLOSING_TAIL_S,
+    DAY_S,
+    change_receipt,
+    end_receipt,
+    insert_receipt,
+    require_none_open,
+    require_recent,
+    row_of_partner,
+    shown_once,
+    terms_of,
+)
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.tables import LINKS
+from tallystick_node.writer import Once, StoredReply, Transaction
+
+
+async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> StoredReply:
+    """Ask the subject of a link for what its program needs.
+
+    Raises:
+        NotFound: no active link of that id at which this node receives, or no agreed program.
+    """
+
+    def work(transaction: Transaction) -> str:
+        link = transaction.row(select(LINKS).where(LINKS.c.id == body.link, LINKS.c.role == "recipient"))
+        if link is None or link.state != "active":
+            raise no_such_thing()
+        require_none_open(transaction, link.id)
+        program = agreed_program(transaction, link.program, payer=node.host, issuer=link.partner)
+        terms = _terms(transaction, program, link=link.id, issuer=link.partner, events_from_s=body.events_from)
+        require_recent(terms)
+        insert_receipt(transaction, terms, program.notice, partner=link.partner, role="recipient")
+        transaction.append("receipt", receipt_body(terms, ReceiptState.REQUESTED).document())
+        queue_message(
+            transaction,
+            "receipt.requested",
+            partner=link.partner,
+            about=terms.receipt,
+            body=wire.PeerReceiptRequested(terms=terms.document(), notice=program.notice),
+        )
+        return terms.receipt
+
+    return await shown_once(node, once, work, status=201)
+
+
+def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
+    """Take a receipt that the subject gave at the issuer: check it, log it, and sign its digest.
+
+    Raises:
+        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, not what we asked for, or not now.
+    """
+    given = open_object(body.token, GivenReceipt, keys=node.partner(caller).ed25519("receipt"))
+    terms, evidence = given.terms, given.evidence
+    row = row_of_partner(transaction, terms.receipt, partner=caller, role="recipient")
+    if terms_of(row) != terms:
+        raise ReceiptRejected(
+            "receipt_malformed", "A receipt has other terms than were asked for.", remedy="Ask for it anew."
+        )
+    check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
+    check_evidence(evidence, terms)
+    token = _acknowledge(node, transaction, terms, "given", body.token)
+    appended = transaction.append(
+        "receipt",
+        receipt_body(
+            terms,
+            ReceiptState.GIVEN,
+            grade=evidence.grade,
+            signed=signed_digest(body.token),
+            acknowledgement=Signature(at=transaction.now_s, digest=signed_digest(token)),
+        ).document(),
+    )
+    change_receipt(
+        transaction,
+        terms.receipt,
+        state=ReceiptState.GIVEN,
+        evidence=evidence.model_dump_json(),
+        signed=body.token,
+        acknowledgement=token,
+        acknowledged_at_s=transaction.now_s,
+        live_leaf=appended.index,
+    )
+    return wire.PeerAcknowledged(token=token)
+
+
+def receive_refused(
+    _node: Node, caller: str, transaction: Transaction, body: wire.PeerReceiptRefused
+) -> wire.PeerAcknowledged:
+    """Take the word that the subject said no.
+
+    Raises:
+        NotFound, ReceiptRejected: no such request, or answered already.
+    """
+    row = row_of_partner(transaction, body.receipt, partner=caller, role="recipient")
+    check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
+    transaction.append("receipt", receipt_body(terms_of(row), ReceiptState.REFUSED).document())
+    change_receipt(transaction, body.receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    return wire.PeerAcknowledged()
+
+
+def receive_withdrawn(
+    node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned
+) -> wire.PeerAcknowledged:
+    """Take a withdrawal: log it, drop the claims' bodies, keep the accounting, and sign its digest.
+
+    Raises:
+        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, or no receipt that can be withdrawn.
+    """
+    withdrawn = open_object(body.token, Withdrawal, keys=node.partner(caller).ed25519("receipt"))
+    row = row_of_partner(transaction, withdrawn.receipt, partner=caller, role="recipient")
+    check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
+    terms = terms_of(row)
+    token = _acknowledge(node, transaction, terms, "withdrawn", body.token)
+    transaction.append(
+        "receipt",
+        receipt_body(
+            terms,
+            ReceiptState.WITHDRAWN,
+            signed=signed_digest(body.token),
+            acknowledgement=Signature(at=transaction.now_s, digest=signed_digest(token)),
+        ).document(),
+    )
+    end_receipt(transaction, row, ReceiptState.WITHDRAWN, end_acknowledged_at_s=transaction.now_s)
+    return wire.PeerAcknowledged(token=token)
+
+
+def _terms(transaction: Transaction, program: Program, *, link: str, issuer: str, events_from_s: int | None) -> Terms:
+    now_s = transaction.now_s
+    start_s = now_s if events_from_s is None else events_from_s
+    until_s = now_s + program.consent_days * DAY_S
+    return parse_terms(
+        {
+            "receipt": transaction.new_id("rcp"),
+            "version": 1,
+            "issuer": issuer,
+            "recipient": program.payer,
+            "link": link,
+            "program": program.program,
+            "program_version": program.version,
+            "purposes": [program.purpose],
+            "data_classes": list(program.data_classes),
+            "rung": program.rung,
+            "events_from_s": start_s,
+            "events_until_s": until_s,
+            "valid_from_s": now_s,
+            "valid_until_s": until_s + CLOSING_TAIL_S,
+            "retention_s": program.retention_days * DAY_S,
+            "reward": program.digest(),
+            "notice": program.notice.digest(),
+        }
+    )
+
+
+def _acknowledge(
+    node: Node, transaction: Transaction, terms: Terms, state: Literal["given", "withdrawn"], signed: str
+) -> str:
+    """Return our signature over the digest of what the issuer signed."""
+    return node.signed(
+        Acknowledgement(
+            receipt=terms.receipt,
+            version=terms.version,
+            state=state,
+            digest=signed_digest(signed),
+            at=transaction.now_s,
+        )
+    )

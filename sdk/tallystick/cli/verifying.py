@@ -1,4 +1,4 @@
-"""`tally verify`."""
+"""`tally verify`: what a file is, and whether what it says holds, from the file and the keys you have alone."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,38 +9,76 @@ from tallystick.audit import AuditNotRun
 from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
 from tallystick.cli.shared import FINDINGS, policy_in, read, say
+from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
-from tallystick_ledger.tlog.checkpoint import Checkpoint
-from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES
-from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES
+from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
+from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy
 from tallystick_ledger.tlog.proof import PROOF_SIZE_MAX_BYTES, InclusionProof, check_entry, check_proof, parse_proof
+
+FILE_SIZE_MAX_BYTES = max(PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES)
 
 
 def verify_command(
-    proof: Annotated[Path, typer.Argument(help="A .tlog-proof file.")],
-    entry: Annotated[Path, typer.Option(help="The entry it is about, byte for byte.")],
+    file: Annotated[Path, typer.Argument(help="A .tlog-proof file, or a file of evidence.")],
+    entry: Annotated[Path | None, typer.Option(help="The entry that a proof is about, byte for byte.")] = None,
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
 ) -> None:
-    """Verify offline that an entry stands in a log, under keys you have from elsewhere."""
-    if (key is None) == (policy is None):
-        raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
-    raw, claimed = read(entry, ENTRY_SIZE_MAX_BYTES), read(proof, PROOF_SIZE_MAX_BYTES)
+    """Verify offline a proof that an entry stands in a log, or evidence against a log, under keys you have."""
+    raw = read(file, FILE_SIZE_MAX_BYTES)
     trusted = policy_in(policy) if policy else None
     keys = parse_vkeys(read(key, POLICY_SIZE_MAX_BYTES), kinds=PUBLIC_KEY_SIZE_BYTES) if key else []
+    if key is not None and policy is not None:
+        raise AuditNotRun("Two files say whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
+    is_evidence = raw.startswith(b"{")
+    if not is_evidence and entry is None:
+        raise AuditNotRun("Nothing says what a proof is to prove.", remedy="Give the entry with --entry FILE.")
+    if not is_evidence and key is None and policy is None:
+        raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
+    claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
     try:
-        opened = parse_proof(claimed)
-        origin = _claimed_origin(opened)
-        if trusted is None:
-            checkpoint = check_proof(opened, entry=raw, origin=origin, keys=keys)
+        if is_evidence:
+            told = _verified_evidence(raw, _keys_of(trusted) if trusted else keys)
         else:
-            checkpoint = trusted.check(opened.checkpoint, origin)
-            check_entry(opened, entry=raw, checkpoint=checkpoint)
+            told = _verified_proof(raw, claimed, keys, trusted)
     except TallyError as error:
         say(f"DOES NOT HOLD. {error.code}: {error.problem}")
         raise typer.Exit(FINDINGS) from error
-    typer.echo(_verified(opened, checkpoint))
+    typer.echo(told)
+
+
+def _verified_evidence(raw: bytes, keys: list[VerifierKey]) -> str:
+    evidence = parse_evidence(raw)
+    verdict = evidence.check(keys or evidence.keys)
+    heads = " and ".join(str(size) for size in verdict.sizes)
+    origin, problem = printable(verdict.origin), printable(verdict.problem)
+    lines = [
+        f"CONVICTS {origin}. {problem}" if verdict.accuses else f"HOLDS, AND ACCUSES NOBODY. {origin}: {problem}",
+        f"Its heads in the file: {heads} entries.",
+        *(f"Signed by {printable(each.text)}" for each in verdict.keys),
+        *(f"Cosigned both: {printable(each.text)}" for each in verdict.cosigners),
+    ]
+    if not keys:
+        lines.append(_unconfirmed(verdict))
+    return "\n".join(lines)
+
+
+def _unconfirmed(verdict: Verdict) -> str:
+    whose = f"keys of {printable(verdict.origin)}" if verdict.accuses else "the right keys"
+    return f"ONLY IF these are {whose}: the file itself says so. Compare them, or give --key or --policy."
+
+
+def _verified_proof(raw: bytes, claimed: bytes, keys: list[VerifierKey], trusted: Policy | None) -> str:
+    proof = parse_proof(raw)
+    origin = _claimed_origin(proof)
+    if trusted is None:
+        checkpoint = check_proof(proof, entry=claimed, origin=origin, keys=keys)
+    else:
+        checkpoint = trusted.check(proof.checkpoint, origin)
+        check_entry(proof, entry=claimed, checkpoint=checkpoint)
+    place = f"Entry {proof.index} of {printable(checkpoint.origin)}"
+    return f"HOLDS. {place}, under its head of {checkpoint.size} entries."
 
 
 def _claimed_origin(proof: InclusionProof) -> str:
@@ -51,5 +89,5 @@ def _claimed_origin(proof: InclusionProof) -> str:
         raise BadInput("A checkpoint is not UTF-8.", remedy="Ask for the proof again.") from error
 
 
-def _verified(proof: InclusionProof, checkpoint: Checkpoint) -> str:
-    return f"HOLDS. Entry {proof.index} of {printable(checkpoint.origin)}, under its head of {checkpoint.size} entries."
+def _keys_of(policy: Policy) -> list[VerifierKey]:
+    return [*(each.key for each in policy.logs), *(each.key for each in policy.witnesses)]

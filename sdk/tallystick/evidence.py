@@ -1,0 +1,488 @@
+"""Evidence files: what an audit, a node or a follower keeps when a log does not hold, for a third party to check.
+
+Pure: bytes in, a verdict out; nothing is fetched. A file is one JSON object of at most `EVIDENCE_SIZE_MAX_BYTES`,
+`{"v":1,"evidence":KIND,...}`; docs/evidence.md has its members. There are four kinds, and only the first accuses:
+
+two_heads   Two heads that one log signed and that no log can have signed honestly. Of one size they have different
+            roots. Of different sizes, `proof` is a consistency proof taken from the larger tree, and `root` the root
+            that this tree has at the smaller size: the proof leads to the larger signed head and to `root`, and `root`
+            is not the smaller signed head's. Every hash on the way from a root down is fixed by the one above it, as
+            SHA-256 has no known collisions, and the two sizes fix which hashes the proof must be made of; so whatever
+            entries the larger head stands for, their first ones have `root`, and never what was signed. It takes the
+            log's private key to make such a file about it, and nothing that an honest log signs adds up to one.
+wrong_tile  A tile or bundle as it was served, a signed head, and a proof of what the head covers at that place. It
+            shows that the bytes are not the log's. Nobody signs a tile, so it convicts nobody of having served it.
+wrong_line  A signature line that does not verify under the key it names. Anybody can write such a line.
+refusal     How a witness refused a head of one's own log, for the operator to look at. It is not signed either.
+
+Source: c2sp.org/tlog-checkpoint ("a log must never sign two ..."), RFC 9162 section 2.1.4, LEDGER-FORMATS section 10.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from tallystick_ledger.encoding import canonical_json, from_base64, parse_json_object, to_base64
+from tallystick_ledger.errors import BadInput, ProofRejected, SignatureRejected, TallyError
+from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
+from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
+from tallystick_ledger.tlog.merkle import (
+    HASH_SIZE_BYTES,
+    PROOF_HASHES_MAX,
+    Frontier,
+    HashReader,
+    check_consistency,
+    prove_consistency,
+    root_at,
+)
+from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES, SignatureLine, parse_lines, unchecked_text
+from tallystick_ledger.tlog.subtree import check_subtree_consistency, prove_subtree_consistency, subtree_hash
+from tallystick_ledger.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, TilePath, parse_path, split_tile
+
+EVIDENCE_SIZE_MAX_BYTES = 2 * 1024 * 1024
+"""Room for two of the largest notes, and keys."""
+
+KEYS_MAX = 64
+FOUND_SIZE_MAX_BYTES = TILE_WIDTH * HASH_SIZE_BYTES + 1
+"""A tile that was too long is kept up to its first byte too many."""
+
+ANSWER_SIZE_MAX_BYTES = 64 * 1024
+
+
+class EvidenceMalformed(BadInput):
+    """A file is not evidence as this version writes it."""
+
+    code = "evidence_malformed"
+
+
+class EvidenceRejected(TallyError):
+    """Evidence does not show what it says, under the keys it was checked with."""
+
+    code = "evidence_rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What evidence shows, once it is checked.
+
+    Attributes:
+        origin: the log it is about.
+        accuses: whether it convicts the holder of `keys`; where not, it shows a fault and not whose it is.
+        keys: the log's keys under which it holds; where they are not the log's, it says nothing about the log.
+        cosigners: the witnesses, among the keys it was checked with, that cosigned both of two heads.
+        sizes: of the heads in it, leaves.
+        problem: what is wrong, one sentence.
+    """
+
+    origin: str
+    accuses: bool
+    keys: tuple[VerifierKey, ...]
+    cosigners: tuple[VerifierKey, ...]
+    sizes: tuple[int, ...]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class TwoHeads:
+    """Two signed heads of which at least one is a lie.
+
+    Attributes:
+        keys: the log's keys, as whoever made the file believes; who checks it brings their own.
+        older: the note of the smaller head, or of either.
+        newer: the note of the larger one.
+        root: the root that the newer head's tree has at the older one's size, 32 bytes.
+        proof: the consistency proof between the two sizes, from the newer head's tree.
+    """
+
+    KIND: ClassVar[str] = "two_heads"
+
+    keys: tuple[VerifierKey, ...]
+    older: bytes
+    newer: bytes
+    root: bytes
+    proof: tuple[bytes, ...]
+
+    def check(self, keys: Sequence[VerifierKey]) -> Verdict:
+        """Return the verdict on the log, under keys that are known to be the log's (and its witnesses').
+
+        Raises:
+            EvidenceRejected: one of the heads is not signed by the log, or one history can have both.
+        """
+        older, by_older = _open(self.older, keys)
+        newer, by_newer = _open(self.newer, keys)
+        if older.origin != newer.origin:
+            raise _rejected("The two heads are of two logs.")
+        try:
+            check_consistency(
+                self.proof, old_size=older.size, old_root=self.root, new_size=newer.size, new_root=newer.root
+            )
+        except ProofRejected as error:
+            raise _rejected("Nothing shows that the two heads are not of one history.") from error
+        if self.root == older.root:
+            raise _rejected("The two heads are of one history.")
+        problem = "It has signed two roots for one size."
+        if older.size != newer.size:
+            problem = "It has signed a head that does not continue an earlier one."
+        return Verdict(
+            origin=older.origin,
+            accuses=True,
+            keys=_of_log(by_older | by_newer, older.origin, keys),
+            cosigners=tuple(each for each in keys if each in by_older & by_newer and each.name != older.origin),
+            sizes=(older.size, newer.size),
+            problem=problem,
+        )
+
+    def encode(self) -> bytes:
+        """Return the evidence file."""
+        return _encode(
+            self.KIND,
+            keys=_texts(self.keys),
+            older=self.older.decode(),
+            newer=self.newer.decode(),
+            root=to_base64(self.root),
+            proof=[to_base64(each) for each in self.proof],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WrongTile:
+    """A tile or bundle that is not the one that a signed head covers.
+
+    Attributes:
+        keys: as in `TwoHeads`.
+        head: the note of the head.
+        path: of the tile or bundle below the log's prefix, such as `tile/0/000.p/7`.
+        found: the tile's bytes, at most `FOUND_SIZE_MAX_BYTES` of them; of a bundle the leaf hashes of its entries, so
+            that no entry travels in evidence, and nothing where it cannot be taken apart.
+        root: the hash over what the head covers at that place, 32 bytes.
+        proof: the subtree consistency proof from `root` to the head.
+    """
+
+    KIND: ClassVar[str] = "wrong_tile"
+
+    keys: tuple[VerifierKey, ...]
+    head: bytes
+    path: str
+    found: bytes
+    root: bytes
+    proof: tuple[bytes, ...]
+
+    def check(self, keys: Sequence[VerifierKey]) -> Verdict:
+        """Return the verdict on the bytes; it accuses nobody of having served them.
+
+        Raises:
+            EvidenceRejected: the head is not signed by the log, the proof does not lead to it, or the bytes are right.
+        """
+        head, signed = _open(self.head, keys)
+        start, end, width = _leaves(self.path)
+        try:
+            check_subtree_consistency(
+                self.proof, start=start, end=end, subtree=self.root, size=head.size, root=head.root
+            )
+        except ProofRejected as error:
+            raise _rejected("Nothing shows what the head covers at that place.") from error
+        problem = f"What was served as {self.path} has another width than its place asks for."
+        if len(self.found) == width * HASH_SIZE_BYTES:
+            if Frontier.empty().extend(split_tile(self.found, width=width)).root() == self.root:
+                raise _rejected("What was served is what the head covers.")
+            problem = f"What was served as {self.path} is not what the head covers."
+        return Verdict(head.origin, False, _of_log(signed, head.origin, keys), (), (head.size,), problem)
+
+    def encode(self) -> bytes:
+        """Return the evidence file."""
+        return _encode(
+            self.KIND,
+            keys=_texts(self.keys),
+            head=self.head.decode(),
+            path=self.path,
+            found=to_base64(self.found),
+            root=to_base64(self.root),
+            proof=[to_base64(each) for each in self.proof],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WrongLine:
+    """A signature line that does not verify.
+
+    Attributes:
+        keys: the key that the line names.
+        head: the note.
+        line: zero-based, which of its signature lines.
+    """
+
+    KIND: ClassVar[str] = "wrong_line"
+
+    keys: tuple[VerifierKey, ...]
+    head: bytes
+    line: int
+
+    def check(self, keys: Sequence[VerifierKey]) -> Verdict:
+        """Return the verdict on the line; it accuses nobody of having written it.
+
+        Raises:
+            EvidenceRejected: there is no such line, it is of another key, or it is right.
+        """
+        try:
+            body = unchecked_text(self.head)
+            head, lines = parse_checkpoint_body(body), parse_lines(self.head[len(body) + 1 :])
+        except BadInput as error:
+            raise _rejected(error.problem) from error
+        for line in lines[self.line : self.line + 1]:
+            for key in keys:
+                if (key.name, key.key_id) == (line.name, line.key_id) and not _is_signed(body, line, key):
+                    problem = f"Line {self.line} of the head is no signature of {key.name}+{key.key_id.hex()}."
+                    return Verdict(head.origin, False, (key,), (), (head.size,), problem)
+        raise _rejected("The line verifies, or is of none of the keys.")
+
+    def encode(self) -> bytes:
+        """Return the evidence file."""
+        return _encode(self.KIND, keys=_texts(self.keys), head=self.head.decode(), line=self.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How a witness refused a head, kept by the log that it refused.
+
+    Attributes:
+        keys: the log's keys.
+        head: the note that the log asked to have cosigned.
+        witness: the witness's name.
+        status: the HTTP status of its answer.
+        answer: its body, text of at most `ANSWER_SIZE_MAX_BYTES`, and empty where it was none.
+        shown: the note that the witness shows as the last it cosigned, empty where it shows none that is one.
+    """
+
+    KIND: ClassVar[str] = "refusal"
+
+    keys: tuple[VerifierKey, ...]
+    head: bytes
+    witness: str
+    status: int
+    answer: str
+    shown: bytes = b""
+
+    def check(self, keys: Sequence[VerifierKey]) -> Verdict:
+        """Return the verdict: only that the log had signed what was refused, and what the witness shows.
+
+        Raises:
+            EvidenceRejected: one of the heads is not signed by the log.
+        """
+        head, signed = _open(self.head, keys)
+        sizes, problem = [head.size], f"The witness {self.witness} refused its head with status {self.status}."
+        if self.shown:
+            shown, _ = _open(self.shown, keys)
+            if shown.origin != head.origin:
+                raise _rejected("The two heads are of two logs.")
+            sizes.append(shown.size)
+            problem += f" It shows a head of {shown.size} entries, which the log signed too."
+        return Verdict(head.origin, False, _of_log(signed, head.origin, keys), (), tuple(sizes), problem)
+
+    def encode(self) -> bytes:
+        """Return the evidence file."""
+        return _encode(
+            self.KIND,
+            keys=_texts(self.keys),
+            head=self.head.decode(),
+            witness=self.witness,
+            status=self.status,
+            answer=self.answer,
+            shown=self.shown.decode(),
+        )
+
+
+Evidence: TypeAlias = TwoHeads | WrongTile | WrongLine | Refusal
+
+
+def two_heads(first: bytes, second: bytes, *, keys: Sequence[VerifierKey], read: HashReader) -> TwoHeads:
+    """Return the evidence of two heads that contradict each other, in whichever order they came.
+
+    Args:
+        first: a signed note.
+        second: another one.
+        keys: the log's keys.
+        read: hashes of the larger head's tree, which lead to its root; not read where both are of one size.
+
+    Raises:
+        BadInput: a head is no checkpoint, or the smaller one is of an empty log.
+    """
+    notes = sorted((first, second), key=lambda note: parse_checkpoint_body(unchecked_text(note)).size)
+    older, newer = (parse_checkpoint_body(unchecked_text(note)) for note in notes)
+    if older.size == newer.size:
+        return TwoHeads(tuple(keys), notes[0], notes[1], newer.root, ())
+    proof = prove_consistency(older.size, new_size=newer.size, read=read)
+    return TwoHeads(tuple(keys), notes[0], notes[1], root_at(older.size, read), tuple(proof))
+
+
+def wrong_tile(head: bytes, path: str, found: bytes, *, keys: Sequence[VerifierKey], read: HashReader) -> WrongTile:
+    """Return the evidence of a tile or bundle that is not the log's.
+
+    Args:
+        head: the signed note.
+        path: of the tile or bundle, below the log's prefix.
+        found: what `WrongTile.found` says.
+        keys: the log's keys.
+        read: hashes that lead to the head's root, such as those of the entries.
+
+    Raises:
+        BadInput: the path is none, or lies outside of the head's tree.
+    """
+    size = parse_checkpoint_body(unchecked_text(head)).size
+    start, end, _ = _leaves(path)
+    proof = prove_subtree_consistency(start, end, size=size, read=read)
+    return WrongTile(
+        tuple(keys), head, path, found[:FOUND_SIZE_MAX_BYTES], subtree_hash(start, end, read), tuple(proof)
+    )
+
+
+def parse_evidence(raw: bytes) -> Evidence:
+    """Return what an evidence file says; nothing of it is checked yet.
+
+    Raises:
+        EvidenceMalformed: the bytes are no evidence file of this version.
+    """
+    if len(raw) > EVIDENCE_SIZE_MAX_BYTES:
+        raise _malformed("An evidence file is too large.")
+    try:
+        file = _FILE.validate_json(canonical_json(parse_json_object(raw)))
+        return file.opened()
+    except ValidationError as error:
+        raise _malformed("An evidence file has other members than its kind.") from error
+    except BadInput as error:
+        raise _malformed(error.problem) from error
+
+
+_Note = Annotated[str, Field(min_length=1, max_length=NOTE_SIZE_MAX_BYTES)]
+_Hash = Annotated[str, Field(min_length=44, max_length=44)]
+_Proof = Annotated[tuple[_Hash, ...], Field(max_length=PROOF_HASHES_MAX + 1)]
+
+
+class _File(BaseModel):
+    """What stands in every kind of evidence file."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    v: Annotated[int, Field(ge=1, le=1)]  # to a `Literal`, true would be 1
+    keys: Annotated[tuple[Annotated[str, Field(max_length=3000)], ...], Field(max_length=KEYS_MAX)]
+
+    def _keys(self) -> tuple[VerifierKey, ...]:
+        return tuple(VerifierKey.parse(each) for each in self.keys)
+
+
+class _TwoHeadsFile(_File):
+    evidence: Literal["two_heads"]
+    older: _Note
+    newer: _Note
+    root: _Hash
+    proof: _Proof
+
+    def opened(self) -> TwoHeads:
+        return TwoHeads(
+            self._keys(), self.older.encode(), self.newer.encode(), from_base64(self.root), _hashes(self.proof)
+        )
+
+
+class _WrongTileFile(_File):
+    evidence: Literal["wrong_tile"]
+    head: _Note
+    path: Annotated[str, Field(max_length=100)]
+    found: Annotated[str, Field(max_length=(FOUND_SIZE_MAX_BYTES + 2) // 3 * 4)]
+    root: _Hash
+    proof: _Proof
+
+    def opened(self) -> WrongTile:
+        parse_path(self.path)
+        found, root = from_base64(self.found), from_base64(self.root)
+        return WrongTile(self._keys(), self.head.encode(), self.path, found, root, _hashes(self.proof))
+
+
+class _WrongLineFile(_File):
+    evidence: Literal["wrong_line"]
+    head: _Note
+    line: Annotated[int, Field(ge=0, le=1000)]
+
+    def opened(self) -> WrongLine:
+        return WrongLine(self._keys(), self.head.encode(), self.line)
+
+
+class _RefusalFile(_File):
+    evidence: Literal["refusal"]
+    head: _Note
+    witness: Annotated[str, Field(max_length=255)]
+    status: Annotated[int, Field(ge=100, le=599)]
+    answer: Annotated[str, Field(max_length=ANSWER_SIZE_MAX_BYTES)]
+    shown: Annotated[str, Field(max_length=NOTE_SIZE_MAX_BYTES)]
+
+    def opened(self) -> Refusal:
+        return Refusal(self._keys(), self.head.encode(), self.witness, self.status, self.answer, self.shown.encode())
+
+
+_FILE: TypeAdapter[_TwoHeadsFile | _WrongTileFile | _WrongLineFile | _RefusalFile] = TypeAdapter(
+    Annotated[
+        _TwoHeadsFile | _WrongTileFile | _WrongLineFile | _RefusalFile,
+        Field(discriminator="evidence"),
+    ]
+)
+
+
+def _encode(kind: str, **members: Any) -> bytes:
+    """Return the file, indented for the eye: nothing is signed or hashed over its own bytes."""
+    return json.dumps({"v": 1, "evidence": kind, **members}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _texts(keys: Sequence[VerifierKey]) -> list[str]:
+    return [key.text for key in keys]
+
+
+def _hashes(texts: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(from_base64(each) for each in texts)
+
+
+def _leaves(path: str) -> tuple[int, int, int]:
+    """Return the leaves [start, end) under a tile or bundle, and how many hashes stand for them."""
+    place = parse_path(path)
+    height = TILE_HEIGHT * place.level if isinstance(place, TilePath) else 0
+    first = place.index * TILE_WIDTH
+    return first << height, (first + place.width) << height, place.width
+
+
+def _open(note: bytes, keys: Sequence[VerifierKey]) -> tuple[Checkpoint, frozenset[VerifierKey]]:
+    """Return a head that the log itself signed, and who of `keys` signed it.
+
+    Each line is looked at alone: one that is wrong beside a good one must not save who wrote both.
+    """
+    try:
+        body = unchecked_text(note)
+        head, lines = parse_checkpoint_body(body), parse_lines(note[len(body) + 1 :])
+    except BadInput as error:
+        raise _rejected(error.problem) from error
+    signed = frozenset(key for key in keys if any(_is_signed(body, line, key) for line in lines))
+    if not _of_log(signed, head.origin, keys):
+        raise _rejected("A head in it is not signed by the log under these keys.")
+    return head, signed
+
+
+def _is_signed(body: bytes, line: SignatureLine, key: VerifierKey) -> bool:
+    if (line.name, line.key_id) != (key.name, key.key_id):
+        return False
+    try:
+        key.check(body, line.payload)
+    except SignatureRejected:
+        return False
+    return True
+
+
+def _of_log(signed: frozenset[VerifierKey], origin: str, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
+    """Return those of the signers that are the log itself: it never cosigns as a witness under its own name."""
+    return tuple(key for key in keys if key in signed and key.name == origin and key.kind != COSIGNATURE_ED25519)
+
+
+def _malformed(problem: str) -> EvidenceMalformed:
+    return EvidenceMalformed(problem, remedy="Ask whoever made the file for it again.")
+
+
+def _rejected(problem: str) -> EvidenceRejected:
+    return EvidenceRejected(problem, remedy="Believe nothing on the strength of this file; check the keys.")

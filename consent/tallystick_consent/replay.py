@@ -26,7 +26,7 @@ from tallystick_ledger.replay import Finding
 
 _Report = Callable[[str, str], None]
 
-LEDGER_KINDS = frozenset({"opening", "transfer"})
+LEDGER_KINDS = frozenset({"opening", "key", "transfer"})
 """Kinds that the ledger floor replays."""
 
 ZONE_SPREAD_S = 26 * 3600

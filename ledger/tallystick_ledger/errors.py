@@ -9,10 +9,12 @@ TallyError
     ProofMalformed    a `.tlog-proof` file is not written as its specification says
     TileMalformed     a tile or bundle has the wrong width or a wrong path
     TransferInvalid   a transfer cannot be booked as written
+    WeakKey           a public key under which nothing is proven or kept
   SignatureRejected   a signature is missing, of an unknown key, or wrong
   ProofRejected       a proof does not lead to the root it was checked against
   PolicyUnmet         too few of the cosigners a trust policy asks for have signed
   BooksRefused        a transfer would overdraw an account or does not fit its state
+  KeyHistoryRefused   a key comes back, or changes as no key may
   PayloadUnavailable  a sealed payload or its key is not here, or does not open
   PayloadErased       a sealed payload was made unreadable on purpose
 """
@@ -75,6 +77,12 @@ class TransferInvalid(BadInput):
     code = "transfer_invalid"
 
 
+class WeakKey(BadInput):
+    """A public key of a wrong length, in a second encoding, or of small order: nothing is proven or kept under it."""
+
+    code = "key_weak"
+
+
 class SignatureRejected(TallyError):
     """A signature is missing, of an unknown key, or wrong."""
 
@@ -104,6 +112,12 @@ class BooksRefused(TallyError):
     def __init__(self, code: str, problem: str, *, remedy: str) -> None:
         super().__init__(problem, remedy=remedy)
         self.code = code
+
+
+class KeyHistoryRefused(TallyError):
+    """A step in the history of a key that no key may take: it comes back, or changes, or ends before it begins."""
+
+    code = "key_history_refused"
 
 
 class PayloadUnavailable(TallyError):

@@ -1,4 +1,4 @@
-"""Replay a log from its entries alone: the tree, the envelope, the opening, and the books.
+"""Replay a log from its entries alone: the tree, the envelope, the opening, the books, and the history of keys.
 
 Pure, and told of one entry at a time, so that a log of any length is replayed in the memory its state needs.
 What an entry means for consent is the next floor's replay.
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from tallystick_ledger.books import Books, Transfer, TransferState, parse_transfer
 from tallystick_ledger.entry import Entry, parse_entry
-from tallystick_ledger.errors import BooksRefused, EntryMalformed, TransferInvalid
+from tallystick_ledger.errors import BooksRefused, EntryMalformed, KeyHistoryRefused, TransferInvalid, WeakKey
+from tallystick_ledger.key_history import KeyHistory, parse_key_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,14 @@ class LedgerReplay:
     Attributes:
         origin: the log's origin, `HOST/log/YEAR`.
         books: every account and transfer.
+        keys: what the log tells of its owner's keys.
         paid: the transfer that posted each unique value (`p`), by that value.
         findings: what did not hold, in order.
     """
 
     origin: str
     books: Books = field(default_factory=Books)
+    keys: KeyHistory = field(default_factory=KeyHistory)
     paid: dict[str, str] = field(default_factory=dict[str, str])
     findings: list[Finding] = field(default_factory=list[Finding])
     size: int = 0
@@ -61,6 +64,8 @@ class LedgerReplay:
             report("P1.opening", "The opening names another log than the one it stands in.")
         if entry.kind == "transfer":
             self._book(entry, report)
+        elif entry.kind == "key":
+            self._key(entry, report)
         return entry
 
     def finish(self) -> None:
@@ -80,6 +85,16 @@ class LedgerReplay:
             report(rule, error.problem)
         else:
             self._check_paid_once(transfer, report)
+
+    def _key(self, entry: Entry, report: Callable[[str, str], None]) -> None:
+        try:
+            self.keys.apply(parse_key_change(entry.body), at_s=entry.at_s)
+        except EntryMalformed as error:
+            report("entry.malformed", error.problem)
+        except WeakKey as error:
+            report("P1.key_weak", error.problem)
+        except KeyHistoryRefused as error:
+            report("P1.key_state", error.problem)
 
     def _check_paid_once(self, transfer: Transfer, report: Callable[[str, str], None]) -> None:
         if transfer.state is not TransferState.POSTED or not transfer.unique:

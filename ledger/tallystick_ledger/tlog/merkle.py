@@ -8,14 +8,17 @@ Provers read hashes through a `HashReader` and trust what they read; checkers tr
 Source: RFC 6962, section 2.1 (the tree and its proofs); RFC 9162, sections 2.1.3.2 and 2.1.4.2 (the checks).
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 from tallystick_ledger.errors import BadInput, ProofRejected
-
-HASH_SIZE_BYTES = 32
+from tallystick_ledger.tlog.hashing import EMPTY_ROOT as EMPTY_ROOT
+from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES as HASH_SIZE_BYTES
+from tallystick_ledger.tlog.hashing import leaf_hash as leaf_hash
+from tallystick_ledger.tlog.hashing import leaf_hashes as leaf_hashes
+from tallystick_ledger.tlog.hashing import node_hash as node_hash
+from tallystick_ledger.tlog.hashing import node_hashes
 
 SIZE_MAX = 2**63 - 1
 """The most leaves a tree may claim to have."""
@@ -24,32 +27,8 @@ PROOF_HASHES_MAX = 63
 """The longest inclusion proof there is, and the longest consistency proof that c2sp.org/tlog-witness takes: one could
 be a hash longer only above 2^62 leaves."""
 
-EMPTY_ROOT = hashlib.sha256(b"").digest()
-
 HashReader: TypeAlias = Callable[[int, int], bytes]
 """(level, index) -> hash of the complete subtree over the leaves [index << level, (index + 1) << level)."""
-
-
-def leaf_hash(entry: bytes) -> bytes:
-    """Return the hash of one entry: SHA-256(0x00 || entry).
-
-    Source: RFC 6962, section 2.1.
-    """
-    return hashlib.sha256(b"\x00" + entry).digest()
-
-
-def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
-    """Return `leaf_hash` of each entry, in order; the hot path of writing and of auditing."""
-    sha256 = hashlib.sha256
-    return [sha256(b"\x00" + entry).digest() for entry in entries]
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return the hash over two neighbours: SHA-256(0x01 || left || right).
-
-    Source: RFC 6962, section 2.1.
-    """
-    return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +69,17 @@ class Frontier:
         Raises:
             BadInput: a leaf hash is not 32 bytes, or the tree would outgrow `SIZE_MAX`.
         """
-        if any(len(each) != HASH_SIZE_BYTES for each in leaf_hashes):
+        if not _are_hashes(leaf_hashes):
             raise _unusable("A leaf hash is not 32 bytes.")
-        peaks = list(self.peaks)
-        for size, node in enumerate(leaf_hashes, self.size):
-            # As in adding 1 to a binary number: every trailing 1 is a peak that the new leaf completes.
-            carry = size
-            while carry & 1:
-                node = node_hash(peaks.pop(), node)
-                carry >>= 1
-            peaks.append(node)
-        return Frontier(self.size + len(leaf_hashes), tuple(peaks))
+        peaks, new_peaks = list(self.peaks), list[bytes]()
+        first, hashes = self.size, list(leaf_hashes)
+        while hashes:  # one level of what is new, complete subtrees only; the next one up is hashed from it
+            if first % 2 == 1:  # the old size has a 1 here, and its peak is the left neighbour of what is new
+                first, hashes = first - 1, [peaks.pop(), *hashes]
+            if len(hashes) % 2 == 1:
+                new_peaks.append(hashes.pop())
+            first, hashes = first // 2, node_hashes(hashes)
+        return Frontier(self.size + len(leaf_hashes), (*peaks, *reversed(new_peaks)))
 
 
 def root_at(size: int, read: HashReader) -> bytes:
@@ -301,8 +280,12 @@ def _largest_power_of_two_below(count: int) -> int:
     return 1 << (count - 1).bit_length() - 1
 
 
+def _are_hashes(hashes: Iterable[bytes]) -> bool:
+    return set(map(len, hashes)) <= {HASH_SIZE_BYTES}
+
+
 def _require_hashes(*hashes: bytes) -> None:
-    if any(len(each) != HASH_SIZE_BYTES for each in hashes):
+    if not _are_hashes(hashes):
         raise _rejected("A hash in the proof is not 32 bytes.")
 
 

@@ -6,14 +6,14 @@ as the tiles they come from: believe them once they lead to a signed root.
 Source: c2sp.org/tlog-tiles ("Merkle Tree", "Partial Tiles", "Log entries").
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tallystick_ledger.errors import BadInput, TileMalformed
-from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, SIZE_MAX
+from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES, node_hashes
+from tallystick_ledger.tlog.merkle import SIZE_MAX
 
 TILE_HEIGHT = 8
 """Tree levels between one tile level and the next."""
@@ -209,7 +209,7 @@ class TileReader:
         tile_index, offset = divmod(index << height, TILE_WIDTH)
         levels = self._levels(TilePath(tile_level, tile_index, self._width(tile_level, tile_index)))
         while len(levels) <= height:
-            levels.append(_fold(levels[-1]))
+            levels.append(b"".join(node_hashes(levels[-1])))
         start = (offset >> height) * HASH_SIZE_BYTES
         return levels[height][start : start + HASH_SIZE_BYTES]
 
@@ -252,15 +252,6 @@ class TileReader:
             if path.width == TILE_WIDTH:
                 raise
             return self._fetch(replace(path, width=TILE_WIDTH).path), TILE_WIDTH
-
-
-def _fold(level: bytes) -> bytes:
-    """Return the hashes one tree level up; two neighbours lie side by side, as `node_hash` takes them."""
-    pair = 2 * HASH_SIZE_BYTES
-    return b"".join(
-        hashlib.sha256(b"\x01" + level[start : start + pair]).digest()
-        for start in range(0, len(level) - pair + 1, pair)
-    )
 
 
 def _index_path(index: int, width: int) -> str:

@@ -89,7 +89,7 @@ def test_the_published_consistency_proofs_are_judged_as_published() -> None:
 
 def test_the_classic_tree_of_eight_leaves_has_its_published_hashes() -> None:
     tree = json.loads(shared("vectors/rfc6962_8leaf_tree.json").read_text())
-    leaves = leaf_hashes(bytes.fromhex(text) for text in tree["leaf_inputs_hex"])
+    leaves = leaf_hashes([bytes.fromhex(text) for text in tree["leaf_inputs_hex"]])
     levels = [[bytes.fromhex(text) for text in level] for level in tree["level_hashes_hex"]]
     assert leaves == levels[0]
     for size, text in enumerate(tree["roots_by_size_hex"]):

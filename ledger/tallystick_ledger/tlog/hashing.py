@@ -21,8 +21,10 @@ HASH_SIZE_BYTES = 32
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
-_LEAF = b"\x00"
-_NODE = b"\x01"
+LEAF_PREFIX = b"\x00"
+
+NODE_PREFIX = b"\x01"
+
 _PAIR_SIZE_BYTES = 2 * HASH_SIZE_BYTES
 
 _LANES = 256
@@ -65,7 +67,7 @@ def leaf_hash(entry: bytes) -> bytes:
 
     Source: RFC 6962, section 2.1.
     """
-    return _in_use.sha256(_LEAF + entry)
+    return _in_use.sha256(LEAF_PREFIX + entry)
 
 
 def leaf_hashes(entries: Sequence[bytes | memoryview]) -> list[bytes]:
@@ -78,7 +80,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
     Source: RFC 6962, section 2.1.
     """
-    return _in_use.sha256(_NODE + left + right)
+    return _in_use.sha256(NODE_PREFIX + left + right)
 
 
 def node_hashes(level: bytes | Sequence[bytes]) -> list[bytes]:
@@ -97,14 +99,15 @@ def _hashlib_sha256(message: bytes) -> bytes:
 
 def _hashlib_leaves(entries: Sequence[bytes | memoryview]) -> list[bytes]:
     sha256 = hashlib.sha256
-    return [sha256(_LEAF + entry).digest() for entry in entries]
+    return [sha256(LEAF_PREFIX + entry).digest() for entry in entries]
 
 
 def _hashlib_nodes(level: bytes) -> list[bytes]:
     sha256 = hashlib.sha256
     whole = len(level) // _PAIR_SIZE_BYTES * _PAIR_SIZE_BYTES
     return [
-        sha256(_NODE + level[start : start + _PAIR_SIZE_BYTES]).digest() for start in range(0, whole, _PAIR_SIZE_BYTES)
+        sha256(NODE_PREFIX + level[start : start + _PAIR_SIZE_BYTES]).digest()
+        for start in range(0, whole, _PAIR_SIZE_BYTES)
     ]
 
 
@@ -139,9 +142,9 @@ def _side_by_side(library: _Library) -> Hasher:
         for start in range(0, len(entries), _LANES):
             some = entries[start : start + _LANES]
             if len(some) < _LANES_MIN:
-                hashes += [sha256(_LEAF + entry) for entry in some]
+                hashes += [sha256(LEAF_PREFIX + entry) for entry in some]
             else:
-                hashes += begun(_LEAF, len(some)).copy().update(some).digest()
+                hashes += begun(LEAF_PREFIX, len(some)).copy().update(some).digest()
         return hashes
 
     def nodes(level: bytes) -> list[bytes]:
@@ -151,9 +154,9 @@ def _side_by_side(library: _Library) -> Hasher:
             width = min(_LANES, count - start)
             some = pairs(width)(level, start * _PAIR_SIZE_BYTES)
             if width < _LANES_MIN:
-                hashes += [sha256(_NODE + pair) for pair in some]
+                hashes += [sha256(NODE_PREFIX + pair) for pair in some]
             else:
-                hashes += begun(_NODE, width).copy().update(some).digest()
+                hashes += begun(NODE_PREFIX, width).copy().update(some).digest()
         return hashes
 
     return Hasher("stringzilla", sha256, leaves, nodes)

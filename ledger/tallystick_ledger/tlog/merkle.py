@@ -15,10 +15,10 @@ from typing import Self, TypeAlias
 from tallystick_ledger.errors import BadInput, ProofRejected
 from tallystick_ledger.tlog.hashing import EMPTY_ROOT as EMPTY_ROOT
 from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES as HASH_SIZE_BYTES
+from tallystick_ledger.tlog.hashing import NODE_PREFIX, in_use, node_hashes
 from tallystick_ledger.tlog.hashing import leaf_hash as leaf_hash
 from tallystick_ledger.tlog.hashing import leaf_hashes as leaf_hashes
 from tallystick_ledger.tlog.hashing import node_hash as node_hash
-from tallystick_ledger.tlog.hashing import node_hashes
 
 SIZE_MAX = 2**63 - 1
 """The most leaves a tree may claim to have."""
@@ -106,64 +106,118 @@ def range_hash(start: int, end: int, read: HashReader) -> bytes:
     return _join([read(*part) for part in _complete_parts(start, end)])
 
 
-def prove_inclusion(index: int, *, size: int, read: HashReader) -> list[bytes]:
-    """Return the sibling hashes that lead from a leaf to the root, leaf side first.
+class Prover:
+    """Proofs that lead to one head of a log, for whoever makes many of them.
 
-    Args:
-        index: zero-based position of the leaf.
-        size: leaves in the tree the proof is for.
-        read: hashes of a tree of at least `size` leaves.
-
-    Raises:
-        BadInput: the tree has no such leaf.
-
-    Source: RFC 6962, section 2.1.1 (PATH), walked from the root down.
+    It remembers the hashes on the right edge of the tree, which most proofs share, and nothing else. As safe between
+    threads as its reader: what is remembered is the same whoever computes it.
     """
-    if not 0 <= index < size <= SIZE_MAX:
-        raise _unusable("The index lies outside the tree.")
-    proof: list[bytes] = []
-    start, end = 0, size
-    while end - start > 1:
-        split = start + _largest_power_of_two_below(end - start)
-        if index < split:
-            proof.append(range_hash(split, end, read))
-            end = split
-        else:
-            proof.append(range_hash(start, split, read))
-            start = split
-    proof.reverse()
-    return proof
+
+    def __init__(self, size: int, read: HashReader) -> None:
+        """Prove what stands in the first `size` leaves.
+
+        Args:
+            size: leaves in the tree, from a checkpoint.
+            read: hashes of a tree of at least `size` leaves.
+
+        Raises:
+            BadInput: no tree has that size.
+        """
+        if not 0 <= size <= SIZE_MAX:
+            raise _unusable("No tree has that size.")
+        self.size = size
+        self._read = read
+        self._edge: dict[int, bytes] = {}
+
+    def inclusion(self, index: int) -> list[bytes]:
+        """Return the sibling hashes that lead from a leaf to the root, leaf side first.
+
+        Raises:
+            BadInput: the tree has no such leaf.
+
+        Source: RFC 6962, section 2.1.1 (PATH).
+        """
+        if not 0 <= index < self.size:
+            raise _unusable("The index lies outside the tree.")
+        return self._path(0, index)
+
+    def consistency(self, old_size: int) -> list[bytes]:
+        """Return the hashes which show that the first `old_size` leaves are the start of the tree.
+
+        Args:
+            old_size: at least 1: every tree starts with the empty one, so nothing proves it.
+
+        Raises:
+            BadInput: the older tree is empty or larger than this one.
+
+        Source: RFC 6962, section 2.1.2 (PROOF and SUBPROOF).
+        """
+        if not 0 < old_size <= self.size:
+            raise _unusable("The older tree is empty, or larger than the newer one.")
+        if old_size == self.size:
+            return []
+        # The last complete subtree of the older tree: its path leads to both roots.
+        level = (old_size & -old_size).bit_length() - 1
+        index = (old_size >> level) - 1
+        path = self._path(level, index)
+        # At index 0 it is the whole of the older tree: its hash is the old root, which the checker has.
+        return path if index == 0 else [self._read(level, index), *path]
+
+    def range(self, start: int, end: int) -> list[bytes]:
+        """Return the hashes that lead from the leaves [start, end) to the root, for `check_range`.
+
+        They are the siblings to the left and to the right of the range: level by level from the leaves up, left before
+        right. For one leaf they are its inclusion proof, for the whole tree there are none.
+
+        Raises:
+            BadInput: the range is empty or reaches beyond the tree.
+
+        Source: the compact ranges of transparency-dev/merkle, docs/compact_ranges.md, in the order of RFC 6962's paths.
+        """
+        if not 0 <= start < end <= self.size:
+            raise _unusable("The range is empty, or reaches beyond the tree.")
+        proof: list[bytes] = []
+        level, first, last, tree_last = 0, start, end - 1, self.size - 1
+        while tree_last > 0:
+            if first % 2 == 1:
+                proof.append(self._read(level, first - 1))
+            if last % 2 == 0 and last < tree_last:
+                proof.append(self._node(level, last + 1))
+            level, first, last, tree_last = level + 1, first >> 1, last >> 1, tree_last >> 1
+        return proof
+
+    def _path(self, level: int, index: int) -> list[bytes]:
+        """Return the siblings from a node up to the root."""
+        read, proof = self._read, list[bytes]()
+        last = (self.size - 1) >> level
+        while last > 0:
+            sibling = index ^ 1
+            if sibling < last:
+                proof.append(read(level, sibling))
+            elif sibling == last:
+                proof.append(self._node(level, sibling))
+            # Otherwise the node is the last of its level, without a neighbour, and stands on the next one unchanged.
+            level, index, last = level + 1, index >> 1, last >> 1
+        return proof
+
+    def _node(self, level: int, index: int) -> bytes:
+        """Return the hash of any node; the last of a level may span fewer leaves than the others."""
+        if (index + 1) << level <= self.size:
+            return self._read(level, index)
+        found = self._edge.get(level)
+        if found is None:
+            found = self._edge[level] = range_hash(index << level, self.size, self._read)
+        return found
+
+
+def prove_inclusion(index: int, *, size: int, read: HashReader) -> list[bytes]:
+    """Return the sibling hashes that lead from a leaf to the root; `Prover` says how, and is faster for many."""
+    return Prover(size, read).inclusion(index)
 
 
 def prove_consistency(old_size: int, *, new_size: int, read: HashReader) -> list[bytes]:
-    """Return the hashes which show that the tree of `old_size` leaves is the start of the one of `new_size`.
-
-    Args:
-        old_size: leaves in the older tree, at least 1: every tree starts with the empty one, so nothing proves it.
-        new_size: leaves in the newer tree.
-        read: hashes of a tree of at least `new_size` leaves.
-
-    Raises:
-        BadInput: the older tree is empty or larger than the newer one.
-
-    Source: RFC 6962, section 2.1.2 (PROOF and SUBPROOF), walked from the root down.
-    """
-    if not 0 < old_size <= new_size <= SIZE_MAX:
-        raise _unusable("The older tree is empty, or larger than the newer one.")
-    proof: list[bytes] = []
-    start, end = 0, new_size
-    while end != old_size:
-        split = start + _largest_power_of_two_below(end - start)
-        if old_size <= split:
-            proof.append(range_hash(split, end, read))
-            end = split
-        else:
-            proof.append(range_hash(start, split, read))
-            start = split
-    if start > 0:  # otherwise what remains is the old root itself, which the checker has
-        proof.append(range_hash(start, end, read))
-    proof.reverse()
-    return proof
+    """Return the hashes which show that one tree is the start of another; `Prover` says how."""
+    return Prover(new_size, read).consistency(old_size)
 
 
 def check_inclusion(proof: Sequence[bytes], *, leaf_hash: bytes, index: int, size: int, root: bytes) -> None:
@@ -181,26 +235,24 @@ def check_inclusion(proof: Sequence[bytes], *, leaf_hash: bytes, index: int, siz
     Raises:
         ProofRejected: the proof is of another shape, or leads to another root.
 
-    Source: RFC 9162, section 2.1.3.2 (the loop form of RFC 6962's audit path).
+    Source: RFC 6962, section 2.1.1, in the two runs of transparency-dev/merkle's `proof.RootFromInclusionProof`; RFC
+    9162, section 2.1.3.2 has them as one loop.
     """
     if not 0 <= index < size <= SIZE_MAX:
         raise _rejected("The index lies outside the tree.")
-    _require_hashes(*proof, leaf_hash, root)
-    node, position, last = leaf_hash, index, size - 1
-    for sibling in proof:
-        if last == 0:
-            raise _rejected("The proof is longer than the tree is tall.")
-        if position % 2 == 1 or position == last:
-            node = node_hash(sibling, node)
-            # The last node of a level without a right neighbour stands unchanged on the levels above. `last` is not 0
-            # here, so an even position is not 0 either and the loop ends.
-            while position % 2 == 0:
-                position, last = position >> 1, last >> 1
-        else:
-            node = node_hash(node, sibling)
-        position, last = position >> 1, last >> 1
-    if last != 0:
-        raise _rejected("The proof is shorter than the tree is tall.")
+    _require_hashes(leaf_hash, root, *proof)
+    # Where the leaf's way and that of the last leaf have met, every sibling stands on the left: one for each 1 in
+    # what is left of the index.
+    inner = (index ^ (size - 1)).bit_length()
+    height = inner + (index >> inner).bit_count()
+    if len(proof) != height:
+        raise _rejected(f"The proof is {'longer' if len(proof) > height else 'shorter'} than the tree is tall.")
+    sha256, node = in_use().sha256, leaf_hash
+    for sibling in proof[:inner]:
+        node = sha256(NODE_PREFIX + sibling + node if index & 1 else NODE_PREFIX + node + sibling)
+        index >>= 1
+    for sibling in proof[inner:]:
+        node = sha256(NODE_PREFIX + sibling + node)
     if node != root:
         raise _rejected("The proof leads to a different root.")
 
@@ -273,11 +325,6 @@ def _join(parts: Sequence[bytes]) -> bytes:
     for left in reversed(others):
         node = node_hash(left, node)
     return node
-
-
-def _largest_power_of_two_below(count: int) -> int:
-    assert count >= 2, "a tree of one leaf has no split"
-    return 1 << (count - 1).bit_length() - 1
 
 
 def _are_hashes(hashes: Iterable[bytes]) -> bool:

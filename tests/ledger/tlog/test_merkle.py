@@ -15,6 +15,7 @@ from tallystick_ledger.tlog.merkle import (
     PROOF_HASHES_MAX,
     SIZE_MAX,
     Frontier,
+    Prover,
     check_consistency,
     check_inclusion,
     leaf_hash,
@@ -189,13 +190,31 @@ def test_a_range_that_is_no_subtree_is_refused(start: int, end: int) -> None:
         range_hash(start, end, read_alike)
 
 
-@pytest.mark.parametrize(("index", "size"), [(-1, 2), (2, 2), (0, 0), (0, SIZE_MAX + 1)])
+@pytest.mark.parametrize(("index", "size"), [(-1, 2), (2, 2), (0, 0)])
 def test_a_leaf_outside_the_tree_has_no_proof(index: int, size: int) -> None:
     with pytest.raises(BadInput, match="outside"):
         prove_inclusion(index, size=size, read=read_alike)
 
 
-@pytest.mark.parametrize(("old_size", "new_size"), [(0, 2), (-1, 2), (3, 2), (1, SIZE_MAX + 1)])
+@pytest.mark.parametrize("size", [-1, SIZE_MAX + 1])
+def test_nothing_is_proved_in_a_tree_of_a_size_that_none_has(size: int) -> None:
+    with pytest.raises(BadInput, match="No tree has that size"):
+        Prover(size, read_alike)
+
+
+@given(st.integers(1, 300))
+def test_one_prover_makes_every_proof_of_its_head(size: int) -> None:
+    """What it remembers of the right edge for one proof serves the next ones."""
+    prover, root = Prover(size, TREE.read), root_of(TREE.leaves[:size])
+    for index in range(size):
+        check_inclusion(prover.inclusion(index), leaf_hash=TREE.leaves[index], index=index, size=size, root=root)
+    for old_size in range(1, size + 1, 7):
+        old_root = root_of(TREE.leaves[:old_size])
+        proof = prover.consistency(old_size)
+        check_consistency(proof, old_size=old_size, old_root=old_root, new_size=size, new_root=root)
+
+
+@pytest.mark.parametrize(("old_size", "new_size"), [(0, 2), (-1, 2), (3, 2)])
 def test_an_empty_or_larger_tree_is_not_proved_to_be_older(old_size: int, new_size: int) -> None:
     with pytest.raises(BadInput, match="older"):
         prove_consistency(old_size, new_size=new_size, read=read_alike)

@@ -23,11 +23,11 @@ from tallystick_ledger.entry import BLIND_SIZE_BYTES, make_entry
 from tallystick_ledger.tlog.checkpoint import Checkpoint
 from tallystick_ledger.tlog.merkle import Frontier, leaf_hashes
 from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, sign_note
+from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.tiles import (
     TILE_WIDTH,
     BundlePath,
     TilePath,
-    TileReader,
     encode_bundle,
     paths_for,
     split_tile,

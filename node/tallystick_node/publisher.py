@@ -23,13 +23,13 @@ from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import EMPTY_ROOT, leaf_hashes, node_hash, prove_inclusion, root_at
 from tallystick_ledger.tlog.note import open_note, sign_note
 from tallystick_ledger.tlog.proof import InclusionProof
+from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.signers import Signer
 from tallystick_ledger.tlog.tiles import (
     TILE_HEIGHT,
     TILE_WIDTH,
     BundlePath,
     TilePath,
-    TileReader,
     decode_bundle,
     encode_bundle,
     paths_between,

@@ -2,8 +2,12 @@
 
 Each file imports only those above it:
 
-merkle         tree hashes, inclusion and consistency proofs        RFC 6962, RFC 9162
-tiles          a tree as static files, and reading it back          c2sp.org/tlog-tiles
+hashing        leaf and node hashes, one or many at once            FIPS 180-4, RFC 6962
+merkle         roots, inclusion and consistency proofs              RFC 6962, RFC 9162
+ranges         one proof for entries side by side                   transparency-dev/merkle compact ranges
+subtree        proofs of and in subtrees                            draft-ietf-plants-merkle-tree-certs
+tiles          a tree as static files                               c2sp.org/tlog-tiles
+reader         a tree read back from them, with a bounded cache     c2sp.org/tlog-tiles
 head           the text of a checkpoint: origin, size, root         c2sp.org/tlog-checkpoint
 cosignature    the messages that cosigners sign                     c2sp.org/tlog-cosignature
 keys           verifier keys: their text, their id, their check     c2sp.org/signed-note

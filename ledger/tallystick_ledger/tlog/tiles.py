@@ -1,18 +1,16 @@
-"""A tree as static files: tiles of 256 hashes, bundles of 256 entries, their paths, and reading a tree back from them.
+"""A tree as static files: tiles of 256 hashes, bundles of 256 entries, and their paths; `reader` reads a tree back.
 
-Pure: bytes and paths in, bytes and paths out; whoever has the files passes `fetch` in. Hashes read here are as good
-as the tiles they come from: believe them once they lead to a signed root.
+Pure: bytes and paths in, bytes and paths out.
 
 Source: c2sp.org/tlog-tiles ("Merkle Tree", "Partial Tiles", "Log entries").
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from tallystick_ledger.errors import BadInput, TileMalformed
-from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES, node_hashes
+from tallystick_ledger.errors import TileMalformed
+from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES
 from tallystick_ledger.tlog.merkle import SIZE_MAX
 
 TILE_HEIGHT = 8
@@ -27,9 +25,6 @@ INDEX_MAX = SIZE_MAX // TILE_WIDTH
 
 ENTRY_SIZE_MAX_BYTES = 65_535
 """An entry's length stands in two bytes."""
-
-TILES_CACHED_MAX = 2048
-"""Tiles a reader keeps by default: at most 16 KiB each with the levels folded inside, so 32 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,97 +156,24 @@ def decode_bundle(raw: bytes, *, count: int) -> list[bytes]:
     return entries
 
 
+def require_width(raw: bytes, width: int) -> None:
+    """Return quietly if `raw` is as long as a tile of `width` hashes (1 to 256).
+
+    Raises:
+        TileMalformed: it is not.
+    """
+    if not 1 <= width <= TILE_WIDTH or len(raw) != width * HASH_SIZE_BYTES:
+        raise _malformed("A tile is not as wide as its place asks for.")
+
+
 def split_tile(raw: bytes, *, width: int) -> list[bytes]:
     """Return the `width` hashes (1 to 256) of a tile.
 
     Raises:
         TileMalformed: the bytes are not exactly that many hashes.
     """
-    _require_width(raw, width)
+    require_width(raw, width)
     return [raw[start : start + HASH_SIZE_BYTES] for start in range(0, len(raw), HASH_SIZE_BYTES)]
-
-
-_Path = TypeVar("_Path", TilePath, BundlePath)
-
-
-class TileReader:
-    """Reads hashes and entries of a log from its tiles and bundles; callable as a `merkle.HashReader`.
-
-    It keeps the tiles used last, each with the levels folded inside it, and the bundle used last. For one thread.
-    """
-
-    def __init__(self, fetch: Callable[[str], bytes], size: int, *, cache_tiles_max: int = TILES_CACHED_MAX) -> None:
-        """Read a tree through `fetch`.
-
-        Args:
-            fetch: path below the log's prefix -> the bytes there; raises `LookupError` where there are none.
-            size: leaves in the tree, from a checkpoint; it says how wide the right edge is.
-            cache_tiles_max: tiles to keep, at least 1.
-        """
-        assert cache_tiles_max >= 1, "a reader needs room for the tile it is reading"
-        self.size = size
-        self._fetch = fetch
-        self._cache_tiles_max = cache_tiles_max
-        self._tiles: dict[TilePath, list[bytes]] = {}  # oldest use first; each tile as its levels, leaf side first
-        self._bundle: tuple[BundlePath, list[bytes]] | None = None
-
-    def __call__(self, level: int, index: int) -> bytes:
-        """Return the hash of the complete subtree over the leaves [index << level, (index + 1) << level).
-
-        Raises:
-            BadInput: the tree has no such complete subtree.
-            LookupError: its tile is absent, and so is the full tile that may replace a partial one.
-            TileMalformed: its tile does not have the width that the size asks for.
-        """
-        if level < 0 or index < 0 or (index + 1) << level > self.size:
-            raise _outside("The tree has no such complete subtree.")
-        tile_level, height = divmod(level, TILE_HEIGHT)
-        tile_index, offset = divmod(index << height, TILE_WIDTH)
-        levels = self._levels(TilePath(tile_level, tile_index, self._width(tile_level, tile_index)))
-        while len(levels) <= height:
-            levels.append(b"".join(node_hashes(levels[-1])))
-        start = (offset >> height) * HASH_SIZE_BYTES
-        return levels[height][start : start + HASH_SIZE_BYTES]
-
-    def entry(self, index: int) -> bytes:
-        """Return the entry at zero-based `index`.
-
-        Raises:
-            BadInput: the tree has no such entry.
-            LookupError: its bundle is absent, and so is the full bundle that may replace a partial one.
-            TileMalformed: its bundle does not hold the entries that the size asks for.
-        """
-        if not 0 <= index < self.size:
-            raise _outside("The tree has no such entry.")
-        bundle_index, offset = divmod(index, TILE_WIDTH)
-        path = BundlePath(bundle_index, self._width(0, bundle_index))
-        if self._bundle is None or self._bundle[0] != path:
-            raw, width = self._fetch_widest(path)
-            self._bundle = path, decode_bundle(raw, count=width)[: path.width]
-        return self._bundle[1][offset]
-
-    def _width(self, tile_level: int, tile_index: int) -> int:
-        return min(TILE_WIDTH, (self.size >> TILE_HEIGHT * tile_level) - tile_index * TILE_WIDTH)
-
-    def _levels(self, path: TilePath) -> list[bytes]:
-        levels = self._tiles.pop(path, None)
-        if levels is None:
-            raw, width = self._fetch_widest(path)
-            _require_width(raw, width)
-            levels = [raw[: path.width * HASH_SIZE_BYTES]]
-            while len(self._tiles) >= self._cache_tiles_max:
-                del self._tiles[next(iter(self._tiles))]
-        self._tiles[path] = levels
-        return levels
-
-    def _fetch_widest(self, path: _Path) -> tuple[bytes, int]:
-        """Return the bytes at `path` and their width; a log may have deleted a partial one once the full one exists."""
-        try:
-            return self._fetch(path.path), path.width
-        except LookupError:
-            if path.width == TILE_WIDTH:
-                raise
-            return self._fetch(replace(path, width=TILE_WIDTH).path), TILE_WIDTH
 
 
 def _index_path(index: int, width: int) -> str:
@@ -269,14 +191,5 @@ def _widths_between(old_count: int, new_count: int) -> Iterator[tuple[int, int]]
             yield index, min(TILE_WIDTH, new_count - index * TILE_WIDTH)
 
 
-def _require_width(raw: bytes, width: int) -> None:
-    if not 1 <= width <= TILE_WIDTH or len(raw) != width * HASH_SIZE_BYTES:
-        raise _malformed("A tile is not as wide as its place asks for.")
-
-
 def _malformed(problem: str) -> TileMalformed:
     return TileMalformed(problem, remedy="Write tiles and their paths as c2sp.org/tlog-tiles says.")
-
-
-def _outside(problem: str) -> BadInput:
-    return BadInput(problem, remedy="Ask for what lies within the tree of the latest checkpoint.")

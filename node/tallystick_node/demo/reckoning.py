@@ -10,7 +10,7 @@ from tallystick.audit import DirectorySource, Report, audit
 from tallystick_ledger.books import Transfer, TransferState, parse_transfer
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.tlog.merkle import root_at
-from tallystick_ledger.tlog.tiles import TileReader
+from tallystick_ledger.tlog.reader import TileReader
 from tallystick_node.demo.leaks import exchanged, find_leaks, holds_plain, published, stored
 from tallystick_node.demo.people import AGREED, PROGRAM
 from tallystick_node.demo.screen import Screen

@@ -16,7 +16,7 @@ from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBo
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
-from tallystick_ledger.tlog.tiles import TileReader
+from tallystick_ledger.tlog.reader import TileReader
 
 _STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable"})
 """Members of a receipt's body that belong to one step in one ledger, and not to its version."""

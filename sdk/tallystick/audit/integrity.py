@@ -17,13 +17,13 @@ from tallystick_ledger.errors import BadInput, NoteMalformed, PolicyUnmet, Signa
 from tallystick_ledger.tlog.checkpoint import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, Frontier, leaf_hashes, root_at
 from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES, SignatureLine, open_note, parse_lines
+from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.tiles import (
     ENTRY_SIZE_MAX_BYTES,
     TILE_HEIGHT,
     TILE_WIDTH,
     BundlePath,
     TilePath,
-    TileReader,
     decode_bundle,
     encode_bundle,
     parse_path,

@@ -1,23 +1,16 @@
-"""Tiles and bundles: their paths as the specification spells them, and a tree read back from them."""
+"""Tiles and bundles: their paths as the specification spells them, and their bytes."""
 
 import json
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from places import shared
-from trees import Tree, root_of
+from trees import Tree
 
-from tallystick_ledger.errors import BadInput, TileMalformed
-from tallystick_ledger.tlog.merkle import (
-    SIZE_MAX,
-    check_consistency,
-    check_inclusion,
-    prove_consistency,
-    prove_inclusion,
-    root_at,
-)
+from tallystick_ledger.errors import TileMalformed
+from tallystick_ledger.tlog.merkle import SIZE_MAX
 from tallystick_ledger.tlog.tiles import (
     ENTRY_SIZE_MAX_BYTES,
     INDEX_MAX,
@@ -25,7 +18,6 @@ from tallystick_ledger.tlog.tiles import (
     TILE_WIDTH,
     BundlePath,
     TilePath,
-    TileReader,
     decode_bundle,
     encode_bundle,
     parse_path,
@@ -39,10 +31,6 @@ places = st.one_of(
     st.builds(TilePath, st.integers(0, LEVEL_MAX), st.integers(0, INDEX_MAX), st.integers(1, TILE_WIDTH)),
     st.builds(BundlePath, st.integers(0, INDEX_MAX), st.integers(1, TILE_WIDTH)),
 )
-
-
-def reader(files: dict[str, bytes], size: int, **limits: int) -> TileReader:
-    return TileReader(files.__getitem__, size, **limits)
 
 
 @pytest.mark.parametrize(
@@ -188,117 +176,6 @@ def test_a_tile_is_split_into_its_hashes() -> None:
     for raw, width in ((b"a" * 33, 1), (b"a" * 32, 2), (b"", 0), (b"a" * 32 * 257, 257)):
         with pytest.raises(TileMalformed, match="wide"):
             split_tile(raw, width=width)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 700), st.data())
-def test_a_tree_read_from_its_tiles_is_the_tree(size: int, data: st.DataObject) -> None:
-    tree = Tree(size)
-    read = reader(tree.files(), size)
-    assert root_at(size, read) == root_of(tree.leaves)
-    index = data.draw(st.integers(0, size - 1))
-    proof = prove_inclusion(index, size=size, read=read)
-    check_inclusion(proof, leaf_hash=tree.leaves[index], index=index, size=size, root=root_of(tree.leaves))
-    assert read.entry(index) == tree.entries[index]
-
-
-def test_a_tree_of_three_tile_levels_is_read_from_its_tiles() -> None:
-    tree = Tree(66_000)
-    read = reader(tree.files(), tree.size)
-    root = root_of(tree.leaves)
-    assert root_at(tree.size, read) == root
-    for index in (0, 65_535, 65_536, 65_999):
-        proof = prove_inclusion(index, size=tree.size, read=read)
-        check_inclusion(proof, leaf_hash=tree.leaves[index], index=index, size=tree.size, root=root)
-    check_consistency(
-        prove_consistency(300, new_size=tree.size, read=read),
-        old_size=300,
-        old_root=root_of(tree.leaves[:300]),
-        new_size=tree.size,
-        new_root=root,
-    )
-
-
-def test_a_full_tile_stands_in_for_a_partial_one_that_was_deleted() -> None:
-    """A log of 700 entries has deleted the partial tiles of its first 300, except the one that is not full yet."""
-    files = {path: raw for path, raw in TREE.files().items() if path != "tile/1/000.p/2"}
-    files["tile/1/000.p/1"] = Tree(300).files()["tile/1/000.p/1"]
-    assert "tile/0/001.p/44" not in files
-    read = reader(files, 300)
-    assert root_at(300, read) == root_of(TREE.leaves[:300])
-    assert read.entry(299) == TREE.entries[299]
-
-
-def test_what_is_absent_is_said_to_be_absent() -> None:
-    read = reader({}, 300)
-    for ask in (lambda: read(0, 0), lambda: read(0, 299), lambda: read.entry(0), lambda: read.entry(299)):
-        with pytest.raises(LookupError):
-            ask()
-
-
-def test_only_a_partial_tile_is_asked_for_a_second_time() -> None:
-    asked: list[str] = []
-
-    def fetch(path: str) -> bytes:
-        asked.append(path)
-        raise LookupError(path)
-
-    read = TileReader(fetch, 300)
-    for index in (0, 299):
-        with pytest.raises(LookupError):
-            read(0, index)
-    assert asked == ["tile/0/000", "tile/0/001.p/44", "tile/0/001"]
-
-
-def test_a_tile_of_another_width_is_refused_and_so_is_a_full_one_cut_short() -> None:
-    with pytest.raises(TileMalformed, match="wide"):
-        reader({"tile/0/000.p/2": b"a" * 96}, 2)(0, 0)
-    with pytest.raises(TileMalformed, match="wide"):
-        reader({"tile/0/000": b"a" * 64}, 2)(0, 0)
-    with pytest.raises(TileMalformed, match="ends before"):
-        reader({"tile/entries/000": b"\x00\x00" * 2}, 2).entry(0)
-
-
-@pytest.mark.parametrize(("level", "index"), [(-1, 0), (0, -1), (0, 5), (1, 2), (3, 0), (70, 0)])
-def test_only_complete_subtrees_of_the_tree_are_read(level: int, index: int) -> None:
-    with pytest.raises(BadInput, match="no such complete subtree"):
-        reader(Tree(5).files(), 5)(level, index)
-
-
-@pytest.mark.parametrize("index", [-1, 5])
-def test_only_entries_of_the_tree_are_read(index: int) -> None:
-    with pytest.raises(BadInput, match="no such entry"):
-        reader(Tree(5).files(), 5).entry(index)
-
-
-def test_the_tiles_used_last_are_kept_and_no_more_than_allowed() -> None:
-    files, fetched = TREE.files(), Counter[str]()
-
-    def fetch(path: str) -> bytes:
-        fetched[path] += 1
-        return files[path]
-
-    read = TileReader(fetch, TREE.size, cache_tiles_max=2)
-    for index in (0, 256, 1, 257, 2):  # two tiles in turn: each is fetched once
-        assert read(0, index) == TREE.leaves[index]
-    assert fetched == {"tile/0/000": 1, "tile/0/001": 1}
-    read(0, 512)  # a third: the one used longest ago, 001, makes room
-    read(0, 3)
-    assert fetched["tile/0/000"] == 1
-    read(0, 258)
-    assert fetched["tile/0/001"] == 2
-
-
-def test_entries_of_one_bundle_are_fetched_together() -> None:
-    files, fetched = TREE.files(), Counter[str]()
-
-    def fetch(path: str) -> bytes:
-        fetched[path] += 1
-        return files[path]
-
-    read = TileReader(fetch, TREE.size)
-    assert [read.entry(index) for index in range(TREE.size)] == TREE.entries
-    assert set(fetched.values()) == {1}
 
 
 def test_the_largest_tree_has_a_last_tile() -> None:

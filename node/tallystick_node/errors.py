@@ -13,6 +13,9 @@ TallyError
   StorageUnavailable   the database is locked, full or read-only; nothing was done
   LogNotContinued      the database is older than the published log, or of another one
   ForkSuspected        a witness has seen a log that this one does not continue
+  FolderInUse          another process runs the node in this folder
+  LogReadOnly          others hold a head of this log that it does not continue; nothing is written to it any more
+  ClockBehind          the clock is behind the log's last entry; nothing is written until it is right
   SettingsInvalid      the node's settings or key files cannot be used
 """
 
@@ -102,6 +105,24 @@ class ForkSuspected(TallyError):
     """A witness has seen a log that this one does not continue: publication has stopped."""
 
     code = "fork_suspected"
+
+
+class FolderInUse(TallyError):
+    """Another process runs the node in this folder."""
+
+    code = "folder_in_use"
+
+
+class LogReadOnly(TallyError):
+    """Others hold a head of this log that it does not continue; nothing is written to it any more."""
+
+    code = "log_read_only"
+
+
+class ClockBehind(TallyError):
+    """The clock is behind the log's last entry by more than clocks may differ; nothing is written until it is right."""
+
+    code = "clock_skew"
 
 
 class SettingsInvalid(TallyError):

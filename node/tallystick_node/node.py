@@ -30,6 +30,7 @@ from tallystick_node.cosigning import Cosigners
 from tallystick_node.custody import Custody, SubjectKeys
 from tallystick_node.database import open_database, storage_errors
 from tallystick_node.errors import NotFound, PartnerUnknown
+from tallystick_node.folder_lock import FolderLock
 from tallystick_node.keys import NodeKeys
 from tallystick_node.publisher import Publisher
 from tallystick_node.tables import PARTNERS
@@ -51,6 +52,7 @@ class Node:
         self,
         folder: Path,
         *,
+        lock: FolderLock,
         settings: Settings,
         keys: NodeKeys,
         clock: Clock,
@@ -58,6 +60,7 @@ class Node:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.folder = folder
+        self._lock = lock
         self.settings = settings
         self.keys = keys
         self.clock = clock
@@ -94,6 +97,7 @@ class Node:
             connection.exec_driver_sql("COMMIT")  # a checkpoint cannot run inside the transaction that was begun
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self.engine.dispose()
+        self._lock.release()
 
     def _cosigners(self) -> Cosigners | None:
         """Return the witnesses that the settings name, and leave their keys beside the log for whoever audits it."""

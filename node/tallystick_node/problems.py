@@ -20,9 +20,11 @@ from tallystick_ledger.errors import (
     TallyError,
 )
 from tallystick_node.errors import (
+    ClockBehind,
     IdempotencyMissing,
     IdempotencyRefused,
     KeyInvalid,
+    LogReadOnly,
     NotFound,
     OfferRefused,
     PartnerUnknown,
@@ -57,6 +59,8 @@ STATUSES: dict[type[TallyError], int] = {
     PayloadUnavailable: 503,
     PeerUnavailable: 503,
     StorageUnavailable: 503,
+    ClockBehind: 503,
+    LogReadOnly: 503,
     SettingsInvalid: 500,
 }
 """The nearest class up the tree counts."""

@@ -22,6 +22,7 @@ from tallystick_node.clock import Clock
 from tallystick_node.config import SETTINGS_FILE, Settings, load_settings
 from tallystick_node.database import open_database, storage_errors
 from tallystick_node.errors import SettingsInvalid
+from tallystick_node.folder_lock import FolderLock
 from tallystick_node.keys import NodeKeys, load_keys, make_keys
 from tallystick_node.node import DATABASE_FILE, KEYS_FOLDER, Node
 from tallystick_node.tables import APP_KEYS, PARTNERS
@@ -96,16 +97,24 @@ def open_node(
 
     Raises:
         SettingsInvalid: no node there, or its keys cannot be read.
+        FolderInUse: another process runs it.
         StorageUnavailable: its database cannot be used.
     """
-    return Node(
-        folder,
-        settings=load_settings(folder),
-        keys=load_keys(folder / KEYS_FOLDER),
-        clock=clock,
-        random_bytes=random_bytes,
-        transport=transport,
-    )
+    settings, keys = load_settings(folder), load_keys(folder / KEYS_FOLDER)
+    lock = FolderLock(folder)
+    try:
+        return Node(
+            folder,
+            lock=lock,
+            settings=settings,
+            keys=keys,
+            clock=clock,
+            random_bytes=random_bytes,
+            transport=transport,
+        )
+    except BaseException:
+        lock.release()
+        raise
 
 
 def add_partner(folder: Path, descriptor: str, *, expected_fingerprint: str, clock: Clock) -> Descriptor:

@@ -1,0 +1,56 @@
+"""A data folder has one process: a second one is told so, and nothing of the folder is touched (issue: never fork)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from signers import NOW_S
+
+from tallystick_node.clock import SetClock
+from tallystick_node.errors import FolderInUse, StorageUnavailable
+from tallystick_node.node import DATABASE_FILE
+from tallystick_node.setup import add_app_key, create_node, list_partners, open_node
+
+CLI = [sys.executable, "-m", "tallystick_node.cli"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "gym"
+    create_node(
+        made, host="gym.example", url="http://127.0.0.1:1", bind="127.0.0.1:1", sandbox=True, clock=SetClock(NOW_S)
+    )
+    return made
+
+
+def test_a_folder_that_is_served_is_not_served_again(folder: Path) -> None:
+    node = open_node(folder, clock=SetClock(NOW_S))
+    try:
+        with pytest.raises(FolderInUse, match="process [0-9]+") as refused:
+            open_node(folder, clock=SetClock(NOW_S))
+        assert "Stop it first" in refused.value.remedy
+        served = subprocess.run([*CLI, "serve", str(folder)], capture_output=True, text=True, timeout=60, check=False)
+        assert served.returncode == 2
+        assert "[folder_in_use]" in served.stderr
+    finally:
+        node.close()
+    open_node(folder, clock=SetClock(NOW_S)).close()
+
+
+def test_what_an_operator_does_beside_a_running_node_still_works(folder: Path) -> None:
+    node = open_node(folder, clock=SetClock(NOW_S))
+    try:
+        assert list_partners(folder) == []
+        assert add_app_key(folder, name="desk", scopes=["audit:read"], clock=SetClock(NOW_S)).secret
+    finally:
+        node.close()
+
+
+def test_a_node_that_cannot_be_opened_leaves_its_folder_free(folder: Path) -> None:
+    database = folder / DATABASE_FILE
+    database.write_bytes(b"this is a letter, and no database at all" * 100)
+    with pytest.raises(StorageUnavailable):
+        open_node(folder, clock=SetClock(NOW_S))
+    database.unlink()
+    open_node(folder, clock=SetClock(NOW_S)).close()

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import NamedTuple
 
 import httpx
 
@@ -28,15 +27,11 @@ from tallystick_ledger.tlog.note import SignatureLine, add_lines, parse_lines
 from tallystick_ledger.tlog.policy import Policy
 from tallystick_ledger.tlog.witness import AddCheckpoint
 from tallystick_node.errors import ForkSuspected
-
-WITNESS_TIMEOUT_S = 2.0
-WITNESS_DEADLINE_S = 4.0
-"""How long one exchange with a witness may take in all."""
+from tallystick_node.exchange import Answer, exchange
 
 SILENT_FOR_S = 15.0
 """How long a witness that did not answer is not asked again, so that a dead one does not slow every head."""
 
-ANSWER_SIZE_MAX_BYTES = 64 * 1024
 ATTEMPTS_MAX = 2
 """The first attempt may meet a witness that has seen another size than we remember; it says which."""
 
@@ -56,11 +51,6 @@ class _Witness:
     url: str
     seen_size: int = 0
     silent_until_s: float = field(default=0.0)
-
-
-class _Answer(NamedTuple):
-    status_code: int
-    content: bytes
 
 
 class Cosigners:
@@ -145,22 +135,8 @@ class Cosigners:
         witness.silent_until_s = self._monotonic_s() + SILENT_FOR_S
         return None
 
-    def _exchange(self, method: str, url: str, content: bytes = b"") -> _Answer | None:
-        """Return a witness's answer; None where there is none, in time, of a bounded size."""
-        until_s = self._monotonic_s() + WITNESS_DEADLINE_S
-        headers = {"Accept-Encoding": "identity"}
-        try:
-            with self._http.stream(
-                method, url, content=content, headers=headers, timeout=WITNESS_TIMEOUT_S
-            ) as response:
-                received = bytearray()
-                for chunk in response.iter_raw():
-                    received += chunk
-                    if len(received) > ANSWER_SIZE_MAX_BYTES or self._monotonic_s() > until_s:
-                        return None
-                return _Answer(response.status_code, bytes(received))
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return None
+    def _exchange(self, method: str, url: str, content: bytes = b"") -> Answer | None:
+        return exchange(self._http, method, url, content, monotonic_s=self._monotonic_s)
 
     def _look_for_fork(self, witness: _Witness, head: Checkpoint, read: HashReader) -> None:
         """A witness refuses to go on from our log: believe it only if it shows another head that our own key signed."""
@@ -205,7 +181,7 @@ def _verified_line(key: VerifierKey, head: Checkpoint, answer: bytes) -> Signatu
     return None
 
 
-def _seen_size(answer: _Answer) -> int | None:
+def _seen_size(answer: Answer) -> int | None:
     """Return the size in a 409, None where there is none."""
     if answer.status_code != HTTPStatus.CONFLICT:
         return None

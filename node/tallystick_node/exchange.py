@@ -1,0 +1,52 @@
+"""One bounded exchange with a host that may be slow, dead or hostile: so many seconds, so many bytes, no redirect.
+
+Source: DESIGN P13 and P15 (every wait and every answer has a bound).
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import httpx
+
+WAIT_TIMEOUT_S = 2.0
+EXCHANGE_DEADLINE_S = 4.0
+"""How long one exchange may take in all."""
+
+ANSWER_SIZE_MAX_BYTES = 64 * 1024
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status_code: int
+    content: bytes
+
+
+def exchange(
+    http: httpx.Client,
+    method: str,
+    url: str,
+    content: bytes = b"",
+    *,
+    monotonic_s: Callable[[], float] = time.monotonic,
+) -> Answer | None:
+    """Return what a host answers; None where it does not: in time, of a bounded size.
+
+    Args:
+        http: follows no redirect.
+        method, url, content: what to ask.
+        monotonic_s: for the deadline alone.
+    """
+    until_s = monotonic_s() + EXCHANGE_DEADLINE_S
+    headers = {"Accept-Encoding": "identity"}
+    try:
+        with http.stream(method, url, content=content, headers=headers, timeout=WAIT_TIMEOUT_S) as response:
+            received = bytearray()
+            for chunk in response.iter_raw():
+                received += chunk
+                if len(received) > ANSWER_SIZE_MAX_BYTES or monotonic_s() > until_s:
+                    return None
+            return Answer(response.status_code, bytes(received))
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return None

@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_that_is_served_is_not_served_again(folder: Path) -> None:
     node = open_node(folder, clock=SetClock(NOW_S))
     try:
-        with pytest.raises(FolderInUse, match="process [0-9]+") as refused:
+        with pytest.raises(FolderInUse, match=r"process [0-9]+") as refused:
             open_node(folder, clock=SetClock(NOW_S))
         assert "Stop it first" in refused.value.remedy
         served = subprocess.run([*CLI, "serve", str(folder)], capture_output=True, text=True, timeout=60, check=False)

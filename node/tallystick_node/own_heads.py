@@ -1,0 +1,138 @@
+"""Ask others what they have seen of this node's own log, before it signs a head of it.
+
+A database from an old backup looks like any other to the node that opens it. Its witnesses and partners know better:
+each serves the head of our log that it cosigned last. If one of those, signed with our own key, is not a head of what
+our database holds, then another history of this log is out in the world, and to write on would fork it.
+
+All are asked at once, and each for a bounded time: whoever is dead holds up nobody. What is not signed by our key means
+nothing, since anybody on the way could have written it.
+
+Source: DESIGN P1 (a node restored from an old backup), c2sp.org/tlog-witness (monitoring).
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import httpx
+
+from tallystick_ledger.errors import NoteMalformed, SignatureRejected
+from tallystick_ledger.tlog.checkpoint import open_checkpoint
+from tallystick_ledger.tlog.head import Checkpoint
+from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT, HashReader, root_at
+from tallystick_ledger.tlog.note import open_note
+from tallystick_node.exchange import EXCHANGE_DEADLINE_S, exchange
+
+ASKED_AT_ONCE_MAX = 32
+ASK_DEADLINE_S = 2 * EXCHANGE_DEADLINE_S
+"""How long it may take in all, however many are asked; who has not answered by then is taken for silent."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seer:
+    """Somebody who may have seen our log: a witness, or a partner, since every node witnesses its partners.
+
+    Attributes:
+        name: for logs and messages.
+        url: its witness prefix; `URL/<hex SHA-256 of the origin>/checkpoint` is what it cosigned last.
+        key: with which it cosigns.
+    """
+
+    name: str
+    url: str
+    key: VerifierKey
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What one of them says it has seen.
+
+    Attributes:
+        of: its name.
+        head: a head that our own key signed; of size 0 where it has seen none.
+        note: the head as it was signed, the evidence.
+        cosigned_at_s: when it cosigned that head, by its own clock and signature; None where it does not say.
+    """
+
+    of: str
+    head: Checkpoint
+    note: bytes = b""
+    cosigned_at_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What all of them say."""
+
+    heard: tuple[Word, ...]
+    silent: tuple[str, ...]
+
+    @property
+    def latest_s(self) -> int:
+        """The latest time that anybody signed; 0 where nobody did."""
+        return max((each.cosigned_at_s or 0 for each in self.heard), default=0)
+
+
+def ask_all(seers: Sequence[Seer], origin: str, *, log_keys: Sequence[VerifierKey], http: httpx.Client) -> Words:
+    """Return what `seers` have seen of the log `origin`.
+
+    Args:
+        seers: whom to ask.
+        origin: of our log.
+        log_keys: our own keys; only a head that one of them signed counts.
+        http: follows no redirect; closed by whoever opened it.
+    """
+    if not seers:
+        return Words((), ())
+    pool = ThreadPoolExecutor(max_workers=min(ASKED_AT_ONCE_MAX, len(seers)), thread_name_prefix="own-heads")
+    asked = [pool.submit(_ask, seer, origin, log_keys, http) for seer in seers]
+    wait(asked, timeout=ASK_DEADLINE_S)
+    pool.shutdown(wait=False, cancel_futures=True)
+    heard = [each.result() if each.done() and not each.cancelled() else None for each in asked]
+    return Words(
+        heard=tuple(word for word in heard if word is not None),
+        silent=tuple(seer.name for seer, word in zip(seers, heard, strict=True) if word is None),
+    )
+
+
+def contradicting(words: Words, *, size: int, read: HashReader) -> Word | None:
+    """Return the first word of a head that our log does not lead to: a larger one, or another; None where all fit.
+
+    Args:
+        words: what others have seen.
+        size: how many entries our log has.
+        read: hashes of our log, as far as that.
+    """
+    for word in words.heard:
+        head = word.head
+        if head.size > size or (head.size > 0 and root_at(head.size, read) != head.root):
+            return word
+    return None
+
+
+def _ask(seer: Seer, origin: str, log_keys: Sequence[VerifierKey], http: httpx.Client) -> Word | None:
+    digest = hashlib.sha256(origin.encode()).hexdigest()
+    answer = exchange(http, "GET", f"{seer.url.rstrip('/')}/{digest}/checkpoint")
+    if answer is not None and answer.status_code == HTTPStatus.NOT_FOUND:
+        return Word(seer.name, Checkpoint(origin, 0, EMPTY_ROOT))
+    if answer is None or answer.status_code != HTTPStatus.OK:
+        return None
+    try:
+        head, _ = open_checkpoint(answer.content, origin=origin, keys=log_keys)
+    except (NoteMalformed, SignatureRejected):
+        log.warning("%s shows a head of this log that this log did not sign", seer.name)
+        return None
+    return Word(seer.name, head, answer.content, _cosigned_at_s(answer.content, seer.key))
+
+
+def _cosigned_at_s(note: bytes, key: VerifierKey) -> int | None:
+    with suppress(NoteMalformed, SignatureRejected):
+        return open_note(note, [key]).verified[0].timestamp_s
+    return None

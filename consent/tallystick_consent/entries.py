@@ -14,10 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tallystick_consent.receipt import DataClass, Digest, Host, ProgramName, ReceiptId, Rung, Seconds, Terms, Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.opening import Carried
 
 Index = Annotated[int, Field(ge=0, lt=2**53)]
 PeriodName = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
-LogOrigin = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?/log/[0-9]{4}$")]
+LogOrigin = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?/log/[0-9]{4}(-[1-9][0-9]{0,2})?$")
+]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
 
 
@@ -161,18 +164,63 @@ BODIES: dict[str, type[_Body]] = {
 }
 
 
+class CarriedDisclosure(_Body):
+    """An answer that an opening carries, since it may still be delivered; its `receipt_leaf` is one of the new log.
+
+    Attributes:
+        at: when it was issued.
+    """
+
+    disclosure: DisclosureBody
+    at: Seconds
+
+
+class CarriedAnswer(_Body):
+    """An answer that an opening carries, since its nullifier is spent.
+
+    Attributes:
+        state: what became of it: `delivered` or `withheld` at its issuer, `accepted` at its recipient.
+        at: when it was issued, or accepted.
+    """
+
+    claim: Digest
+    nullifier: Digest
+    state: Literal["delivered", "withheld", "accepted"]
+    at: Seconds
+
+
+CARRIED: dict[str, type[_Body]] = {
+    "program": ProgramBody,
+    "receipt": ReceiptBody,
+    "disclosure": CarriedDisclosure,
+    "answer": CarriedAnswer,
+}
+"""Records of an opening that this floor owns."""
+
+
 def parse_body(kind: str, body: Mapping[str, Any]) -> _Body:
     """Return the typed body of an entry of a kind in `BODIES`.
 
     Raises:
         EntryMalformed: the body is not of its form.
     """
+    return _parse(BODIES[kind], body, f"The body of an entry of kind {kind}")
+
+
+def parse_carried(record: Carried) -> _Body:
+    """Return the typed body of a record that an opening carries, of a kind in `CARRIED`.
+
+    Raises:
+        EntryMalformed: the body is not of its form.
+    """
+    return _parse(CARRIED[record.kind], record.body, f"A record of kind {record.kind} in an opening")
+
+
+def _parse(model: type[_Body], body: Mapping[str, Any], named: str) -> _Body:
     try:
-        return BODIES[kind].model_validate_json(canonical_json(dict(body)))
+        return model.model_validate_json(canonical_json(dict(body)))
     except ValidationError as error:
-        raise EntryMalformed(
-            f"The body of an entry of kind {kind} is not of its form.", remedy="Write it with this version's node."
-        ) from error
+        raise EntryMalformed(f"{named} is not of its form.", remedy="Write it with this version's node.") from error
 
 
 def receipt_body(

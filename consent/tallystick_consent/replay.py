@@ -6,23 +6,28 @@ that rule fires.
 Source: DESIGN section 5 (P4, P7, P8), LEDGER-FORMATS section 10.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tallystick_consent.entries import (
     BODIES,
+    CARRIED,
     AcceptanceBody,
+    CarriedAnswer,
+    CarriedDisclosure,
     DisclosureBody,
     ProgramBody,
     ReceiptBody,
     parse_body,
+    parse_carried,
 )
 from tallystick_consent.purposes import COVERED_BY
 from tallystick_consent.receipt import RUNG_HEIGHT, TRANSITIONS, ReceiptState
 from tallystick_ledger.entry import Entry
 from tallystick_ledger.errors import EntryMalformed
-from tallystick_ledger.replay import Finding
+from tallystick_ledger.opening import REMEMBERED_S, Carried, parse_opening
+from tallystick_ledger.replay import CARRIED_KINDS, Finding
 
 _Report = Callable[[str, str], None]
 
@@ -42,12 +47,14 @@ class ReceiptLife:
         live_leaf: index of the entry that made it live, None while it is not.
         lived_leaf: the same after it ended.
         deliverable: digests of claims that may be delivered, and accepted, although it was withdrawn.
+        carried_leaf: index of the part of the log's opening that carried it, None where it began in this log.
     """
 
     body: ReceiptBody
     live_leaf: int | None = None
     lived_leaf: int | None = None
     deliverable: frozenset[str] = frozenset()
+    carried_leaf: int | None = None
 
     def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
         """Return the index of the entry by which the receipt covers an answer now, None where it does not."""
@@ -68,7 +75,9 @@ class ConsentReplay:
         issued: the claim last issued for each nullifier.
         delivered: the claim delivered for each nullifier.
         accepted: the claim accepted for each nullifier. Apart from `issued`, since a partner may be either end.
-        unchecked: kinds without rules, and how many entries of each.
+        logged_at_s: when each claim was issued or accepted here, by its digest.
+        before: answers of the logs that this one continues, by their digest.
+        unchecked: kinds without rules, and how many entries of each; those of records as `opening/KIND`.
     """
 
     host: str
@@ -79,6 +88,8 @@ class ConsentReplay:
     issued: dict[str, str] = field(default_factory=dict[str, str])
     delivered: dict[str, str] = field(default_factory=dict[str, str])
     accepted: dict[str, str] = field(default_factory=dict[str, str])
+    logged_at_s: dict[str, int] = field(default_factory=dict[str, int])
+    before: dict[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
     unchecked: dict[str, int] = field(default_factory=dict[str, int])
     findings: list[Finding] = field(default_factory=list[Finding])
 
@@ -86,8 +97,10 @@ class ConsentReplay:
         """Replay one entry that stands at `index`."""
         report = self._reporter(f"entry {index}")
         if entry.kind not in BODIES:
-            if entry.kind not in LEDGER_KINDS:
-                self.unchecked[entry.kind] = self.unchecked.get(entry.kind, 0) + 1
+            if entry.kind == "opening":
+                self._open(entry, index, report)
+            elif entry.kind not in LEDGER_KINDS:
+                self._count_unchecked(entry.kind)
             return
         try:
             body = parse_body(entry.kind, entry.body)
@@ -102,6 +115,87 @@ class ConsentReplay:
             self._acceptance(body, index, entry.at_s, report)
         elif isinstance(body, ProgramBody):
             self._program(body, report)
+
+    def carries(self, at_s: int) -> Iterator[Carried]:
+        """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`.
+
+        Receipts come before the answers that name them. The `receipt_leaf` of an answer is that of this log.
+        """
+        recent = {claim for claim, logged_s in self.logged_at_s.items() if at_s - logged_s < REMEMBERED_S}
+        outstanding = {
+            body.receipt for claim, (body, _) in self.disclosures.items() if claim in recent and body.state == "issued"
+        }
+        for program in self.programs.values():
+            yield Carried("program", program.document())
+        for life in self.receipts.values():
+            if receipt_is_open(life.body, host=self.host) or life.body.receipt in outstanding:
+                yield carried_receipt(life.body, life.deliverable)
+        for answer in self.before.values():
+            if at_s - answer.at < REMEMBERED_S:
+                yield Carried("answer", answer.document())
+        for claim, (body, _) in self.disclosures.items():
+            if claim in recent:
+                yield carried_disclosure(body, at_s=self.logged_at_s[claim])
+        for claim, (accepted, _) in self.acceptances.items():
+            if claim in recent:
+                at = self.logged_at_s[claim]
+                answer = CarriedAnswer(claim=claim, nullifier=accepted.nullifier, state="accepted", at=at)
+                yield Carried("answer", answer.document())
+
+    def _open(self, entry: Entry, index: int, report: _Report) -> None:
+        """Take what a part of the opening carries; what is wrong with the opening itself, the ledger's replay says."""
+        try:
+            carried = parse_opening(entry.body).carried
+        except EntryMalformed:
+            return
+        for record in carried:
+            if record.kind not in CARRIED:
+                if record.kind not in CARRIED_KINDS:
+                    self._count_unchecked(f"opening/{record.kind}")
+                continue
+            try:
+                body = parse_carried(record)
+            except EntryMalformed as error:
+                report("entry.malformed", error.problem)
+                continue
+            if isinstance(body, ReceiptBody):
+                self._carry_receipt(body, index, report)
+            elif isinstance(body, CarriedDisclosure):
+                self._carry_disclosure(body, index, report)
+            elif isinstance(body, CarriedAnswer):
+                self._carry_answer(body)
+            elif isinstance(body, ProgramBody):
+                self._program(body, report)
+
+    def _carry_receipt(self, body: ReceiptBody, index: int, report: _Report) -> None:
+        if self.host not in (body.issuer, body.recipient):
+            report("P4.party", "A receipt is between two other partners.")
+        life = self.receipts[body.receipt] = ReceiptLife(body, carried_leaf=index)
+        if body.state == ReceiptState.GIVEN:
+            life.live_leaf = index if body.acknowledgement is not None else None
+        elif body.deliverable:
+            life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
+
+    def _carry_disclosure(self, carried: CarriedDisclosure, index: int, report: _Report) -> None:
+        body = carried.disclosure
+        life = self.receipts.get(body.receipt)
+        if life is None or life.carried_leaf != body.receipt_leaf:
+            report("P4.receipt_leaf", "An opening carries an answer, and not the receipt that it names.")
+        self.disclosures[body.claim] = body, index
+        self.logged_at_s[body.claim] = carried.at
+        self.issued[body.nullifier] = body.claim
+
+    def _carry_answer(self, answer: CarriedAnswer) -> None:
+        self.before[answer.claim] = answer
+        if answer.state == "accepted":
+            self.accepted[answer.nullifier] = answer.claim
+            return
+        self.issued[answer.nullifier] = answer.claim
+        if answer.state == "delivered":
+            self.delivered[answer.nullifier] = answer.claim
+
+    def _count_unchecked(self, kind: str) -> None:
+        self.unchecked[kind] = self.unchecked.get(kind, 0) + 1
 
     def _receipt(self, body: ReceiptBody, index: int, report: _Report) -> None:
         life = self.receipts.get(body.receipt)
@@ -127,12 +221,13 @@ class ConsentReplay:
     def _disclosure(self, body: DisclosureBody, index: int, at_s: int, report: _Report) -> None:
         known = self.disclosures.get(body.claim)
         if body.state == "issued":
-            if known is not None:
+            if known is not None or body.claim in self.before:
                 report("P7.claim_twice", "A claim is issued twice.")
             else:
                 self._check_once(body, report)
             self._check_covered(body, body.recipient, at_s, report)
             self.disclosures[body.claim] = body, index
+            self.logged_at_s.setdefault(body.claim, at_s)
             return
         if known is None:
             report("P4.not_issued", f"A claim is {body.state} that was never issued here.")
@@ -153,12 +248,13 @@ class ConsentReplay:
             report("P7.nullifier", "Two claims with one nullifier are delivered.")
 
     def _acceptance(self, body: AcceptanceBody, index: int, at_s: int, report: _Report) -> None:
-        if body.claim in self.acceptances:
+        if body.claim in self.acceptances or body.claim in self.before:
             report("P7.claim_twice", "A claim is accepted twice.")
         self._check_covered(body, self.host, at_s, report)
         if self.accepted.setdefault(body.nullifier, body.claim) != body.claim:
             report("P7.nullifier", "Two claims with one nullifier are accepted.")
         self.acceptances[body.claim] = body, index
+        self.logged_at_s.setdefault(body.claim, at_s)
 
     def _program(self, body: ProgramBody, report: _Report) -> None:
         if self.programs.setdefault((body.payer, body.program, body.program_version), body) != body:
@@ -200,6 +296,38 @@ class ConsentReplay:
             self.findings.append(Finding(rule, where, problem))
 
         return report
+
+
+def receipt_is_open(body: ReceiptBody, *, host: str) -> bool:
+    """Return whether more may come of a receipt after its last step `body`, answers under way apart.
+
+    A withdrawal stays open at the issuer, `host`, until the other side has signed for it.
+    """
+    if body.state == ReceiptState.WITHDRAWN:
+        return body.issuer == host and body.acknowledgement is None
+    return body.state in (ReceiptState.REQUESTED, ReceiptState.GIVEN)
+
+
+def carried_receipt(body: ReceiptBody, deliverable: frozenset[str]) -> Carried:
+    """Return the record of a receipt whose last step is `body`, with what its ending still lets through."""
+    return Carried("receipt", body.model_copy(update={"deliverable": tuple(sorted(deliverable))}).document())
+
+
+def carried_disclosure(body: DisclosureBody, *, at_s: int) -> Carried:
+    """Return the record of an answer that was issued here at `at_s`: whole while it may still be delivered."""
+    if body.state == "issued":
+        return Carried("disclosure", CarriedDisclosure(disclosure=body, at=at_s).document())
+    answer = CarriedAnswer(claim=body.claim, nullifier=body.nullifier, state=body.state, at=at_s)
+    return Carried("answer", answer.document())
+
+
+def without_leaves(records: Iterable[Carried]) -> Iterator[Carried]:
+    """Yield records as two logs must agree on them: the place of a receipt is another one in each."""
+    for record in records:
+        if record.kind == "disclosure":
+            disclosure = {**record.body["disclosure"], "receipt_leaf": 0}
+            record = Carried(record.kind, {**record.body, "disclosure": disclosure})
+        yield record
 
 
 def _fixed(body: ReceiptBody) -> ReceiptBody:

@@ -10,7 +10,7 @@ Source: DESIGN sections 1 and 5 (P7, P8), SCENARIOS section 0 (transfer states).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -147,6 +147,30 @@ class Balance:
     def available(self) -> int:
         """What the account can still give: what it holds less what it has reserved."""
         return self.posted - self.debits_pending
+
+    def document(self) -> dict[str, int]:
+        """Return the four sums as JSON values."""
+        return asdict(self)
+
+
+def parse_balance(body: Mapping[str, Any]) -> tuple[str, str, Balance]:
+    """Return account, asset and balance of a record that an opening carries.
+
+    Raises:
+        TransferInvalid: a member is missing, unknown, of another type, or out of its bounds.
+    """
+    sums = [each.name for each in fields(Balance)]
+    if body.keys() != {"account", "asset", *sums}:
+        raise _invalid("A balance has other members than it must have.")
+    account, asset = body["account"], body["asset"]
+    if not isinstance(account, str) or not isinstance(asset, str):
+        raise _invalid("An account or asset of a balance is not text.")
+    if not _ACCOUNT.fullmatch(account) or not _ASSET.fullmatch(asset):
+        raise _invalid("An account's name or an asset is not of its form.")
+    # A bool is an int to Python, so the type itself is compared.
+    if any(type(body[name]) is not int or body[name] < 0 for name in sums):
+        raise _invalid("A sum of a balance is not an integer from 0 on.")
+    return account, asset, Balance(**{name: body[name] for name in sums})
 
 
 @dataclass(frozen=True, slots=True)

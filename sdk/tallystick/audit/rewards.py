@@ -56,6 +56,10 @@ class RewardReplay:
             accepted = consent.acceptances.get(claim) if isinstance(claim, str) else None
             if accepted is not None and accepted[1] == index:
                 self.acceptances[entry.id] = accepted[0]
+        elif entry.kind == "opening":
+            for (account, _), balance in books.balances.items():
+                if account.startswith(BUDGET_PREFIX):
+                    self.funded[account] = balance.credits_posted
         elif entry.kind == "transfer":
             transfer = books.transfers[entry.body["transfer"]]
             if transfer.counterparty:

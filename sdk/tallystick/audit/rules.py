@@ -18,7 +18,9 @@ RULES: dict[str, str] = {
     "log.unexpected_file": "Nothing else lies in the log's folder: no other file, no link, no tile beyond the signed"
     " size.",
     "entry.malformed": "Every entry is canonical JSON in the envelope, and its body has the form of its kind.",
-    "P1.opening": "A log's first entry, and no other, is its opening, and names the log it stands in.",
+    "P1.opening": "A log's first entries, and no others, are the parts of its opening, whole and in order, and name the"
+    " log they stand in.",
+    "P1.chain": "A log that continues another names that one's last head, and carries just what its entries lead to.",
     "P1.fork": "Two heads of one log are heads of one tree.",
     "P4.party": "A receipt stands only in the ledgers of its issuer and its recipient.",
     "P4.terms": "The terms of a receipt stay as they were in every step of one version.",
@@ -70,4 +72,4 @@ LIMITS = (
 
 def rules_for(source_count: int) -> tuple[str, ...]:
     """Return the ids of the rules that an audit of so many sources checks."""
-    return tuple(rule for rule in RULES if source_count > 1 or not rule.startswith(("X.", "P1.fork")))
+    return tuple(rule for rule in RULES if source_count > 1 or not rule.startswith(("X.", "P1.fork", "P1.chain")))

@@ -203,6 +203,7 @@ def test_every_rule_that_code_can_report_is_explained_and_the_other_way_round() 
     files = [
         ROOT / "ledger/tallystick_ledger/replay.py",
         ROOT / "consent/tallystick_consent/replay.py",
+        ROOT / "consent/tallystick_consent/chain.py",
         *(path for path in (ROOT / "sdk/tallystick/audit").glob("*.py") if path.name != "rules.py"),
     ]
     used = {rule for path in files for rule in re.findall(r'"((?:log|entry|P\d+|X)\.[a-z_]+)"', path.read_text())}
@@ -210,7 +211,8 @@ def test_every_rule_that_code_can_report_is_explained_and_the_other_way_round() 
 
 
 def test_every_rule_has_a_test_that_expects_it() -> None:
-    tests = [ROOT / "tests/consent/test_replay.py", *Path(__file__).parent.glob("test_*.py")]
+    consent = [ROOT / "tests/consent/test_replay.py", ROOT / "tests/consent/test_chain.py"]
+    tests = [*consent, *Path(__file__).parent.glob("test_*.py")]
     text = "".join(path.read_text() for path in tests)
     assert [rule for rule in RULES if f'"{rule}"' not in text] == []
 

@@ -1,0 +1,234 @@
+"""Consent goes on over the turn of a year: what one log leads to, the next one's opening carries, and no more."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from logs import digest, entry_of
+from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, receipt, tell
+
+from tallystick_consent.replay import ConsentReplay, without_leaves
+from tallystick_ledger.opening import REMEMBERED_S, Carried, OpeningDraft
+from tallystick_ledger.tlog.head import Checkpoint
+
+NEW_YEAR_S = int(datetime(2028, 1, 1, tzinfo=UTC).timestamp())
+
+
+def replayed(ledger: Ledger) -> ConsentReplay:
+    replay = ConsentReplay(ledger.host)
+    for index, entry in enumerate(ledger.entries()):
+        replay.take(entry, index)
+    assert replay.findings == []
+    return replay
+
+
+def opened(host: str, records: list[Carried], *, leaf: int = 0) -> ConsentReplay:
+    """Return the host's log of 2028, opened with these records; disclosures name the receipt's new place."""
+    draft = OpeningDraft(f"{host}/log/2028", Checkpoint(f"{host}/log/2027", 1, bytes(32)))
+    for each in without_leaves(records):
+        if each.kind == "disclosure":
+            body = {**each.body, "disclosure": {**each.body["disclosure"], "receipt_leaf": leaf}}
+            each = Carried("disclosure", body)
+        draft.add(each)
+    replay = ConsentReplay(host)
+    for part in draft.parts():
+        replay.take(entry_of("opening", part.body(), name=f"{part.part}", at_s=NEW_YEAR_S), part.part)
+    return replay
+
+
+def continued(old: ConsentReplay) -> ConsentReplay:
+    records = list(old.carries(NEW_YEAR_S))
+    new = opened(old.host, records)
+    assert new.findings == []
+    assert list(without_leaves(new.carries(NEW_YEAR_S))) == list(without_leaves(records))
+    return new
+
+
+def gym(cut: str, *then: tuple[str, str, dict[str, object]]) -> ConsentReplay:
+    """Return the gym's year, cut behind an entry, with more behind it."""
+    ledger, _ = tell()
+    ledger.cut(cut)
+    for name, kind, body in then:
+        ledger.add(name, kind, body)
+    return continued(replayed(ledger))
+
+
+def insurer(cut: str) -> ConsentReplay:
+    _, ledger = tell()
+    ledger.cut(cut)
+    return continued(replayed(ledger))
+
+
+def rules(replay: ConsentReplay, kind: str, body: dict[str, object]) -> list[str]:
+    replay.take(entry_of(kind, body, name=f"{kind} in the new year", at_s=NEW_YEAR_S + 60), 1)
+    return [finding.rule for finding in replay.findings]
+
+
+APRIL = {**disclosure("april", "issued", receipt_leaf=0, use=2), "period": "2027-04"}
+WITHDRAWN = receipt("withdrawn", deliverable=(digest("claim march"),))
+
+
+@pytest.mark.parametrize(
+    ("before", "kind", "body"),
+    [
+        (lambda: gym("requested"), "receipt", receipt("given")),
+        (lambda: gym("given"), "receipt", receipt("given", acknowledged=True)),
+        (lambda: gym("live"), "disclosure", APRIL),
+        (lambda: gym("live"), "receipt", receipt("withdrawn")),
+        (lambda: gym("issued"), "disclosure", disclosure("march", "delivered", receipt_leaf=0)),
+        (lambda: gym("issued"), "disclosure", disclosure("march", "withheld", receipt_leaf=0)),
+        (lambda: gym("delivered"), "disclosure", APRIL),
+        (
+            lambda: gym("issued", ("w", "receipt", WITHDRAWN)),
+            "disclosure",
+            disclosure("march", "delivered", receipt_leaf=0),
+        ),
+        (
+            lambda: gym("live", ("w", "receipt", receipt("withdrawn"))),
+            "receipt",
+            receipt("withdrawn", acknowledged=True),
+        ),
+        (lambda: insurer("live"), "acceptance", acceptance("march", receipt_leaf=0, disclosure_leaf=5)),
+        (lambda: insurer("requested"), "receipt", receipt("given", acknowledged=True)),
+    ],
+)
+def test_what_was_begun_last_year_is_ended_this_year(
+    before: Callable[[], ConsentReplay], kind: str, body: dict[str, object]
+) -> None:
+    assert rules(before(), kind, body) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "kind", "body", "rule"),
+    [
+        (lambda: gym("given"), "disclosure", APRIL, "P4.not_live"),
+        (lambda: gym("live"), "disclosure", {**APRIL, "receipt_leaf": 4}, "P4.receipt_leaf"),
+        (lambda: gym("live", ("w", "receipt", receipt("withdrawn"))), "disclosure", APRIL, "P4.not_live"),
+        (
+            lambda: gym(
+                "live",
+                ("w", "receipt", receipt("withdrawn")),
+                ("a", "receipt", receipt("withdrawn", acknowledged=True)),
+            ),
+            "disclosure",
+            APRIL,
+            "P4.no_receipt",
+        ),
+        (lambda: gym("live"), "receipt", {**receipt("withdrawn"), "rung": "band"}, "P4.terms"),
+        (
+            lambda: gym("issued", ("w", "receipt", receipt("withdrawn"))),
+            "disclosure",
+            disclosure("march", "delivered", receipt_leaf=0),
+            "P4.after_withdrawal",
+        ),
+        (
+            lambda: gym("issued"),
+            "disclosure",
+            {**disclosure("march", "issued", receipt_leaf=0, use=2), "claim": digest("another")},
+            "P7.nullifier",
+        ),
+        (
+            lambda: gym("delivered"),
+            "disclosure",
+            {**disclosure("march", "issued", receipt_leaf=0, use=2), "claim": digest("another")},
+            "P7.nullifier",
+        ),
+        (
+            lambda: gym("delivered"),
+            "disclosure",
+            {
+                **disclosure("march", "issued", receipt_leaf=0, use=2),
+                "claim": digest("another"),
+                "supersedes": digest("claim march"),
+            },
+            "P7.nullifier",
+        ),
+        (
+            lambda: gym("delivered"),
+            "disclosure",
+            {**disclosure("march", "issued", receipt_leaf=0), "nullifier": digest("fresh")},
+            "P7.claim_twice",
+        ),
+        (
+            lambda: insurer("accepted"),
+            "acceptance",
+            {**acceptance("march", receipt_leaf=0, disclosure_leaf=5), "claim": digest("another")},
+            "P7.nullifier",
+        ),
+        (
+            lambda: insurer("accepted"),
+            "acceptance",
+            {**acceptance("march", receipt_leaf=0, disclosure_leaf=5), "nullifier": digest("fresh")},
+            "P7.claim_twice",
+        ),
+        (
+            lambda: insurer("accepted"),
+            "program",
+            {**tell()[1]["program"].body, "reward": 1},
+            "P8.program",
+        ),
+    ],
+)
+def test_what_last_year_forbids_is_forbidden_this_year(
+    before: Callable[[], ConsentReplay], kind: str, body: dict[str, object], rule: str
+) -> None:
+    assert rules(before(), kind, body) == [rule]
+
+
+def test_an_answer_that_was_replaced_stays_replaced() -> None:
+    march = digest("claim march")
+    second = {"claim": digest("second"), "supersedes": march, "use": 2}
+    before = gym(
+        "issued",
+        ("withheld", "disclosure", disclosure("march", "withheld", receipt_leaf=4)),
+        ("again", "disclosure", {**disclosure("march", "issued", receipt_leaf=4), **second}),
+    )
+    assert before.issued == {digest("nullifier march"): digest("second")}
+    third = {"claim": digest("third"), "supersedes": digest("second"), "use": 3}
+    assert rules(before, "disclosure", {**disclosure("march", "issued", receipt_leaf=0), **third}) == []
+
+
+def test_what_has_ended_is_not_carried() -> None:
+    ledger, _ = tell()
+    ledger.add("w", "receipt", receipt("withdrawn"))
+    ledger.add("a", "receipt", receipt("withdrawn", acknowledged=True))
+    assert [record.kind for record in replayed(ledger).carries(NEW_YEAR_S)] == ["answer"]
+    long_after_s = ledger["issued"].at_s + REMEMBERED_S
+    assert [record.kind for record in replayed(ledger).carries(long_after_s - 1)] == ["answer"]
+    assert list(replayed(ledger).carries(long_after_s)) == []
+
+
+def test_an_answer_that_never_arrived_holds_its_receipt_only_as_long_as_it_counts() -> None:
+    ledger, _ = tell()
+    ledger.cut("issued")
+    ledger.add("expired", "receipt", receipt("expired", deliverable=(digest("claim march"),)))
+    replay = replayed(ledger)
+    assert [record.kind for record in replay.carries(NEW_YEAR_S)] == ["receipt", "disclosure"]
+    assert list(replay.carries(ledger["issued"].at_s + REMEMBERED_S)) == []
+
+
+@pytest.mark.parametrize(
+    ("records", "rule"),
+    [
+        ([Carried("receipt", {**receipt("given"), "issuer": "other.example", "recipient": INSURER})], "P4.party"),
+        ([Carried("receipt", {"receipt": TERMS.receipt})], "entry.malformed"),
+        (
+            [Carried("disclosure", {"disclosure": disclosure("march", "issued", receipt_leaf=0), "at": 1})],
+            "P4.receipt_leaf",
+        ),
+    ],
+)
+def test_a_record_that_cannot_be_is_a_finding(records: list[Carried], rule: str) -> None:
+    assert [finding.rule for finding in opened(GYM, records).findings] == [rule]
+
+
+def test_a_disclosure_must_name_the_part_that_carries_its_receipt() -> None:
+    ledger, _ = tell()
+    ledger.cut("issued")
+    records = list(replayed(ledger).carries(NEW_YEAR_S))
+    assert [finding.rule for finding in opened(GYM, records, leaf=1).findings] == ["P4.receipt_leaf"]
+
+
+def test_records_of_an_unknown_kind_are_counted_and_not_skipped_silently() -> None:
+    replay = opened(GYM, [Carried("horoscope", {}), Carried("horoscope", {"sign": "leo"}), Carried("paid", {})])
+    assert replay.unchecked == {"opening/horoscope": 2}

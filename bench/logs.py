@@ -34,7 +34,7 @@ from tallystick_ledger.tlog.tiles import (
 )
 from tallystick_node.clock import SystemClock
 from tallystick_node.config import Settings
-from tallystick_node.database import open_database
+from tallystick_node.migrations import open_database
 from tallystick_node.publisher import Publisher
 from tallystick_node.writer import Transaction, Writer
 

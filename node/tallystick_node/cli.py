@@ -15,10 +15,10 @@ from rich.console import Console
 
 from tallystick.wire import SCOPES
 from tallystick_ledger.errors import TallyError
-from tallystick_node.config import clock_for, load_settings
+from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, clock_for, load_settings
 from tallystick_node.keys import load_keys
 from tallystick_node.node import KEYS_FOLDER
-from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, open_node
+from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, migrate_node, open_node
 
 app = typer.Typer(help="Run a Tallystick node.", no_args_is_help=True, pretty_exceptions_enable=False)
 partner = typer.Typer(help="Whom this node trusts.", no_args_is_help=True)
@@ -38,15 +38,36 @@ def init(
     host: Annotated[str, typer.Option(help="The node's name among partners, such as gym.example.")],
     url: Annotated[str, typer.Option(help="Where partners and apps reach it.")],
     bind: Annotated[str, typer.Option(help="Where it listens: ADDRESS:PORT.")] = "127.0.0.1:8000",
+    database: Annotated[str, typer.Option(help="A file below FOLDER, or postgresql://USER@HOST/NAME.")] = DATABASE_FILE,
+    custody_database: Annotated[
+        str, typer.Option(help="Another one, for the keys that erasure destroys; never the same.")
+    ] = CUSTODY_FILE,
     *,
     sandbox: Annotated[bool, typer.Option(help="Test keys, test money, and a clock that may be set.")] = False,
 ) -> None:
     """Make a node: keys (mode 0600), a descriptor, verifier keys, settings."""
     clock = clock_for(dict(os.environ), sandbox=sandbox)
-    made = create_node(folder, host=host, url=url, bind=bind, sandbox=sandbox, clock=clock)
+    made = create_node(
+        folder,
+        host=host,
+        url=url,
+        bind=bind,
+        sandbox=sandbox,
+        clock=clock,
+        database=database,
+        custody_database=custody_database,
+    )
     console.print(f"Made {host} in {folder}.")
     console.print(f"Fingerprint, for partners to compare: {made.fingerprint}")
+    migrate_node(folder)
     console.print(f"Next: tally-node serve {folder}")
+
+
+@app.command()
+def migrate(folder: Folder) -> None:
+    """Bring the node's databases to the form that this version works with; `serve` does the same."""
+    for schema, (before, now) in migrate_node(folder).items():
+        console.print(f"{schema}: {now}" if before == now else f"{schema}: {before or 'empty'} -> {now}")
 
 
 @app.command()

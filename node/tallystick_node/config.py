@@ -1,21 +1,46 @@
 """A node's settings: what it is called, where it is reached, where it listens, and where its data lies.
 
-Kept in `node.toml` in the data folder, written by `tally-node init`; only the sandbox clock comes from the environment.
+Kept in `node.toml` in the data folder, written by `tally-node init`; the environment may name the sandbox clock and
+the two databases, so that no password lies in a file.
 """
 
 import json
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tallystick_consent.receipt import Host
 from tallystick_node.clock import Clock, FileClock, SystemClock
+from tallystick_node.database import POSTGRES, Place
 from tallystick_node.errors import SettingsInvalid
 
 SETTINGS_FILE = "node.toml"
 CLOCK_VARIABLE = "TALLYSTICK_CLOCK_FILE"
+DATABASE_VARIABLE = "TALLYSTICK_DATABASE"
+CUSTODY_VARIABLE = "TALLYSTICK_CUSTODY_DATABASE"
+DATABASE_FILE = "node.db"
+CUSTODY_FILE = "custody/keys.db"
+
+
+def _without_password(address: str) -> str:
+    if address.startswith(POSTGRES):
+        parts = urlsplit(address)
+        if parts.password is not None or "password" in parse_qs(parts.query):
+            raise ValueError("a password does not belong into a file of settings")
+    return address
+
+
+DatabaseName = Annotated[
+    str,
+    Field(pattern=rf"^([A-Za-z0-9_-][A-Za-z0-9._/-]{{0,199}}|{POSTGRES}\S{{1,500}})$"),
+    AfterValidator(_without_password),
+]
+"""A file below the data folder, or the address of a PostgreSQL database."""
 
 
 class Settings(BaseModel):
@@ -32,6 +57,8 @@ class Settings(BaseModel):
         witness_policy: a trust policy file in the data folder, whose witnesses are asked to cosign each head; "" for
             none. A partner that witnesses learns when the log grows, and how long it is.
         publication_waits: whether a head that the policy does not accept yet stays unpublished.
+        database: where the node's rows are; `TALLYSTICK_DATABASE` goes before it.
+        custody_database: where the wrapped secrets are, apart from them; `TALLYSTICK_CUSTODY_DATABASE` goes before it.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -45,6 +72,8 @@ class Settings(BaseModel):
     log_folder: Annotated[str, Field(min_length=1, max_length=200)] = "log"
     witness_policy: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,100})?$")] = ""
     publication_waits: bool = True
+    database: DatabaseName = DATABASE_FILE
+    custody_database: DatabaseName = CUSTODY_FILE
 
     @property
     def log_origin(self) -> str:
@@ -55,6 +84,27 @@ class Settings(BaseModel):
         """Return the settings as TOML."""
         lines = [f"{name} = {_toml(value)}" for name, value in self.model_dump(mode="json").items()]
         return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """Where a node's two databases are; an address may hold a password, so neither is shown."""
+
+    node: Place = field(repr=False)
+    custody: Place = field(repr=False)
+
+
+def databases_of(settings: Settings, folder: Path, environment: Mapping[str, str]) -> Databases:
+    """Return where the databases of the node in `folder` are: what the environment says, else its settings."""
+
+    def place(variable: str, setting: str) -> Place:
+        named = environment.get(variable) or setting
+        return named if named.startswith(POSTGRES) else folder / named
+
+    return Databases(
+        node=place(DATABASE_VARIABLE, settings.database),
+        custody=place(CUSTODY_VARIABLE, settings.custody_database),
+    )
 
 
 def load_settings(folder: Path) -> Settings:

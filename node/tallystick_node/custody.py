@@ -2,72 +2,89 @@
 
 They live in a database of their own, wrapped under the key of the day, and never in a data backup. A wrapping key lives
 seven days and every live secret is wrapped anew each day, so a backup older than that opens nobody who is gone since.
-`secure_delete` and a truncated write-ahead log see to it that a destroyed secret is not left in the file either.
+On SQLite, `secure_delete` and a truncated write-ahead log see to it that a destroyed secret is not left in the file
+either; the files of a PostgreSQL may hold its wrapped bytes a while longer, and nothing opens them once that day's
+wrapping key is gone, which lies in the node's folder and never in a database.
 
 Source: CONSTRUCTIONS (keys), NIST SP 800-38D.
 """
 
 import os
-import sqlite3
-import threading
+import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
 from tallystick_node.clock import Clock
-from tallystick_node.database import storage_errors
+from tallystick_node.custody_tables import DESTROYED, SECRETS
+from tallystick_node.database import Place, close, is_postgres, single_statements, storage_errors, writing
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys import write_secret_file
+from tallystick_node.migrations import Schema, open_database
 
 DAY_S = 86_400
 WRAPPING_KEY_LIFE_DAYS = 7
 SECRET_SIZE_BYTES = 32
 NONCE_SIZE_BYTES = 12
-BUSY_TIMEOUT_S = 5.0
+KEYS_FILE = "keys.db"
+REWRAPPED_AT_ONCE = 200
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS secret (name TEXT PRIMARY KEY, day INTEGER NOT NULL, wrapped BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS destroyed (name TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
+# Built once: a secret is looked up for every event, and building a statement takes longer than running it.
+_FIND = select(SECRETS.c.day, SECRETS.c.wrapped).where(SECRETS.c.name == bindparam("name"))
+_FIND_DESTROYED = select(DESTROYED.c.name).where(DESTROYED.c.name == bindparam("name"))
 
 
 class Custody:
-    """Keeps named 32-byte secrets; safe to call from several threads.
+    """Keeps named 32-byte secrets; safe to call from several threads, and from several processes of one node.
 
-    Every call raises `StorageUnavailable` where the storage is locked, full or read-only; nothing was done then.
+    Every call raises `StorageUnavailable` where the storage is away, locked, full or read-only; nothing was done then.
     """
 
-    def __init__(self, folder: Path, *, clock: Clock, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes],
+        database: Place | None = None,
+    ) -> None:
+        """Keep secrets wrapped under the keys in `folder`.
+
+        Args:
+            folder: made where it is missing; processes that share the database share it too.
+            clock: whose days wrapping keys are named after.
+            random_bytes: where secrets come from.
+            database: where the wrapped secrets are; `keys.db` in the folder where it is absent.
+        """
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         self._folder = folder
         self._clock = clock
         self._random_bytes = random_bytes
-        self._lock = threading.Lock()
-        (folder / "keys.db").touch(mode=0o600)
-        self._db = sqlite3.connect(folder / "keys.db", check_same_thread=False, timeout=BUSY_TIMEOUT_S)
-        self._db.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(_SCHEMA)
+        # A single connection to SQLite: what was deleted is overwritten once nobody reads the log that it was in.
+        self.engine = open_database(database or folder / KEYS_FILE, Schema.CUSTODY, alone=True)
+        self._reading = single_statements(self.engine)
+        self._writing = writing(self.engine)
 
     def close(self) -> None:
         """Release the database."""
-        with self._lock:
-            self._db.close()
+        close(self.engine)
 
     def find(self, name: str) -> bytes | None:
         """Return a secret, None where there is none (any more)."""
-        with self._lock, storage_errors():
-            return self._find(name)
+        with storage_errors(), self._reading.connect() as connection:
+            return self._find(connection, name)
 
     def keep(self, name: str, secret: bytes) -> None:
         """Keep a secret under a new name, durably."""
-        with self._lock, storage_errors():
-            self._keep(name, secret)
+        with storage_errors(), self._writing.begin() as connection:
+            connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+            self._keep(connection, name, secret)
 
     def find_or_make(self, name: str) -> bytes:
         """Return a secret, made and kept durably first where there is none.
@@ -75,49 +92,67 @@ class Custody:
         Raises:
             PayloadErased: the secret of that name was destroyed; it is never made again.
         """
-        with self._lock, storage_errors():
-            secret = self._find(name)
-            if secret is None:
-                if self._is_destroyed(name):
-                    raise _erased()
-                secret = self._random_bytes(SECRET_SIZE_BYTES)
-                self._keep(name, secret)
-            return secret
+        secret = self.find(name)
+        return self._make(name) if secret is None else secret
 
     def destroy(self, name: str) -> None:
         """Make a secret unrecoverable; done when this returns."""
-        with self._lock, storage_errors():
-            with self._db:  # commits, or rolls back where it cannot
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.execute("INSERT OR IGNORE INTO destroyed VALUES (?)", (name,))
-                self._db.execute("DELETE FROM secret WHERE name = ?", (name,))
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with storage_errors():
+            with self._writing.begin() as connection:
+                if not _is_destroyed(connection, name):
+                    connection.execute(insert(DESTROYED).values(name=name))
+                connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+            if not is_postgres(self.engine):
+                with self._reading.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def forget(self, name: str) -> None:
         """Remove a secret that was only passing through; unlike after `destroy`, the name may be used again."""
-        with self._lock, storage_errors():
-            self._db.execute("DELETE FROM secret WHERE name = ?", (name,))
+        with storage_errors(), self._writing.begin() as connection:
+            connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
 
     def is_destroyed(self, name: str) -> bool:
         """Return whether a secret of that name was destroyed."""
-        with self._lock, storage_errors():
-            return self._is_destroyed(name)
+        with storage_errors(), self._reading.connect() as connection:
+            return _is_destroyed(connection, name)
 
     def rewrap(self) -> None:
         """Wrap every secret under today's key, then destroy wrapping keys older than seven days."""
-        with self._lock, storage_errors():
-            today = self._today()
-            stale = self._db.execute("SELECT name FROM secret WHERE day < ?", (today,)).fetchall()
-            for (name,) in stale:
-                secret = self._find(name)
-                if secret is not None:
-                    self._keep(name, secret)
+        today = self._today()
+        with storage_errors():
+            with self._reading.connect() as connection:
+                stale = connection.scalars(select(SECRETS.c.name).where(SECRETS.c.day < today)).all()
+            for at in range(0, len(stale), REWRAPPED_AT_ONCE):
+                with self._writing.begin() as connection:
+                    for name in stale[at : at + REWRAPPED_AT_ONCE]:
+                        self._rewrap(connection, name)
             for path in self._folder.glob("wrap-*.key"):
                 if int(path.stem.removeprefix("wrap-")) <= today - WRAPPING_KEY_LIFE_DAYS:
                     _overwrite_and_remove(path)
+            for left in self._folder.glob(".wrap-*.new"):
+                if int(left.name.split(".")[1].removeprefix("wrap-")) < today:
+                    _overwrite_and_remove(left)
 
-    def _find(self, name: str) -> bytes | None:
-        row = self._db.execute("SELECT day, wrapped FROM secret WHERE name = ?", (name,)).fetchone()
+    def _make(self, name: str) -> bytes:
+        """Make a secret, unless somebody else did meanwhile: nobody else writes until this is done."""
+        with storage_errors(), self._writing.begin() as connection:
+            secret = self._find(connection, name)
+            if secret is None:
+                if _is_destroyed(connection, name):
+                    raise _erased()
+                secret = self._random_bytes(SECRET_SIZE_BYTES)
+                self._keep(connection, name, secret)
+            return secret
+
+    def _rewrap(self, connection: Connection, name: str) -> None:
+        """Wrap one secret anew, or none where it was destroyed meanwhile: nobody else writes until this is done."""
+        secret = self._find(connection, name)
+        if secret is not None:
+            connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+            self._keep(connection, name, secret)
+
+    def _find(self, connection: Connection, name: str) -> bytes | None:
+        row = connection.execute(_FIND, {"name": name}).first()
         if row is None:
             return None
         day, wrapped = row
@@ -129,15 +164,12 @@ class Custody:
                 "A wrapped secret does not open.", remedy="Restore keys.db and its wrapping keys together."
             ) from error
 
-    def _keep(self, name: str, secret: bytes) -> None:
+    def _keep(self, connection: Connection, name: str, secret: bytes) -> None:
         assert len(secret) == SECRET_SIZE_BYTES, "a secret is 32 bytes"
         day = self._today()
         nonce = self._random_bytes(NONCE_SIZE_BYTES)
         wrapped = nonce + AESGCM(self._wrapping_key(day, make=True)).encrypt(nonce, secret, _bound_to(name, day))
-        self._db.execute("INSERT OR REPLACE INTO secret VALUES (?, ?, ?)", (name, day, wrapped))
-
-    def _is_destroyed(self, name: str) -> bool:
-        return self._db.execute("SELECT 1 FROM destroyed WHERE name = ?", (name,)).fetchone() is not None
+        connection.execute(insert(SECRETS).values(name=name, day=day, wrapped=wrapped))
 
     def _today(self) -> int:
         return self._clock.now_s() // DAY_S
@@ -154,11 +186,15 @@ class Custody:
             ) from error
 
     def _make_wrapping_key(self, path: Path) -> None:
-        """Make a wrapping key durably before anything is wrapped under it; half of one is never under its name."""
-        beside = path.with_name(f".{path.name}.new")
-        beside.unlink(missing_ok=True)
+        """Make a wrapping key durably before anything is wrapped under it; half of one is never under its name.
+
+        Where two processes make one at once, both go on with the first: a name is given once, and never again.
+        """
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
         write_secret_file(beside, to_base64url(self._random_bytes(SECRET_SIZE_BYTES)))
-        beside.rename(path)
+        with suppress(FileExistsError):
+            path.hardlink_to(beside)
+        beside.unlink()
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -199,6 +235,10 @@ class SubjectKeys:
     def destroy(self, subject: str) -> None:
         """Make the subject's key unrecoverable."""
         self._custody.destroy(self._name_of(subject))
+
+
+def _is_destroyed(connection: Connection, name: str) -> bool:
+    return connection.execute(_FIND_DESTROYED, {"name": name}).first() is not None
 
 
 def _bound_to(name: str, day: int) -> bytes:

@@ -1,44 +1,93 @@
-"""The node's database: how it is opened, and what its failures are called.
+"""A node's databases: how they are opened, how a transaction begins, and what their failures are called.
 
-SQLite in WAL mode with `synchronous=FULL`: a commit that returned is on disk. One connection writes, in its own thread;
-others read snapshots.
+Two kinds, one behaviour. A commit that returned is on disk. Whoever writes begins alone: SQLite's `BEGIN IMMEDIATE`,
+and on PostgreSQL a lock that every process of the node takes first, so that a write sees all that was committed before
+it and nothing changes under it. Others read snapshots of committed rows, and wait for nobody. Every wait has a bound.
 
-Source: sqlite.org/pragma.html, SQLAlchemy's notes on SQLite transactions.
+Source: sqlite.org/pragma.html, sqlite.org/lang_transaction.html, PostgreSQL manual 13.3.5 (advisory locks),
+PEP 249 (the errors of every driver have the same names).
 """
 
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import SQLModel
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tallystick_node import tables as tables  # the models register themselves
-from tallystick_node.errors import StorageUnavailable
+from tallystick_node.errors import SettingsInvalid, StorageUnavailable
 
 BUSY_TIMEOUT_S = 2.0
+POSTGRES = "postgresql://"
+
+CONNECTIONS_MAX = 20
+"""How many connections a process may hold to one PostgreSQL database."""
+
+POOL_TIMEOUT_S = 5.0
+
+WRITE_LOCK = 0x7461_6C6C_7973_7469
+"""The number of the lock that a write holds on PostgreSQL: `tallysti` in ASCII."""
+
+_OURS = frozenset({"IntegrityError", "ProgrammingError", "DataError", "NotSupportedError"})
+_THEIRS = frozenset({"DatabaseError", "InterfaceError"})
+
+Place = Path | str
+"""Where a database is: a file, or the `postgresql://` address of one."""
 
 
-def open_database(path: Path) -> Engine:
-    """Return the engine of a node's database, its tables made where they are missing.
+def connect(place: Place, *, alone: bool = False, patient: bool = False) -> Engine:
+    """Return the engine of a database, its tables as they are.
+
+    Args:
+        place: the file, or the address; an error names neither.
+        alone: one connection, for a file whose deleted bytes must not stay in it.
+        patient: statements may take as long as they need, as a migration does.
 
     Raises:
-        StorageUnavailable: it cannot be opened or written.
+        SettingsInvalid: the driver of PostgreSQL is not installed.
+        StorageUnavailable: the file cannot be made.
     """
-    engine = create_engine(
-        f"sqlite:///{path}",
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
-        hide_parameters=True,  # an error that is logged must not quote a subject's id
-    )
-    event.listen(engine, "connect", _prepare)
+    if isinstance(place, str):
+        engine = _connect_postgres(place, patient=patient)
+    else:
+        with storage_errors():
+            place.touch(mode=0o600)
+        bounds: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT_S} if alone else {}
+        engine = create_engine(
+            f"sqlite:///{place}",
+            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+            hide_parameters=True,  # an error that is logged must not quote a subject's id
+            **bounds,
+        )
+        event.listen(engine, "connect", _prepare_erasing if alone else _prepare)
     event.listen(engine, "begin", _begin)
-    with storage_errors():
-        path.touch(mode=0o600)
-        SQLModel.metadata.create_all(engine)
     return engine
+
+
+def is_postgres(engine: Engine | Connection) -> bool:
+    """Return whether it is a PostgreSQL, which other processes of the same node may share."""
+    return engine.dialect.name == "postgresql"
+
+
+def writing(engine: Engine) -> Engine:
+    """Return an engine whose transactions begin alone: no other write is under way until they end."""
+    return engine.execution_options(writes=True)
+
+
+def single_statements(engine: Engine) -> Engine:
+    """Return an engine whose statements each stand alone, with no transaction round them: one question, one answer."""
+    return engine.execution_options(**({"isolation_level": "AUTOCOMMIT"} if is_postgres(engine) else {"single": True}))
+
+
+def close(engine: Engine) -> None:
+    """Release a database, what waits in SQLite's write-ahead log moved into its file."""
+    if not is_postgres(engine):
+        with suppress(DBAPIError), single_statements(engine).connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
 
 
 @contextmanager
@@ -46,28 +95,47 @@ def storage_errors() -> Generator[None]:
     """Name the storage's own failures; a broken constraint is a mistake of ours, and passes through.
 
     Raises:
-        StorageUnavailable: locked, full, read-only, or not there.
+        StorageUnavailable: not there, lost, locked, full or read-only.
     """
     try:
         yield
-    except (DBAPIError, sqlite3.Error, OSError) as error:
+    except Exception as error:
         if is_storage_trouble(error):
             raise unavailable() from error
         raise
 
 
-def is_storage_trouble(error: DBAPIError | sqlite3.Error | OSError) -> bool:
+def is_storage_trouble(error: BaseException) -> bool:
     """Return whether the storage failed, and not a statement of ours."""
     failed = error.orig if isinstance(error, DBAPIError) else error
-    ours = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.NotSupportedError)
-    return isinstance(failed, sqlite3.DatabaseError | OSError) and not isinstance(failed, ours)
+    names = {each.__name__ for each in type(failed).__mro__}
+    return isinstance(failed, OSError | PoolTimeout) or bool(names & _THEIRS and not names & _OURS)
 
 
 def unavailable() -> StorageUnavailable:
     """Return the error for a database that cannot be used now."""
     return StorageUnavailable(
-        "The node's database is locked, full or read-only; nothing was changed.",
-        remedy="Try again with the same idempotency key; the operator checks the disk.",
+        "The node's database does not answer, or is locked, full or read-only; nothing was acknowledged.",
+        remedy="Try again with the same idempotency key; the operator checks the database and its disk.",
+    )
+
+
+def _connect_postgres(url: str, *, patient: bool) -> Engine:
+    try:
+        from tallystick_node.postgres import connector  # the driver is an extra
+    except ImportError as error:
+        raise SettingsInvalid(
+            "The driver of PostgreSQL is not installed.", remedy="pip install 'tallystick[node,postgres]'"
+        ) from error
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=connector(url, patient=patient),
+        hide_parameters=True,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,  # a server that was away is found again by the first who asks
+        pool_size=CONNECTIONS_MAX // 4,
+        max_overflow=CONNECTIONS_MAX - CONNECTIONS_MAX // 4,
+        pool_timeout=POOL_TIMEOUT_S,
     )
 
 
@@ -78,6 +146,15 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _prepare_erasing(connection: sqlite3.Connection, record: object) -> None:
+    _prepare(connection, record)
+    connection.execute("PRAGMA secure_delete=ON")
+
+
 def _begin(connection: Connection) -> None:
     options: Any = connection.get_execution_options()
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
+    if is_postgres(connection):
+        if options.get("writes"):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+    elif not options.get("single"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")

@@ -6,14 +6,13 @@ partners. What a node does with them is in `flows`; how it is called is in `app`
 
 import asyncio
 import hmac
+import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import Executable
 
 from tallystick.descriptor import Descriptor, open_descriptor
@@ -25,20 +24,20 @@ from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_ledger.tlog.signers import CosignatureSigner, NoteSigner
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
-from tallystick_node.config import Settings
+from tallystick_node.config import Settings, databases_of
 from tallystick_node.cosigning import Cosigners
 from tallystick_node.custody import Custody, SubjectKeys
-from tallystick_node.database import open_database, storage_errors
+from tallystick_node.database import close, single_statements, storage_errors
 from tallystick_node.errors import NotFound, PartnerUnknown
 from tallystick_node.folder_lock import FolderLock
 from tallystick_node.keys import NodeKeys
+from tallystick_node.migrations import Schema, open_database
 from tallystick_node.publisher import Publisher
 from tallystick_node.tables import PARTNERS
 from tallystick_node.writer import Once, StoredReply, Transaction, Writer, Written, find_reply
 
 KEYS_FOLDER = "keys"
 CUSTODY_FOLDER = "custody"
-DATABASE_FILE = "node.db"
 EVIDENCE_FOLDER = "evidence"
 WITNESS_KEYS_FILE = "witnesses.vkey"
 
@@ -66,8 +65,12 @@ class Node:
         self.clock = clock
         self.random_bytes = random_bytes
         self.host = settings.host
-        self.engine = open_database(folder / DATABASE_FILE)
-        self.custody = Custody(folder / CUSTODY_FOLDER, clock=clock, random_bytes=random_bytes)
+        databases = databases_of(settings, folder, os.environ)
+        self.engine = open_database(databases.node, Schema.NODE)
+        self._reading = single_statements(self.engine)
+        self.custody = Custody(
+            folder / CUSTODY_FOLDER, clock=clock, random_bytes=random_bytes, database=databases.custody
+        )
         self.vault = Vault(
             SubjectKeys(self.custody, lambda subject: self.secret_name("subject", subject)),
             origin=settings.host,
@@ -93,10 +96,7 @@ class Node:
         self.writer.close()
         self._witness_http.close()
         self.custody.close()
-        with suppress(DBAPIError), self.engine.connect() as connection:
-            connection.exec_driver_sql("COMMIT")  # a checkpoint cannot run inside the transaction that was begun
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.engine.dispose()
+        close(self.engine)
         self._lock.release()
 
     def _cosigners(self) -> Cosigners | None:
@@ -132,7 +132,7 @@ class Node:
 
     def rows(self, statement: Executable) -> Sequence[Any]:
         """Return the rows of a query, as of now."""
-        with storage_errors(), self.engine.connect() as connection:
+        with storage_errors(), self._reading.connect() as connection:
             return connection.execute(statement).all()
 
     def row(self, statement: Executable) -> Any | None:

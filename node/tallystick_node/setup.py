@@ -4,6 +4,7 @@ Each is a function of a data folder; the command line only names them.
 """
 
 import hashlib
+import os
 import re
 import secrets
 from collections.abc import Callable, Generator, Sequence
@@ -19,12 +20,13 @@ from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_node.clock import Clock
-from tallystick_node.config import SETTINGS_FILE, Settings, load_settings
-from tallystick_node.database import open_database, storage_errors
+from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
+from tallystick_node.database import close, storage_errors, writing
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.folder_lock import FolderLock
 from tallystick_node.keys import NodeKeys, load_keys, make_keys
-from tallystick_node.node import DATABASE_FILE, KEYS_FOLDER, Node
+from tallystick_node.migrations import Schema, migrate, open_database
+from tallystick_node.node import KEYS_FOLDER, Node
 from tallystick_node.tables import APP_KEYS, PARTNERS
 
 DESCRIPTOR_FILE = "descriptor.jwt"
@@ -53,12 +55,16 @@ def create_node(
     sandbox: bool,
     clock: Clock,
     log_year: int | None = None,
+    database: str = DATABASE_FILE,
+    custody_database: str = CUSTODY_FILE,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> NodeKeys:
     """Make a node's settings, keys, descriptor and verifier keys in an empty folder; return its keys.
 
     Args:
         log_year: the year of its log shard; the clock's year where it is absent.
+        database: where its rows are to be: a file below the folder, or a PostgreSQL's address without a password.
+        custody_database: where its wrapped secrets are to be, in the same form.
 
     Raises:
         SettingsInvalid: there is a node already, or a setting is not of its form.
@@ -68,11 +74,19 @@ def create_node(
     now_s = clock.now_s()
     year = log_year or datetime.fromtimestamp(now_s, UTC).year
     try:
-        settings = Settings(host=host, url=url.rstrip("/"), bind=bind, sandbox=sandbox, log_year=year)
+        settings = Settings(
+            host=host,
+            url=url.rstrip("/"),
+            bind=bind,
+            sandbox=sandbox,
+            log_year=year,
+            database=database,
+            custody_database=custody_database,
+        )
     except ValueError as error:
         raise SettingsInvalid(
             "A setting is not of its form.",
-            remedy="HOST is a lower-case name, URL begins with http(s)://, BIND is ADDRESS:PORT.",
+            remedy="HOST is a lower-case name, URL begins with http(s)://, BIND is ADDRESS:PORT; no password in any.",
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -117,6 +131,18 @@ def open_node(
         raise
 
 
+def migrate_node(folder: Path) -> dict[Schema, tuple[str, str]]:
+    """Bring both databases of a node to the form that this version works with; return revisions before and after.
+
+    Raises:
+        SettingsInvalid: no node there, a database of a newer version, or one for both.
+        StorageUnavailable: a database cannot be used now; it was not changed.
+    """
+    databases = databases_of(load_settings(folder), folder, os.environ)
+    places = {Schema.NODE: databases.node, Schema.CUSTODY: databases.custody}
+    return {schema: migrate(place, schema) for schema, place in places.items()}
+
+
 def add_partner(folder: Path, descriptor: str, *, expected_fingerprint: str, clock: Clock) -> Descriptor:
     """Trust a partner from now on, by its descriptor and the fingerprint that two people compared.
 
@@ -127,7 +153,7 @@ def add_partner(folder: Path, descriptor: str, *, expected_fingerprint: str, clo
     described = open_descriptor(descriptor.strip(), expected_fingerprint=expected_fingerprint)
     if described.host == load_settings(folder).host:
         raise SettingsInvalid("That is this node's own descriptor.", remedy="Add the partner's.")
-    with _database(folder) as engine, storage_errors(), engine.execution_options(writes=True).begin() as connection:
+    with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
         others = connection.execute(select(PARTNERS).where(PARTNERS.c.host != described.host)).all()
         for other in others:
             # A key id is short, so one could be made to equal another partner's: then requests would be mistaken.
@@ -168,7 +194,7 @@ def add_app_key(
         new_id("key", secrets.token_bytes(16)), f"sk_{kind}_{to_base64url(secrets.token_bytes(SECRET_SIZE_BYTES))}"
     )
     now_s = clock.now_s()
-    with _database(folder) as engine, storage_errors(), engine.execution_options(writes=True).begin() as connection:
+    with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
         connection.execute(
             insert(APP_KEYS).values(
                 id=key.id,
@@ -192,9 +218,8 @@ def list_partners(folder: Path) -> list[tuple[str, str]]:
 @contextmanager
 def _database(folder: Path) -> Generator[Engine]:
     """Open a node's database for one piece of work, beside a node that may be running."""
-    load_settings(folder)
-    engine = open_database(folder / DATABASE_FILE)
+    engine = open_database(databases_of(load_settings(folder), folder, os.environ).node, Schema.NODE)
     try:
         yield engine
     finally:
-        engine.dispose()
+        close(engine)

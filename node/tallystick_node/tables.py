@@ -6,17 +6,22 @@ to act on them. Times are whole seconds: signed data never passes through a data
 Subjects stand here under the company's own ids, since it is the company's database; they stand nowhere else.
 """
 
-from sqlalchemy import Table
+from sqlalchemy import BigInteger, Integer, Table
 from sqlmodel import Field, Index, SQLModel
 
 
 class Head(SQLModel, table=True):
-    """The right edge of the log and its signed head; one row, locked by each commit."""
+    """The right edge of the log and its signed head; one row, locked by each commit.
+
+    Attributes:
+        published_size: entries below it are published, so the rows that hold them may be dropped.
+    """
 
     id: int = Field(primary_key=True)
     size: int
     peaks: bytes
     checkpoint: bytes
+    published_size: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Blob(SQLModel, table=True):
@@ -322,8 +327,18 @@ class AuditRead(SQLModel, table=True):
     read_at_s: int
 
 
+WHOLE = BigInteger().with_variant(Integer(), "sqlite")
+"""Times, sizes and amounts have 64 bits on every database; SQLite's INTEGER has them already."""
+
+
 def _table(model: type[SQLModel]) -> Table:
-    return SQLModel.metadata.tables[model.__name__.lower()]
+    table = SQLModel.metadata.tables[model.__name__.lower()]
+    for column in table.columns:
+        if isinstance(column.type, Integer):
+            column.type = WHOLE
+            if column.primary_key and model.model_fields[column.name].is_required():
+                column.autoincrement = False  # no sequence of PostgreSQL for what we number ourselves
+    return table
 
 
 # What statements are built from: models describe, tables are asked (rows as objects are many times slower).

@@ -18,9 +18,10 @@ from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
 from tallystick_ledger.tlog.tiles import TILE_WIDTH, paths_between, paths_for
 from tallystick_node.clock import SetClock
+from tallystick_node.config import DATABASE_FILE
 from tallystick_node.errors import LogNotContinued
 from tallystick_node.jobs import open_log
-from tallystick_node.node import DATABASE_FILE, Node
+from tallystick_node.node import Node
 from tallystick_node.publisher import CHECKPOINT
 from tallystick_node.setup import create_node, open_node
 from tallystick_node.writer import Transaction

@@ -12,8 +12,8 @@ from hostile import HTTP, Scene, app, locked, log_size, nothing_changes, partner
 from sqlalchemy import Connection, event, select
 from town import evidence, link
 
-from tallystick_node.database import open_database
 from tallystick_node.errors import StorageUnavailable
+from tallystick_node.migrations import open_database
 from tallystick_node.tables import AUDIT_READS, EVENTS, NONCES
 
 VISIT = {
@@ -196,7 +196,7 @@ def test_custody_that_is_locked_is_storage_like_any_other(scene: Scene) -> None:
         subject="dov-at-ins", partner="gym.example", program="ins-fit", hint="policy ending 21", login="aal2"
     )
     body = {"subject": "dov-at-gym", "offer": offer.offer, "hint": "member since 2020", "login": "aal2"}
-    scene.gym.node.custody._db.execute("PRAGMA busy_timeout=100")  # else this takes five seconds
+    event.listen(scene.gym.node.custody.engine, "checkout", _hurry)
     with nothing_changes(scene.gym, scene.insurer), locked(scene.gym.folder / "custody" / "keys.db"):
         refused(app(scene.gym, "/v1/links/accept", body, once="dov"), 503, "storage_unavailable")
     assert app(scene.gym, "/v1/links/accept", body, once="dov").status_code == 201

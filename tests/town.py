@@ -1,4 +1,4 @@
-"""A town of companies for the stories: real nodes, real HTTP on loopback, real SQLite; only the clock is set by hand.
+"""A town of companies for the stories: real nodes, real HTTP, real databases; only the clock is set by hand.
 
 Time moves when a story says so, and nothing happens by itself: `settle` lets every node do what is due, until nothing
 is left to do. Companies are `gym.example`, `insurer.example` and others of that kind.
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import uvicorn
+from databases import settings_for_databases
 from sqlalchemy import select
 
 from tallystick import Client
@@ -115,6 +116,7 @@ class Company:
             sandbox=True,
             clock=clock,
             random_bytes=random_bytes,
+            **settings_for_databases(),
         )
         self.secret = add_app_key(folder, name="app", scopes=SCOPES, clock=clock).secret
         self.node: Node

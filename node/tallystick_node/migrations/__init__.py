@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "alembic_version"
-FIRST = "0001"
+NUMBER_SIZE = 4
 
 
 class Schema(StrEnum):
@@ -48,6 +48,11 @@ class Schema(StrEnum):
         """A table that every version of this database has had."""
         return "head" if self is Schema.NODE else "secret"
 
+    @property
+    def first(self) -> str:
+        """The revision of a database that was made before there were any."""
+        return f"{self}_{1:0{NUMBER_SIZE}}"
+
 
 _one_at_a_time = threading.Lock()
 """Alembic keeps what it works on in module globals."""
@@ -56,7 +61,7 @@ _one_at_a_time = threading.Lock()
 def latest(schema: Schema) -> str:
     """Return the revision that this version works with: the last of the files `rNNNN_about.py`."""
     names = [file.name for file in resources.files(__package__).joinpath(schema).iterdir()]
-    return max(name[1 : 1 + len(FIRST)] for name in names if name.startswith("r"))
+    return f"{schema}_{max(name[1 : 1 + NUMBER_SIZE] for name in names if name.startswith('r'))}"
 
 
 def revision_of(engine: Engine) -> str:
@@ -121,21 +126,21 @@ def alembic_config(schema: Schema, connection: Connection) -> "Config":
 def _migrate(connection: Connection, schema: Schema) -> tuple[str, str]:
     from alembic import command
 
-    before = _revision(connection)
-    if before > latest(schema):
-        raise SettingsInvalid(
-            "The database was made by a newer version of the node.", remedy="Run that version, or a later one."
-        )
-    found = set(inspect(connection).get_table_names())
-    if any(other.landmark in found for other in Schema if other is not schema):
+    before, found = _revision(connection), inspect(connection)
+    others = [other.landmark for other in Schema if other is not schema]
+    if any(found.has_table(other, schema=each) for other in others for each in found.get_schema_names()):
         raise SettingsInvalid(
             "The node's rows and its keys are to lie in one database.",
             remedy="Give custody a database of its own: keys live apart from data and its backups.",
         )
+    if before > latest(schema):
+        raise SettingsInvalid(
+            "The database was made by a newer version of the node.", remedy="Run that version, or a later one."
+        )
     config = alembic_config(schema, connection)
-    if not before and schema.landmark in found:
-        before = FIRST
-        command.stamp(config, FIRST)
+    if not before and found.has_table(schema.landmark):
+        before = schema.first
+        command.stamp(config, before)
     drop_triggers(connection, schema)
     command.upgrade(config, "head")
     make_triggers(connection, schema)

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "node_0002"
+down_revision = "node_0001"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

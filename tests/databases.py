@@ -1,0 +1,152 @@
+"""Where the nodes of the tests keep their rows: SQLite files, or databases of a real PostgreSQL.
+
+`TALLYSTICK_TEST_DATABASE=postgresql` puts every node of the suite on PostgreSQL; tests that are about PostgreSQL ask
+for one by themselves. The server is the one that `TALLYSTICK_TEST_POSTGRES` names (a URL whose user may create
+databases), else one of our own from Debian's binaries, else there is none, and the tests that need one are skipped.
+"""
+
+import atexit
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tallystick_node.migrations import Schema, migrate
+
+KIND_VARIABLE = "TALLYSTICK_TEST_DATABASE"
+SERVER_VARIABLE = "TALLYSTICK_TEST_POSTGRES"
+ON_POSTGRES = os.environ.get(KIND_VARIABLE, "sqlite") == "postgresql"
+STARTED_WITHIN_S = 30
+
+NO_SERVER = f"needs PostgreSQL: set {SERVER_VARIABLE}, or install Debian's postgresql"
+
+
+class Server:
+    """A PostgreSQL that makes fresh databases by copying one that is migrated already."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._run = f"tally_{secrets.token_hex(4)}"
+        self._made: list[str] = []
+
+    def fresh(self, schema: Schema | None) -> str:
+        """Return the address of a fresh database, its tables made where a schema is named."""
+        name = f"{self._run}_{len(self._made)}"
+        template = None if schema is None else self._template(schema)
+        self._create(name, template)
+        return self.at(name)
+
+    def at(self, database: str) -> str:
+        """Return the address of a database of this server."""
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{database}"))
+
+    def run(self, statement: str) -> None:
+        """Run one statement as the server's owner."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+    def drop_all(self) -> None:
+        """Remove what was made here, also while somebody holds it."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for name in self._made:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    @cache  # noqa: B019  # lives as long as the run
+    def _template(self, schema: Schema) -> str:
+        name = f"{self._run}_{schema}"
+        self._create(name, None)
+        migrate(self.at(name), schema)
+        return name
+
+    def _create(self, name: str, template: str | None) -> None:
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(made.format(sql.Identifier(name), sql.Identifier(template or "template0")))
+        self._made.append(name)
+
+
+@cache
+def server() -> Server | None:
+    """Return the server that tests use, started where that is ours to do; None where there is none."""
+    named = os.environ.get(SERVER_VARIABLE)
+    if named:
+        found = Server(named)
+        atexit.register(found.drop_all)
+        return found
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return _start(binaries[-1]) if binaries else None
+
+
+def required_server() -> Server:
+    """Return the server; skip the test that asks where there is none."""
+    found = server()
+    if found is None:
+        pytest.skip(NO_SERVER)
+    return found
+
+
+def settings_for_databases() -> dict[str, str]:
+    """Return where a new node of this run is to keep its rows and keys, as `create_node` takes it."""
+    if not ON_POSTGRES:
+        return {}
+    here = required_server()
+    return {"database": here.fresh(Schema.NODE), "custody_database": here.fresh(Schema.CUSTODY)}
+
+
+def _start(binaries: Path) -> Server:
+    """Start a server for this run alone; it does not survive a power failure, which is not what these tests try."""
+    folder = Path(tempfile.mkdtemp(prefix="tally-postgres-"))
+    user = "postgres" if os.geteuid() == 0 else None
+    if user is not None:
+        shutil.chown(folder, user)
+    data, quick = folder / "data", ("fsync=off", "full_page_writes=off", "max_connections=300", "shared_buffers=64MB")
+    subprocess.run(
+        [binaries / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        user=user,
+        cwd=folder,
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", *quick)
+    with (folder / "log").open("wb") as errors:
+        process = subprocess.Popen(
+            [binaries / "postgres", "-D", data, *(word for option in options for word in ("-c", option))],
+            stdout=errors,
+            stderr=errors,
+            user=user,
+            cwd=folder,
+        )
+    atexit.register(_stop, process, folder, os.getpid())
+    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    until = time.monotonic() + STARTED_WITHIN_S
+    while True:
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < until, "PostgreSQL does not start"
+            time.sleep(0.02)
+        else:
+            return Server(url)
+
+
+def _stop(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
+    if os.getpid() != owner:  # a forked child of the tests has nothing to stop
+        return
+    process.send_signal(signal.SIGQUIT)  # at once: nothing in it is worth keeping
+    process.wait(STARTED_WITHIN_S)
+    shutil.rmtree(folder)

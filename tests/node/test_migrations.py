@@ -1,0 +1,227 @@
+"""Databases of every version become those of this one, and go on; what stands in them is what the models say."""
+
+import asyncio
+import json
+from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from databases import Server
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+from town import NEW_YORK
+from typer.testing import CliRunner
+
+from tallystick import wire
+from tallystick.audit import DirectorySource, audit
+from tallystick.journeys import visit
+from tallystick_ledger.encoding import from_base64url
+from tallystick_node import cli
+from tallystick_node.clock import SetClock
+from tallystick_node.database import Place, connect, writing
+from tallystick_node.errors import SettingsInvalid, StorageUnavailable
+from tallystick_node.flows.events import get_event, record_event
+from tallystick_node.migrations import (
+    VERSION_TABLE,
+    Schema,
+    alembic_config,
+    latest,
+    migrate,
+    open_database,
+    revision_of,
+)
+from tallystick_node.node import Node
+from tallystick_node.setup import open_node
+from tallystick_node.tables import EVENTS
+from tallystick_node.writer import Once
+
+FIRST_LANDED = Path(__file__).parent / "first_landed"
+"""A gym's folder as the first version left it: one customer, one consent, one visit, eight entries, all published."""
+
+CLOSED_AT_S = 1_803_956_400
+BOTH = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=BOTH)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return tmp_path / "node.db"
+    server: Server = request.getfixturevalue("postgres")
+    return server.fresh(None)
+
+
+@pytest.fixture
+def first_landed(tmp_path: Path) -> Path:
+    """The folder of the first version, on disk again."""
+    folder = tmp_path / "gym"
+    for name, content in json.loads((FIRST_LANDED / "files.json").read_text(encoding="utf-8")).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else b64decode(content["base64"]))
+        path.chmod(0o600)
+    for name, dump in (("node.db", "node.sql"), ("custody/keys.db", "keys.sql")):
+        engine = connect(folder / name)
+        raw = engine.raw_connection()
+        raw.driver_connection.executescript((FIRST_LANDED / dump).read_text(encoding="utf-8"))  # type: ignore[union-attr]
+        raw.close()
+        engine.dispose()
+    return folder
+
+
+@pytest.mark.parametrize("schema", Schema)
+def test_the_revisions_lead_to_what_the_models_say(place: Place, schema: Schema) -> None:
+    engine = open_database(place, schema)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("schema", Schema)
+def test_the_first_revision_makes_what_the_first_version_made(tmp_path: Path, schema: Schema) -> None:
+    """Name by name and type by type, as SQLite tells it; the order of columns with it."""
+    theirs = sa.create_engine("sqlite://")
+    dump = {Schema.NODE: "node.sql", Schema.CUSTODY: "keys.sql"}[schema]
+    raw = theirs.raw_connection()
+    raw.driver_connection.executescript((FIRST_LANDED / dump).read_text(encoding="utf-8"))  # type: ignore[union-attr]
+    ours = connect(tmp_path / "ours.db")
+    with writing(ours).begin() as connection:
+        command.upgrade(alembic_config(schema, connection), schema.first)
+    assert described(ours) == described(theirs)
+    for engine in (ours, theirs):
+        engine.dispose()
+
+
+def described(engine: sa.Engine) -> dict[str, Any]:
+    """Return every table's columns, in order, and its keys and indexes."""
+    with engine.connect() as connection:
+
+        def told(about: str, table: str) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in connection.exec_driver_sql(f"PRAGMA {about}({table})")]
+
+        tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
+        return {
+            table: (told("table_xinfo", table), sorted(row[1:] for row in told("index_list", table)))
+            for table in tables
+            if table != VERSION_TABLE
+        }
+
+
+def test_a_folder_of_the_first_version_is_upgraded_when_it_is_opened_and_its_log_goes_on(first_landed: Path) -> None:
+    node = open_node(first_landed, clock=SetClock(CLOSED_AT_S + 60))
+    assert node.publisher.published_size == 8
+    record_again(node)
+    node.publisher.publish()
+    assert node.publisher.published_size == 9
+    node.close()
+    report = audit([DirectorySource(str(first_landed / "log"))])
+    assert report.findings == ()
+    assert (report.sources[0].size, report.sources[0].entries["event"]) == (9, 2)
+    for schema, name in ((Schema.NODE, "node.db"), (Schema.CUSTODY, "custody/keys.db")):
+        engine = connect(first_landed / name)
+        assert revision_of(engine) == latest(schema)
+        engine.dispose()
+
+
+def record_again(node: Node) -> None:
+    """Record another visit of the customer whose key the first version made, and open both."""
+    began, ended = (datetime.fromisoformat(f"2027-03-01 {hour}").replace(tzinfo=NEW_YORK) for hour in ("20", "21"))
+    kind, data = visit(facility="club-8", started_at=began, ended_at=ended, time_zone="America/New_York")
+    body = wire.RecordEvent(subject="ana-at-gym", type=kind, data=data)
+    assert asyncio.run(record_event(node, Once("app:test", "again", "as the first time"), body)).status == 201
+    payloads = [from_base64url(get_event(node, row.id).opening.payload) for row in node.rows(EVENTS.select())]
+    assert [b"club-7" in payload for payload in payloads] == [True, False]
+    assert [b"club-8" in payload for payload in payloads] == [False, True]
+
+
+def test_it_can_be_upgraded_beforehand_and_twice(first_landed: Path) -> None:
+    runner = CliRunner()
+    first = runner.invoke(cli.app, ["migrate", str(first_landed)])
+    assert first.output.splitlines()[0] == f"node: {Schema.NODE.first} -> {latest(Schema.NODE)}"
+    again = runner.invoke(cli.app, ["migrate", str(first_landed)])
+    assert again.output.splitlines()[0] == f"node: {latest(Schema.NODE)}"
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(place: Place) -> None:
+    engine = open_database(place)
+    with writing(engine).begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'node_9999'")
+    engine.dispose()
+    with pytest.raises(SettingsInvalid, match="newer"):
+        open_database(place)
+    engine = connect(place)
+    assert revision_of(engine) == "node_9999"
+    engine.dispose()
+
+
+@pytest.mark.parametrize("order", [list(Schema), list(Schema)[::-1]])
+def test_rows_and_keys_in_one_database_are_refused(place: Place, order: list[Schema]) -> None:
+    open_database(place, order[0]).dispose()
+    with pytest.raises(SettingsInvalid, match="one database"):
+        open_database(place, order[1])
+
+
+def test_rows_and_keys_in_one_database_are_refused_under_two_schemas_of_it_too(postgres: Server) -> None:
+    url = postgres.fresh(None)
+    engine = connect(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA keys")
+    engine.dispose()
+    open_database(url, Schema.NODE).dispose()
+    with pytest.raises(SettingsInvalid, match="one database"):
+        open_database(f"{url}?options=-csearch_path%3Dkeys", Schema.CUSTODY)
+
+
+def test_an_upgrade_that_finds_somebody_writing_waits_no_longer_than_its_bound(first_landed: Path) -> None:
+    holder = connect(first_landed / "node.db")
+    with writing(holder).begin(), pytest.raises(StorageUnavailable):
+        migrate(first_landed / "node.db", Schema.NODE)
+    assert revision_of(holder) == ""
+    holder.dispose()
+
+
+def test_an_upgrade_that_fails_half_way_leaves_everything_as_it_was(
+    first_landed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The triggers come last: without them, it is rolled back to before the first step."""
+    engine = connect(first_landed / "node.db")
+    before = described(engine)
+    monkeypatch.setattr("tallystick_node.migrations.make_triggers", refused)
+    with pytest.raises(IntegrityError):
+        migrate(first_landed / "node.db", Schema.NODE)
+    assert revision_of(engine) == ""
+    assert described(engine) == before
+    engine.dispose()
+
+
+def refused(connection: sa.Connection, _schema: str) -> None:
+    connection.exec_driver_sql("INSERT INTO head SELECT * FROM head")
+
+
+def test_two_replicas_that_start_at_once_upgrade_once(postgres: Server) -> None:
+    url = postgres.fresh(None)
+    with ThreadPoolExecutor(4) as starting:
+        for engine in starting.map(open_database, [url] * 4):
+            assert revision_of(engine) == latest(Schema.NODE)
+            engine.dispose()
+
+
+# What no database may hold or do
+
+
+@pytest.mark.parametrize("schema", Schema)
+def test_no_date_of_a_databases_own_and_no_narrow_number_stands_in_any_table(schema: Schema) -> None:
+    """A date would come back with another zone from each database; a whole number of 32 bits ends in 2038."""
+    for table in schema.metadata.tables.values():
+        for column in table.columns:
+            kind = column.type.dialect_impl(postgresql.dialect())
+            assert not isinstance(kind, sa.Date | sa.DateTime | sa.Time | sa.Interval | sa.Float | sa.Numeric), column
+            assert not isinstance(kind, sa.Integer) or isinstance(kind, sa.BigInteger), column

@@ -171,7 +171,7 @@ class ConsentReplay:
         if self.host not in (body.issuer, body.recipient):
             report("P4.party", "A receipt is between two other partners.")
         life = self.receipts[body.receipt] = ReceiptLife(body, carried_leaf=index)
-        if body.state == ReceiptState.GIVEN:
+        if ReceiptState(body.state) is ReceiptState.GIVEN:
             life.live_leaf = index if body.acknowledgement is not None else None
         elif body.deliverable:
             life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
@@ -303,7 +303,7 @@ def receipt_is_open(body: ReceiptBody, *, host: str) -> bool:
 
     A withdrawal stays open at the issuer, `host`, until the other side has signed for it.
     """
-    if body.state == ReceiptState.WITHDRAWN:
+    if ReceiptState(body.state) is ReceiptState.WITHDRAWN:
         return body.issuer == host and body.acknowledgement is None
     return body.state in (ReceiptState.REQUESTED, ReceiptState.GIVEN)
 

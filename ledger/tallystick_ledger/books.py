@@ -160,7 +160,7 @@ def parse_balance(body: Mapping[str, Any]) -> tuple[str, str, Balance]:
         TransferInvalid: a member is missing, unknown, of another type, or out of its bounds.
     """
     sums = [each.name for each in fields(Balance)]
-    if body.keys() != {"account", "asset", *sums}:
+    if set(body) != {"account", "asset", *sums}:
         raise _invalid("A balance has other members than it must have.")
     account, asset = body["account"], body["asset"]
     if not isinstance(account, str) or not isinstance(asset, str):

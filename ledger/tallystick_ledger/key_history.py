@@ -9,7 +9,7 @@ Source: CONSTRUCTIONS (keys), DESIGN section 4 (`key`).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput, EntryMalformed, KeyHistoryRefused
@@ -36,7 +36,7 @@ class KeyState(StrEnum):
 REASONS = ("", "compromised", "lost", "superseded")
 """Why a key was revoked; "" for what is no revocation."""
 
-_MEMBERS = frozenset({"role", "algorithm", "key", "public", "from", "until", "state", "since", "reason"})
+_MEMBERS = {"role", "algorithm", "key", "public", "from", "until", "state", "since", "reason"}
 _PUBLIC_SIZE_MAX_CHARS = 2_000
 
 
@@ -100,7 +100,7 @@ def parse_key_change(body: Mapping[str, Any]) -> KeyChange:
         EntryMalformed: not of its form, of an unknown role, or of another algorithm or id than the key has.
         WeakKey: nothing signed under that key, or sealed to it, would mean anything.
     """
-    if body.keys() != _MEMBERS:
+    if set(body) != _MEMBERS:
         raise _malformed("A key entry has other members than it must have.")
     role, public = _known_role(body["role"]), _public(body["public"])
     from_s, until_s, since_s = (_seconds(body[name]) for name in ("from", "until", "since"))
@@ -159,7 +159,7 @@ class KeyHistory:
 def _known_role(value: object) -> Role:
     if value not in ROLES:
         raise _malformed("A key entry is for a role that there is not.")
-    return cast(Role, value)
+    return value
 
 
 def _public(value: object) -> bytes:

@@ -12,7 +12,7 @@ Pure. Source: DESIGN section 4 (yearly shards).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput, EntryMalformed
@@ -32,6 +32,9 @@ come again in order. A node refuses it at any age, and so does an audit that rea
 """
 
 _CONTINUING = {"log", "predecessor", "abandoned", "part", "parts", "carried"}
+
+_FIRST_VERSION: dict[str, Any] = {"predecessor": "", "receipts": [], "balances": []}
+"""What the openings of version 0.1 say beside the log; they continue nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,9 @@ def parse_opening(body: Mapping[str, Any]) -> Opening:
         EntryMalformed: a member is missing, unknown, of another type, or out of its bounds.
     """
     log = _text(body.get("log"))
-    if body.keys() == {"log"}:
+    if dict(body) in ({"log": log}, {"log": log, **_FIRST_VERSION}):
         return Opening(log)
-    if body.keys() != _CONTINUING:
+    if set(body) != _CONTINUING:
         raise _malformed("An opening has other members than it must have.")
     part, parts, carried = body["part"], body["parts"], body["carried"]
     # A bool is an int to Python, so the type itself is compared.
@@ -173,12 +176,13 @@ def _head_body(head: Checkpoint) -> dict[str, object]:
 def _head(value: Any) -> Checkpoint:
     if not isinstance(value, dict) or value.keys() != {"log", "size", "root"}:
         raise _malformed("A head that an opening names has other members than it must have.")
-    size = value["size"]
+    named = cast("dict[str, Any]", value)
+    size = named["size"]
     try:
-        root = from_base64url(_text(value["root"]))
+        root = from_base64url(_text(named["root"]))
         if type(size) is not int or len(root) != HASH_SIZE_BYTES:
             raise _malformed("The size or root of a head that an opening names is not of its form.")
-        return Checkpoint(_text(value["log"]), size, root)
+        return Checkpoint(_text(named["log"]), size, root)
     except BadInput as error:
         raise _malformed(error.problem) from error
 
@@ -186,7 +190,8 @@ def _head(value: Any) -> Checkpoint:
 def _record(value: Any) -> Carried:
     if not isinstance(value, dict) or value.keys() != {"kind", "body"} or not isinstance(value["body"], dict):
         raise _malformed("A record that an opening carries is not of its form.")
-    return Carried(_text(value["kind"]), value["body"])
+    record = cast("dict[str, Any]", value)
+    return Carried(_text(record["kind"]), record["body"])
 
 
 def _text(value: object) -> str:

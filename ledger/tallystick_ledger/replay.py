@@ -202,7 +202,7 @@ def paid_record(unique: str, transfer_id: str, at_s: int) -> Carried:
 
 
 def _parse_paid(record: Carried) -> tuple[str, str, int]:
-    if record.body.keys() != {"unique", "transfer", "at"}:
+    if set(record.body) != {"unique", "transfer", "at"}:
         raise _malformed("A paid value in an opening has other members than it must have.")
     unique, transfer_id, at_s = record.body["unique"], record.body["transfer"], record.body["at"]
     if not isinstance(unique, str) or not isinstance(transfer_id, str) or type(at_s) is not int:

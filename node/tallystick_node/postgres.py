@@ -7,7 +7,7 @@ Source: PostgreSQL manual 20.11 (client connection defaults), 34.1.2 (connection
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -79,9 +79,10 @@ def connector(url: str, *, patient: bool = False) -> Callable[[], BoundedConnect
     spoken = " ".join(f"-c {name}={value}" for name, value in settings.items())
     options = f"{named.pop('options', '') or ''} {spoken}".strip()
     limits = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "tally-node", **_SOCKET_SETTINGS}
+    asked: dict[str, Any] = {**limits, **named, "options": options}
 
     def make() -> BoundedConnection:
-        made = BoundedConnection.connect(**{**limits, **named, "options": options})
+        made = BoundedConnection.connect(**asked)
         if patient:
             made.wait_max_s = None
         return made

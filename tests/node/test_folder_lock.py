@@ -8,8 +8,8 @@ import pytest
 from signers import NOW_S
 
 from tallystick_node.clock import SetClock
+from tallystick_node.config import DATABASE_FILE
 from tallystick_node.errors import FolderInUse, StorageUnavailable
-from tallystick_node.node import DATABASE_FILE
 from tallystick_node.setup import add_app_key, create_node, list_partners, open_node
 
 CLI = [sys.executable, "-m", "tallystick_node.cli"]

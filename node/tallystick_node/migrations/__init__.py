@@ -60,7 +60,7 @@ _one_at_a_time = threading.Lock()
 
 def latest(schema: Schema) -> str:
     """Return the revision that this version works with: the last of the files `rNNNN_about.py`."""
-    names = [file.name for file in resources.files(__package__).joinpath(schema).iterdir()]
+    names = [file.name for file in resources.files("tallystick_node.migrations").joinpath(schema).iterdir()]
     return f"{schema}_{max(name[1 : 1 + NUMBER_SIZE] for name in names if name.startswith('r'))}"
 
 
@@ -115,7 +115,7 @@ def alembic_config(schema: Schema, connection: Connection) -> "Config":
     """Return what alembic's own commands need, such as the one that drafts a revision."""
     from alembic.config import Config  # half a second that a node whose database is up to date need not wait
 
-    root = resources.files(__package__)
+    root = resources.files("tallystick_node.migrations")
     config = Config(attributes={"connection": connection, "metadata": schema.metadata})
     config.set_main_option("script_location", str(root))
     config.set_main_option("version_locations", str(root.joinpath(schema)))

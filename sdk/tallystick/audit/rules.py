@@ -21,6 +21,8 @@ RULES: dict[str, str] = {
     "P1.opening": "A log's first entries, and no others, are the parts of its opening, whole and in order, and name the"
     " log they stand in.",
     "P1.chain": "A log that continues another names that one's last head, and carries just what its entries lead to.",
+    "P1.key_weak": "No key in a log's history is one under which signatures, or sealing, would mean nothing.",
+    "P1.key_state": "A key is added once, retired or revoked after that, and never comes back.",
     "P1.fork": "Two heads of one log are heads of one tree.",
     "P4.party": "A receipt stands only in the ledgers of its issuer and its recipient.",
     "P4.terms": "The terms of a receipt stay as they were in every step of one version.",

@@ -34,9 +34,10 @@ from tallystick_ledger.tlog.tiles import (
 )
 from tallystick_node.clock import SystemClock
 from tallystick_node.config import Settings
+from tallystick_node.log_store import FolderStore
 from tallystick_node.migrations import open_database
 from tallystick_node.publisher import Publisher
-from tallystick_node.writer import Transaction, Writer
+from tallystick_node.writer import OwnLog, Transaction, Writer
 
 ROOT = Path(__file__).parent.parent
 ORIGIN = "gym.example/log/2027"
@@ -92,10 +93,17 @@ class NodeLog:
         """Begin an empty log below `folder`."""
         clock, signers = SystemClock(), _signers()
         self._engine = open_database(folder / "node.db")
-        self._writer = Writer(
-            self._engine, origin=ORIGIN, signer=signers[0], clock=clock, random_bytes=secrets.token_bytes
+        own = OwnLog("2027", ORIGIN, signers[0])
+        self._writer = Writer(self._engine, log=own, clock=clock, random_bytes=secrets.token_bytes)
+        self.publisher = Publisher(
+            self._engine,
+            FolderStore(folder / "log"),
+            log=own.name,
+            origin=ORIGIN,
+            signers=list(signers),
+            clock=clock,
+            handover=own.handover,
         )
-        self.publisher = Publisher(self._engine, folder / "log", origin=ORIGIN, signers=list(signers), clock=clock)
 
     def append(self, some: Sequence[Body]) -> None:
         """Append entries in one commit; return once they are durable and their proofs made."""

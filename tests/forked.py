@@ -16,7 +16,7 @@ from typing import Any, Self
 
 DIED = 9
 WROTE_IN_PLACE = 10
-"""It would have written a file that others may be reading, which no power failure should find half written."""
+"""It would have written over a file that was published, which no power failure should find half written."""
 
 IMPORTED = (
     "tallystick_node.cli",
@@ -95,12 +95,13 @@ def publish(folder: Path, steps: int) -> None:
 
     node = open_node(folder, clock=SystemClock())
     left = steps
+    published = {str(path) for path in (folder / "log").rglob("*")}
 
     def count(event: str, values: tuple[Any, ...]) -> None:
         nonlocal left
         opened = event == "open" and isinstance(values[2], int) and values[2] & (os.O_WRONLY | os.O_RDWR)
         if (event in STEPS or opened) and str(folder / "log") in str(values[0]):
-            if opened and not str(values[0]).endswith(".new"):
+            if opened and str(values[0]) in published:
                 os._exit(WROTE_IN_PLACE)
             left -= 1
             if left < 0:

@@ -20,6 +20,7 @@ from town import Company, Recorder
 
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.errors import BadInput, TallyError
+from tallystick_ledger.tlog.blob import split_entries
 from tallystick_ledger.tlog.head import parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES
 from tallystick_ledger.tlog.note import parse_lines
@@ -214,7 +215,7 @@ def database_of(company: Company) -> dict[str, Seen]:
 
 def _row(table: str, row: dict[str, Any]) -> Seen:
     if table == "blob":
-        row["entries"] = decode_bundle(row["entries"], count=row["count"])
+        row["entries"] = split_entries(row["entries"], count=row["count"])
     if table == "head":
         row["peaks"] = _hashes(row["peaks"])
     return opened(row)

@@ -9,7 +9,8 @@ Source: RFC 6962 section 2.1 (tree hash, audit paths).
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tallystick_ledger.tlog.merkle import Frontier, leaf_hashes, node_hash
+from tallystick_ledger.tlog.hashing import leaf_hashes, node_hashes
+from tallystick_ledger.tlog.merkle import Frontier
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,17 @@ class Plan:
         No older tile is read: every older subtree that a new leaf's path needs is a peak of the right edge.
         """
         return [self._prove(index) for index in indexes]
+
+    def completed(self, height: int) -> list[bytes]:
+        """Return the hashes of the complete subtrees of 2^height leaves that the append completes, in order.
+
+        The first of them has index `before.size >> height` on its level.
+        """
+        start, end = self.before.size >> height, self.after.size >> height
+        if start == end:
+            return []
+        level = self.levels[height]
+        return level.hashes[start - level.first : end - level.first]
 
     def _prove(self, index: int) -> list[bytes]:
         assert self.before.size <= index < self.after.size, "a plan proves the entries it appends"
@@ -92,5 +104,5 @@ def _levels(frontier: Frontier, leaves: list[bytes]) -> tuple[Level, ...]:
         levels.append(Level(first, hashes))
         if first == 0 and len(hashes) == 1:
             return tuple(levels)
-        above = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=False)]
+        above = node_hashes(hashes)
         first, hashes = first // 2, above + hashes[len(above) * 2 :]

@@ -54,6 +54,8 @@ class Settings(BaseModel):
         log_year: the year of the log shard that this node writes.
         publish_interval_ms: how often a new head is published.
         log_folder: where the published log lies, relative to the data folder.
+        keeps_published_entries: whether entries stay in the database once the published files hold them: twice the
+            space, and files that are lost can be made again.
         witness_policy: a trust policy file in the data folder, whose witnesses are asked to cosign each head; "" for
             none. A partner that witnesses learns when the log grows, and how long it is.
         publication_waits: whether a head that the policy does not accept yet stays unpublished.
@@ -70,15 +72,21 @@ class Settings(BaseModel):
     log_year: Annotated[int, Field(ge=1970, le=9999)]
     publish_interval_ms: Annotated[int, Field(ge=10, le=60_000)] = 200
     log_folder: Annotated[str, Field(min_length=1, max_length=200)] = "log"
+    keeps_published_entries: bool = True
     witness_policy: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,100})?$")] = ""
     publication_waits: bool = True
     database: DatabaseName = DATABASE_FILE
     custody_database: DatabaseName = CUSTODY_FILE
 
     @property
+    def log_name(self) -> str:
+        """The name of the log that this node writes: what follows `HOST/log/` in its origin."""
+        return str(self.log_year)
+
+    @property
     def log_origin(self) -> str:
         """The origin of the log that this node writes."""
-        return f"{self.host}/log/{self.log_year}"
+        return f"{self.host}/log/{self.log_name}"
 
     def text(self) -> str:
         """Return the settings as TOML."""

@@ -11,6 +11,8 @@ TallyError
   PartnerUnknown       no partner of that name was added here
   PeerUnavailable      a partner's node does not answer now
   StorageUnavailable   the database is locked, full or read-only; nothing was done
+  StoreUnavailable     the files of the log cannot be read or written; nothing was published
+  LogEnded             a successor goes on where this log ended
   LogNotContinued      the database is older than the published log, or of another one
   ForkSuspected        a witness has seen a log that this one does not continue
   FolderInUse          another process runs the node in this folder
@@ -93,6 +95,18 @@ class StorageUnavailable(TallyError):
     """The database is locked, full or read-only; nothing was done."""
 
     code = "storage_unavailable"
+
+
+class StoreUnavailable(TallyError):
+    """The place of the log's files cannot be read or written now; nothing was published."""
+
+    code = "store_unavailable"
+
+
+class LogEnded(TallyError):
+    """A successor goes on where this log ended; nothing was appended."""
+
+    code = "log_ended"
 
 
 class LogNotContinued(TallyError):

@@ -138,7 +138,7 @@ class Jobs:
 
 def open_log(node: Node, transaction: Transaction) -> None:
     """Make a log's first entry, where it has none."""
-    if transaction.row(select(HEADS.c.id)) is None:
+    if transaction.row(select(HEADS.c.size).where(HEADS.c.log == node.settings.log_name)) is None:
         opening: dict[str, Any] = {"predecessor": "", "receipts": [], "balances": []}
         transaction.append("opening", {"log": node.settings.log_origin, **opening})
 

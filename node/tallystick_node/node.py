@@ -31,10 +31,11 @@ from tallystick_node.database import close, single_statements, storage_errors
 from tallystick_node.errors import NotFound, PartnerUnknown
 from tallystick_node.folder_lock import FolderLock
 from tallystick_node.keys import NodeKeys
+from tallystick_node.log_store import FolderStore
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.publisher import Publisher
 from tallystick_node.tables import PARTNERS
-from tallystick_node.writer import Once, StoredReply, Transaction, Writer, Written, find_reply
+from tallystick_node.writer import Once, OwnLog, StoredReply, Transaction, Writer, Written, find_reply
 
 KEYS_FOLDER = "keys"
 CUSTODY_FOLDER = "custody"
@@ -78,16 +79,24 @@ class Node:
         )
         self._witness_http = httpx.Client(trust_env=False, follow_redirects=False)
         origin = settings.log_origin
-        signer = NoteSigner(origin, keys.ed25519("log"))
+        log = OwnLog(settings.log_name, origin, NoteSigner(origin, keys.ed25519("log")))
         self.publisher = Publisher(
             self.engine,
-            folder / settings.log_folder,
+            FolderStore(folder / settings.log_folder),
+            log=log.name,
             origin=origin,
-            signers=[signer, CosignatureSigner(origin, keys.log_pq())],
+            signers=[log.signer, CosignatureSigner(origin, keys.log_pq())],
             clock=clock,
+            handover=log.handover,
             cosigners=self._cosigners(),
         )
-        self.writer = Writer(self.engine, origin=origin, signer=signer, clock=clock, random_bytes=random_bytes)
+        self.writer = Writer(
+            self.engine,
+            log=log,
+            clock=clock,
+            random_bytes=random_bytes,
+            keeps_published=settings.keeps_published_entries,
+        )
         self.transport = transport
         self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
 

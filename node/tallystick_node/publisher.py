@@ -1,26 +1,29 @@
-"""Publish the log: tiles and bundles first, then the checkpoint that covers them.
+"""Publish a log: tiles and bundles first, then the checkpoint that covers them.
 
-Files are derived from what is committed, so they can always be made again. Each is written beside its place, flushed,
-and renamed; the checkpoint comes last. If the power fails before it does, the old head still stands and covers only
-files that are whole; what was written for the new one is written again. A head that does not continue the last one is
-never signed: a database from an old backup is refused.
+Files are derived from what is committed, so they can always be made again. They are written in place, since no head
+names them yet, and made durable by one flush; the checkpoint is replaced last. If the power fails before it is, the old
+head still stands and covers only files that are whole; whatever lies beyond it is never read, and is written again. A
+head that does not continue the last one is never signed: a database from an old backup is refused.
 
 Source: C2SP tlog-tiles, LEDGER-FORMATS section 4 (writer order), P2.
 """
 
-import os
+import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
 from tallystick.wire import EntryProof
-from tallystick_ledger.errors import TallyError
+from tallystick_ledger.errors import TallyError, TileMalformed
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
+from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
-from tallystick_ledger.tlog.merkle import EMPTY_ROOT, leaf_hashes, node_hash, prove_inclusion, root_at
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT, prove_inclusion, root_at
 from tallystick_ledger.tlog.note import open_note, sign_note
 from tallystick_ledger.tlog.proof import InclusionProof
 from tallystick_ledger.tlog.reader import TileReader
@@ -31,21 +34,27 @@ from tallystick_ledger.tlog.tiles import (
     BundlePath,
     TilePath,
     decode_bundle,
-    encode_bundle,
-    paths_between,
-    paths_for,
+    parse_path,
 )
 from tallystick_node.clock import Clock
 from tallystick_node.cosigning import Cosigners
-from tallystick_node.errors import LogNotContinued
-from tallystick_node.tables import BLOBS, HEADS
+from tallystick_node.errors import LogNotContinued, StoreUnavailable
+from tallystick_node.handover import Handover, Piece, pieces_of
+from tallystick_node.log_files import Edge, Place, edge_places, root_of_tile, write_files
+from tallystick_node.log_rows import stored_entries
+from tallystick_node.log_store import FolderStore, LogStore
+from tallystick_node.tables import HEADS
 
 CHECKPOINT = "checkpoint"
+
+FOLDER_TILES_MAX = 1000
+"""Tiles of one level that lie in one folder."""
 
 
 class _Published(NamedTuple):
     head: Checkpoint
     note: bytes
+    edge: Edge
 
 
 class Publisher:
@@ -54,22 +63,46 @@ class Publisher:
     def __init__(
         self,
         engine: Engine,
-        folder: Path,
+        store: LogStore,
         *,
+        log: str,
         origin: str,
         signers: list[Signer],
         clock: Clock,
+        handover: Handover | None = None,
         cosigners: Cosigners | None = None,
     ) -> None:
+        """Take up a log where its published files end.
+
+        Args:
+            engine: of the database that holds what is committed.
+            store: where the files lie.
+            log: the log's name in the database.
+            origin: its name in heads.
+            signers: of published heads.
+            clock: for the times in signatures.
+            handover: what the writer in this process committed last; the rest is read from the database.
+            cosigners: witnesses to ask.
+
+        Raises:
+            LogNotContinued: the database is older than the published head, or files are lost that it cannot replace.
+            StoreUnavailable: the files cannot be read.
+        """
         self._engine = engine
-        self._folder = folder
+        self._store = store
+        self._log = log
         self._origin = origin
         self._signers = signers
         self._keys = [signer.verifier_key for signer in signers]
         self._clock = clock
+        self._handover = handover or Handover()
         self._cosigners = cosigners
         self._lock = threading.Lock()
-        self._published = self._last_published()
+        try:
+            self._published = self._last_published()
+        except OSError as error:
+            raise _unavailable() from error
+        self._handover.publish(self.published_size)
 
     @property
     def published_size(self) -> int:
@@ -82,27 +115,39 @@ class Publisher:
         Raises:
             LogNotContinued: what was committed is not a continuation of what was published.
             ForkSuspected, PolicyUnmet: the witnesses that the settings name do not let it pass.
+            StoreUnavailable: the files cannot be written; the old head still stands.
         """
         with self._lock:
             last, head = self._published.head, self._committed()
             if head.size <= last.size:
                 return False
-            self._write_tiles(last.size, head.size)
-            reader = self.reader(head.size)
-            # The files must lead to both heads before the new one is signed.
-            if root_at(last.size, reader) != last.root or reader.root() != head.root:
-                raise _not_continued()
-            note = sign_note(head.body(), self._signers, now_s=self._clock.now_s())
-            if self._cosigners is not None:
-                note = self._cosigners.gather(head, note, read=reader)
-            _write_file(self._folder / CHECKPOINT, note)
-            self._drop_covered_partials(last.size, head.size)
-            self._published = _Published(head, note)
+            try:
+                self._publish(head)
+            except OSError as error:
+                raise _unavailable() from error
             return True
+
+    def _publish(self, head: Checkpoint) -> None:
+        before = self._published.edge
+        # Until the new head stands, all these files lie beyond the old one: nobody is to read them, so they are written
+        # in place. If the power fails here they may be there in part, and the next publication writes them again.
+        edge = write_files(before, head.size, self._pieces(before.size, head.size), self._store.write)
+        if edge.root() != head.root:
+            raise _not_continued()
+        self._store.flush()
+        # From here on everything that the new head covers is durable.
+        note = sign_note(head.body(), self._signers, now_s=self._clock.now_s())
+        if self._cosigners is not None:
+            note = self._cosigners.gather(head, note, read=self.reader(head.size))
+        self._store.replace(CHECKPOINT, note)
+        self._published = _Published(head, note, edge)
+        self._handover.publish(head.size)
+        # If the power fails before they are gone, the next start removes them.
+        self._drop_covered(before, head.size)
 
     def prove(self, index: int) -> EntryProof | None:
         """Return a published entry with its proof against the published head; None before that head covers it."""
-        head, note = self._published  # read once: the hashes would not lead to a head that is published meanwhile
+        head, note, _ = self._published  # read once: the hashes would not lead to a head that is published meanwhile
         if not 0 <= index < head.size:
             return None
         reader = self.reader(head.size)
@@ -111,148 +156,197 @@ class Publisher:
         return EntryProof(index=index, entry=reader.entry(index).decode(), proof=proof.encode().decode())
 
     def checkpoint(self) -> bytes:
-        """Return the published head, as it is served."""
-        return (self._folder / CHECKPOINT).read_bytes()
+        """Return the published head, as it is served.
+
+        Raises:
+            LookupError: none is published yet.
+        """
+        return self._store.read(CHECKPOINT)
 
     def file(self, path: str) -> bytes | None:
-        """Return a published file by its path below the log, None where there is none."""
+        """Return a published file by its path below the log, None where there is none.
+
+        A tile beyond the published head is none: it may not be whole yet, and who reads it may keep it for ever.
+        """
         try:
-            return _read_file(self._folder / path)
-        except LookupError:
+            if path != CHECKPOINT and not _is_covered(parse_path(path), self.published_size):
+                return None
+            return self._store.read(path)
+        except (LookupError, TileMalformed):
             return None
 
-    def reader(self, size: int) -> "FolderReader":
+    def reader(self, size: int) -> TileReader:
         """Return a reader of the published files as of a size."""
-        return FolderReader(self._folder, size)
+        return TileReader(self._store.read, size)
 
     def _committed(self) -> Checkpoint:
         with self._engine.connect() as connection:
-            row = connection.execute(select(HEADS.c.checkpoint)).first()
+            row = connection.execute(select(HEADS.c.checkpoint).where(HEADS.c.log == self._log)).first()
         if row is None:
             return Checkpoint(self._origin, 0, EMPTY_ROOT)
         return parse_checkpoint_body(open_note(row.checkpoint, self._keys).body)
 
-    def _last_published(self) -> _Published:
-        """Return the head in the folder, all its files there; that of an empty log where none of ours stands there.
+    def _pieces(self, start: int, end: int) -> Iterator[Piece]:
+        """Yield the committed entries [start, end), those that the writer handed over as they are."""
+        for piece in self._handover.between(start, end):
+            yield from self._stored(start, piece.first)
+            yield piece
+            start = piece.end
+        yield from self._stored(start, end)
+
+    def _stored(self, start: int, end: int) -> Iterator[Piece]:
+        """Yield committed entries from the database, a tile at a time.
 
         Raises:
-            LogNotContinued: the database is older than that head.
+            LogNotContinued: it does not hold them.
         """
-        for unfinished in self._folder.rglob(".*.new"):
-            unfinished.unlink()
+        stored = stored_entries(self._engine, self._log, start, end)
+        try:
+            while start < end:
+                entries = list(islice(stored, TILE_WIDTH - start % TILE_WIDTH))
+                yield from pieces_of(start, entries, leaf_hashes(entries))
+                start += len(entries)
+        except LookupError as error:
+            raise _lost() from error
+
+    def _last_published(self) -> _Published:
+        """Return the head in the store, and its right edge; that of an empty log where none of ours stands there.
+
+        Raises:
+            LogNotContinued: the database is older than that head, or cannot replace what is lost.
+        """
+        committed = self._committed()
         try:
             note = self.checkpoint()
             head, _ = open_checkpoint(note, origin=self._origin, keys=self._keys)
-        except (OSError, TallyError):
-            return _Published(Checkpoint(self._origin, 0, EMPTY_ROOT), b"")
-        if self._committed().size < head.size:
-            raise _not_continued()
-        if not self._is_whole(head):
-            self._write_tiles(0, head.size)
-            if not self._is_whole(head):
-                raise _not_continued()
-        self._drop_covered_partials(0, head.size)
-        return _Published(head, note)
-
-    def _is_whole(self, head: Checkpoint) -> bool:
-        """Whether every file of a head is there, and the tiles lead to it."""
-        try:
-            files = (self._folder / path.path for path in paths_for(head.size))
-            return all(file.is_file() for file in files) and self.reader(head.size).root() == head.root
         except (LookupError, TallyError):
-            return False
+            self._tidy(0, 0, committed.size)
+            return _Published(Checkpoint(self._origin, 0, EMPTY_ROOT), b"", Edge(0))
+        if committed.size < head.size:
+            raise _not_continued()
+        edge = self._whole_edge(head)
+        if edge is None:
+            # Others may be reading, so each file is replaced whole. Those of the edge come last on their level, so that
+            # a repair which is broken off is begun again.
+            edge = write_files(Edge(0), head.size, self._pieces(0, head.size), self._store.replace)
+            if edge.root() != head.root:
+                raise _not_continued()
+        self._tidy(min(self._known_published(), head.size), head.size, committed.size)
+        return _Published(head, note, edge)
 
-    def _write_tiles(self, old_size: int, new_size: int) -> None:
-        """Write every bundle, then every tile, that a log of the new size has and one of the old size had not."""
-        paths = list(paths_between(old_size, new_size))
-        for bundle in (path for path in paths if isinstance(path, BundlePath)):
-            start = bundle.index * TILE_WIDTH
-            entries = list(self._entries(start, start + bundle.width))
-            _write_file(self._folder / bundle.path, encode_bundle(entries))
-            _write_file(self._folder / TilePath(0, bundle.index, bundle.width).path, b"".join(leaf_hashes(entries)))
-        before, now = self.reader(old_size), self.reader(new_size)
-        for tile in (path for path in paths if isinstance(path, TilePath) and path.level > 0):
-            level, first = TILE_HEIGHT * tile.level, tile.index * TILE_WIDTH
-            known = range(first, max(first, old_size >> level))
-            hashes = [before(level, at) for at in known]
-            for at in range(first + len(known), first + tile.width):
-                hashes.append(node_hash(now(level - 1, 2 * at), now(level - 1, 2 * at + 1)))
-            _write_file(self._folder / tile.path, b"".join(hashes))
-
-    def _entries(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield the committed entries of a range."""
+    def _known_published(self) -> int:
+        """Return how far the log was published when the last commit was made."""
         with self._engine.connect() as connection:
-            starts_before = select(BLOBS.c.first).where(BLOBS.c.first <= start)
-            first = connection.execute(starts_before.order_by(BLOBS.c.first.desc()).limit(1)).scalar_one()
-            rows = connection.execute(
-                select(BLOBS.c.first, BLOBS.c["count"], BLOBS.c.entries)
-                .where(BLOBS.c.first >= first, BLOBS.c.first < end)
-                .order_by(BLOBS.c.first)
-            )
-            for blob_first, count, raw in rows:
-                for index, entry in enumerate(decode_bundle(raw, count=count), blob_first):
-                    if start <= index < end:
-                        yield entry
+            row = connection.execute(select(HEADS.c.published_size).where(HEADS.c.log == self._log)).first()
+        return 0 if row is None else row.published_size
 
-    def _drop_covered_partials(self, old_size: int, new_size: int) -> None:
-        """Remove partial tiles whose full tile is published: C2SP lets readers fall back to it."""
-        for path in paths_between(old_size, new_size):
-            partials = self._folder / f"{path.path}.p"
-            if path.width == TILE_WIDTH and partials.is_dir():
-                for each in partials.iterdir():
-                    each.unlink()
-                partials.rmdir()
+    def _whole_edge(self, head: Checkpoint) -> Edge | None:
+        """Return the right edge of a published head; None where a file of it is lost, or is not what it was.
+
+        Everything else was durable before the head was, and takes too long to read at each start: audits do.
+        """
+        try:
+            edge = Edge(head.size, {place.path: self._store.read(place.path) for place in edge_places(head.size)})
+            if head.size > 0 and not self._is_last_bundle_whole(head.size):
+                return None
+            return edge if edge.root() == head.root else None
+        except (LookupError, TallyError):
+            return None
+
+    def _is_last_bundle_whole(self, size: int) -> bool:
+        """Whether the last entries are those of the tree, as the tile of their leaves has it, and the tile above."""
+        index = (size - 1) // TILE_WIDTH
+        width = size - index * TILE_WIDTH
+        reader = self.reader(size)
+        entries = decode_bundle(self._store.read(BundlePath(index, width).path), count=width)
+        leaves = b"".join(leaf_hashes(entries))
+        if self._store.read(TilePath(0, index, width).path) != leaves:
+            return False
+        return width < TILE_WIDTH or reader(TILE_HEIGHT, index) == root_of_tile(leaves)
+
+    def _drop_covered(self, before: Edge, size: int) -> None:
+        """Remove the partial files of the old edge whose full ones are published: C2SP lets readers fall back to them.
+
+        No other tile has any: a tile is made whole in one publication, or is the edge of one.
+        """
+        for place in edge_places(before.size):
+            full = replace(place, width=TILE_WIDTH)
+            if _is_covered(full, size):
+                self._delete_all(f"{full.path}.p")
+
+    def _tidy(self, start: int, size: int, end: int) -> None:
+        """Remove what a power failure left: partial files that full ones cover, and those beyond the published head.
+
+        Args:
+            start: size of the log up to which none can be left.
+            size: what the published head covers.
+            end: size of the log beyond which nothing can have been written.
+        """
+        for name in self._store.names(""):
+            if name.startswith("."):
+                self._store.delete(name)
+        level = 0
+        while end >> TILE_HEIGHT * level:
+            tiles = range(start >> TILE_HEIGHT * (level + 1), (end >> TILE_HEIGHT * (level + 1)) + 1)
+            for group in range(tiles.start // FOLDER_TILES_MAX, tiles[-1] // FOLDER_TILES_MAX + 1):
+                first = group * FOLDER_TILES_MAX
+                self._tidy_folder(TilePath(level, first, TILE_WIDTH), hashes=size >> TILE_HEIGHT * level)
+                if level == 0:
+                    self._tidy_folder(BundlePath(first, TILE_WIDTH), hashes=size)
+            level += 1
+
+    def _tidy_folder(self, first: Place, *, hashes: int) -> None:
+        """Remove what is no use of the tiles that lie in one folder with `first`, on a level of so many hashes."""
+        folder = first.path.rpartition("/")[0]
+        for name in self._store.names(folder):
+            if _PARTIAL_FOLDER.fullmatch(name):
+                width = hashes - (first.index + int(name[:3])) * TILE_WIDTH
+                self._delete_all(f"{folder}/{name}", but=range(1, width + 1) if width < TILE_WIDTH else range(0))
+
+    def _delete_all(self, folder: str, *, but: range = range(0)) -> None:
+        """Delete the files in a folder, but partial ones of these widths."""
+        kept = {str(width) for width in but}
+        for name in self._store.names(folder):
+            if name not in kept:
+                self._store.delete(f"{folder}/{name}")
 
 
 class FolderReader(TileReader):
     """Reads a published log from its folder."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        super().__init__(lambda path: _read_file(folder / path), size)
-        self._size = size
+        super().__init__(FolderStore(folder).read, size)
 
     def root(self) -> bytes:
         """Return the root of the tree that the files lead to."""
-        return root_at(self._size, self)
+        return root_at(self.size, self)
 
 
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LookupError(path.name) from error
+_PARTIAL_FOLDER = re.compile(r"[0-9]{3}\.p")
 
 
-def _write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, durably."""
-    _make_folder(path.parent)
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    _flush_folder(path.parent)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder durably: a file in it is only as safe as the names above it."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _flush_folder(folder.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+def _is_covered(place: Place, size: int) -> bool:
+    """Whether a tree of `size` leaves has every hash or entry of a place."""
+    level = 0 if isinstance(place, BundlePath) else place.level
+    return (place.index * TILE_WIDTH + place.width) << TILE_HEIGHT * level <= size
 
 
 def _not_continued() -> LogNotContinued:
     return LogNotContinued(
         "The database does not continue the log that was published.",
         remedy="Restore the newest backup; if none is as new as the published log, begin a new log.",
+    )
+
+
+def _lost() -> LogNotContinued:
+    return LogNotContinued(
+        "Entries are neither in the published files nor in the database any more.",
+        remedy="Restore the log's files from their newest backup.",
+    )
+
+
+def _unavailable() -> StoreUnavailable:
+    return StoreUnavailable(
+        "The log's files cannot be read or written; nothing was published.",
+        remedy="The operator checks the disk or the object store; publication goes on by itself.",
     )

@@ -11,22 +11,32 @@ from sqlmodel import Field, Index, SQLModel
 
 
 class Head(SQLModel, table=True):
-    """The right edge of the log and its signed head; one row, locked by each commit.
+    """The right edge of a log and its signed head; each commit locks its row.
 
     Attributes:
-        published_size: entries below it are published, so the rows that hold them may be dropped.
+        log: the log's name, such as `2027`: what follows `HOST/log/` in its origin.
+        published_size: entries below it are published, so the rows that hold them may be dropped; as far as was known
+            when the last commit was made.
+        successor: the log that goes on where this one ended; nothing is appended here any more.
     """
 
-    id: int = Field(primary_key=True)
+    log: str = Field(primary_key=True)
     size: int
     peaks: bytes
     checkpoint: bytes
     published_size: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    successor: str | None = None
 
 
 class Blob(SQLModel, table=True):
-    """Up to 256 entries of one commit, length-prefixed as in an entry bundle."""
+    """Entries of one commit, side by side, each behind its length as in an entry bundle.
 
+    Attributes:
+        log: the log's name.
+        first: index of the first of them.
+    """
+
+    log: str = Field(primary_key=True)
     first: int = Field(primary_key=True)
     count: int
     entries: bytes

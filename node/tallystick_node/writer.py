@@ -1,9 +1,9 @@
 """The one writer: a queue, one transaction for all that waits, one fsync, then everybody's answer.
 
 A write is a function of a `Transaction`. All writes that wait are run in one database transaction, each behind a
-savepoint of its own, so that one that is refused takes no other with it. Their entries become one plan, the head moves,
-the commit returns (which is the fsync), and only then is anybody answered. If the power fails before that, nobody was
-answered and nothing is there; if it fails after, everything is.
+savepoint of its own, so that one that is refused takes no other with it; one that is alone needs none. Their entries
+become one plan, the head moves, the commit returns (which is the fsync), and only then is anybody answered. If the
+power fails before that, nobody was answered and nothing is there; if it fails after, everything is.
 
 Source: DESIGN section 6 (writing), P2, P10.
 """
@@ -11,29 +11,42 @@ Source: DESIGN section 6 (writing), P2, P10.
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import Executable
 
 from tallystick.wire import EntryProof
 from tallystick_ledger.append import Plan, plan_append
 from tallystick_ledger.encoding import new_id
-from tallystick_ledger.entry import BLIND_SIZE_BYTES, Entry, make_entry
+from tallystick_ledger.entry import BLIND_SIZE_BYTES, ENTRY_SIZE_MAX_BYTES, Entry, make_entry
+from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.tlog.head import Checkpoint
-from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, Frontier
 from tallystick_ledger.tlog.note import sign_note
 from tallystick_ledger.tlog.proof import InclusionProof
 from tallystick_ledger.tlog.signers import NoteSigner
-from tallystick_ledger.tlog.tiles import TILE_WIDTH, encode_bundle
 from tallystick_node.clock import Clock
-from tallystick_node.database import is_storage_trouble, storage_errors, unavailable
-from tallystick_node.errors import IdempotencyRefused, StorageUnavailable
-from tallystick_node.tables import BLOBS, HEADS, IDEMPOTENCY
+from tallystick_node.database import is_storage_trouble, storage_errors, unavailable, writing
+from tallystick_node.driver import Driver, Prepared
+from tallystick_node.errors import IdempotencyRefused, LogEnded, StorageUnavailable
+from tallystick_node.handover import Handover, Piece, pieces_of_plan
+from tallystick_node.log_rows import (
+    BLOB_SIZE_MAX_BYTES,
+    DROPPED_SIZE_MAX_BYTES,
+    LockedHead,
+    add_blob,
+    drop_blobs,
+    end_log,
+    lock_head,
+    move_head,
+)
+from tallystick_node.tables import IDEMPOTENCY
 
 COMMIT_WRITES_MAX = 1_000
 QUEUE_WRITES_MAX = 20_000
@@ -41,6 +54,23 @@ QUEUE_WRITES_MAX = 20_000
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLog:
+    """A log that this node writes.
+
+    Attributes:
+        name: what follows `HOST/log/` in its origin, such as `2027`; its rows stand under it.
+        origin: its name in heads.
+        signer: of the head of each commit.
+        handover: to whoever publishes it in this process.
+    """
+
+    name: str
+    origin: str
+    signer: NoteSigner
+    handover: Handover = field(default_factory=Handover)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +90,8 @@ class Transaction:
         self.connection = connection
         self.now_s = now_s
         self.random_bytes = random_bytes
-        self.entries: list[Entry] = []
-        self._first_index = first_index
+        self.entries: list[bytes] = []
+        self.first_index = first_index
 
     def append(self, kind: str, body: dict[str, Any], *, entry_id: str | None = None) -> Appended:
         """Append an entry.
@@ -76,8 +106,23 @@ class Transaction:
             blind=self.random_bytes(BLIND_SIZE_BYTES),
             at_s=self.now_s,
         )
-        self.entries.append(entry)
-        return Appended(entry, self._first_index + len(self.entries) - 1)
+        self.entries.append(entry.raw)
+        return Appended(entry, self.first_index + len(self.entries) - 1)
+
+    def append_finished(self, entries: Sequence[bytes]) -> range:
+        """Append entries whose bytes are finished; return their indexes.
+
+        Args:
+            entries: as `make_entry` gives them; nothing but their size is looked at again.
+
+        Raises:
+            EntryMalformed: one exceeds its bound.
+        """
+        if max(map(len, entries), default=0) > ENTRY_SIZE_MAX_BYTES:
+            raise EntryMalformed("An entry is larger than 65,535 bytes.", remedy="Make entries with make_entry.")
+        first = self.first_index + len(self.entries)
+        self.entries += entries
+        return range(first, first + len(entries))
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh random identifier."""
@@ -93,11 +138,48 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """What one commit appended, under the head that was signed for it.
+
+    Attributes:
+        plan: hashes of what is new; it proves each entry on demand.
+        checkpoint: the signed head, a note; empty where nothing was appended.
+    """
+
+    plan: Plan
+    checkpoint: bytes
+
+    def prove(self, indexes: range) -> tuple[EntryProof, ...]:
+        """Return entries of this commit, each with its proof under the head."""
+        first = self.plan.before.size
+        return tuple(
+            EntryProof(
+                index=index,
+                entry=self.plan.entries[index - first].decode(),
+                proof=InclusionProof(index, tuple(hashes), self.checkpoint, None).encode().decode(),
+            )
+            for index, hashes in zip(indexes, self.plan.prove(indexes), strict=True)
+        )
+
+
+@dataclass(frozen=True)
 class Written(Generic[T]):
-    """What a write gave, and the proofs of the entries it made."""
+    """What a write gave, and where its entries are.
+
+    Attributes:
+        value: what its function returned.
+        indexes: of the entries it made: they lie side by side.
+        commit: which they came in with, perhaps beside those of others.
+    """
 
     value: T
-    proofs: tuple[EntryProof, ...]
+    indexes: range
+    commit: Commit
+
+    @cached_property
+    def proofs(self) -> tuple[EntryProof, ...]:
+        """The entries, each with its proof; made when they are first asked for."""
+        return self.commit.prove(self.indexes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +217,7 @@ class _Job:
     answer: "Future[Any]"
     once: Once | None = None
     render: Callable[[Any, tuple[EntryProof, ...]], StoredReply] | None = None
+    successor: OwnLog | None = None
 
 
 @dataclass(slots=True)
@@ -146,29 +229,55 @@ class _Outcome:
     indexes: range = field(default_factory=lambda: range(0))
 
 
+class _Undone(Exception):
+    """A write that was alone failed, and its transaction with it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 class Writer:
-    """Runs every write of a node, in order, in a thread of its own."""
+    """Runs every write of a node, in order, in a thread of its own, on a database connection of its own."""
 
     def __init__(
         self,
         engine: Engine,
         *,
-        origin: str,
-        signer: NoteSigner,
+        log: OwnLog,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
+        keeps_published: bool = True,
         group_max: int = COMMIT_WRITES_MAX,
     ) -> None:
-        self._engine = engine.execution_options(writes=True)
-        self._origin = origin
-        self._signer = signer
+        """Begin to write.
+
+        Args:
+            engine: of the node's database.
+            log: where entries go.
+            clock: for the times in entries.
+            random_bytes: for their ids and blinds.
+            keeps_published: whether entries stay in the database once the published files hold them: twice the space,
+                and files that are lost can be made again.
+            group_max: writes that are committed together at most.
+        """
+        self._engine = writing(engine)
+        self._log = log
         self._clock = clock
         self._random_bytes = random_bytes
+        self._keeps_published = keeps_published
         self._group_max = group_max
+        self._connection: Connection | None = None
+        self._dropped_size = 0  # of the log: no blob that ends before it is left
         self._queue: queue.Queue[_Job | None] = queue.Queue(QUEUE_WRITES_MAX)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._closed = threading.Event()
         self._thread.start()
+
+    @property
+    def log(self) -> OwnLog:
+        """The log that is written now."""
+        return self._log
 
     def submit(self, work: Callable[[Transaction], T]) -> "Future[Written[T]]":
         """Queue a write; the future holds what it gave once that is durable."""
@@ -188,6 +297,16 @@ class Writer:
         """
         answer: Future[StoredReply] = Future()
         self._put(_Job(work, answer, once, render))
+        return answer
+
+    def go_on_in(self, successor: OwnLog, work: Callable[[Transaction], T]) -> "Future[Written[T]]":
+        """Queue the end of this log: `work` writes the first entries of its successor, and all that follows goes there.
+
+        In one transaction; where it fails, nothing has changed. What was queued before is still appended to this log,
+        which whoever publishes it must bring to its end.
+        """
+        answer: Future[Written[T]] = Future()
+        self._put(_Job(work, answer, successor=successor))
         return answer
 
     def close(self) -> None:
@@ -223,13 +342,18 @@ class Writer:
             for part in _parts([job for job in batch if job.answer.set_running_or_notify_cancel()]):
                 self._commit(part)
             if stop:
+                self._disconnect()
                 return
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
-            with storage_errors(), self._engine.begin() as connection:
-                results = self._write(connection, batch)
+            with storage_errors():
+                results, pieces = self._write(batch)
+        except _Undone as undone:
+            batch[0].answer.set_exception(undone.error)
+            return
         except BaseException as error:  # noqa: BLE001  # handed to whoever asked
+            self._disconnect()
             if isinstance(error, StorageUnavailable) or len(batch) == 1:
                 for job in batch:
                     job.answer.set_exception(error)
@@ -239,88 +363,146 @@ class Writer:
                 self._commit([job])
             return
         # From here on everything is durable, so everybody may be told.
+        self._log = batch[0].successor or self._log
+        self._log.handover.add(pieces)
         for outcome, result in results:
             if outcome.error is not None:
                 outcome.job.answer.set_exception(outcome.error)
             else:
                 outcome.job.answer.set_result(result)
 
-    def _write(self, connection: Connection, batch: list[_Job]) -> list[tuple[_Outcome, Any]]:
-        frontier = load_frontier(connection)
-        transaction = Transaction(
-            connection, first_index=frontier.size, now_s=self._clock.now_s(), random_bytes=self._random_bytes
-        )
-        outcomes = [self._attempt(transaction, job) for job in batch]
-        plan = plan_append(frontier, [entry.raw for entry in transaction.entries])
-        proofs: list[EntryProof] = []
-        if plan.entries:
-            proofs = self._move_head(connection, plan, now_s=transaction.now_s)
-        results: list[tuple[_Outcome, Any]] = []
-        for outcome in outcomes:
-            own = tuple(proofs[at] for at in outcome.indexes)
-            results.append((outcome, self._result(transaction, outcome, own)))
-        return results
+    @contextmanager
+    def _transaction(self) -> Generator[Connection]:
+        """Give a transaction on the writer's connection, which is kept: to take one anew costs as much as a commit."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        with self._connection.begin():
+            yield self._connection
 
-    def _attempt(self, transaction: Transaction, job: _Job) -> _Outcome:
+    def _disconnect(self) -> None:
+        """Give the connection back, whatever state it is in; the next commit takes one anew."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _write(self, batch: list[_Job]) -> tuple[list[tuple[_Outcome, Any]], list[Piece]]:
+        own = batch[0].successor or self._log
+        with self._transaction() as connection:
+            driver = Driver(connection)
+            head = self._head(driver, own)
+            transaction = Transaction(
+                connection, first_index=head.frontier.size, now_s=self._clock.now_s(), random_bytes=self._random_bytes
+            )
+            is_alone = len(batch) == 1 and (batch[0].once is None or batch[0].once.guard is None)
+            outcomes = [self._attempt(transaction, driver, job, is_alone=is_alone) for job in batch]
+            plan = plan_append(head.frontier, transaction.entries)
+            commit, pieces = Commit(plan, b""), list[Piece]()
+            if plan.entries:
+                commit, pieces = self._move_head(driver, own, head, plan, now_s=transaction.now_s)
+            results = [
+                (outcome, self._result(driver, outcome, commit, now_s=transaction.now_s)) for outcome in outcomes
+            ]
+        return results, pieces
+
+    def _head(self, driver: Driver, own: OwnLog) -> LockedHead:
+        """Return the head of the log that is written, locked.
+
+        Raises:
+            LogEnded: another log goes on where it ended.
+        """
+        if own is not self._log:
+            self._locked(driver, self._log)
+            end_log(driver, self._log.name, successor=own.name)
+        return self._locked(driver, own)
+
+    @staticmethod
+    def _locked(driver: Driver, own: OwnLog) -> LockedHead:
+        head = lock_head(driver, own.name)
+        if head.successor is not None:
+            raise LogEnded("This log has ended.", remedy=f"Go on in its successor, {head.successor}.")
+        return head
+
+    def _attempt(self, transaction: Transaction, driver: Driver, job: _Job, *, is_alone: bool) -> _Outcome:
         before = len(transaction.entries)
         try:
             if job.once is not None:
                 if job.once.guard is not None:
                     job.once.guard(transaction)
-                replayed = find_reply(transaction.row, job.once)
+                replayed = _reply_of(driver.run(_REPLY, _key_of(job.once)).fetchone(), job.once)
                 if replayed is not None:
                     return _Outcome(job, replayed=replayed)
-            with transaction.connection.begin_nested():
+            with nullcontext() if is_alone else _savepoint(driver):
                 value = job.work(transaction)
         except Exception as error:  # handed to whoever asked; the others' writes go on
-            if isinstance(error, DBAPIError) and is_storage_trouble(error):
+            if isinstance(error, DBAPIError | driver.error) and is_storage_trouble(error):
                 raise
+            if is_alone:
+                raise _Undone(error) from error
             del transaction.entries[before:]
             return _Outcome(job, error=error)
-        return _Outcome(job, value=value, indexes=range(before, len(transaction.entries)))
+        first = transaction.first_index
+        return _Outcome(job, value=value, indexes=range(first + before, first + len(transaction.entries)))
 
-    def _result(self, transaction: Transaction, outcome: _Outcome, proofs: tuple[EntryProof, ...]) -> Any:
+    def _result(self, driver: Driver, outcome: _Outcome, commit: Commit, *, now_s: int) -> Any:
         if outcome.error is not None:
             return None
         if outcome.replayed is not None:
             return outcome.replayed
         once, render = outcome.job.once, outcome.job.render
         if once is None or render is None:
-            return Written(outcome.value, proofs)
-        reply = render(outcome.value, proofs)
-        transaction.execute(
-            insert(IDEMPOTENCY).values(
-                caller=once.caller,
-                key=once.key,
-                fingerprint=once.fingerprint,
-                status=reply.status,
-                body=reply.body if reply.kept is None else reply.kept,
-                created_at_s=transaction.now_s,
-            )
-        )
+            return Written(outcome.value, outcome.indexes, commit)
+        reply = render(outcome.value, commit.prove(outcome.indexes))
+        kept = {
+            "fingerprint": once.fingerprint,
+            "status": reply.status,
+            "body": reply.body if reply.kept is None else reply.kept,
+            "created_at_s": now_s,
+        }
+        driver.run(_KEEP_REPLY, {**_key_of(once), **kept})
         return reply
 
-    def _move_head(self, connection: Connection, plan: Plan, *, now_s: int) -> list[EntryProof]:
-        head = Checkpoint(self._origin, plan.after.size, plan.after.root())
-        checkpoint = sign_note(head.body(), [self._signer], now_s=now_s)
-        for at in range(0, len(plan.entries), TILE_WIDTH):
-            entries = plan.entries[at : at + TILE_WIDTH]
-            row = {"first": plan.before.size + at, "count": len(entries), "entries": encode_bundle(entries)}
-            connection.execute(insert(BLOBS).values(**row))
-        moved = {"size": plan.after.size, "peaks": b"".join(plan.after.peaks), "checkpoint": checkpoint}
-        if plan.before.size == 0:
-            connection.execute(insert(HEADS).values(id=1, **moved))
-        else:
-            connection.execute(update(HEADS).values(**moved))
-        indexes = range(plan.before.size, plan.after.size)
-        return [
-            EntryProof(
-                index=index,
-                entry=raw.decode(),
-                proof=InclusionProof(index, tuple(hashes), checkpoint, None).encode().decode(),
-            )
-            for index, raw, hashes in zip(indexes, plan.entries, plan.prove(indexes), strict=True)
-        ]
+    def _move_head(
+        self, driver: Driver, own: OwnLog, head: LockedHead, plan: Plan, *, now_s: int
+    ) -> tuple[Commit, list[Piece]]:
+        pieces = pieces_of_plan(plan)
+        for blob in _blobs(pieces):
+            count, entries = sum(piece.count for piece in blob), b"".join(piece.entries for piece in blob)
+            add_blob(driver, own.name, first=blob[0].first, count=count, entries=entries)
+        checkpoint = Checkpoint(own.origin, plan.after.size, plan.after.root())
+        note = sign_note(checkpoint.body(), [own.signer], now_s=now_s)
+        published_size = max(head.published_size, min(own.handover.published_size, head.frontier.size))
+        move_head(driver, own.name, plan.after, checkpoint=note, published_size=published_size, is_new=head.is_new)
+        if not self._keeps_published and published_size > self._dropped_size:
+            size_bytes = max(DROPPED_SIZE_MAX_BYTES, 2 * sum(len(piece.entries) for piece in pieces))
+            if not drop_blobs(driver, own.name, until=published_size, size_max_bytes=size_bytes):
+                self._dropped_size = published_size
+        return Commit(plan, note), pieces
+
+
+def _blobs(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Yield the pieces of a commit in groups, one a blob: one group, or a few where there is much."""
+    blob: list[Piece] = []
+    size_bytes = 0
+    for piece in pieces:
+        if blob and size_bytes + len(piece.entries) > BLOB_SIZE_MAX_BYTES:
+            yield blob
+            blob, size_bytes = [], 0
+        blob.append(piece)
+        size_bytes += len(piece.entries)
+    yield blob
+
+
+@contextmanager
+def _savepoint(driver: Driver) -> Generator[None]:
+    """Undo what is done inside, and nothing else, where it fails."""
+    driver.run_text("SAVEPOINT write")
+    try:
+        yield
+    except BaseException:
+        driver.run_text("ROLLBACK TO SAVEPOINT write")
+        driver.run_text("RELEASE SAVEPOINT write")
+        raise
+    driver.run_text("RELEASE SAVEPOINT write")
 
 
 def _parts(batch: Sequence[_Job]) -> Iterator[list[_Job]]:
@@ -338,15 +520,6 @@ def _parts(batch: Sequence[_Job]) -> Iterator[list[_Job]]:
     yield part
 
 
-def load_frontier(connection: Connection) -> Frontier:
-    """Return the right edge of the log, its row locked until the transaction ends (on databases that lock rows)."""
-    row = connection.execute(select(HEADS.c.size, HEADS.c.peaks).with_for_update()).first()
-    if row is None:
-        return Frontier.empty()
-    peaks = tuple(row.peaks[at : at + HASH_SIZE_BYTES] for at in range(0, len(row.peaks), HASH_SIZE_BYTES))
-    return Frontier(row.size, peaks)
-
-
 def find_reply(row_of: Callable[[Executable], Any | None], once: Once) -> StoredReply | None:
     """Return the reply this key got before, None where it is new.
 
@@ -357,15 +530,32 @@ def find_reply(row_of: Callable[[Executable], Any | None], once: Once) -> Stored
     Raises:
         IdempotencyRefused: the key was used for something else.
     """
-    row = row_of(
-        select(IDEMPOTENCY.c.fingerprint, IDEMPOTENCY.c.status, IDEMPOTENCY.c.body).where(
-            IDEMPOTENCY.c.caller == once.caller, IDEMPOTENCY.c.key == once.key
-        )
-    )
+    statement = _REPLY_OF_KEY.where(IDEMPOTENCY.c.caller == once.caller, IDEMPOTENCY.c.key == once.key)
+    return _reply_of(row_of(statement), once)
+
+
+def _reply_of(row: Sequence[Any] | None, once: Once) -> StoredReply | None:
+    """Return a reply that was kept.
+
+    Raises:
+        IdempotencyRefused: it was given for something else.
+    """
     if row is None:
         return None
-    if row.fingerprint != once.fingerprint:
+    fingerprint, status, body = row
+    if fingerprint != once.fingerprint:
         raise IdempotencyRefused(
             "This idempotency key was used for another request.", remedy="Make a new key for each new write."
         )
-    return StoredReply(row.status, row.body, replayed=True)
+    return StoredReply(status, body, replayed=True)
+
+
+def _key_of(once: Once) -> dict[str, object]:
+    return {"caller": once.caller, "key": once.key}
+
+
+_REPLY_OF_KEY = select(IDEMPOTENCY.c.fingerprint, IDEMPOTENCY.c.status, IDEMPOTENCY.c.body)
+_REPLY = Prepared(
+    _REPLY_OF_KEY.where(IDEMPOTENCY.c.caller == bindparam("caller"), IDEMPOTENCY.c.key == bindparam("key"))
+)
+_KEEP_REPLY = Prepared(insert(IDEMPOTENCY))

@@ -13,9 +13,10 @@ from sqlalchemy import insert, select
 from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.tlog.blob import split_entries
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
-from tallystick_ledger.tlog.tiles import TILE_WIDTH, decode_bundle
+from tallystick_ledger.tlog.tiles import TILE_WIDTH
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import IdempotencyRefused, NotFound, Refused, StorageUnavailable
 from tallystick_node.node import Node, no_such_thing
@@ -67,7 +68,7 @@ def entries_of(node: Node) -> list[bytes]:
     entries: list[bytes] = []
     for row in node.rows(select(BLOBS).order_by(BLOBS.c.first)):
         assert row.first == len(entries), "the log has a gap"
-        entries += decode_bundle(row.entries, count=row.count)
+        entries += split_entries(row.entries, count=row.count)
     (head,) = node.rows(select(HEADS.c.size))
     assert head.size == len(entries)
     return entries

@@ -1,9 +1,9 @@
 """Append-only, kept by the database itself: a statement that would rewrite the log's history is refused.
 
-A head only grows, and none is removed. What lies below a head is never put in again, and never changed; rows of
-entries may be dropped once they are published, which `published_size` says and which only grows. This stops a mistaken
-statement and a careless hand, on both databases alike. It does not stop whoever owns the database and may drop the
-triggers: that one is caught by witnesses, partners and audits.
+A head only grows, none is removed, and one that has a successor stays as it is. What lies below a head is never put in
+again, and never changed; rows of entries may be dropped once they are published, which `published_size` says and which
+only grows. This stops a mistaken statement and a careless hand, on both databases alike. It does not stop whoever owns
+the database and may drop the triggers: that one is caught by witnesses, partners and audits.
 
 Source: sqlite.org/lang_createtrigger.html, PostgreSQL manual 43.10 (trigger procedures).
 """
@@ -41,23 +41,24 @@ RULES = {
         Rule(
             "head",
             "UPDATE",
-            "NEW.id <> OLD.id OR NEW.published_size < OLD.published_size OR NEW.published_size > NEW.size OR NOT ("
+            "NEW.log <> OLD.log OR NEW.published_size < OLD.published_size OR NEW.published_size > NEW.size OR NOT ("
             "NEW.size > OLD.size AND NEW.checkpoint <> OLD.checkpoint"
-            " OR NEW.size = OLD.size AND NEW.checkpoint = OLD.checkpoint AND NEW.peaks = OLD.peaks)",
+            " OR NEW.size = OLD.size AND NEW.checkpoint = OLD.checkpoint AND NEW.peaks = OLD.peaks)"
+            " OR OLD.successor IS NOT NULL AND (NEW.size <> OLD.size OR coalesce(NEW.successor, '') <> OLD.successor)",
             "append only: a head only grows",
         ),
         Rule("head", "DELETE", "TRUE", "append only: a head is never removed"),
         Rule(
             "blob",
             "INSERT",
-            "NEW.first < (SELECT max(size) FROM head)",
+            "NEW.first < (SELECT size FROM head WHERE log = NEW.log)",
             "append only: entries are added after the last one",
         ),
         Rule("blob", "UPDATE", "TRUE", "append only: entries are never changed"),
         Rule(
             "blob",
             "DELETE",
-            'OLD.first + OLD."count" > (SELECT max(published_size) FROM head)',
+            'OLD.first + OLD."count" > (SELECT published_size FROM head WHERE log = OLD.log)',
             "append only: only entries that are published may be dropped",
         ),
     ),

@@ -6,13 +6,16 @@ DATA ?=
 WORKERS ?= 2
 PACKAGES := ledger/tallystick_ledger consent/tallystick_consent sdk/tallystick node/tallystick_node
 
-.PHONY: help demo test check bench lock format clean
+PEERS := build/bench-peers
+
+.PHONY: help demo test check bench bench-peers lock format clean
 
 help:
 	@echo "make demo   play the journeys between real nodes, audit them, leave build/demo/"
 	@echo "make test   the whole test suite"
 	@echo "make check  format, lint, types, tower, tests"
 	@echo "make bench  the benchmarks (ONLY=NAME runs one)"
+	@echo "make bench-peers  install from npm what some of them are held against, into build/"
 
 # The stamps hold the digest of the pins they were built from, so a changed pin rebuilds and nothing else does.
 $(VENV)/run.stamp: requirements.lock pyproject.toml
@@ -43,6 +46,12 @@ check: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(ONLY)
+
+# Peers are compared with where they are installed; a benchmark says which one is missing. Needs npm.
+bench-peers:
+	mkdir -p $(PEERS)
+	cp bench/peers/package.json $(PEERS)/
+	npm install --prefix $(PEERS) --no-package-lock --no-audit --no-fund --silent
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .

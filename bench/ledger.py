@@ -1,4 +1,4 @@
-"""Benchmarks of the ledger: writing it, auditing it, and proving that an entry is in it."""
+"""Benchmarks of the ledger: auditing it, and proving that an entry is in it."""
 
 import multiprocessing
 import random
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import logs
 from bench.harness import Contest, Size, benchmark, rate, require
-from bench.peers import hashing, rows
+from bench.peers import hashing
 from tallystick.audit import DirectorySource
 from tallystick.audit.findings import Findings
 from tallystick.audit.integrity import TreeCheck, check_head
@@ -19,65 +19,6 @@ from tallystick_ledger.tlog.tiles import BundlePath, paths_for
 
 PROOFS = 5_000
 """How many leaves a turn proves or checks, whatever the size of the log."""
-
-
-@benchmark("ledger.append", unit="entries/s", count=20_000)
-def append(size: Size) -> Generator[Contest]:
-    """Append in batches, each durable with its proofs before the next; the log published at the end."""
-    bodies, raws = logs.bodies(size.count), logs.entries(size.count)
-
-    def ours() -> float:
-        with logs.node_log() as log:
-
-            def work() -> None:
-                with log.publishing():
-                    for some in logs.batches(bodies, size.batch):
-                        log.append(some)
-
-            measured = rate(size.count, work)
-            require(log.publisher.published_size == size.count, "Not all that was appended is published.")
-            return measured
-
-    def theirs() -> float:
-        with logs.folder() as path, rows.open_rows(path / "rows.db") as connection:
-            return rate(size.count, lambda: rows.insert_rows(connection, raws, batch=size.batch))
-
-    yield Contest(
-        ours,
-        "sqlite3",
-        theirs,
-        {
-            "entry_bytes": len(raws[0]),
-            "batch": size.batch,
-            "ours": "entries made, a proof for each, one fsync a commit, published every 200 ms and at the end",
-            "theirs": "rows of finished bytes, WAL, synchronous=FULL",
-        },
-    )
-
-
-@benchmark("ledger.append_single", unit="entries/s", count=1_000)
-def append_single(size: Size) -> Generator[Contest]:
-    """Append one entry at a time, each acknowledged before the next is asked for."""
-    bodies, raws = logs.bodies(size.count), logs.entries(size.count)
-
-    def ours() -> float:
-        with logs.node_log() as log, log.publishing():
-            return rate(size.count, lambda: [log.append([body]) for body in bodies])
-
-    def theirs() -> float:
-        with logs.folder() as path, rows.open_rows(path / "rows.db") as connection:
-            return rate(size.count, lambda: rows.insert_rows(connection, raws, batch=1))
-
-    yield Contest(
-        ours,
-        "sqlite3",
-        theirs,
-        {
-            "entry_bytes": len(raws[0]),
-            "ours": "acknowledged with its proof under a signed head, while the log is published every 200 ms",
-            "theirs": "one row a commit, WAL, synchronous=FULL",
-        },
-    )
 
 
 @benchmark("ledger.audit", unit="entries/s", count=100_000)
@@ -181,4 +122,4 @@ def _some_indexes(count: int) -> list[int]:
     return [chosen.randrange(count) for _ in range(PROOFS)]
 
 
-BENCHMARKS = (append, append_single, audit, prove_warm, verify)
+BENCHMARKS = (audit, prove_warm, verify)

@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
+from tallystick.wire import EntryProof
 from tallystick_ledger.append import plan_append
 from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_ledger.entry import BLIND_SIZE_BYTES, make_entry
@@ -37,7 +38,7 @@ from tallystick_node.config import Settings
 from tallystick_node.log_store import FolderStore
 from tallystick_node.migrations import open_database
 from tallystick_node.publisher import Publisher
-from tallystick_node.writer import OwnLog, Transaction, Writer
+from tallystick_node.writer import OwnLog, Writer
 
 ROOT = Path(__file__).parent.parent
 ORIGIN = "gym.example/log/2027"
@@ -89,12 +90,14 @@ def batches(items: Sequence[Body], size: int) -> Iterator[list[Body]]:
 class NodeLog:
     """The writer and publisher of a node, set up as a node sets them up, over a fresh database."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begin an empty log below `folder`."""
+    def __init__(self, folder: Path, *, database: str | None = None, keeps_published: bool = True) -> None:
+        """Begin an empty log below `folder`, its rows there too or in another, empty database."""
         clock, signers = SystemClock(), _signers()
-        self._engine = open_database(folder / "node.db")
+        self._engine = open_database(database or folder / "node.db")
         own = OwnLog("2027", ORIGIN, signers[0])
-        self._writer = Writer(self._engine, log=own, clock=clock, random_bytes=secrets.token_bytes)
+        self._writer = Writer(
+            self._engine, log=own, clock=clock, random_bytes=secrets.token_bytes, keeps_published=keeps_published
+        )
         self.publisher = Publisher(
             self._engine,
             FolderStore(folder / "log"),
@@ -105,14 +108,14 @@ class NodeLog:
             handover=own.handover,
         )
 
-    def append(self, some: Sequence[Body]) -> None:
-        """Append entries in one commit; return once they are durable and their proofs made."""
+    def append_finished(self, some: Sequence[bytes]) -> None:
+        """Append finished entries in one commit; return once they are durable."""
+        self._writer.submit(lambda transaction: transaction.append_finished(some)).result()
 
-        def work(transaction: Transaction) -> None:
-            for body in some:
-                transaction.append(KIND, body)
-
-        self._writer.submit(work).result()
+    def append_one(self, body: Body) -> EntryProof:
+        """Append one entry; return its proof once it is durable."""
+        (proof,) = self._writer.submit(lambda transaction: transaction.append(KIND, body)).result().proofs
+        return proof
 
     @contextmanager
     def publishing(self) -> Generator[None]:
@@ -139,10 +142,10 @@ class NodeLog:
 
 
 @contextmanager
-def node_log() -> Generator[NodeLog]:
+def node_log(*, database: str | None = None, keeps_published: bool = True) -> Generator[NodeLog]:
     """Give a node's empty log in a folder of its own."""
     with folder() as path:
-        log = NodeLog(path)
+        log = NodeLog(path, database=database, keeps_published=keeps_published)
         try:
             yield log
         finally:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import Connection as Connection
 
 
 @contextmanager

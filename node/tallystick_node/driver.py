@@ -18,17 +18,20 @@ class Prepared:
 
     def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
-        self._texts: dict[str, str] = {}
+        self._made: dict[str, tuple[str, dict[str, object]]] = {}
 
-    def text(self, dialect: Dialect) -> str:
-        """Return the statement as the driver takes it."""
-        text = self._texts.get(dialect.name)
-        if text is None:
+    def for_driver(self, dialect: Dialect, values: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+        """Return the statement as the driver takes it, and its values with those that the statement itself names."""
+        made = self._made.get(dialect.name)
+        if made is None:
             # Named values on both: the driver of SQLite counts places unless it is asked for names.
             kind: Any = type(dialect)
             named: Dialect = kind(paramstyle="named") if dialect.name == "sqlite" else dialect
-            text = self._texts[dialect.name] = str(self._statement.compile(dialect=named))
-        return text
+            compiled = self._statement.compile(dialect=named)
+            own = {name: value for name, value in compiled.params.items() if value is not None}
+            made = self._made[dialect.name] = str(compiled), own
+        text, own = made
+        return text, {**own, **values} if own else values
 
 
 class Driver:
@@ -46,7 +49,7 @@ class Driver:
 
     def run(self, statement: Prepared, values: Mapping[str, object]) -> Any:
         """Run a statement; return the cursor with its rows."""
-        return self._cursor.execute(statement.text(self.dialect), values)
+        return self._cursor.execute(*statement.for_driver(self.dialect, values))
 
     def run_text(self, text: str) -> Any:
         """Run a statement that is the same for every database, or fit for this one; return the cursor."""

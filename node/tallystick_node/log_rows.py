@@ -41,7 +41,7 @@ _OLDEST = Prepared(
     select(BLOBS.c.first, BLOBS.c["count"], func.length(BLOBS.c.entries))
     .where(_OF, BLOBS.c.first < bindparam("until"))
     .order_by(BLOBS.c.first)
-    .limit(bindparam("rows"))
+    .limit(DROPPED_ROWS_MAX)
 )
 _DROP = Prepared(delete(BLOBS).where(_OF, BLOBS.c.first < bindparam("until")))
 
@@ -107,7 +107,7 @@ def drop_blobs(driver: Driver, log: str, *, until: int, size_max_bytes: int = DR
     Returns:
         How many there were to delete, those that are left for a later commit included: 0 means that none is left.
     """
-    oldest = driver.run(_OLDEST, {"log": log, "until": until, "rows": DROPPED_ROWS_MAX}).fetchall()
+    oldest = driver.run(_OLDEST, {"log": log, "until": until}).fetchall()
     end, size_bytes = None, 0
     for first, count, length in oldest:
         size_bytes += length

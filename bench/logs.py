@@ -110,11 +110,11 @@ class NodeLog:
 
     def append_finished(self, some: Sequence[bytes]) -> None:
         """Append finished entries in one commit; return once they are durable."""
-        self._writer.submit(lambda transaction: transaction.append_finished(some)).result()
+        self._writer.write(lambda transaction: transaction.append_finished(some))
 
-    def append_one(self, body: Body) -> EntryProof:
-        """Append one entry; return its proof once it is durable."""
-        (proof,) = self._writer.submit(lambda transaction: transaction.append(KIND, body)).result().proofs
+    def append_one(self, raw: bytes) -> EntryProof:
+        """Append one finished entry; return its proof once it is durable."""
+        (proof,) = self._writer.write(lambda transaction: transaction.append_finished([raw])).proofs
         return proof
 
     @contextmanager

@@ -8,13 +8,13 @@ Source: RFC 6962 section 2.1 (tree hash, audit paths).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from tallystick_ledger.tlog.hashing import leaf_hashes, node_hashes
+from tallystick_ledger.tlog.hashing import leaf_hashes, node_hash, node_hashes
 from tallystick_ledger.tlog.merkle import Frontier
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """The hashes of one tree level that an append touches, and their left neighbours.
 
     Attributes:
@@ -104,5 +104,6 @@ def _levels(frontier: Frontier, leaves: list[bytes]) -> tuple[Level, ...]:
         levels.append(Level(first, hashes))
         if first == 0 and len(hashes) == 1:
             return tuple(levels)
-        above = node_hashes(hashes)
+        # Of a lone entry each level has one pair at most: a batch of one costs more than its hash.
+        above = node_hashes(hashes) if len(hashes) > 3 else [node_hash(*hashes[:2])] if len(hashes) > 1 else []
         first, hashes = first // 2, above + hashes[len(above) * 2 :]

@@ -269,7 +269,8 @@ class Writer:
         self._group_max = group_max
         self._connection: Connection | None = None
         self._dropped_size = 0  # of the log: no blob that ends before it is left
-        self._queue: queue.Queue[_Job | None] = queue.Queue(QUEUE_WRITES_MAX)
+        self._committing = threading.Lock()  # whoever holds it has the connection, and may commit
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._closed = threading.Event()
         self._thread.start()
@@ -278,6 +279,23 @@ class Writer:
     def log(self) -> OwnLog:
         """The log that is written now."""
         return self._log
+
+    def write(self, work: Callable[[Transaction], T]) -> Written[T]:
+        """Do a write, and return what it gave once that is durable.
+
+        Where nothing else is under way the calling thread commits it: two changes of thread cost as much as a commit.
+        """
+        job = _Job(work, Future())
+        if self._queue.empty() and self._committing.acquire(blocking=False):
+            try:
+                self._require_open()
+                self._commit([job])
+            finally:
+                self._committing.release()
+        else:
+            self._put(job)
+        written: Written[T] = job.answer.result()
+        return written
 
     def submit(self, work: Callable[[Transaction], T]) -> "Future[Written[T]]":
         """Queue a write; the future holds what it gave once that is durable."""
@@ -316,18 +334,20 @@ class Writer:
         self._thread.join()
 
     def _put(self, job: _Job) -> None:
+        self._require_open()
+        if self._queue.qsize() >= QUEUE_WRITES_MAX:  # a few more where several threads ask at once
+            raise unavailable()
+        self._queue.put(job)
+
+    def _require_open(self) -> None:
         if self._closed.is_set():
             raise unavailable()
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full as error:
-            raise unavailable() from error
 
     def _run(self) -> None:
         while True:
             first = self._queue.get()
             if first is None:
-                return
+                break
             batch, stop = [first], False
             while len(batch) < self._group_max and not stop:
                 try:
@@ -339,11 +359,13 @@ class Writer:
                 else:
                     batch.append(following)
             # Whoever gave up before this is left out; from here on nobody can, so that everybody can be answered.
-            for part in _parts([job for job in batch if job.answer.set_running_or_notify_cancel()]):
-                self._commit(part)
+            with self._committing:
+                for part in _parts([job for job in batch if job.answer.set_running_or_notify_cancel()]):
+                    self._commit(part)
             if stop:
-                self._disconnect()
-                return
+                break
+        with self._committing:
+            self._disconnect()
 
     def _commit(self, batch: list[_Job]) -> None:
         try:

@@ -20,10 +20,20 @@ def level_above(hashes: list[bytes]) -> list[bytes]:
 
 def levels_of(raws: Sequence[bytes]) -> list[list[bytes]]:
     """Return every level of the tree over entries, leaves first, the root alone last."""
-    levels = [[hashlib.sha256(b"\x00" + raw).digest() for raw in raws]]
+    return levels_above([hashlib.sha256(b"\x00" + raw).digest() for raw in raws])
+
+
+def levels_above(leaves: list[bytes]) -> list[list[bytes]]:
+    """Return every level of the tree over leaf hashes, these first."""
+    levels = [leaves]
     while len(levels[-1]) > 1:
         levels.append(level_above(levels[-1]))
     return levels
+
+
+def split(raw: bytes) -> list[bytes]:
+    """Return hashes that lie side by side."""
+    return [raw[start : start + 32] for start in range(0, len(raw), 32)]
 
 
 def path_of(levels: Sequence[Sequence[bytes]], index: int) -> list[bytes]:

@@ -25,27 +25,27 @@ from tallystick_ledger.tlog.tiles import (
 CACHE_SIZE_MAX_BYTES = 32 * 1024 * 1024
 """What a cache may take where nobody says: nearly 2,000 full tiles, the lowest ones of half a million entries."""
 
-TILE_OVERHEAD_BYTES = 1_024
-"""What a tile takes besides its hashes, at most: the objects that hold them, and its place in a cache."""
+TILE_SIZE_BYTES = 2 * TILE_WIDTH * HASH_SIZE_BYTES + 768
+"""The memory a tile takes, at most: its hashes, those folded from them, and the objects that hold both."""
+
+_HEAP_SIZE_BYTES = 2 * TILE_WIDTH * HASH_SIZE_BYTES
 
 _Path = TypeVar("_Path", TilePath, BundlePath)
 
 
 class Tile:
-    """The hashes of one tile, and of the tree levels inside it, each folded when it is first read.
+    """The hashes of one tile, and of the tree levels inside it, folded when one of them is first read.
 
     Attributes:
         width: hashes on its lowest level, 1 to 256.
-        size_bytes: the memory it takes, at most, once all levels are folded.
     """
 
-    __slots__ = ("_levels", "size_bytes", "width")
+    __slots__ = ("_hashes", "width")
 
     def __init__(self, raw: bytes) -> None:
         """Keep a tile's bytes; whoever read them has checked their width."""
         self.width = len(raw) // HASH_SIZE_BYTES
-        self.size_bytes = 2 * len(raw) + TILE_OVERHEAD_BYTES
-        self._levels: list[bytes | None] = [raw, *[None] * (TILE_HEIGHT - 1)]
+        self._hashes = raw  # in its place, once a folded hash is asked for, all of them as a heap
 
     def hash(self, height: int, offset: int) -> bytes:
         """Return the hash of a complete subtree, 32 bytes.
@@ -54,20 +54,15 @@ class Tile:
             height: levels above the tile's lowest, 0 to 7.
             offset: position of its first hash on the lowest level.
         """
-        level = self._levels[height]
-        if level is None:
-            level = self._fold(height)
-        start = (offset >> height) * HASH_SIZE_BYTES
-        return level[start : start + HASH_SIZE_BYTES]
-
-    def _fold(self, height: int) -> bytes:
-        """Fold up to a level. Two threads that do so at once both do the work, and keep the same bytes."""
-        level = self._levels[0]
-        assert level is not None, "a tile begins with its lowest level"
-        for above in range(1, height + 1):
-            level = self._levels[above] or b"".join(node_hashes(level))
-            self._levels[above] = level
-        return level
+        hashes = self._hashes
+        at = TILE_WIDTH + offset >> height
+        if len(hashes) != _HEAP_SIZE_BYTES:
+            if height == 0:
+                at = offset
+            else:
+                # Two threads that come here at once both do the work, and keep the same bytes.
+                hashes = self._hashes = _folded(hashes)
+        return hashes[at * HASH_SIZE_BYTES : (at + 1) * HASH_SIZE_BYTES]
 
 
 class TileCache:
@@ -82,18 +77,17 @@ class TileCache:
         """Keep tiles that take `size_max_bytes` of memory in all, at most.
 
         Args:
-            size_max_bytes: in bytes; a tile that takes more than that alone is not kept.
+            size_max_bytes: in bytes; `TILE_SIZE_BYTES` for each tile.
             lock: held while the cache is looked at or changed, and not while a tile is fetched; None for one thread.
         """
-        self._size_max_bytes = size_max_bytes
+        self._tiles_max = size_max_bytes // TILE_SIZE_BYTES
         self._lock = nullcontext() if lock is None else lock
         self._tiles: dict[tuple[int, int], Tile] = {}  # by tile level and index; oldest use first
-        self._size_bytes = 0
 
     @property
     def size_bytes(self) -> int:
         """The memory that the tiles take, at most."""
-        return self._size_bytes
+        return len(self._tiles) * TILE_SIZE_BYTES
 
     def find(self, key: tuple[int, int], *, width: int) -> Tile | None:
         """Return the tile of a tile level and index if it is here and has at least `width` hashes."""
@@ -108,18 +102,13 @@ class TileCache:
     def keep(self, key: tuple[int, int], tile: Tile) -> None:
         """Keep a tile in place of a narrower one; those used longest ago make room."""
         with self._lock:
-            old = self._tiles.get(key)
-            if tile.size_bytes > self._size_max_bytes or (old is not None and old.width >= tile.width):
-                return
-            if old is not None:
-                self._drop(key)
-            while self._size_bytes + tile.size_bytes > self._size_max_bytes:
-                self._drop(next(iter(self._tiles)))
-            self._tiles[key] = tile
-            self._size_bytes += tile.size_bytes
-
-    def _drop(self, key: tuple[int, int]) -> None:
-        self._size_bytes -= self._tiles.pop(key).size_bytes
+            old = self._tiles.pop(key, None)
+            if old is not None and old.width > tile.width:
+                tile = old
+            while self._tiles and len(self._tiles) >= self._tiles_max:
+                del self._tiles[next(iter(self._tiles))]
+            if self._tiles_max > 0:
+                self._tiles[key] = tile
 
 
 class TileReader:
@@ -202,6 +191,19 @@ class TileReader:
             if path.width == TILE_WIDTH:
                 raise
             return self._fetch(replace(path, width=TILE_WIDTH).path), TILE_WIDTH
+
+
+def _folded(raw: bytes) -> bytes:
+    """Return a tile's hashes and all that are folded from them, as a tree stands in an array.
+
+    The children of node n are nodes 2n and 2n + 1: node 1 is the root, 256 the tile's first hash, and none is node 0.
+    Where a tile is partial, zeros stand for what it does not have.
+    """
+    level, heap = raw, [raw.ljust(TILE_WIDTH * HASH_SIZE_BYTES, b"\0")]
+    for height in range(1, TILE_HEIGHT + 1):
+        level = b"".join(node_hashes(level))
+        heap.append(level.ljust((TILE_WIDTH >> height) * HASH_SIZE_BYTES, b"\0"))
+    return bytes(HASH_SIZE_BYTES) + b"".join(reversed(heap))
 
 
 def _outside(problem: str) -> BadInput:

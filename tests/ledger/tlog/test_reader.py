@@ -19,11 +19,10 @@ from tallystick_ledger.tlog.merkle import (
     prove_inclusion,
     root_at,
 )
-from tallystick_ledger.tlog.reader import TILE_OVERHEAD_BYTES, Tile, TileCache, TileReader
+from tallystick_ledger.tlog.reader import TILE_SIZE_BYTES, Tile, TileCache, TileReader
 from tallystick_ledger.tlog.tiles import TILE_WIDTH
 
 TREE = Tree(700)
-FULL_TILE_BYTES = 2 * TILE_WIDTH * 32 + TILE_OVERHEAD_BYTES
 
 
 def reader(files: dict[str, bytes], size: int, *, cache: TileCache | None = None) -> TileReader:
@@ -139,7 +138,7 @@ def test_entries_of_one_bundle_are_fetched_together() -> None:
 
 def test_the_tiles_used_last_are_kept_and_no_more_than_fit() -> None:
     fetch, fetched = counting(TREE.files())
-    read = TileReader(fetch, TREE.size, cache=TileCache(2 * FULL_TILE_BYTES))
+    read = TileReader(fetch, TREE.size, cache=TileCache(2 * TILE_SIZE_BYTES))
     for index in (0, 256, 1, 257, 2):  # two tiles in turn: each is fetched once
         assert read(0, index) == TREE.leaves[index]
     assert fetched == {"tile/0/000": 1, "tile/0/001": 1}
@@ -152,14 +151,17 @@ def test_the_tiles_used_last_are_kept_and_no_more_than_fit() -> None:
 
 def test_a_cache_too_small_for_a_tile_keeps_none_and_the_tree_is_read_all_the_same() -> None:
     fetch, fetched = counting(TREE.files())
-    cache = TileCache(FULL_TILE_BYTES - 1)
+    cache = TileCache(TILE_SIZE_BYTES - 1)
     read = TileReader(fetch, TREE.size, cache=cache)
     assert [read(0, index) for index in (0, 300, 1)] == [TREE.leaves[index] for index in (0, 300, 1)]
     assert fetched["tile/0/000"] == 2
     assert cache.size_bytes == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, TILE_WIDTH)), max_size=60), st.integers(0, 40_000))
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, TILE_WIDTH)), max_size=60),
+    st.integers(0, 8 * TILE_SIZE_BYTES),
+)
 def test_a_cache_never_takes_more_than_its_bound_and_finds_only_what_is_wide_enough(
     kept: list[tuple[int, int]], size_max_bytes: int
 ) -> None:
@@ -168,7 +170,7 @@ def test_a_cache_never_takes_more_than_its_bound_and_finds_only_what_is_wide_eno
         cache.keep((0, index), Tile(bytes(32 * width)))
         assert 0 <= cache.size_bytes <= size_max_bytes
     found = [cache.find((0, index), width=1) for index in range(31)]
-    assert cache.size_bytes == sum(tile.size_bytes for tile in found if tile is not None)
+    assert cache.size_bytes == TILE_SIZE_BYTES * sum(tile is not None for tile in found)
     for index, tile in enumerate(found):
         if tile is not None:
             assert cache.find((0, index), width=tile.width) is tile
@@ -198,12 +200,12 @@ def test_a_narrower_tile_does_not_push_out_a_wider_one() -> None:
     cache.keep((0, 0), wide)
     cache.keep((0, 0), narrow)
     assert cache.find((0, 0), width=1) is wide
-    assert cache.size_bytes == wide.size_bytes
+    assert cache.size_bytes == TILE_SIZE_BYTES
 
 
 def test_what_a_cache_says_it_takes_is_what_it_takes() -> None:
     """Every level folded, and every tile an object of its own: the bound is one of real memory."""
-    bound_bytes = 40 * FULL_TILE_BYTES
+    bound_bytes = 40 * TILE_SIZE_BYTES
     cache = TileCache(bound_bytes)
     tracemalloc.start()
     try:
@@ -222,7 +224,7 @@ def test_what_a_cache_says_it_takes_is_what_it_takes() -> None:
 def test_many_threads_prove_through_one_small_cache() -> None:
     """Tiles come and go under them; each proof still leads to the root, and the cache still knows what it takes."""
     files, root = TREE.files(), root_of(TREE.leaves)
-    cache = TileCache(2 * FULL_TILE_BYTES, lock=threading.Lock())
+    cache = TileCache(2 * TILE_SIZE_BYTES, lock=threading.Lock())
     failed: list[Exception] = []
 
     def prove(first: int) -> None:
@@ -243,4 +245,4 @@ def test_many_threads_prove_through_one_small_cache() -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    assert 0 < cache.size_bytes <= 2 * FULL_TILE_BYTES
+    assert 0 < cache.size_bytes <= 2 * TILE_SIZE_BYTES

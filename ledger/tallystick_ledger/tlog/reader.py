@@ -25,7 +25,7 @@ from tallystick_ledger.tlog.tiles import (
 CACHE_SIZE_MAX_BYTES = 32 * 1024 * 1024
 """What a cache may take where nobody says: nearly 2,000 full tiles, the lowest ones of half a million entries."""
 
-TILE_SIZE_BYTES = 2 * TILE_WIDTH * HASH_SIZE_BYTES + 768
+TILE_SIZE_BYTES = 2 * TILE_WIDTH * HASH_SIZE_BYTES + 512
 """The memory a tile takes, at most: its hashes, those folded from them, and the objects that hold both."""
 
 _HEAP_SIZE_BYTES = 2 * TILE_WIDTH * HASH_SIZE_BYTES

@@ -99,7 +99,7 @@ def append_single(size: Size) -> Generator[Contest]:
         theirs,
         {
             "entry_bytes": len(raws[0]),
-            "ours": "acknowledged with its proof under a signed head, one fsync each; published every 200 ms and at the end",
+            "ours": "acknowledged with its proof, one fsync each; published every 200 ms and at the end",
             "theirs": "one row a commit, WAL, synchronous=FULL",
         },
     )

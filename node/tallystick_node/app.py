@@ -22,7 +22,7 @@ from tallystick_node.errors import KeyInvalid
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.problems import invalid_form, make_problem, problem_headers, problem_of
-from tallystick_node.routes import apps, peers, public, witness
+from tallystick_node.routes import apps, peers, proofs, public, witness
 
 PEER_CONNECTIONS_MAX = 64
 
@@ -68,7 +68,7 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_failure)
-    for router in (apps.router, peers.router, witness.router, public.router):
+    for router in (apps.router, proofs.router, peers.router, witness.router, public.router):
         app.include_router(router)
     return app
 

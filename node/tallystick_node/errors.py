@@ -4,8 +4,10 @@ TallyError
   KeyInvalid           an app's key is unknown, expired or missing
   ScopeMissing         an app's key may not do this
   NotFound             nothing here has that id, or the caller may not know of it
+    NotPublished       the published head does not cover what is asked for
   OfferRefused         a link offer cannot be taken; why is not said
   Refused              the ledger's rules say no, with the code of the decision to take
+  AskedTooMuch         more was asked for than one answer has room for
   IdempotencyRefused   a write without a key, or with a key that was used for something else
   ReplayDetected       a signed request was seen before
   PartnerUnknown       no partner of that name was added here
@@ -14,6 +16,7 @@ TallyError
   StoreUnavailable     the files of the log cannot be read or written; nothing was published
   LogEnded             a successor goes on where this log ended
   LogNotContinued      the database is older than the published log, or of another one
+  LogUnreadable        a file of the published log is missing or damaged
   ForkSuspected        a witness has seen a log that this one does not continue
   FolderInUse          another process runs the node in this folder
   LogReadOnly          others hold a head of this log that it does not continue; nothing is written to it any more
@@ -21,7 +24,7 @@ TallyError
   SettingsInvalid      the node's settings or key files cannot be used
 """
 
-from tallystick_ledger.errors import TallyError
+from tallystick_ledger.errors import BadInput, TallyError
 
 
 class KeyInvalid(TallyError):
@@ -42,6 +45,12 @@ class NotFound(TallyError):
     code = "not_found"
 
 
+class NotPublished(NotFound):
+    """The published head does not cover what is asked for: not yet, or nothing ever will."""
+
+    code = "not_published"
+
+
 class OfferRefused(TallyError):
     """A link offer cannot be taken: unknown, used, expired or clashing, and which of them is not said."""
 
@@ -59,6 +68,12 @@ class Refused(TallyError):
         super().__init__(problem, remedy=remedy)
         self.code = code
         self.existing_id = existing_id
+
+
+class AskedTooMuch(BadInput):
+    """More was asked for than one answer has room for."""
+
+    code = "limit_reached"
 
 
 class IdempotencyMissing(TallyError):
@@ -113,6 +128,12 @@ class LogNotContinued(TallyError):
     """The database is older than the published log, or of another one: to go on would fork it."""
 
     code = "log_not_continued"
+
+
+class LogUnreadable(TallyError):
+    """A file of the published log is missing or damaged, or its store does not answer."""
+
+    code = "log_unreadable"
 
 
 class ForkSuspected(TallyError):

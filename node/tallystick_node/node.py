@@ -29,6 +29,7 @@ from tallystick_node.cosigning import Cosigners
 from tallystick_node.custody import Custody, SubjectKeys
 from tallystick_node.database import close, single_statements, storage_errors
 from tallystick_node.errors import NotFound, PartnerUnknown
+from tallystick_node.flows.proofs import ProofService
 from tallystick_node.folder_lock import FolderLock
 from tallystick_node.keys import NodeKeys
 from tallystick_node.log_store import FolderStore
@@ -90,6 +91,7 @@ class Node:
             handover=log.handover,
             cosigners=self._cosigners(),
         )
+        self.proofs = ProofService(self.publisher)
         self.writer = Writer(
             self.engine,
             log=log,

@@ -18,14 +18,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
-from tallystick.wire import EntryProof
 from tallystick_ledger.errors import TallyError, TileMalformed
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
 from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
-from tallystick_ledger.tlog.merkle import EMPTY_ROOT, prove_inclusion, root_at
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT, root_at
 from tallystick_ledger.tlog.note import open_note, sign_note
-from tallystick_ledger.tlog.proof import InclusionProof
 from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.signers import Signer
 from tallystick_ledger.tlog.tiles import (
@@ -109,6 +107,12 @@ class Publisher:
         """How many entries the published head covers."""
         return self._published.head.size
 
+    @property
+    def published(self) -> tuple[Checkpoint, bytes]:
+        """The published head, and its note as it is served: read together, so that the two are of one publication."""
+        head, note, _ = self._published
+        return head, note
+
     def publish(self) -> bool:
         """Publish what was committed since; return whether there was anything.
 
@@ -144,16 +148,6 @@ class Publisher:
         self._handover.publish(head.size)
         # If the power fails before they are gone, the next start removes them.
         self._drop_covered(before, head.size)
-
-    def prove(self, index: int) -> EntryProof | None:
-        """Return a published entry with its proof against the published head; None before that head covers it."""
-        head, note, _ = self._published  # read once: the hashes would not lead to a head that is published meanwhile
-        if not 0 <= index < head.size:
-            return None
-        reader = self.reader(head.size)
-        hashes = tuple(prove_inclusion(index, size=head.size, read=reader))
-        proof = InclusionProof(index, hashes, note, None)
-        return EntryProof(index=index, entry=reader.entry(index).decode(), proof=proof.encode().decode())
 
     def checkpoint(self) -> bytes:
         """Return the published head, as it is served.

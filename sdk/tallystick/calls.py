@@ -8,13 +8,14 @@ Source: docs/protocol.md (For apps).
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError
 
+from tallystick import proven
 from tallystick.core import Call, RandomBytes, malformed, unproven
 from tallystick.errors import ReplyForged
 from tallystick.verify import Verifier
@@ -27,12 +28,19 @@ from tallystick.wire import (
     Budget,
     Claims,
     ConfirmLink,
+    Consistency,
     Decisions,
     EntryProof,
+    EntryRange,
     Event,
     FindBySubject,
+    FindConsistency,
+    FindInclusions,
+    FindRange,
     FindReceipts,
+    FindSubtree,
     GiveReceipt,
+    Inclusions,
     Link,
     LinkOffer,
     Links,
@@ -48,12 +56,14 @@ from tallystick.wire import (
     Request,
     RequestReceipt,
     Rewards,
+    SubtreeProof,
     WithdrawReceipt,
 )
 from tallystick_consent.program import parse_program
 from tallystick_consent.receipt import Evidence
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.errors import BadInput
+from tallystick_ledger.tlog.checkpoint import Checkpoint
 
 VERIFIER_SIZE_BYTES = 32
 PAGE_SIZE_MAX = 1_000
@@ -343,7 +353,7 @@ class DecisionCalls:
 
 
 class ProofCalls:
-    """Single entries of the node's ledger, to keep and to show."""
+    """What stands in the node's published ledger, proven, to keep and to show."""
 
     def get(self, index: int) -> Call[EntryProof]:
         """Return the entry at a zero-based place in the ledger, proven against a published head."""
@@ -353,6 +363,69 @@ class ProofCalls:
             _require(proof.index == index, "The node proved another entry than the one it was asked for.")
 
         return _get(f"/v1/proofs/{_segment(str(index))}", EntryProof, check)
+
+    def entries(self, indexes: Sequence[int]) -> Call[Inclusions]:
+        """Return 1 to 256 entries by their zero-based places, each proven, all under one published head."""
+        body = _body(lambda: FindInclusions(indexes=list(indexes)))
+        return _search(
+            "/v1/proofs/entries",
+            body,
+            Inclusions,
+            lambda told, verifier: proven.check_inclusions(told, verifier, indexes=indexes),
+        )
+
+    def range(self, start: int, end: int) -> Call[EntryRange]:
+        """Return the entries [start, end), at most 256, with one proof that all of them stand there."""
+        body = _body(lambda: FindRange(start=start, end=end))
+        return _search(
+            "/v1/proofs/range",
+            body,
+            EntryRange,
+            lambda told, verifier: proven.check_entry_range(told, verifier, start=start, end=end),
+        )
+
+    def renew(self, proof: EntryProof) -> Call[EntryProof]:
+        """Return the proof of an entry in hand against the published head, which its witnesses have signed.
+
+        The proof that comes with the reply to a write leads to a head that only the log has signed.
+
+        Args:
+            proof: the entry and its place.
+        """
+        body = _body(lambda: FindInclusions(indexes=[proof.index]))
+
+        def parse(raw: bytes) -> EntryProof:
+            return proven.proof_file(Inclusions.model_validate_json(raw), stated=proof)
+
+        def check(renewed: EntryProof, verifier: Verifier) -> None:
+            verifier.check_proofs([renewed])
+
+        return Call("POST", "/v1/proofs/inclusion", body, parse, check)
+
+    def consistency(self, old: Checkpoint, new: Checkpoint | None = None) -> Call[Consistency]:
+        """Return the proof that one head of the ledger is the start of another.
+
+        Args:
+            old: a head that the caller has checked.
+            new: likewise; None: the published head, which comes with the reply.
+        """
+        body = _body(lambda: FindConsistency(old_size=old.size, new_size=None if new is None else new.size))
+        return _search(
+            "/v1/proofs/consistency",
+            body,
+            Consistency,
+            lambda told, verifier: proven.check_consistent(told, verifier, old=old, new=new),
+        )
+
+    def subtree(self, start: int, end: int) -> Call[SubtreeProof]:
+        """Return the hash of the subtree over leaves [start, end), proven to stand in the published tree."""
+        body = _body(lambda: FindSubtree(start=start, end=end))
+        return _search(
+            "/v1/proofs/subtree",
+            body,
+            SubtreeProof,
+            lambda told, verifier: proven.check_subtree(told, verifier, start=start, end=end),
+        )
 
 
 def next_cursor(page: Claims, *, cursor: str | None, pages_read: int) -> str | None:

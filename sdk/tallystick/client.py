@@ -186,6 +186,11 @@ class Proofs(Group[ProofCalls]):
     """Single entries of the node's ledger, to keep and to show."""
 
     get = Blocking(ProofCalls.get)
+    entries = Blocking(ProofCalls.entries)
+    range = Blocking(ProofCalls.range)
+    renew = Blocking(ProofCalls.renew)
+    consistency = Blocking(ProofCalls.consistency)
+    subtree = Blocking(ProofCalls.subtree)
 
 
 class AsyncLinks(AsyncGroup[LinkCalls]):
@@ -257,6 +262,11 @@ class AsyncProofs(AsyncGroup[ProofCalls]):
     """As `Proofs`, awaited."""
 
     get = Awaited(ProofCalls.get)
+    entries = Awaited(ProofCalls.entries)
+    range = Awaited(ProofCalls.range)
+    renew = Awaited(ProofCalls.renew)
+    consistency = Awaited(ProofCalls.consistency)
+    subtree = Awaited(ProofCalls.subtree)
 
 
 class Client:

@@ -21,8 +21,8 @@ from tallystick_consent.receipt import parse_terms
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_canonical_json
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_ledger.errors import TallyError
-from tallystick_ledger.tlog.checkpoint import Checkpoint
-from tallystick_ledger.tlog.proof import check_proof, parse_proof
+from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
+from tallystick_ledger.tlog.proof import check_entry, parse_proof
 from tallystick_ledger.vault import Opening, check_commitment
 
 HEADS_MAX = 64
@@ -73,6 +73,23 @@ class Verifier:
         """Believe the node of this descriptor as far as it proves what it says."""
         self._descriptor = descriptor
         self._heads = heads
+        self._opened: dict[bytes, Checkpoint] = {}  # the proofs of one reply nearly always lead to one head
+
+    def check_head(self, note: bytes) -> Checkpoint:
+        """Return a head that one of the node's logs signed; its signatures are checked once, however often it stands.
+
+        Raises:
+            ReplyForged: it is of somebody else's log, or the log has signed another root for the same size.
+            NoteMalformed, SignatureRejected: it is no checkpoint, or not signed by that log.
+        """
+        checkpoint = self._opened.get(note)
+        if checkpoint is None:
+            origin = self._origin(note)
+            checkpoint, _ = open_checkpoint(note, origin=origin, keys=self._descriptor.log_keys(origin))
+            self._heads.see(checkpoint, note=note)
+            if len(self._opened) < HEADS_MAX:
+                self._opened[note] = checkpoint
+        return checkpoint
 
     def check_proofs(self, proofs: Sequence[EntryProof]) -> list[Entry]:
         """Return the entries, each shown to stand in the node's log; as many as there are proofs.
@@ -190,14 +207,12 @@ class Verifier:
             proof = parse_proof(stated.proof.encode())
             if proof.index != stated.index:
                 raise _forged("A proof is of another place in the ledger than the reply says.")
-            origin = self._origin(proof.checkpoint)
-            checkpoint = check_proof(proof, entry=raw, origin=origin, keys=self._descriptor.log_keys(origin))
+            check_entry(proof, entry=raw, checkpoint=self.check_head(proof.checkpoint))
             entry = parse_entry(raw)
         except ReplyForged:
             raise
         except (TallyError, UnicodeError) as error:
             raise _forged("A reply's proof does not show its entry in the node's ledger.") from error
-        self._heads.see(checkpoint, note=proof.checkpoint)
         return entry
 
     def _origin(self, note: bytes) -> str:

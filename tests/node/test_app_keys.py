@@ -62,7 +62,12 @@ ROUTES = (
     Route("GET /v1/claims", ("claims:read",)),
     Route("POST /v1/rewards/search", ("rewards:read",), SUBJECT),
     Route("POST /v1/decisions/search", ("receipts:read",), SUBJECT),
-    Route("GET /v1/proofs/0", ()),
+    Route("GET /v1/proofs/0", ("audit:read",)),
+    Route("POST /v1/proofs/entries", ("audit:read",), {"indexes": [0]}),
+    Route("POST /v1/proofs/range", ("audit:read",), {"start": 0, "end": 1}),
+    Route("POST /v1/proofs/inclusion", (), {"indexes": [0]}),
+    Route("POST /v1/proofs/consistency", (), {"old_size": 1}),
+    Route("POST /v1/proofs/subtree", (), {"start": 0, "end": 1}),
 )
 every_route = pytest.mark.parametrize("route", ROUTES, ids=[each.call for each in ROUTES])
 

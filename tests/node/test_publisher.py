@@ -255,14 +255,14 @@ def test_a_proof_fits_its_head_whatever_is_published_meanwhile(node: Node) -> No
     growing.start()
     sizes = set()
     while not done.is_set():
-        proven = node.publisher.prove(SIZE_COMMITTED - 1)
+        proven = node.proofs.entry(SIZE_COMMITTED - 1)
         assert proven is not None
         proof = parse_proof(proven.proof.encode())
         sizes.add(check_proof(proof, entry=proven.entry.encode(), origin=ORIGIN, keys=keys).size)
     growing.join()
     assert len(sizes) > 2
-    assert node.publisher.prove(published(node).size) is None
-    assert node.publisher.prove(-1) is None
+    assert node.proofs.entry(published(node).size) is None
+    assert node.proofs.entry(-1) is None
 
 
 def test_a_database_from_before_the_published_head_is_refused(

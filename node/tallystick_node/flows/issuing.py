@@ -136,7 +136,7 @@ def claim_message(node: Node, digest: str) -> wire.PeerClaim | None:
     """Return what is sent of a claim, with its proof against the published head; None before that head covers it."""
     row = node.row(select(CLAIMS).where(CLAIMS.c.digest == digest))
     assert row is not None, "a claim is kept before its message is queued"
-    proven = node.publisher.prove(row.leaf)
+    proven = node.proofs.entry(row.leaf)
     if proven is None:
         return None
     return wire.PeerClaim(claim=row.token, salt=row.salt, entry=proven.entry, proof=proven.proof)

@@ -3,11 +3,9 @@
 Every route fetches the caller, hands on, and answers; what may be done is decided in the flows and below.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -29,7 +27,7 @@ from tallystick_node.flows import (
     receipts_recipient,
     rewards,
 )
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.tables import APP_KEYS, AUDIT_READS
 from tallystick_node.writer import Once, StoredReply, Transaction
 
@@ -125,7 +123,6 @@ EventsApp = Annotated[App, Depends(require("events:write"))]
 ClaimsReader = Annotated[App, Depends(require("claims:read"))]
 ClaimsApp = Annotated[App, Depends(require("claims:write"))]
 RewardsReader = Annotated[App, Depends(require("rewards:read"))]
-Auditor = Annotated[App, Depends(require("audit:read"))]
 
 
 @router.post("/links/offers", **_writes(wire.LinkOffer, 201))
@@ -261,16 +258,6 @@ def find_decisions(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubjec
     return decisions.find_decisions(node, body.subject)
 
 
-@router.get("/proofs/{index}")
-async def prove_entry(node: NodeHere, app: Auditor, index: int) -> wire.EntryProof:
-    """Return an entry with its proof against the published head."""
-    await node.written(partial(record_read, app=app.id, what=f"entry {index}"))
-    proven = await asyncio.to_thread(node.publisher.prove, index)
-    if proven is None:
-        raise no_such_thing()
-    return proven
-
-
 def record_read(transaction: Transaction, *, app: str, what: str) -> None:
-    """Write down that an auditor reads entries, before it does."""
+    """Write down that an auditor reads entries, before they are answered."""
     transaction.execute(insert(AUDIT_READS).values(key=app, path=what, read_at_s=transaction.now_s))

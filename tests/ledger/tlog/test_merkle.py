@@ -228,6 +228,8 @@ def test_an_empty_or_larger_tree_is_not_proved_to_be_older(old_size: int, new_si
         ([WIDE], 0, 2, node(A, WIDE), "not 32 bytes"),
         ([], 1, 1, A, "outside"),  # the only leaf of a tree, claimed at a place it has not
         ([], -1, 1, A, "outside"),
+        (ALIKE[:63], 0, SIZE_MAX + 1, ALIKE[63], "outside"),  # a tree that none may have, all of whose leaves are A
+        ([A] * 64, 0, 2**64, A, "outside"),
         ([B], 0, 2, node(B, A), "different root"),
     ],
 )

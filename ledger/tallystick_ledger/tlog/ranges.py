@@ -41,7 +41,7 @@ def check_range(proof: Sequence[bytes], *, leaf_hashes: Sequence[bytes], start: 
         ProofRejected: the range is empty or reaches beyond the tree, the proof is of another shape, or leads to
             another root.
     """
-    if not (leaf_hashes and 0 <= start < start + len(leaf_hashes) <= size <= SIZE_MAX):
+    if not 0 <= start < start + len(leaf_hashes) <= size <= SIZE_MAX:
         raise _rejected("The range is empty, or reaches beyond the tree.")
     if any(len(each) != HASH_SIZE_BYTES for hashes in (proof, leaf_hashes, (root,)) for each in hashes):
         raise _rejected("A hash in the proof is not 32 bytes.")

@@ -105,6 +105,7 @@ def test_a_proof_with_a_hash_more_less_other_or_elsewhere_is_rejected(
         ([A], [B], -1, 2, node(A, B), "beyond"),
         ([], [A], 0, SIZE_MAX + 1, A, "beyond"),
         ([], [WIDE], 0, 1, WIDE, "32 bytes"),
+        ([], [A, WIDE], 0, 2, node(A, WIDE[:32]), "32 bytes"),  # what hangs over is left out, as an odd hash is
         ([WIDE], [A], 0, 2, node(A, WIDE), "32 bytes"),
         ([], [A], 0, 1, A[:31], "32 bytes"),
         ([], [B], 0, 1, A, "different root"),

@@ -15,7 +15,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.receipt import Digest, Host, LinkId, ProgramName, ReceiptId, Seconds, Version
 from tallystick_consent.sdjwt import CREDENTIAL_TYP, issue_sd_jwt, verify_sd_jwt
-from tallystick_ledger.encoding import canonical_json
 
 VCT: Literal["urn:tallystick:claim:1"] = "urn:tallystick:claim:1"
 ANSWER = "answer"
@@ -105,8 +104,9 @@ def verify_claim(token: str, *, issuer: str, audience: str, keys: Mapping[str, E
 
 
 def _parsed(payload: Mapping[str, Any]) -> Claim:
+    # As strict as from JSON text: no member takes an int for a bool or a float for an int, and none is a list.
     try:
-        return Claim.model_validate_json(canonical_json(dict(payload)))
+        return Claim.model_validate(payload)
     except ValidationError as error:
         raise ClaimRejected(
             "claim_malformed", "A claim's content is not of its form.", remedy="Issue it with this version's SDK."

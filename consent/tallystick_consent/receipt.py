@@ -7,9 +7,11 @@ Source: ISO/IEC TS 27560 (fields), W3C DPV (states, purposes), DESIGN sections 3
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from sys import intern
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -218,6 +220,27 @@ def check_evidence(evidence: Evidence, terms: Terms) -> None:
         ) from error
 
 
+class Scope(NamedTuple):
+    """What a decision asks of a receipt's terms, side by side: the members of `Terms` of the same names.
+
+    Texts are interned and sets shared, so that deciding about one receipt among many reads little memory of its own.
+    """
+
+    receipt: str
+    version: int
+    issuer: str
+    recipient: str
+    program: str
+    program_version: int
+    purposes: frozenset[str]
+    data_classes: frozenset[str]
+    rung: str
+    events_from_s: int
+    events_until_s: int
+    valid_from_s: int
+    valid_until_s: int
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """A receipt as a node holds it.
@@ -226,11 +249,40 @@ class Receipt:
         terms: what it permits.
         state: where it is in its life.
         acknowledged: whether the other partner's signature over its digest is logged.
+        scope: of the terms, for `decide`.
     """
 
     terms: Terms
     state: ReceiptState
     acknowledged: bool
+    scope: Scope = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scope", _scope_of(self.terms))
+
+
+@lru_cache(maxsize=1_024)
+def _set_of(texts: tuple[str, ...]) -> frozenset[str]:
+    """Return the one set that all receipts of the same purposes or classes share."""
+    return frozenset(map(intern, texts))
+
+
+def _scope_of(terms: Terms) -> Scope:
+    return Scope(
+        receipt=terms.receipt,
+        version=terms.version,
+        issuer=intern(terms.issuer),
+        recipient=intern(terms.recipient),
+        program=intern(terms.program),
+        program_version=terms.program_version,
+        purposes=_set_of(terms.purposes),
+        data_classes=_set_of(terms.data_classes),
+        rung=intern(terms.rung),
+        events_from_s=terms.events_from_s,
+        events_until_s=terms.events_until_s,
+        valid_from_s=terms.valid_from_s,
+        valid_until_s=terms.valid_until_s,
+    )
 
 
 def _digest(label: str, raw: bytes) -> str:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -46,6 +46,7 @@ ALWAYS_SHOWN = frozenset({"aud", "cnf", "exp", "iat", "iss", "nbf", "status", "v
 _DIGESTS, _DIGEST, _HASH = "_sd", "...", "_sd_alg"
 _RESERVED = {_DIGESTS, _DIGEST, _HASH}
 _SCALARS = (str, int, bool, NoneType)
+_SEQUENCES = (list, tuple)
 _KEY_BINDING_MEMBERS = {"aud", "iat", "nonce", "sd_hash"}
 
 FindHolder = Callable[[object], FindKey]
@@ -256,8 +257,7 @@ def open_sd_jwt(
     return VerifiedClaims(payload, frozenset(opening.places), key_binding=holder is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
+class _Parts(NamedTuple):
     signed: str
     disclosures: Sequence[str]
     key_binding: str
@@ -414,7 +414,7 @@ def _require_free_names(value: object, *, depth: int) -> None:
         if not _RESERVED.isdisjoint(members):
             raise _malformed("A claim has a name that SD-JWT reserves.")
         inner = members.values()
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, _SEQUENCES):
         inner = cast("Sequence[object]", value)
     for each in inner:
         if not isinstance(each, _SCALARS):

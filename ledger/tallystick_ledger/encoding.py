@@ -21,6 +21,7 @@ INTEGER_MAX = 2**53 - 1
 ID_SIZE_BYTES = 16
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def length_prefixed(*parts: bytes | str) -> bytes:
@@ -65,8 +66,9 @@ def from_base64url(text: str) -> bytes:
         BadInput: the text is not the one canonical encoding of any bytes.
     """
     try:
-        coded = text.encode("ascii")
-        raw = base64.b64decode(coded + b"=" * (-len(coded) % 4), altchars=b"-_", validate=True)
+        # What the decoder is lenient about, stray characters and bits, is not there any more when it is encoded again.
+        coded = text.encode("ascii").translate(_STANDARD)
+        raw = binascii.a2b_base64(coded + b"=" * (-len(coded) % 4))
     except (binascii.Error, ValueError):
         raw = None
     if raw is None or to_base64url(raw) != text:
@@ -144,6 +146,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 _ALWAYS_PLAIN = frozenset({str, bool, NoneType})
+_SEQUENCES = (list, tuple)
 
 
 def _are_ascii(keys: Iterable[object]) -> bool:
@@ -164,7 +167,7 @@ def _require_plain(value: object) -> None:
                 raise BadInput("A key is not ASCII text.", remedy="Use ASCII keys.")
             # What most members are has nothing to be asked; only the others take a turn of this loop.
             waiting += [member for member in members.values() if type(member) not in _ALWAYS_PLAIN]
-        elif isinstance(each, list | tuple):
+        elif isinstance(each, _SEQUENCES):
             waiting += [member for member in cast("list[object]", each) if type(member) not in _ALWAYS_PLAIN]
         elif isinstance(each, int):
             if abs(each) > INTEGER_MAX:

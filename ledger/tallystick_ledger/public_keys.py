@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from tallystick_ledger.errors import NoteMalformed, WeakKey
 from tallystick_ledger.tlog.keys import COSIGNATURE_ML_DSA_44, ED25519, PUBLIC_KEY_SIZE_BYTES, VerifierKey
 
-Role = Literal["identity", "log", "log-pq", "witness", "claim", "receipt", "http", "webhook", "seal"]
+Role = Literal["identity", "log", "log-pq", "witness", "witness-pq", "claim", "receipt", "http", "webhook", "seal"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -34,6 +34,7 @@ class Algorithm(StrEnum):
 ROLE_ALGORITHM: dict[Role, Algorithm] = {
     **dict.fromkeys(ROLES, Algorithm.ED25519),
     "log-pq": Algorithm.ML_DSA_44,
+    "witness-pq": Algorithm.ML_DSA_44,
     "seal": Algorithm.MLKEM768_X25519,
 }
 

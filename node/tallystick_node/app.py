@@ -19,6 +19,7 @@ from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Problem
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import TallyError
 from tallystick_node.errors import KeyInvalid
+from tallystick_node.flows.witnessing import NodeWitness
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.problems import invalid_form, make_problem, problem_headers, problem_of
@@ -62,15 +63,28 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.node = node
+    app.state.witness = NodeWitness(node)
+    dress(app, node.random_bytes)
+    app.include_router(witness.router, prefix="/witness")
+    for router in (apps.router, proofs.router, peers.router, public.router):
+        app.include_router(router)
+    return app
+
+
+def dress(app: FastAPI, random_bytes: Callable[[int], bytes]) -> None:
+    """Give an application what every one of ours has: request ids, bounded bodies, and problems for answers.
+
+    Args:
+        app: before its first request.
+        random_bytes: makes the ids.
+    """
+    app.state.random_bytes = random_bytes
     app.add_middleware(_Bounded)
     app.middleware("http")(_name_request)
     app.add_exception_handler(TallyError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_failure)
-    for router in (apps.router, proofs.router, peers.router, witness.router, public.router):
-        app.include_router(router)
-    return app
 
 
 class _Bounded:
@@ -104,8 +118,7 @@ def _require_bounded(size_bytes: int) -> None:
 
 
 async def _name_request(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    node: Node = request.app.state.node
-    request.state.request_id = new_id("req", node.random_bytes(16))
+    request.state.request_id = new_id("req", request.app.state.random_bytes(16))
     response = await call_next(request)
     response.headers["X-Request-Id"] = request.state.request_id
     return response

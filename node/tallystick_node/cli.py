@@ -5,7 +5,6 @@ Errors print what is wrong and what to do, and exit with 2; nothing here decides
 
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,12 +18,14 @@ from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, clock_for, load_
 from tallystick_node.keys import load_keys
 from tallystick_node.node import KEYS_FOLDER
 from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, migrate_node, open_node
+from tallystick_node.witness.cli import app as witness
 
 app = typer.Typer(help="Run a Tallystick node.", no_args_is_help=True, pretty_exceptions_enable=False)
 partner = typer.Typer(help="Whom this node trusts.", no_args_is_help=True)
 keys = typer.Typer(help="The keys of this company's own apps.", no_args_is_help=True)
 app.add_typer(partner, name="partner")
 app.add_typer(keys, name="keys")
+app.add_typer(witness, name="witness")
 
 console = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -74,9 +75,8 @@ def migrate(folder: Folder) -> None:
 def serve(folder: Folder) -> None:
     """Run a node until it is told to stop."""
     # Only this command needs the server, and every other one is quicker without it.
-    import uvicorn
-
     from tallystick_node.app import make_app
+    from tallystick_node.serving import serve as serve_app
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = load_settings(folder)
@@ -84,22 +84,8 @@ def serve(folder: Folder) -> None:
     clock.now_s()  # a sandbox clock that cannot be read is said here, in one line, before anything is opened
     node = open_node(folder, clock=clock)
     stderr.print(f"Starting {settings.host} on {settings.bind}; partners and apps reach it at {settings.url}.")
-    address, _, port = settings.bind.rpartition(":")
-    # uvicorn finishes what it has begun and then raises the signal again: as an interrupt, so that we can close.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # No access log: what is asked of whom is in the ledger, and nowhere else.
-        uvicorn.run(
-            make_app(node),
-            host=address.strip("[]"),
-            port=int(port),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
-    except KeyboardInterrupt:
-        pass
+        serve_app(make_app(node), settings.bind)
     finally:
         node.close()
 

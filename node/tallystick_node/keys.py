@@ -23,6 +23,7 @@ ED25519_ROLES: tuple[Role, ...] = ("identity", "log", "witness", "claim", "recei
 SEED_SIZE_BYTES: dict[Role, int] = {
     **dict.fromkeys(ED25519_ROLES, 32),
     "log-pq": 32,
+    "witness-pq": 32,
     "seal": MLKEM_SEED_SIZE_BYTES + X25519_SIZE_BYTES,
 }
 
@@ -43,6 +44,10 @@ class NodeKeys:
         """Return the ML-DSA-44 key that cosigns published heads."""
         return MLDSA44PrivateKey.from_seed_bytes(self.seeds["log-pq"])
 
+    def witness_pq(self) -> MLDSA44PrivateKey:
+        """Return the ML-DSA-44 key that cosigns partners' heads."""
+        return MLDSA44PrivateKey.from_seed_bytes(self.seeds["witness-pq"])
+
     def seal(self) -> SealKey:
         """Return the key that partners seal to."""
         return SealKey(self.seeds["seal"])
@@ -51,6 +56,8 @@ class NodeKeys:
         """Return the raw public key of a role."""
         if role == "log-pq":
             return self.log_pq().public_key().public_bytes_raw()
+        if role == "witness-pq":
+            return self.witness_pq().public_key().public_bytes_raw()
         if role == "seal":
             return self.seal().public
         return self.ed25519(role).public_key().public_bytes_raw()

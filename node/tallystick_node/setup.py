@@ -19,6 +19,7 @@ from sqlalchemy import Engine, delete, insert, select
 from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
+from tallystick_ledger.tlog.signers import CosignatureSigner
 from tallystick_node.clock import Clock
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
 from tallystick_node.database import close, storage_errors, writing
@@ -28,6 +29,7 @@ from tallystick_node.keys import NodeKeys, load_keys, make_keys
 from tallystick_node.migrations import Schema, migrate, open_database
 from tallystick_node.node import KEYS_FOLDER, Node
 from tallystick_node.tables import APP_KEYS, PARTNERS
+from tallystick_node.witness.known import witness_name
 
 DESCRIPTOR_FILE = "descriptor.jwt"
 SECRET_SIZE_BYTES = 32
@@ -206,6 +208,21 @@ def add_app_key(
             )
         )
     return key
+
+
+def witness_policy_lines(folder: Path) -> list[str]:
+    """Return the lines of a trust policy that name this node as a witness, one for each of its witness keys.
+
+    Raises:
+        SettingsInvalid: no node there, or its keys cannot be read.
+    """
+    settings, keys = load_settings(folder), load_keys(folder / KEYS_FOLDER)
+    name = witness_name(settings.host)
+    signers = (CosignatureSigner(name, keys.ed25519("witness")), CosignatureSigner(name, keys.witness_pq()))
+    return [
+        f"witness {settings.host}{kind} {signer.verifier_key.text} {settings.url}/witness"
+        for kind, signer in zip(("", "-pq"), signers, strict=True)
+    ]
 
 
 def list_partners(folder: Path) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from tallystick_ledger.tlog.keys import SignatureKind, VerifierKey
 
 DESCRIPTOR_TYPE = "tallystick-descriptor+jwt"
 
-Role = Literal["identity", "log", "log-pq", "witness", "claim", "receipt", "http", "webhook", "seal"]
+Role = Literal["identity", "log", "log-pq", "witness", "witness-pq", "claim", "receipt", "http", "webhook", "seal"]
 
 
 class PublicKey(BaseModel):
@@ -150,7 +150,7 @@ def _parsed(document: Mapping[str, Any]) -> Descriptor:
             "A descriptor is not of its form.", remedy="Ask the partner for a descriptor of this version."
         ) from error
     for key in descriptor.keys:
-        if key.role not in ("seal", "log-pq"):
+        if key.role not in ("seal", "log-pq", "witness-pq"):
             VerifierKey("descriptor", SignatureKind.ED25519, from_base64url(key.public))  # refuses weak keys
         if key.id != key_id(key.role, from_base64url(key.public)):
             raise BadInput("A key's id is not the one its bytes give.", remedy="Ask the partner for its descriptor.")

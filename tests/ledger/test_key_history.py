@@ -52,7 +52,7 @@ def history(*changes: KeyChange) -> KeyHistory:
 
 
 @pytest.mark.parametrize(
-    ("role", "raw"), [(role, {"log-pq": PQ, "seal": SEAL}.get(role, public(role))) for role in ROLES]
+    ("role", "raw"), [(role, {"log-pq": PQ, "witness-pq": PQ, "seal": SEAL}.get(role, public(role))) for role in ROLES]
 )
 def test_a_key_of_every_role_is_read_as_it_was_written(role: Role, raw: bytes) -> None:
     change = KeyChange(role, raw, NOW_S, None, KeyState.ADDED, NOW_S)

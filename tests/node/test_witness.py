@@ -1,103 +1,158 @@
-"""Every node witnesses its partners' logs: over HTTP, from its own database, and never a fork (P12)."""
+"""A witness over HTTP, a node's own and one that stands alone: the same statuses, and never a fork (P12)."""
 
-import asyncio
 import hashlib
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from town import Company, Town, agree, town
+from typer.testing import CliRunner
+from witnesses import AloneStand, NodeStand, Stand, ask, grown, head_of, keys_in, log_key, shown
 
-from tallystick.audit import DirectorySource, audit
-from tallystick_ledger.errors import PolicyUnmet
-from tallystick_ledger.tlog.head import Checkpoint
-from tallystick_ledger.tlog.keys import SignatureKind, VerifierKey
-from tallystick_ledger.tlog.merkle import prove_consistency, root_at
+from tallystick_ledger.encoding import to_base64
+from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
+from tallystick_ledger.tlog.keys import SignatureKind
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT, range_hash
 from tallystick_ledger.tlog.note import NoteSigner, open_note, parse_lines, sign_note
-from tallystick_ledger.tlog.policy import parse_policy
-from tallystick_ledger.tlog.witness import AddCheckpoint
-from tallystick_node.config import load_settings
-from tallystick_node.errors import ForkSuspected
+from tallystick_ledger.tlog.subtree import prove_subtree_consistency
+from tallystick_ledger.tlog.witness import AddCheckpoint, SignSubtree
+from tallystick_node.cli import app
+from tallystick_node.clock import SetClock
+from tallystick_node.errors import SettingsInvalid
+from tallystick_node.witness.alone import Witness, create_witness
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """A gym whose log has grown past a few heads, and an insurer that witnesses it."""
+    """A gym whose log has grown past a few heads, and an insurer that may witness it."""
     with town(Path(tmp_path_factory.mktemp("town"))) as made:
         gym, insurer = made.company("gym.example"), made.company("insurer.example")
         agree(made, insurer, gym)
         yield made
 
 
-def head_of(company: Company, size: int, *, root: bytes | None = None, signer: NoteSigner | None = None) -> bytes:
-    """Return the company's log at a size, signed with its own key unless another signs."""
-    origin = company.node.settings.log_origin
-    true_root = root_at(size, company.node.publisher.reader(company.node.publisher.published_size))
-    own = NoteSigner(origin, company.keys.ed25519("log"))
-    checkpoint = Checkpoint(origin, size, true_root if root is None else root)
-    return sign_note(checkpoint.body(), [signer or own], now_s=company.clock.now_s())
+@pytest.fixture(scope="module")
+def gym(story: Town) -> Company:
+    return story.companies["gym.example"]
 
 
-def ask(witness: Company, request: AddCheckpoint) -> httpx.Response:
-    """Submit a checkpoint."""
-    return httpx.post(f"{witness.url}/witness/add-checkpoint", content=request.encode())
+@pytest.fixture(scope="module", params=["node", "alone"])
+def witness(
+    request: pytest.FixtureRequest, story: Town, gym: Company, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stand]:
+    """Each of the two kinds of witness in turn; it has seen nothing yet."""
+    if request.param == "node":
+        yield NodeStand(story.companies["insurer.example"])
+        return
+    stand = AloneStand(tmp_path_factory.mktemp("witness") / "w", clock=story.clock)
+    stand.start()
+    stand.know(gym)
+    yield stand
+    stand.stop()
 
 
-def grown(company: Company, old: int, new: int) -> AddCheckpoint:
-    """Return an honest request."""
-    reader = company.node.publisher.reader(company.node.publisher.published_size)
-    proof = prove_consistency(old, new_size=new, read=reader) if 0 < old < new else []
-    return AddCheckpoint(old, tuple(proof), head_of(company, new))
+@pytest.fixture
+def at_three(witness: Stand, gym: Company) -> Stand:
+    """The witness, which cosigned the gym's log at 3 entries, or is past it."""
+    size = 0 if (last := shown(witness, gym)).status_code == 404 else int(last.text.split("\n")[1])
+    if size < 3:
+        assert ask(witness, grown(gym, size, 3)).status_code == 200
+    return witness
 
 
-def test_a_partner_s_log_is_witnessed_from_its_first_head_on(story: Town) -> None:
-    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
-    first = ask(insurer, grown(gym, 0, 1))
+def test_of_a_log_that_was_never_cosigned_nothing_is_shown(witness: Stand, gym: Company) -> None:
+    assert shown(witness, gym).status_code == 404
+    assert httpx.get(f"{witness.prefix}/{'0' * 64}/checkpoint").status_code == 404
+
+
+def test_a_log_is_witnessed_from_its_first_head_on_with_a_key_of_either_kind(
+    witness: Stand, gym: Company, story: Town
+) -> None:
+    first = ask(witness, grown(gym, 0, 1))
     assert (first.status_code, first.headers["content-type"]) == (200, "text/plain; charset=utf-8")
-    (line,) = parse_lines(first.content)
-    key = VerifierKey("insurer.example/witness", SignatureKind.COSIGNATURE_ED25519, insurer.keys.public("witness"))
-    assert key.check(open_note(head_of(gym, 1), gym_keys(gym)).body, line.payload) == story.clock.at_s
-    assert ask(insurer, grown(gym, 1, 3)).status_code == 200
-    assert ask(insurer, grown(gym, 3, 3)).status_code == 200
+    keys = keys_in(witness.policy_lines)
+    assert [key.kind for key in keys] == [SignatureKind.COSIGNATURE_ED25519, SignatureKind.COSIGNATURE_ML_DSA_44]
+    body = open_note(head_of(gym, 1), [log_key(gym)]).body
+    for key, line in zip(keys, parse_lines(first.content), strict=True):
+        assert key.check(body, line.payload) == story.clock.at_s
+    assert ask(witness, grown(gym, 1, 3)).status_code == 200
+    assert ask(witness, grown(gym, 3, 3)).status_code == 200
 
 
-def gym_keys(gym: Company) -> list[VerifierKey]:
-    """Return the gym's log key."""
-    return [VerifierKey(gym.node.settings.log_origin, SignatureKind.ED25519, gym.keys.public("log"))]
+def test_what_it_shows_carries_the_log_s_line_and_its_own_and_no_other(at_three: Stand, gym: Company) -> None:
+    stranger = NoteSigner("stranger.example", gym.keys.ed25519("claim"))
+    junk = sign_note(open_note(head_of(gym, 3), [log_key(gym)]).body, [stranger] * 90, now_s=0).partition(b"\n\n")[2]
+    assert ask(at_three, AddCheckpoint(3, (), head_of(gym, 3) + junk)).status_code == 200
+    opened = open_note(shown(at_three, gym).content, [log_key(gym), *keys_in(at_three.policy_lines)])
+    assert (len(opened.verified), opened.unknown) == (3, ())
 
 
-def test_each_refusal_has_the_status_that_the_specification_gives_it(story: Town) -> None:
-    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
-    ask(insurer, grown(gym, 3, 3))
+def refused(witness: Stand, asked: AddCheckpoint | bytes) -> int:
+    """Return the status of a refusal; whatever it is, the witness has not moved."""
+    raw = asked if isinstance(asked, bytes) else asked.encode()
+    return httpx.post(f"{witness.prefix}/add-checkpoint", content=raw).status_code
+
+
+def test_each_refusal_has_the_status_that_the_specification_gives_it(at_three: Stand, gym: Company) -> None:
+    origin, before = gym.node.settings.log_origin, shown(at_three, gym).content
     stranger = NoteSigner("nobody.example/log/2027", gym.keys.ed25519("log"))
-    forger = NoteSigner(gym.node.settings.log_origin, insurer.keys.ed25519("log"))
-    unknown = Checkpoint("nobody.example/log/2027", 3, bytes(32))
-    unknown_note = sign_note(unknown.body(), [stranger], now_s=0)
-    assert ask(insurer, AddCheckpoint(0, (), unknown_note)).status_code == 404
-    assert ask(insurer, AddCheckpoint(3, (), head_of(gym, 3, signer=forger))).status_code == 403
-    assert httpx.post(f"{insurer.url}/witness/add-checkpoint", content=b"old x\n\n").status_code == 400
-    assert ask(insurer, AddCheckpoint(4, (), head_of(gym, 3))).status_code == 400
-    conflict = ask(insurer, AddCheckpoint(2, (), head_of(gym, 4)))
-    assert (conflict.status_code, conflict.content, conflict.headers["content-type"]) == (
-        409,
-        b"3\n",
-        "text/x.tlog.size; charset=utf-8",
-    )
-    assert ask(insurer, AddCheckpoint(3, (), head_of(gym, 3, root=bytes(32)))).status_code == 422
-    assert ask(insurer, AddCheckpoint(3, (bytes(32),), head_of(gym, 4))).status_code == 422
+    forger = NoteSigner(origin, gym.keys.ed25519("claim"))
+    unknown = sign_note(Checkpoint("nobody.example/log/2027", 3, bytes(32)).body(), [stranger], now_s=0)
+    good = head_of(gym, 4)
+    hash_line = to_base64(bytes(32)).encode() + b"\n"
+    assert refused(at_three, AddCheckpoint(0, (), unknown)) == 404
+    assert refused(at_three, AddCheckpoint(3, (), head_of(gym, 3, signer=forger))) == 403
+    assert refused(at_three, AddCheckpoint(3, (), good[:-10] + b"AAAAAAAA=\n")) in (400, 403)
+    assert refused(at_three, b"old x\n\n") == 400
+    assert refused(at_three, b"old 3\n" + hash_line * 64 + b"\n" + good) == 400  # 64 proof lines
+    assert refused(at_three, b"old 18446744073709551616\n\n" + good) == 400  # 2^64
+    assert refused(at_three, AddCheckpoint(3, (), good.replace(b"\n4\n", b"\n18446744073709551616\n"))) == 400
+    assert refused(at_three, AddCheckpoint(3, (), good.replace(b"\n4\n", b"\n4\x0b"))) == 400  # 0x0B for a newline
+    assert refused(at_three, b"old 3\n" + hash_line.replace(b"=", b"") + b"\n" + good) == 400  # not canonical
+    assert refused(at_three, good + b" " * 10_000_000) == 413  # a head of 10 MB
+    assert refused(at_three, AddCheckpoint(4, (), head_of(gym, 3))) == 400
+    assert refused(at_three, AddCheckpoint(3, (), head_of(gym, 3, root=bytes(32)))) == 422  # equal, another root
+    assert refused(at_three, AddCheckpoint(3, (bytes(32),), good)) == 422
+    assert refused(at_three, AddCheckpoint(3, (), good)) == 422  # a proof of nothing
+    assert shown(at_three, gym).content == before
+    conflict = ask(at_three, AddCheckpoint(2, (), good))
+    assert (conflict.status_code, conflict.content) == (409, b"3\n")
+    assert conflict.headers["content-type"].startswith("text/x.tlog.size")
 
 
-def test_of_two_feeders_that_race_with_two_branches_one_wins(story: Town) -> None:
-    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
-    ask(insurer, grown(gym, 3, 3))
+def test_an_empty_log_has_the_root_of_an_empty_log(witness: Stand, gym: Company) -> None:
+    origin = gym.node.settings.log_origin.replace("2027", "2026")
+    own = NoteSigner(origin, gym.keys.ed25519("log"))
+    empty, lie = (sign_note(Checkpoint(origin, 0, root).body(), [own], now_s=0) for root in (EMPTY_ROOT, bytes(32)))
+    assert refused(witness, AddCheckpoint(0, (bytes(32),), empty)) == 422
+    assert refused(witness, AddCheckpoint(0, (), lie)) == 422
+    assert ask(witness, AddCheckpoint(0, (), empty)).status_code == 200
+
+
+def test_a_request_that_does_not_arrive_in_time_is_refused(witness: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallystick_node.routes.witness.BODY_TIMEOUT_S", 0.1)
+    url = httpx.URL(f"{witness.prefix}/add-checkpoint")
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        head = f"POST {url.path} HTTP/1.1\r\nHost: witness\r\nContent-Length: 900\r\n\r\nold 3\n"
+        connection.sendall(head.encode())
+        assert connection.recv(12) == b"HTTP/1.1 400"
+
+
+def test_of_two_feeders_that_race_with_two_branches_one_wins(at_three: Stand, gym: Company) -> None:
     honest = grown(gym, 3, 4)
     forked = AddCheckpoint(3, honest.proof, head_of(gym, 4, root=hashlib.sha256(b"fork").digest()))
     answers: list[int] = []
     feeders = [
-        threading.Thread(target=lambda each=each: answers.append(ask(insurer, each).status_code))
+        threading.Thread(target=lambda each=each: answers.append(ask(at_three, each).status_code))
         for each in (honest, forked) * 4
     ]
     for feeder in feeders:
@@ -106,89 +161,168 @@ def test_of_two_feeders_that_race_with_two_branches_one_wins(story: Town) -> Non
         feeder.join()
     assert answers.count(200) >= 1
     assert set(answers) <= {200, 409, 422}
-    digest = hashlib.sha256(gym.node.settings.log_origin.encode()).hexdigest()
-    kept = httpx.get(f"{insurer.url}/witness/{digest}/checkpoint").content
-    assert open_note(kept, gym_keys(gym)).body == open_note(honest.note, gym_keys(gym)).body
+    kept = shown(at_three, gym).content
+    assert open_note(kept, [log_key(gym)]).body == open_note(honest.note, [log_key(gym)]).body
 
 
-def test_what_was_cosigned_is_remembered_over_a_restart(story: Town) -> None:
-    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
-    digest = hashlib.sha256(gym.node.settings.log_origin.encode()).hexdigest()
-    before = httpx.get(f"{insurer.url}/witness/{digest}/checkpoint").content
-    insurer.stop()
-    insurer.start()
-    assert httpx.get(f"{insurer.url}/witness/{digest}/checkpoint").content == before
-    assert ask(insurer, grown(gym, 0, 3)).status_code == 409
+def test_of_two_first_heads_that_race_one_is_cosigned(witness: Stand, gym: Company) -> None:
+    """From `old 0` a fork needs no proof, so only the order of the two keeps the second one out."""
+    origin = gym.node.settings.log_origin.replace("2027", "2025")
+    own = NoteSigner(origin, gym.keys.ed25519("log"))
+    heads = [sign_note(Checkpoint(origin, 1, bytes([n] * 32)).body(), [own], now_s=0) for n in range(8)]
+    answers: list[int] = []
+    feeders = [
+        threading.Thread(target=lambda each=each: answers.append(ask(witness, AddCheckpoint(0, (), each)).status_code))
+        for each in heads
+    ]
+    for feeder in feeders:
+        feeder.start()
+    for feeder in feeders:
+        feeder.join()
+    assert sorted(answers) == [200] + [409] * 7
 
 
-def with_policy(company: Company, witness: Company, *, quorum: str, waits: bool) -> None:
-    """Close the company, name a witness in its settings, and open it again."""
-    company.stop()
-    logs = [f"log {(company.folder / name).read_text().strip()}" for name in ("log.vkey", "log-pq.vkey")]
-    key = VerifierKey(f"{witness.host}/witness", SignatureKind.COSIGNATURE_ED25519, witness.keys.public("witness"))
-    lines = [*logs, f"witness w {key.text} {witness.url}/witness", f"quorum {quorum}", ""]
-    (company.folder / "witness.policy").write_text("\n".join(lines))
-    settings = load_settings(company.folder)
-    named = settings.model_copy(update={"witness_policy": "witness.policy", "publication_waits": waits})
-    (company.folder / "node.toml").write_text(named.text())
-    company.start()
+def test_what_was_cosigned_is_remembered_over_a_restart(at_three: Stand, gym: Company) -> None:
+    before = shown(at_three, gym).content
+    at_three.stop()
+    at_three.start()
+    assert shown(at_three, gym).content == before
+    assert ask(at_three, grown(gym, 0, 3)).status_code == 409
+
+
+def test_a_part_of_a_tree_is_signed_where_the_whole_was_cosigned(at_three: Stand, gym: Company) -> None:
+    size = parse_checkpoint_body(open_note(shown(at_three, gym).content, [log_key(gym)]).body).size
+    reader = gym.node.publisher.reader(size)
+    part = range_hash(2, size, reader)
+    proof = tuple(prove_subtree_consistency(2, size, size=size, read=reader))
+
+    def sign(request: SignSubtree) -> httpx.Response:
+        return httpx.post(f"{at_three.prefix}/sign-subtree", content=request.encode())
+
+    asked = SignSubtree(2, size, part, proof, shown(at_three, gym).content)
+    answer = sign(asked)
+    (line,) = parse_lines(answer.content)
+    assert (answer.status_code, line.payload[:8]) == (200, bytes(8))
+    assert sign(SignSubtree(2, size, bytes(32), proof, asked.note)).status_code == 422
+    assert sign(SignSubtree(2, size, part, proof, head_of(gym, size))).status_code == 403
+    assert sign(SignSubtree(1, 3, part, proof, asked.note)).status_code == 400  # no subtree
+    assert sign(SignSubtree(8, 9, part, proof, asked.note)).status_code == 400  # beyond the tree
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Town, Company, Company]]:
-    """A gym whose heads an insurer must cosign before they are published."""
-    with town(tmp_path) as made:
-        gym, insurer = made.company("gym.example"), made.company("insurer.example")
-        with_policy(gym, insurer, quorum="w", waits=True)
-        yield made, gym, insurer
+def alone(tmp_path: Path) -> Path:
+    """The folder of a witness that knows nobody yet."""
+    folder = tmp_path / "w"
+    create_witness(folder, name="witness.example", url="http://127.0.0.1:1", bind="127.0.0.1:1", sandbox=True)
+    return folder
 
 
-def test_a_head_is_published_with_the_cosignature_that_the_policy_asks_for(
-    pair: tuple[Town, Company, Company],
-) -> None:
-    story, gym, insurer = pair
-    agree(story, insurer, gym)
-    policy = parse_policy((gym.folder / "witness.policy").read_bytes())
-    assert policy.check((gym.log / "checkpoint").read_bytes(), gym.node.settings.log_origin).size > 1
-    report = audit([DirectorySource(str(gym.log), policy=policy), DirectorySource(str(gym.log))])
-    assert report.holds, report.findings
+def test_two_processes_on_one_folder_cosign_one_branch(alone: Path, gym: Company) -> None:
+    """A copied service file starts it twice: both hold the same database."""
+    first, second = (Witness(alone, clock=SetClock(gym.clock.now_s())) for _ in range(2))
+    first.memory.know_keys([log_key(gym)])
+    answers: list[str] = []
+
+    def feed(witness: Witness, root: bytes) -> None:
+        try:
+            witness._add_checkpoint(AddCheckpoint(0, (), head_of(gym, 2, root=root)).encode())
+            answers.append("cosigned")
+        except Exception as error:  # noqa: BLE001  # counted below
+            answers.append(str(error))
+
+    feeders = [
+        threading.Thread(target=feed, args=(each, bytes([n] * 32))) for n, each in enumerate((first, second) * 4)
+    ]
+    for feeder in feeders:
+        feeder.start()
+    for feeder in feeders:
+        feeder.join()
+    first.close()
+    second.close()
+    assert answers.count("cosigned") == 1, answers
+    assert sum("seen another size" in each for each in answers) == 7, answers
 
 
-def test_a_head_waits_while_its_witness_is_down(pair: tuple[Town, Company, Company]) -> None:
-    story, gym, insurer = pair
-    agree(story, insurer, gym)
-    published = gym.node.publisher.published_size
-    insurer.stop()
-    gym.app().programs.list()
-    asyncio.run(gym.node.written(lambda transaction: transaction.append("program", {"later": "checked by nobody"})))
-    with pytest.raises(PolicyUnmet):
-        gym.node.publisher.publish()
-    assert gym.node.publisher.published_size == published
+def test_a_memory_that_cannot_be_written_answers_nothing(alone: Path, gym: Company) -> None:
+    witness = Witness(alone, clock=SetClock(gym.clock.now_s()))
+    witness.memory.know_keys([log_key(gym)])
+    witness.memory._connection.execute("PRAGMA query_only=ON")
+    with pytest.raises(Exception, match="storage_unavailable"):
+        witness._add_checkpoint(grown(gym, 0, 2).encode())
+    witness.close()
+    again = Witness(alone, clock=SetClock(gym.clock.now_s()))
+    assert again.memory.last_note(hashlib.sha256(gym.node.settings.log_origin.encode()).hexdigest()) is None
+    again.close()
 
 
-def test_a_node_restored_from_an_old_backup_is_caught_by_its_witness(pair: tuple[Town, Company, Company]) -> None:
-    story, gym, insurer = pair
-    gym.stop()
-    backup = story.folder / "backup"
-    shutil.copytree(gym.folder, backup)
-    gym.start()
-    agree(story, insurer, gym)
-    gym.stop()
-    shutil.rmtree(gym.folder)
-    shutil.copytree(backup, gym.folder)
-    gym.start()
-    asyncio.run(gym.node.written(lambda transaction: transaction.append("program", {"another": "past"})))
-    before = (gym.log / "checkpoint").read_bytes()
-    with pytest.raises(ForkSuspected):
-        gym.node.publisher.publish()
-    assert (gym.log / "checkpoint").read_bytes() == before
-    (evidence,) = (gym.folder / "evidence").iterdir()
-    shown = evidence.read_bytes()
-    assert shown.count(gym.node.settings.log_origin.encode() + b"\n") == 2
-    with pytest.raises(ForkSuspected):
-        gym.node.publisher.publish()
+def test_a_witness_is_set_up_and_killed_and_remembers(tmp_path: Path, gym: Company) -> None:
+    """`tally-node witness` as its operator uses it; after a kill -9, what was answered is on disk."""
+    folder, tally = tmp_path / "w", CliRunner()
+    stand = AloneStand(folder, clock=gym.clock)
+    files = [str(gym.folder / name) for name in ("log.vkey", "log-pq.vkey")]
+    assert "Witnesses gym.example/log/2027" in tally.invoke(app, ["witness", "add", str(folder), *files]).stdout
+    lines = tally.invoke(app, ["witness", "key", str(folder)]).stdout.splitlines()
+    command = [sys.executable, "-m", "tallystick_node.cli", "witness", "serve", str(folder)]
+    environment = {**os.environ, "TALLYSTICK_CLOCK_FILE": str(tmp_path / "clock")}
+    (tmp_path / "clock").write_text(f"{gym.clock.now_s()}\n")
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(f"{stand.prefix}/healthz")
+        answer = ask(stand, grown(gym, 0, 3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finally:
+        process.kill()
+        process.wait()
+    stand.start()
+    try:
+        opened = open_note(shown(stand, gym).content, [log_key(gym), *keys_in(lines)])
+        assert (len(opened.verified), b"".join(line.text for line in opened.lines[1:])) == (3, answer.content)
+    finally:
+        stand.stop()
 
 
-def test_a_log_that_was_never_witnessed_has_no_cosigned_checkpoint(story: Town) -> None:
-    insurer = story.companies["insurer.example"]
-    assert httpx.get(f"{insurer.url}/witness/{'0' * 64}/checkpoint").status_code == 404
+def wait_for(url: str) -> None:
+    until_s = time.monotonic() + 30
+    while time.monotonic() < until_s:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.05)
+    raise AssertionError("the witness did not start")
+
+
+def test_a_company_s_logs_are_added_by_its_descriptor(alone: Path, gym: Company) -> None:
+    tally, descriptor = CliRunner(), str(gym.folder / "descriptor.jwt")
+    add = ["witness", "add", str(alone), "--descriptor", descriptor, "--fingerprint"]
+    assert "Witnesses gym.example" in tally.invoke(app, [*add, gym.keys.fingerprint]).stdout
+    assert tally.invoke(app, [*add, "0" * 64]).exit_code != 0
+    witness = Witness(alone, clock=gym.clock)
+    assert witness.memory.keys_of("gym.example/log/2031-2")
+    assert not witness.memory.keys_of("gym.example/log/2031-2/x")
+    assert not witness.memory.keys_of("other.example/log/2031")
+    witness.close()
+
+
+@pytest.mark.parametrize("spoil", ["readable", "short", "missing", "settings"])
+def test_a_witness_whose_files_are_not_its_own_does_not_start(alone: Path, spoil: str) -> None:
+    key = alone / "witness-pq.key"
+    if spoil == "readable":
+        key.chmod(0o644)
+    elif spoil == "short":
+        key.write_text("AAAA\n")
+    elif spoil == "missing":
+        key.unlink()
+    else:
+        (alone / "witness.toml").write_text("name = 1\n")
+    with pytest.raises(SettingsInvalid):
+        Witness(alone, clock=SetClock(1))
+
+
+def test_a_folder_that_holds_something_is_not_made_a_witness(alone: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="not empty"):
+        create_witness(alone, name="w", url="http://h", bind="127.0.0.1:1", sandbox=True)
+    shutil.rmtree(alone)
+    with pytest.raises(SettingsInvalid, match="No key"):
+        create_witness(alone, name="two words", url="http://h", bind="127.0.0.1:1", sandbox=True)

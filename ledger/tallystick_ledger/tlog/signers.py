@@ -10,7 +10,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-from tallystick_ledger.tlog.cosignature import TIMESTAMP_MAX_S, TIMESTAMP_SIZE_BYTES
+from tallystick_ledger.tlog.cosignature import TIMESTAMP_MAX_S, TIMESTAMP_SIZE_BYTES, subtree_message
 from tallystick_ledger.tlog.keys import (
     COSIGNATURE_ED25519,
     COSIGNATURE_ML_DSA_44,
@@ -75,3 +75,21 @@ class CosignatureSigner:
         assert 0 < now_s <= TIMESTAMP_MAX_S, "a cosignature claims a time, and 0 stands for none"
         message = signed_message(self._kind, body, name=self.verifier_key.name, timestamp_s=now_s)
         return now_s.to_bytes(TIMESTAMP_SIZE_BYTES, "big") + self._private_key.sign(message)
+
+    def sign_subtree(self, *, origin: str, start: int, end: int, root: bytes) -> bytes:
+        """Return 8 zero bytes, the time of a part of a tree, then the signature over it; ML-DSA-44 only.
+
+        Args:
+            origin: the log.
+            start: the first leaf of the part.
+            end: the leaf after the last.
+            root: its hash, 32 bytes.
+
+        Raises:
+            NoteMalformed: a value does not fit the message.
+        """
+        assert self._kind is COSIGNATURE_ML_DSA_44, "only this kind of key has a message for parts"
+        message = subtree_message(
+            name=self.verifier_key.name, timestamp_s=0, origin=origin, start=start, end=end, root=root
+        )
+        return bytes(TIMESTAMP_SIZE_BYTES) + self._private_key.sign(message)

@@ -6,88 +6,95 @@ restart makes this node cosign a fork.
 Source: c2sp.org/tlog-witness, DESIGN P12.
 """
 
+import asyncio
 import hashlib
-import logging
-import re
 
 from sqlalchemy import delete, insert, select
 
-from tallystick_ledger.errors import BadInput
-from tallystick_ledger.tlog.checkpoint import Checkpoint
-from tallystick_ledger.tlog.head import parse_checkpoint_body
-from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_ledger.tlog.note import CosignatureSigner, add_lines, sign_line, unchecked_text
-from tallystick_ledger.tlog.witness import AddCheckpoint, WitnessRefused, judge, parse_add_checkpoint
-from tallystick_node.errors import PartnerUnknown
+from tallystick_ledger.tlog.note import CosignatureSigner
+from tallystick_ledger.tlog.witness import (
+    Cosigned,
+    WitnessRefused,
+    claimed_origin,
+    cosign,
+    cosign_subtree,
+    parse_add_checkpoint,
+    parse_sign_subtree,
+)
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import WITNESSED
+from tallystick_node.witness.known import keys_by_host, report_refusal, witness_name
 from tallystick_node.writer import Transaction
 
-_LOG_ORIGIN = re.compile(r"([a-z0-9.:-]{1,250})/log/[0-9]{4}(-[0-9]{1,3})?")
 
-log = logging.getLogger(__name__)
+class NodeWitness:
+    """A node as the witness of its partners' logs."""
+
+    def __init__(self, node: Node) -> None:
+        """Cosign with the node's own witness keys, and remember in its database."""
+        self._node = node
+        name = witness_name(node.host)
+        self._pq_signer = CosignatureSigner(name, node.keys.witness_pq())
+        self._signers = [CosignatureSigner(name, node.keys.ed25519("witness")), self._pq_signer]
+        self._own = [signer.verifier_key for signer in self._signers]
+
+    async def add_checkpoint(self, raw: bytes) -> bytes:
+        """Return this node's lines for a partner's checkpoint, once they are remembered durably.
+
+        Raises:
+            WitnessRefused: with the status that c2sp.org/tlog-witness gives the case.
+        """
+        request = parse_add_checkpoint(raw)
+        origin = claimed_origin(request.note)
+        keys = await asyncio.to_thread(keys_by_host, origin, self._node.partner)
+
+        def work(transaction: Transaction) -> bytes:
+            row = transaction.row(select(WITNESSED).where(WITNESSED.c.origin == origin))
+            last = None if row is None else Cosigned.recall(row.note, at_s=row.cosigned_at_s, keys=self._own)
+            said = cosign(request, keys=keys, last=last, signers=self._signers, now_s=transaction.now_s)
+            if said is not last:
+                _remember(transaction, said)
+            return said.answer
+
+        try:
+            return (await self._node.written(work)).value
+        except WitnessRefused as error:
+            report_refusal(error, origin)
+            raise
+
+    async def sign_subtree(self, raw: bytes) -> bytes:
+        """Return this node's line for a part of a tree that it cosigned whole.
+
+        Raises:
+            WitnessRefused: with the status that c2sp.org/tlog-witness gives the case.
+        """
+        request = parse_sign_subtree(raw)
+        keys = await asyncio.to_thread(keys_by_host, claimed_origin(request.note), self._node.partner)
+        return cosign_subtree(request, keys=keys, own=self._own, signer=self._pq_signer)
+
+    async def last_cosigned(self, origin_digest: str) -> bytes:
+        """Return the checkpoint of a log that this node cosigned last.
+
+        Raises:
+            NotFound: it never cosigned one of that log.
+        """
+        found = select(WITNESSED.c.note).where(WITNESSED.c.origin_digest == origin_digest)
+        row = await asyncio.to_thread(self._node.row, found)
+        if row is None:
+            raise no_such_thing()
+        return bytes(row.note)
 
 
-def witness_name(host: str) -> str:
-    """Return the name under which a node cosigns."""
-    return f"{host}/witness"
-
-
-async def add_checkpoint(node: Node, raw: bytes) -> bytes:
-    """Return this node's cosignature line for a partner's checkpoint.
-
-    Raises:
-        WitnessRefused: with the status that c2sp.org/tlog-witness gives the case.
-    """
-    request = parse_add_checkpoint(raw)
-    keys = _keys_for(node, request)
-
-    def work(transaction: Transaction) -> bytes:
-        origin, seen = next(iter(keys), ""), dict[str, Checkpoint]()
-        row = transaction.row(select(WITNESSED).where(WITNESSED.c.origin == origin))
-        if row is not None:
-            seen[origin] = Checkpoint(origin, row.size, row.root)
-        checkpoint = judge(request, keys=keys, seen=seen)
-        signer = CosignatureSigner(witness_name(node.host), node.keys.ed25519("witness"))
-        line = sign_line(checkpoint.body(), signer, now_s=transaction.now_s)
-        transaction.execute(delete(WITNESSED).where(WITNESSED.c.origin == origin))
-        transaction.execute(
-            insert(WITNESSED).values(
-                origin=origin,
-                origin_digest=hashlib.sha256(origin.encode()).hexdigest(),
-                size=checkpoint.size,
-                root=checkpoint.root,
-                note=add_lines(request.note, [line]),
-                cosigned_at_s=transaction.now_s,
-            )
+def _remember(transaction: Transaction, said: Cosigned) -> None:
+    origin = said.checkpoint.origin
+    transaction.execute(delete(WITNESSED).where(WITNESSED.c.origin == origin))
+    transaction.execute(
+        insert(WITNESSED).values(
+            origin=origin,
+            origin_digest=hashlib.sha256(origin.encode()).hexdigest(),
+            size=said.checkpoint.size,
+            root=said.checkpoint.root,
+            note=said.note,
+            cosigned_at_s=said.at_s,
         )
-        return line.text
-
-    try:
-        return (await node.written(work)).value
-    except WitnessRefused as error:
-        if error.status == 422:
-            log.error("a partner's log does not grow from what this node cosigned: %s", error.problem)
-        raise
-
-
-def last_cosigned(node: Node, origin_digest: str) -> bytes:
-    """Return the checkpoint of a log that this node cosigned last.
-
-    Raises:
-        NotFound: it never cosigned one of that log.
-    """
-    row = node.row(select(WITNESSED.c.note).where(WITNESSED.c.origin_digest == origin_digest))
-    if row is None:
-        raise no_such_thing()
-    return bytes(row.note)
-
-
-def _keys_for(node: Node, request: AddCheckpoint) -> dict[str, list[VerifierKey]]:
-    """Return the keys of the log that a request says it is of, where it is a partner's."""
-    try:
-        origin = parse_checkpoint_body(unchecked_text(request.note)).origin
-        named = _LOG_ORIGIN.fullmatch(origin)
-        return {origin: node.partner(named[1]).log_keys(origin)} if named else {}
-    except (BadInput, PartnerUnknown):
-        return {}
+    )

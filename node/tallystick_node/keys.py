@@ -27,6 +27,9 @@ SEED_SIZE_BYTES: dict[Role, int] = {
     "seal": MLKEM_SEED_SIZE_BYTES + X25519_SIZE_BYTES,
 }
 
+ADDED_LATER: frozenset[Role] = frozenset({"witness-pq"})
+"""Roles that a node made by an earlier version has no key for."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeKeys:
@@ -44,9 +47,10 @@ class NodeKeys:
         """Return the ML-DSA-44 key that cosigns published heads."""
         return MLDSA44PrivateKey.from_seed_bytes(self.seeds["log-pq"])
 
-    def witness_pq(self) -> MLDSA44PrivateKey:
-        """Return the ML-DSA-44 key that cosigns partners' heads."""
-        return MLDSA44PrivateKey.from_seed_bytes(self.seeds["witness-pq"])
+    def witness_pq(self) -> MLDSA44PrivateKey | None:
+        """Return the ML-DSA-44 key that cosigns partners' heads; None in a node made before there was one."""
+        seed = self.seeds.get("witness-pq")
+        return None if seed is None else MLDSA44PrivateKey.from_seed_bytes(seed)
 
     def seal(self) -> SealKey:
         """Return the key that partners seal to."""
@@ -56,8 +60,8 @@ class NodeKeys:
         """Return the raw public key of a role."""
         if role == "log-pq":
             return self.log_pq().public_key().public_bytes_raw()
-        if role == "witness-pq":
-            return self.witness_pq().public_key().public_bytes_raw()
+        if role == "witness-pq" and (key := self.witness_pq()) is not None:
+            return key.public_key().public_bytes_raw()
         if role == "seal":
             return self.seal().public
         return self.ed25519(role).public_key().public_bytes_raw()
@@ -74,7 +78,7 @@ class NodeKeys:
     def descriptor(self, settings: Settings) -> str:
         """Return the node's signed descriptor, compact JWS."""
         keys: tuple[PublicKey, ...] = tuple(
-            public_key(role, self.public(role), from_s=self.since_s) for role in SEED_SIZE_BYTES
+            public_key(role, self.public(role), from_s=self.since_s) for role in SEED_SIZE_BYTES if role in self.seeds
         )
         described = Descriptor(
             v=1,
@@ -110,6 +114,8 @@ def load_keys(folder: Path) -> NodeKeys:
     since_s = 0
     for role, size in SEED_SIZE_BYTES.items():
         path = folder / f"{role}.key"
+        if role in ADDED_LATER and not path.exists():
+            continue
         try:
             if path.stat().st_mode & 0o077:
                 raise SettingsInvalid(f"Others may read the {role} key.", remedy=f"chmod 600 {path.name}")

@@ -20,15 +20,15 @@ from tallystick.peer import PeerClient
 from tallystick.wire import EntryProof
 from tallystick_consent.signed import SignedObject, sign_object
 from tallystick_ledger.encoding import length_prefixed, to_base64url
-from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_ledger.tlog.signers import CosignatureSigner, NoteSigner
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
 from tallystick_node.config import Settings, databases_of
-from tallystick_node.cosigning import Cosigners
+from tallystick_node.cosigning import Cosigners, load_policy
 from tallystick_node.custody import Custody, SubjectKeys
 from tallystick_node.database import close, single_statements, storage_errors
 from tallystick_node.errors import NotFound, PartnerUnknown
+from tallystick_node.evidence_room import EvidenceRoom
 from tallystick_node.flows.proofs import ProofService
 from tallystick_node.folder_lock import FolderLock
 from tallystick_node.keys import NodeKeys
@@ -79,6 +79,8 @@ class Node:
             random_bytes=random_bytes,
         )
         self._witness_http = httpx.Client(trust_env=False, follow_redirects=False)
+        self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
+        self.cosigners = self._cosigners()
         origin = settings.log_origin
         log = OwnLog(settings.log_name, origin, NoteSigner(origin, keys.ed25519("log")))
         self.publisher = Publisher(
@@ -89,7 +91,7 @@ class Node:
             signers=[log.signer, CosignatureSigner(origin, keys.log_pq())],
             clock=clock,
             handover=log.handover,
-            cosigners=self._cosigners(),
+            cosigners=self.cosigners,
         )
         self.proofs = ProofService(self.publisher)
         self.writer = Writer(
@@ -105,6 +107,8 @@ class Node:
     def close(self) -> None:
         """Finish what is queued, then release everything."""
         self.writer.close()
+        if self.cosigners is not None:
+            self.cosigners.close()
         self._witness_http.close()
         self.custody.close()
         close(self.engine)
@@ -114,20 +118,13 @@ class Node:
         """Return the witnesses that the settings name, and leave their keys beside the log for whoever audits it."""
         if not self.settings.witness_policy:
             return None
-        policy = parse_policy((self.folder / self.settings.witness_policy).read_bytes())
+        origin, waits = self.settings.log_origin, self.settings.publication_waits
+        signers = NoteSigner(origin, self.keys.ed25519("log")), CosignatureSigner(origin, self.keys.log_pq())
+        own = [signer.verifier_key for signer in signers]
+        policy = load_policy(self.folder / self.settings.witness_policy, log_keys=own, waits=waits)
         keys = "".join(f"{each.key.text}\n" for each in policy.witnesses)
         (self.folder / WITNESS_KEYS_FILE).write_text(keys, encoding="utf-8")
-        return Cosigners(
-            policy,
-            http=self._witness_http,
-            waits=self.settings.publication_waits,
-            keep_evidence=self._keep_evidence,
-        )
-
-    def _keep_evidence(self, name: str, content: bytes) -> None:
-        folder = self.folder / EVIDENCE_FOLDER
-        folder.mkdir(exist_ok=True)
-        (folder / f"{self.now_s()}-{name}").write_bytes(content)
+        return Cosigners(policy, origin=origin, http=self._witness_http, waits=waits, evidence=self.evidence)
 
     def now_s(self) -> int:
         """Return the node's time: whole seconds since 1970-01-01 UTC."""

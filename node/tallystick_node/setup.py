@@ -218,10 +218,11 @@ def witness_policy_lines(folder: Path) -> list[str]:
     """
     settings, keys = load_settings(folder), load_keys(folder / KEYS_FOLDER)
     name = witness_name(settings.host)
-    signers = (CosignatureSigner(name, keys.ed25519("witness")), CosignatureSigner(name, keys.witness_pq()))
+    held = {"": keys.ed25519("witness"), "-pq": keys.witness_pq()}
     return [
-        f"witness {settings.host}{kind} {signer.verifier_key.text} {settings.url}/witness"
-        for kind, signer in zip(("", "-pq"), signers, strict=True)
+        f"witness {settings.host}{kind} {CosignatureSigner(name, key).verifier_key.text} {settings.url}/witness"
+        for kind, key in held.items()
+        if key is not None
     ]
 
 

@@ -7,7 +7,7 @@ Source: c2sp.org/tlog-policy.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,19 +91,20 @@ class Policy:
                 "No log that the policy lists has signed the checkpoint.",
                 remedy="Ask the log for its checkpoint again, or list its key in the policy.",
             )
-        self._require_quorum(signed)
-        return checkpoint, opened
-
-    def _require_quorum(self, signed: set[VerifierKey]) -> None:
-        present = {witness.name for witness in self.witnesses if witness.key in signed}
-        for group in self.groups:
-            if sum(member in present for member in group.members) >= group.threshold:
-                present.add(group.name)
-        if self.quorum is not None and self.quorum not in present:
+        if not self.is_met_by(signed):
             raise PolicyUnmet(
                 "Too few of the witnesses that the policy asks for have signed the checkpoint.",
                 remedy="Wait for more cosignatures and fetch the checkpoint again.",
             )
+        return checkpoint, opened
+
+    def is_met_by(self, signed: Set[VerifierKey]) -> bool:
+        """Return whether these keys, if they have signed, make the quorum; each group is asked after its members."""
+        present = {witness.name for witness in self.witnesses if witness.key in signed}
+        for group in self.groups:
+            if sum(member in present for member in group.members) >= group.threshold:
+                present.add(group.name)
+        return self.quorum is None or self.quorum in present
 
 
 def parse_policy(raw: bytes) -> Policy:

@@ -33,9 +33,11 @@ class NodeWitness:
     def __init__(self, node: Node) -> None:
         """Cosign with the node's own witness keys, and remember in its database."""
         self._node = node
-        name = witness_name(node.host)
-        self._pq_signer = CosignatureSigner(name, node.keys.witness_pq())
-        self._signers = [CosignatureSigner(name, node.keys.ed25519("witness")), self._pq_signer]
+        name, pq = witness_name(node.host), node.keys.witness_pq()
+        self._pq_signer = None if pq is None else CosignatureSigner(name, pq)
+        self._signers = [CosignatureSigner(name, node.keys.ed25519("witness"))]
+        if self._pq_signer is not None:
+            self._signers.append(self._pq_signer)
         self._own = [signer.verifier_key for signer in self._signers]
 
     async def add_checkpoint(self, raw: bytes) -> bytes:
@@ -69,6 +71,8 @@ class NodeWitness:
             WitnessRefused: with the status that c2sp.org/tlog-witness gives the case.
         """
         request = parse_sign_subtree(raw)
+        if self._pq_signer is None:
+            raise WitnessRefused(404, "This witness has no key that signs parts of a tree.")
         keys = await asyncio.to_thread(keys_by_host, claimed_origin(request.note), self._node.partner)
         return cosign_subtree(request, keys=keys, own=self._own, signer=self._pq_signer)
 

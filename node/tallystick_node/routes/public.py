@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from tallystick_ledger.errors import TileMalformed
 from tallystick_ledger.tlog.tiles import BundlePath, parse_path
+from tallystick_node.cosigning import Standing
 from tallystick_node.errors import ScopeMissing
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.publisher import CHECKPOINT
@@ -70,7 +71,8 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(node: NodeHere) -> dict[str, str]:
-    """Return that the database answers and a head is published."""
+    """Return that the database answers and a head is published, and how publication stands with its witnesses."""
     if node.row(select(HEADS.c.size)) is None or node.publisher.published_size == 0:
         raise no_such_thing()
-    return {"status": "ready"}
+    publication = Standing.NOT_WITNESSED if node.cosigners is None else node.cosigners.standing
+    return {"status": "ready", "publication": publication}

@@ -1,0 +1,355 @@
+"""A log and its witnesses: what it publishes, what it waits for, and what stops it with the evidence kept."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from signers import LOG, LOG_PQ, NOW_S, ORIGIN, WITNESS, WITNESS_PQ
+from trees import Tree
+
+from tallystick.evidence import Refusal, TwoHeads, parse_evidence
+from tallystick_ledger.errors import PolicyUnmet
+from tallystick_ledger.tlog.head import Checkpoint
+from tallystick_ledger.tlog.merkle import root_at
+from tallystick_ledger.tlog.note import open_note, sign_line, sign_note, unchecked_text
+from tallystick_ledger.tlog.policy import parse_policy
+from tallystick_ledger.tlog.witness import parse_add_checkpoint
+from tallystick_node.cosigning import SILENT_FOR_S, Cosigners, Standing, load_policy
+from tallystick_node.errors import ForkSuspected, SettingsInvalid
+from tallystick_node.evidence_room import FILES_MAX, EvidenceRoom
+from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
+
+TREE = Tree(20)
+KEYS = [LOG.verifier_key, LOG_PQ.verifier_key]
+Reply = tuple[int, bytes]
+
+
+class Host:
+    """Somebody's server at an address: what it answers, `reply` says; for `shown` it is asked by GET."""
+
+    def __init__(self) -> None:
+        self.reply: Callable[[bytes], Reply] = lambda _: (404, b"")
+        self.shown = b""
+        self.asked = 0
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                host.asked += 1
+                self._answer(*host.reply(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def do_GET(self) -> None:
+                self._answer(*((200, host.shown) if host.shown else (404, b"")))
+
+            def _answer(self, status: int, body: bytes) -> None:
+                self.send_response_only(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    made = Host()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other_host() -> Iterator[Host]:
+    made = Host()
+    yield made
+    made.close()
+
+
+def cosigns(signer: object = WITNESS) -> Callable[[bytes], Reply]:
+    """An honest witness, which believes every proof."""
+
+    def reply(raw: bytes) -> Reply:
+        body = unchecked_text(parse_add_checkpoint(raw).note)
+        return 200, sign_line(body, signer, now_s=NOW_S).text  # type: ignore[arg-type]
+
+    return reply
+
+
+def answers(status: int, body: bytes = b"") -> Callable[[bytes], Reply]:
+    return lambda _: (status, body)
+
+
+def head(size: int, root: bytes | None = None) -> tuple[Checkpoint, bytes]:
+    checkpoint = Checkpoint(ORIGIN, size, root_at(size, TREE.read) if root is None else root)
+    return checkpoint, sign_note(checkpoint.body(), [LOG, LOG_PQ], now_s=NOW_S)
+
+
+class Watch:
+    """A watch that a test turns on."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def __call__(self) -> float:
+        return self.at_s
+
+
+@contextmanager
+def cosigners(folder: Path, *lines: str, waits: bool = True, watch: Watch | None = None) -> Iterator[Cosigners]:
+    """The cosigners of a policy with this log and these further lines."""
+    logs = [f"log {key.text}" for key in KEYS]
+    policy = parse_policy("".join(f"{line}\n" for line in (*logs, *lines)).encode())
+    room = EvidenceRoom(folder, now_s=lambda: NOW_S)
+    with httpx.Client(trust_env=False) as http:
+        made = Cosigners(
+            policy, origin=ORIGIN, http=http, waits=waits, evidence=room, monotonic_s=watch or time.monotonic
+        )
+        yield made
+        made.close()
+
+
+def one(host: Host) -> list[str]:
+    return [f"witness w {WITNESS.verifier_key.text} {host.url}", "quorum w"]
+
+
+def gather(made: Cosigners, size: int) -> bytes:
+    return made.gather(*head(size), read=TREE.read)
+
+
+def evidence_in(folder: Path) -> list[object]:
+    return [parse_evidence(path.read_bytes()) for path in sorted(folder.iterdir())]
+
+
+def test_a_head_goes_out_with_a_line_of_each_key_that_the_policy_lists_for_a_witness(
+    host: Host, tmp_path: Path
+) -> None:
+    host.reply = lambda raw: (200, cosigns(WITNESS)(raw)[1] + cosigns(WITNESS_PQ)(raw)[1])
+    pq = f"witness pq {WITNESS_PQ.verifier_key.text} {host.url}/"
+    with cosigners(tmp_path, one(host)[0], pq, "group both all w pq", "quorum both") as made:
+        opened = open_note(gather(made, 5), [WITNESS.verifier_key, WITNESS_PQ.verifier_key])
+    assert (len(opened.verified), host.asked, made.standing) == (2, 1, Standing.COSIGNED)
+
+
+def test_a_line_that_the_policy_does_not_ask_for_is_not_published(host: Host, tmp_path: Path) -> None:
+    host.reply = lambda raw: (200, cosigns(WITNESS)(raw)[1] + cosigns(WITNESS_PQ)(raw)[1])
+    with cosigners(tmp_path, *one(host)) as made:
+        assert len(open_note(gather(made, 5), KEYS).lines) == 3
+
+
+def test_a_witness_is_asked_from_the_size_that_it_says_it_has_seen(host: Host, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def reply(raw: bytes) -> Reply:
+        sizes.append(parse_add_checkpoint(raw).old_size)
+        return (409, b"3\n") if sizes[-1] != 3 and len(sizes) < 3 else cosigns()(raw)
+
+    host.reply = reply
+    with cosigners(tmp_path, *one(host)) as made:
+        gather(made, 5)
+        gather(made, 9)
+    assert sizes == [0, 3, 5]
+
+
+def test_a_head_waits_for_its_quorum_and_the_node_says_so(host: Host, tmp_path: Path) -> None:
+    host.reply = answers(503)
+    watch = Watch()
+    with cosigners(tmp_path, *one(host), watch=watch) as made:
+        for _ in range(3):
+            with pytest.raises(PolicyUnmet):
+                gather(made, 5)
+        assert (made.standing, host.asked) == (Standing.WAITING, 1)
+        host.reply = cosigns()
+        watch.at_s += SILENT_FOR_S
+        assert gather(made, 5)
+        assert made.standing is Standing.COSIGNED
+        gather(made, 5)
+        assert host.asked == 2  # its line for this head is in hand
+
+
+def test_a_head_goes_out_without_its_quorum_where_the_settings_say_so_and_the_node_says_so(
+    host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.reply = answers(503)
+    with cosigners(tmp_path, *one(host), waits=False) as made, caplog.at_level(logging.WARNING):
+        for size in (5, 9):
+            assert len(open_note(gather(made, size), KEYS).lines) == 2
+        assert made.standing is Standing.WITHOUT_QUORUM
+    assert caplog.text.count("PUBLISHED WITHOUT") == 1
+
+
+def test_no_number_of_partners_stands_in_for_the_independent_witness_that_the_policy_asks_for(
+    host: Host, other_host: Host, tmp_path: Path
+) -> None:
+    """The recipe of docs/witnessing.md: a group of partners, a group of independents, and both."""
+    host.reply, other_host.reply = cosigns(), answers(503)
+    independent = f"witness i {WITNESS_PQ.verifier_key.text} {other_host.url}"
+    groups = ["group partners any w", "group independents any i", "group both all partners independents", "quorum both"]
+    watch = Watch()
+    with cosigners(tmp_path, one(host)[0], independent, *groups, watch=watch) as made:
+        with pytest.raises(PolicyUnmet):
+            gather(made, 5)
+        other_host.reply = cosigns(WITNESS_PQ)
+        watch.at_s += SILENT_FOR_S
+        assert gather(made, 5)
+
+
+@pytest.mark.parametrize(("status", "body"), [(422, b"no"), (409, b"0\n"), (409, b"9\n"), (422, b"\xff" * 10)], ids=str)
+def test_a_bare_refusal_stops_publication_until_that_witness_cosigns_again(
+    host: Host, tmp_path: Path, status: int, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.reply, watch = answers(status, body), Watch()
+    quorum_without = [one(host)[0], "quorum none"]
+    with cosigners(tmp_path / "e", *quorum_without, waits=False, watch=watch) as made:
+        for size in (5, 6, 7):
+            with pytest.raises(ForkSuspected, match=f"status {status}"):
+                gather(made, size)
+            watch.at_s += SILENT_FOR_S
+        assert made.standing is Standing.STOPPED
+        (kept,) = evidence_in(tmp_path / "e")
+        assert isinstance(kept, Refusal)
+        assert (kept.status, kept.check(KEYS).accuses) == (status, False)
+        assert "nothing is published" in caplog.text
+        host.reply = cosigns()
+        assert gather(made, 8)
+        assert made.standing is Standing.COSIGNED
+
+
+@pytest.mark.parametrize("size", [3, 5], ids=["an earlier head", "this very head"])
+def test_a_witness_that_shows_another_history_convicts_the_log_for_good(host: Host, tmp_path: Path, size: int) -> None:
+    host.reply, host.shown = answers(422), head(size, bytes(32))[1]
+    with cosigners(tmp_path / "e", *one(host)) as made:
+        with pytest.raises(ForkSuspected, match="two histories"):
+            gather(made, 5)
+        host.reply = cosigns()
+        with pytest.raises(ForkSuspected, match="two histories"):
+            gather(made, 6)
+    (kept,) = evidence_in(tmp_path / "e")
+    assert isinstance(kept, TwoHeads)
+    assert kept.check(KEYS).sizes == (size, 5)
+    # Started again, with no witness up and a policy that waits for none, it still publishes nothing.
+    with cosigners(tmp_path / "e", one(host)[0], "quorum none", waits=False) as made:
+        assert made.standing is Standing.STOPPED
+        with pytest.raises(ForkSuspected, match="two histories"):
+            gather(made, 6)
+    for path in (tmp_path / "e").iterdir():
+        path.unlink()
+    with cosigners(tmp_path / "e", *one(host)) as made:
+        assert gather(made, 6)
+
+
+def test_a_head_that_our_key_did_not_sign_convicts_nobody(host: Host, tmp_path: Path) -> None:
+    checkpoint, _ = head(3, bytes(32))
+    host.reply, host.shown = answers(422), sign_note(checkpoint.body(), [WITNESS], now_s=NOW_S)
+    with cosigners(tmp_path / "e", *one(host)) as made, pytest.raises(ForkSuspected, match="status 422"):
+        gather(made, 5)
+    (kept,) = evidence_in(tmp_path / "e")
+    assert isinstance(kept, Refusal)
+    assert kept.shown == b""
+
+
+def test_a_larger_head_of_ours_that_a_witness_has_seen_stops_publication(host: Host, tmp_path: Path) -> None:
+    host.reply, host.shown = answers(409, b"9\n"), head(9)[1]
+    with cosigners(tmp_path / "e", *one(host)) as made, pytest.raises(ForkSuspected):
+        gather(made, 5)
+    (kept,) = evidence_in(tmp_path / "e")
+    assert isinstance(kept, Refusal)
+    assert kept.check(KEYS).sizes == (5, 9)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answers(200, b""),
+        answers(200, b"not a line\n"),
+        answers(200, bytes(ANSWER_SIZE_MAX_BYTES + 1)),
+        lambda raw: (200, cosigns()(raw)[1].replace(b"\n", b"\x0b")),
+        lambda raw: (200, cosigns()(raw)[1][:-9] + b"AAAAAAA=\n"),
+        answers(200, sign_line(head(6)[0].body(), WITNESS, now_s=NOW_S).text),
+        answers(409, b""),
+        answers(409, b"03\n"),
+        answers(409, b"18446744073709551616\n"),
+        answers(403, b"0\n"),
+        answers(302, b""),
+        answers(500, b""),
+    ],
+)
+def test_an_answer_that_is_none_is_silence_and_no_alarm(
+    host: Host, tmp_path: Path, reply: Callable[[bytes], Reply]
+) -> None:
+    host.reply = reply
+    with cosigners(tmp_path / "e", *one(host)) as made, pytest.raises(PolicyUnmet):
+        gather(made, 5)
+    assert not (tmp_path / "e").exists()
+
+
+def test_a_slow_witness_holds_up_no_head_that_has_its_quorum(
+    host: Host, other_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick_node.cosigning.PATIENCE_S", 0.05)
+    done = threading.Event()
+    host.reply, other_host.reply = cosigns(), lambda raw: ((done.wait(5) and b"") or b"", cosigns(WITNESS_PQ)(raw))[1]
+    slow = f"witness slow {WITNESS_PQ.verifier_key.text} {other_host.url}"
+    with cosigners(tmp_path, one(host)[0], slow, "group any any w slow", "quorum any") as made:
+        for size in (5, 6):
+            assert len(open_note(gather(made, size), KEYS).lines) == 3
+        assert other_host.asked == 1  # the one that is still being asked is not asked again
+        done.set()
+
+
+def test_no_more_evidence_is_kept_than_a_disk_can_bear(tmp_path: Path) -> None:
+    room = EvidenceRoom(tmp_path, now_s=lambda: NOW_S)
+    kept = Refusal(tuple(KEYS), head(5)[1], "w", 422, "")
+    room.keep(kept)
+    room.keep(kept)
+    assert room.count == 1
+    for number in range(FILES_MAX):
+        (tmp_path / f"{number}.json").touch()
+    room.keep(Refusal(tuple(KEYS), head(6)[1], "w", 422, ""))
+    assert room.count == FILES_MAX + 1
+
+
+def policy_file(tmp_path: Path, *lines: str) -> Path:
+    path = tmp_path / "witness.policy"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (["group a any b", "group b any a", "quorum a"], "not defined before"),
+        (["group a any a", "quorum a"], "not defined before"),
+        (["quorum none"], "does not list this node's log"),
+        ([f"log {KEYS[0].text}", f"witness w {WITNESS.verifier_key.text}", "quorum w"], "cannot make the quorum"),
+        ([], "exactly one quorum"),
+    ],
+    ids=["a loop", "a loop of one", "without this log", "a witness without an address", "empty"],
+)
+def test_a_policy_that_cannot_work_is_refused_at_the_start(tmp_path: Path, lines: list[str], problem: str) -> None:
+    with pytest.raises(SettingsInvalid, match=problem):
+        load_policy(policy_file(tmp_path, *lines), log_keys=KEYS, waits=True)
+
+
+def test_a_policy_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="cannot be read"):
+        load_policy(tmp_path / "none", log_keys=KEYS, waits=True)
+
+
+def test_a_witness_without_an_address_may_stand_in_a_policy_that_waits_for_none(tmp_path: Path) -> None:
+    lines = [f"log {KEYS[0].text}", f"witness w {WITNESS.verifier_key.text}", "quorum w"]
+    assert load_policy(policy_file(tmp_path, *lines), log_keys=KEYS, waits=False).witnesses

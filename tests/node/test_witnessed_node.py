@@ -1,0 +1,118 @@
+"""A node whose heads others cosign: a partner's node, and a witness that is nobody's partner (P1, P12)."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from town import Company, Town, agree, town
+from witnesses import AloneStand, keys_in
+
+from tallystick.audit import DirectorySource, audit
+from tallystick.evidence import TwoHeads, parse_evidence
+from tallystick_ledger.errors import PolicyUnmet
+from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_ledger.tlog.policy import parse_policy
+from tallystick_node.config import load_settings
+from tallystick_node.errors import ForkSuspected
+from tallystick_node.setup import witness_policy_lines
+
+
+def with_policy(company: Company, *lines: str, waits: bool = True) -> None:
+    """Close the company, name its witnesses in its settings, and open it again."""
+    company.stop()
+    logs = [f"log {(company.folder / name).read_text().strip()}" for name in ("log.vkey", "log-pq.vkey")]
+    (company.folder / "witness.policy").write_text("".join(f"{line}\n" for line in (*logs, *lines)))
+    settings = load_settings(company.folder)
+    named = settings.model_copy(update={"witness_policy": "witness.policy", "publication_waits": waits})
+    (company.folder / "node.toml").write_text(named.text())
+    company.start()
+
+
+def log_keys(company: Company) -> list[VerifierKey]:
+    return [VerifierKey.parse((company.folder / name).read_text().strip()) for name in ("log.vkey", "log-pq.vkey")]
+
+
+def write(company: Company, what: str) -> None:
+    asyncio.run(company.node.written(lambda transaction: transaction.append("program", {"later": what})))
+
+
+def readyz(company: Company) -> dict[str, str]:
+    return dict(httpx.get(f"{company.url}/readyz").json())
+
+
+Scene = tuple[Town, Company, Company, AloneStand]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """A gym, an insurer that is its partner, and a witness that is nobody's; all three have seen the gym's log."""
+    with town(tmp_path) as made:
+        gym, insurer = made.company("gym.example"), made.company("insurer.example")
+        stand = AloneStand(tmp_path / "witness", clock=made.clock)
+        stand.start()
+        stand.know(gym)
+        independent = stand.policy_lines
+        groups = [
+            "group partners any insurer.example",
+            "group independents any witness.example witness.example-pq",
+            "group both all partners independents",
+            "quorum both",
+        ]
+        with_policy(gym, *witness_policy_lines(insurer.folder)[:1], *independent, *groups)
+        yield made, gym, insurer, stand
+        stand.stop()
+
+
+def test_a_head_is_published_with_what_the_policy_asks_for(scene: Scene) -> None:
+    story, gym, insurer, stand = scene
+    agree(story, insurer, gym)
+    policy = parse_policy((gym.folder / "witness.policy").read_bytes())
+    head, opened = policy.open((gym.log / "checkpoint").read_bytes(), gym.node.settings.log_origin)
+    assert head.size > 1
+    assert {each.key for each in opened.verified} >= set(keys_in(stand.policy_lines))
+    report = audit([DirectorySource(str(gym.log), policy=policy), DirectorySource(str(gym.log))])
+    assert report.holds, report.findings
+    assert readyz(gym) == {"status": "ready", "publication": "cosigned"}
+    assert readyz(insurer)["publication"] == "not_witnessed"
+
+
+def test_without_the_independent_witness_a_head_waits(scene: Scene) -> None:
+    story, gym, insurer, stand = scene
+    agree(story, insurer, gym)
+    published = gym.node.publisher.published_size
+    stand.stop()
+    write(gym, "while the witness is away")
+    with pytest.raises(PolicyUnmet):
+        gym.node.publisher.publish()
+    assert (gym.node.publisher.published_size, readyz(gym)["publication"]) == (published, "waiting")
+
+
+def test_a_node_restored_from_an_old_backup_convicts_itself_before_anybody_is_misled(scene: Scene) -> None:
+    story, gym, insurer, _ = scene
+    gym.stop()
+    backup = story.folder / "backup"
+    shutil.copytree(gym.folder, backup)
+    gym.start()
+    agree(story, insurer, gym)
+    grown = gym.node.publisher.published_size
+    gym.stop()
+    shutil.rmtree(gym.folder)
+    shutil.copytree(backup, gym.folder)
+    gym.start()
+    for number in range(grown):
+        write(gym, f"another past, {number}")
+    before = (gym.log / "checkpoint").read_bytes()
+    with pytest.raises(ForkSuspected):
+        gym.node.publisher.publish()
+    assert (gym.log / "checkpoint").read_bytes() == before
+    kept = [parse_evidence(path.read_bytes()) for path in (gym.folder / "evidence").iterdir()]
+    (fork,) = [each for each in kept if isinstance(each, TwoHeads)]
+    assert fork.check(log_keys(gym)).origin == gym.node.settings.log_origin
+    assert readyz(gym)["publication"] == "stopped"
+    with pytest.raises(ForkSuspected):
+        gym.node.publisher.publish()
+    assert json.loads(next((gym.folder / "evidence").glob("*two_heads*")).read_bytes())["v"] == 1

@@ -1,7 +1,6 @@
 """A node whose heads others cosign: a partner's node, and a witness that is nobody's partner (P1, P12)."""
 
 import asyncio
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,9 +109,8 @@ def test_a_node_restored_from_an_old_backup_convicts_itself_before_anybody_is_mi
         gym.node.publisher.publish()
     assert (gym.log / "checkpoint").read_bytes() == before
     kept = [parse_evidence(path.read_bytes()) for path in (gym.folder / "evidence").iterdir()]
-    (fork,) = [each for each in kept if isinstance(each, TwoHeads)]
-    assert fork.check(log_keys(gym)).origin == gym.node.settings.log_origin
+    forks = [each.check(log_keys(gym)) for each in kept if isinstance(each, TwoHeads)]
+    assert {each.origin for each in forks if each.accuses} == {gym.node.settings.log_origin}
     assert readyz(gym)["publication"] == "stopped"
     with pytest.raises(ForkSuspected):
         gym.node.publisher.publish()
-    assert json.loads(next((gym.folder / "evidence").glob("*two_heads*")).read_bytes())["v"] == 1

@@ -31,7 +31,7 @@ from tallystick_ledger.replay import CARRIED_KINDS, Finding
 
 _Report = Callable[[str, str], None]
 
-LEDGER_KINDS = frozenset({"opening", "key", "transfer"})
+LEDGER_KINDS = frozenset({"opening", "key", "peer_head", "transfer"})
 """Kinds that the ledger floor replays."""
 
 ZONE_SPREAD_S = 26 * 3600

@@ -22,6 +22,7 @@ from tallystick_ledger.errors import (
 )
 from tallystick_ledger.key_history import KeyHistory, parse_key_change
 from tallystick_ledger.opening import REMEMBERED_S, Carried, Opening, parse_opening
+from tallystick_ledger.peer_head import parse_peer_head
 
 CARRIED_KINDS = frozenset({"balance", "transfer", "paid", "key"})
 """Records of an opening that this floor replays."""
@@ -87,6 +88,8 @@ class LedgerReplay:
             self._book(entry, entry.at_s, report)
         elif entry.kind == "key":
             self._key(entry, report)
+        elif entry.kind == "peer_head":
+            self._see(entry, report)
         return entry
 
     def carries(self, at_s: int) -> Iterator[Carried]:
@@ -180,6 +183,13 @@ class LedgerReplay:
             report("P1.key_weak", error.problem)
         except KeyHistoryRefused as error:
             report("P1.key_state", error.problem)
+
+    def _see(self, entry: Entry, report: Callable[[str, str], None]) -> None:
+        """Only the form: whether the head is that of the other log, whoever audits both can say."""
+        try:
+            parse_peer_head(entry.body)
+        except EntryMalformed as error:
+            report("entry.malformed", error.problem)
 
     def _check_paid_once(self, transfer: Transfer, at_s: int, report: Callable[[str, str], None]) -> None:
         if transfer.state is not TransferState.POSTED or not transfer.unique:

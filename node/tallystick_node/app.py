@@ -52,6 +52,7 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
                 work.cancel()
                 with suppress(asyncio.CancelledError):
                     await work
+            app.state.jobs.close()
 
     app = FastAPI(
         title="Tallystick node",

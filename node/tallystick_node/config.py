@@ -58,6 +58,7 @@ class Settings(BaseModel):
             space, and files that are lost can be made again.
         witness_policy: a trust policy file in the data folder, whose witnesses are asked to cosign each head; "" for
             none. A partner that witnesses learns when the log grows, and how long it is.
+        follow_interval_s: how often each partner's log is looked at; 0 for never.
         publication_waits: whether a head that the policy does not accept yet stays unpublished.
         database: where the node's rows are; `TALLYSTICK_DATABASE` goes before it.
         custody_database: where the wrapped secrets are, apart from them; `TALLYSTICK_CUSTODY_DATABASE` goes before it.
@@ -75,6 +76,7 @@ class Settings(BaseModel):
     keeps_published_entries: bool = True
     witness_policy: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,100})?$")] = ""
     publication_waits: bool = True
+    follow_interval_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     database: DatabaseName = DATABASE_FILE
     custody_database: DatabaseName = CUSTODY_FILE
 

@@ -20,6 +20,7 @@ from tallystick_node.flows.asks import settle_asks
 from tallystick_node.flows.closing import close_period, due_receipts, put_off_closing
 from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.links import destroy_ended, expire_links
+from tallystick_node.flows.peer_heads import PeerHeads
 from tallystick_node.flows.receipts import expire_receipts
 from tallystick_node.node import Node
 from tallystick_node.outbox import Outbox, recover_sending
@@ -40,7 +41,12 @@ class Jobs:
     def __init__(self, node: Node, http: httpx.AsyncClient) -> None:
         self._node = node
         self._outbox = Outbox(node, http)
+        self._peer_heads = PeerHeads(node)
         self._wrapped_on_day = -1
+
+    def close(self) -> None:
+        """Release what a task that was cancelled cannot."""
+        self._peer_heads.close()
 
     async def begin(self) -> None:
         """Take up what the last run left: messages under way, secrets of links that ended."""
@@ -59,6 +65,7 @@ class Jobs:
         await self.publish()
         for row in self._node.rows(select(PARTNERS.c.host).order_by(PARTNERS.c.host)):
             await self.deliver(row.host)
+            await self._peer_heads.look(row.host)
         await self.publish()
 
     async def housekeep(self) -> None:
@@ -121,6 +128,7 @@ class Jobs:
                     if row.host not in serving:
                         serving.add(row.host)
                         group.create_task(_again(partial(self.deliver, row.host), PAUSE_S))
+                        group.create_task(_again(partial(self._peer_heads.look, row.host), 1))
 
             group.create_task(_again(serve_new_partners, 1))
 

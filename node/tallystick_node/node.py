@@ -170,6 +170,11 @@ class Node:
 
     # Partners
 
+    @property
+    def http(self) -> httpx.Client:
+        """The client for what is asked of others without a signature: witnesses, and published logs."""
+        return self._witness_http
+
     def partner(self, host: str) -> Descriptor:
         """Return a partner's descriptor.
 

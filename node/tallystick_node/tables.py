@@ -328,6 +328,28 @@ class Witnessed(SQLModel, table=True):
     cosigned_at_s: int
 
 
+class Followed(SQLModel, table=True):
+    """The last head that was seen of a partner's log, and what of that log stands in ours.
+
+    Attributes:
+        state: `following`, or `forked` once it has shown two histories.
+        own_log: the log of ours that the next three are about.
+        anchors: how many entries in it are about this log.
+        anchored_size: the size of the last head in it.
+        news: how many entries in it were no anchors when that one was made.
+    """
+
+    origin: str = Field(primary_key=True)
+    partner: str = Field(index=True)
+    note: bytes
+    state: str
+    own_log: str
+    anchors: int
+    anchored_size: int
+    news: int
+    seen_at_s: int
+
+
 class AuditRead(SQLModel, table=True):
     """That an auditor read an entry bundle."""
 
@@ -376,3 +398,4 @@ TRANSFERS = _table(Transfer)
 MESSAGES = _table(Message)
 AUDIT_READS = _table(AuditRead)
 WITNESSED = _table(Witnessed)
+FOLLOWED = _table(Followed)

@@ -124,6 +124,11 @@ class Transaction:
         self.entries += entries
         return range(first, first + len(entries))
 
+    @property
+    def next_index(self) -> int:
+        """The index that the next entry gets: how many entries the log has, those of this write with them."""
+        return self._first_index + len(self.entries)
+
     def new_id(self, prefix: str) -> str:
         """Return a fresh random identifier."""
         return new_id(prefix, self.random_bytes(16))

@@ -75,7 +75,7 @@ def test_a_head_is_published_with_what_the_policy_asks_for(scene: Scene) -> None
     assert {each.key for each in opened.verified} >= set(keys_in(stand.policy_lines))
     report = audit([DirectorySource(str(gym.log), policy=policy), DirectorySource(str(gym.log))])
     assert report.holds, report.findings
-    assert readyz(gym) == {"status": "ready", "publication": "cosigned"}
+    assert readyz(gym) == {"status": "ready", "publication": "cosigned", "evidence": "none"}
     assert readyz(insurer)["publication"] == "not_witnessed"
 
 
@@ -111,6 +111,6 @@ def test_a_node_restored_from_an_old_backup_convicts_itself_before_anybody_is_mi
     kept = [parse_evidence(path.read_bytes()) for path in (gym.folder / "evidence").iterdir()]
     forks = [each.check(log_keys(gym)) for each in kept if isinstance(each, TwoHeads)]
     assert {each.origin for each in forks if each.accuses} == {gym.node.settings.log_origin}
-    assert readyz(gym)["publication"] == "stopped"
+    assert readyz(gym) == {"status": "ready", "publication": "stopped", "evidence": "kept"}
     with pytest.raises(ForkSuspected):
         gym.node.publisher.publish()

@@ -75,4 +75,5 @@ def readyz(node: NodeHere) -> dict[str, str]:
     if node.row(select(HEADS.c.size)) is None or node.publisher.published_size == 0:
         raise no_such_thing()
     publication = Standing.NOT_WITNESSED if node.cosigners is None else node.cosigners.standing
-    return {"status": "ready", "publication": publication}
+    evidence = "kept" if node.evidence.count else "none"
+    return {"status": "ready", "publication": publication, "evidence": evidence}

@@ -1,0 +1,227 @@
+"""Partners' logs anchor each other: what each has seen stands in its own ledger, forks are caught, idle logs rest."""
+
+import asyncio
+import hashlib
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from town import Company, Town, agree, town
+
+from tallystick.audit import DirectorySource, audit
+from tallystick.evidence import parse_evidence
+from tallystick_ledger.encoding import to_base64url
+from tallystick_ledger.entry import Entry, parse_entry
+from tallystick_ledger.peer_head import PeerHead, parse_peer_head
+from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_ledger.tlog.note import open_note
+from tallystick_node.config import load_settings
+from tallystick_node.flows.peer_heads import PeerHeads
+from tallystick_node.setup import add_partner, create_node
+
+INTERVAL_S = 300
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Town]:
+    with town(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def pair(story: Town) -> tuple[Company, Company]:
+    return story.company("gym.example"), story.company("insurer.example")
+
+
+def entries(company: Company) -> list[Entry]:
+    size = company.node.publisher.published_size
+    reader = company.node.publisher.reader(size)
+    return [parse_entry(reader.entry(index)) for index in range(size)]
+
+
+def seen_by(company: Company) -> list[PeerHead]:
+    """Return the heads of others in a company's ledger."""
+    return [parse_peer_head(entry.body) for entry in entries(company) if entry.kind == "peer_head"]
+
+
+def write(company: Company, what: str) -> None:
+    """Something happens at a company."""
+    commitment = to_base64url(hashlib.sha256(what.encode()).digest())
+    asyncio.run(company.node.written(lambda transaction: transaction.append("event", {"commitment": commitment})))
+
+
+def rest(story: Town, *, rounds: int) -> list[list[int]]:
+    """Let time pass, an interval a round; return how long the logs were after each."""
+    sizes: list[list[int]] = []
+    for _ in range(rounds):
+        story.clock.at_s += INTERVAL_S
+        story.settle()
+        sizes.append([each.node.publisher.published_size for each in story.companies.values()])
+    return sizes
+
+
+def log_key(company: Company) -> VerifierKey:
+    return VerifierKey.parse((company.folder / "log.vkey").read_text().strip())
+
+
+def test_each_ledger_holds_the_other_s_head_under_the_other_s_own_signature(
+    story: Town, pair: tuple[Company, Company]
+) -> None:
+    gym, insurer = pair
+    agree(story, insurer, gym)
+    for company, other in ((gym, insurer), (insurer, gym)):
+        heads = seen_by(company)
+        assert heads
+        for head in heads:
+            opened = open_note(head.note, [log_key(other)])
+            assert (len(opened.lines), head.checkpoint.origin) == (1, other.node.settings.log_origin)
+        assert audit([DirectorySource(str(company.log))]).holds
+
+
+def test_two_idle_logs_stop_growing(story: Town, pair: tuple[Company, Company]) -> None:
+    """Each anchor is a new head for the other to anchor; still it ends."""
+    gym, insurer = pair
+    agree(story, insurer, gym)
+    *_, before, last = rest(story, rounds=8)
+    assert before == last
+    for what in ("one", "two", "three"):
+        write(gym, what)
+        grown = rest(story, rounds=6)
+        assert grown[-1] == grown[-3]
+        assert sum(grown[-1]) - sum(last) <= 2  # the entry itself, and one anchor of what the insurer's log had become
+        last = grown[-1]
+
+
+@pytest.mark.usefixtures("pair")
+def test_three_idle_logs_stop_growing(story: Town) -> None:
+    bank = story.company("bank.example")
+    sizes = rest(story, rounds=8)
+    assert sizes[-1] == sizes[-4]
+    write(bank, "news")
+    grown = rest(story, rounds=6)
+    assert grown[-1] == grown[-3]
+    assert sum(grown[-1]) - sum(sizes[-1]) <= 3
+    assert {head.checkpoint.origin for head in seen_by(bank)} == {"gym.example/log/2027", "insurer.example/log/2027"}
+
+
+def test_news_brings_what_the_partner_s_log_has_become(story: Town, pair: tuple[Company, Company]) -> None:
+    gym, insurer = pair
+    rest(story, rounds=4)
+    write(insurer, "news")
+    rest(story, rounds=4)
+    before, size = seen_by(gym), insurer.node.publisher.published_size
+    assert before[-1].checkpoint.size < size
+    write(gym, "news too")
+    rest(story, rounds=4)
+    (new,) = seen_by(gym)[len(before) :]
+    assert new.checkpoint.size == size
+
+
+def test_a_partner_is_looked_at_once_an_interval(story: Town, pair: tuple[Company, Company]) -> None:
+    gym, insurer = pair
+    rest(story, rounds=3)
+    size = gym.node.publisher.published_size
+    story.clock.at_s += INTERVAL_S - 1
+    write(gym, "news")
+    write(insurer, "news")
+    story.settle()
+    assert gym.node.publisher.published_size == size + 1
+    story.clock.at_s += 1
+    story.settle()
+    assert gym.node.publisher.published_size == size + 2
+
+
+def test_a_node_that_is_told_to_follows_nobody(story: Town, pair: tuple[Company, Company]) -> None:
+    gym, _ = pair
+    rest(story, rounds=3)
+    gym.stop()
+    settings = load_settings(gym.folder).model_copy(update={"follow_interval_s": 0})
+    (gym.folder / "node.toml").write_text(settings.text())
+    gym.start()
+    before = len(seen_by(gym))
+    write(gym, "news")
+    rest(story, rounds=3)
+    assert len(seen_by(gym)) == before
+
+
+def test_a_partner_that_shows_another_past_is_caught_with_both_heads(
+    story: Town, pair: tuple[Company, Company], caplog: pytest.LogCaptureFixture
+) -> None:
+    gym, insurer = pair
+    rest(story, rounds=3)
+    gym.stop()
+    backup = shutil.copytree(gym.folder, story.folder / "backup")
+    gym.start()
+    write(gym, "what the insurer has seen")
+    rest(story, rounds=2)
+    gym.stop()
+    shutil.rmtree(gym.folder)
+    shutil.copytree(backup, gym.folder)
+    gym.start()
+    write(gym, "another past")
+    write(gym, "and more of it")
+    write(gym, "until it is longer")
+    write(insurer, "news")
+    before = len(seen_by(insurer))
+    rest(story, rounds=3)
+    assert "has signed two histories" in caplog.text
+    (kept,) = (insurer.folder / "evidence").iterdir()
+    evidence = parse_evidence(kept.read_bytes())
+    assert evidence.check([log_key(gym)]).accuses
+    assert httpx.get(f"{insurer.url}/readyz").json()["evidence"] == "kept"
+    # Both histories stand in the insurer's ledger, as the gym signed them, and it looks no further.
+    assert seen_by(insurer)[before:][-1].checkpoint.size == evidence.check([log_key(gym)]).sizes[1]
+    size = insurer.node.publisher.published_size
+    insurer.stop()
+    insurer.start()
+    write(gym, "as if nothing had been")
+    rest(story, rounds=2)
+    assert insurer.node.publisher.published_size == size
+    assert audit([DirectorySource(str(insurer.log))]).holds
+
+
+def test_a_partner_that_keeps_silent_delays_no_other(
+    story: Town, pair: tuple[Company, Company], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection and says nothing: whoever looks at it waits, and nobody else."""
+    monkeypatch.setattr("tallystick.following.READ_TIMEOUT_S", 1.0)
+    gym, _ = pair
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        folder = tmp_path / "mute"
+        keys = create_node(folder, host="mute.example", url=url, bind="127.0.0.1:1", sandbox=True, clock=story.clock)
+        descriptor = (folder / "descriptor.jwt").read_text()
+        add_partner(gym.folder, descriptor, expected_fingerprint=keys.fingerprint, clock=story.clock)
+        peers = PeerHeads(gym.node)
+
+        async def both() -> list[str]:
+            order: list[str] = []
+
+            async def look(host: str) -> None:
+                await peers.look(host)
+                order.append(host)
+
+            await asyncio.gather(look("mute.example"), look("insurer.example"))
+            return order
+
+        assert asyncio.run(both()) == ["insurer.example", "mute.example"]
+        peers.close()
+
+
+def test_a_partner_that_is_away_is_followed_again_when_it_returns(story: Town, pair: tuple[Company, Company]) -> None:
+    gym, insurer = pair
+    rest(story, rounds=3)
+    insurer.stop()
+    story.clock.at_s += INTERVAL_S
+    gym.work()
+    insurer.start()
+    write(insurer, "back again")
+    rest(story, rounds=2)
+    write(gym, "news")
+    rest(story, rounds=2)
+    assert seen_by(gym)[-1].checkpoint.size >= insurer.node.publisher.published_size - 1

@@ -5,10 +5,10 @@ import json
 import sys
 import traceback
 
-from bench import appending, consent, ledger, proving
+from bench import appending, auditing, consent, proving
 from bench.harness import ROUNDS_MIN
 
-BENCHMARKS = (*appending.BENCHMARKS, *ledger.BENCHMARKS, *proving.BENCHMARKS, *consent.BENCHMARKS)
+BENCHMARKS = (*appending.BENCHMARKS, *auditing.BENCHMARKS, *proving.BENCHMARKS, *consent.BENCHMARKS)
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from signers import NOW_S, ed25519_key, ml_dsa_key
@@ -9,7 +10,8 @@ from trees import root_of
 
 from tallystick_ledger.append import plan_append
 from tallystick_ledger.encoding import new_id, to_base64url
-from tallystick_ledger.entry import Entry, make_entry
+from tallystick_ledger.entry import Entry, make_entry, parse_entry
+from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.tlog.checkpoint import Checkpoint
 from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, sign_note
@@ -52,8 +54,12 @@ def publish(
     origin: str,
     sizes: Sequence[int] = (),
     witnesses: Sequence[CosignatureSigner] = (),
+    now_s: int | None = None,
 ) -> Path:
-    """Write a log below `folder`, published at each of `sizes` and at its end; return the log's own folder."""
+    """Write a log below `folder`, published at each of `sizes` and at its end; return the log's own folder.
+
+    It is signed at `now_s`, or at the time that its last entry states.
+    """
     log, frontier, levels = folder / "log", Frontier.empty(), [list[bytes]()]
     for size in (*sizes, len(entries)):
         plan = plan_append(frontier, entries[frontier.size : size])
@@ -64,7 +70,8 @@ def publish(
             path.write_bytes(_content(place, entries, levels))
         frontier = plan.after
     signers = log_signers(origin)
-    note = sign_note(Checkpoint(origin, frontier.size, frontier.root()).body(), (*signers, *witnesses), now_s=NOW_S)
+    head = Checkpoint(origin, frontier.size, frontier.root())
+    note = sign_note(head.body(), (*signers, *witnesses), now_s=_last_time(entries) if now_s is None else now_s)
     log.mkdir(parents=True, exist_ok=True)
     (log / "checkpoint").write_bytes(note)
     (folder / "log.vkey").write_text(signers[0].verifier_key.text + "\n")
@@ -72,6 +79,13 @@ def publish(
     if witnesses:
         (folder / "witnesses.vkey").write_text("".join(each.verifier_key.text + "\n" for each in witnesses))
     return log
+
+
+def _last_time(entries: Sequence[bytes]) -> int:
+    for raw in reversed(entries):
+        with suppress(EntryMalformed):
+            return parse_entry(raw).at_s
+    return NOW_S
 
 
 def _extend(levels: list[list[bytes]], leaves: Sequence[bytes]) -> None:

@@ -27,6 +27,8 @@ from tallystick_ledger.peer_head import parse_peer_head
 CARRIED_KINDS = frozenset({"balance", "transfer", "paid", "key"})
 """Records of an opening that this floor replays."""
 
+_MISPLACED = "A log's first entries, and no others, are the parts of its opening."
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -81,7 +83,7 @@ class LedgerReplay:
             report("entry.malformed", error.problem)
             return None
         if (entry.kind == "opening") != (index < self._opening_parts()):
-            report("P1.opening", "A log's first entries, and no others, are the parts of its opening.")
+            report("P1.opening", _MISPLACED)
         elif entry.kind == "opening":
             self._open(entry, index, report)
         if entry.kind == "transfer":
@@ -91,6 +93,12 @@ class LedgerReplay:
         elif entry.kind == "peer_head":
             self._see(entry, report)
         return entry
+
+    def pass_over(self) -> None:
+        """Replay the next entry, which is known to be well formed, and of a kind that changes nothing here."""
+        if self.size < self._opening_parts():
+            self._reporter(f"entry {self.size}")("P1.opening", _MISPLACED)
+        self.size += 1
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`."""

@@ -4,74 +4,122 @@ rules        what each finding's id stands for
 findings     what was found, bounded and printable
 keys         whose signatures a checkpoint must carry, and who said so
 source       a log in a folder, or at a node
-integrity    signatures, bundles, tiles, root, and no file more
-rewards      rewards against acceptances, budgets against programs
+integrity    signatures, bundles, tiles, root, and no file more; by one process, many, or a cluster
+replay       what the entries mean together
+views        what others saw of the log
 log          one log, with every rule
 cross        two companies' books side by side
+state        a saved audit, for the next one to go on from
+exhibits     evidence that convinces a third party
 report       what it all comes to; `table` shows it to people
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from tallystick.audit.cross import cross_check
+from tallystick.audit.exhibits import Exhibit, Exhibits
 from tallystick.audit.findings import Findings, printable
-from tallystick.audit.integrity import Progress
-from tallystick.audit.log import AuditedLog, audit_log
+from tallystick.audit.integrity import ALONE, Crew, Progress, open_crew
+from tallystick.audit.log import Asked, AuditedLog, audit_log
 from tallystick.audit.report import KeyUse, LogReport, Report
 from tallystick.audit.rules import LIMITS, RULES, rules_for
 from tallystick.audit.source import AuditNotRun, DirectorySource, Source, WebSource, open_web
+from tallystick.audit.state import SavedAudit, Saver, read_state, write_state
 from tallystick.audit.table import report_table
+from tallystick.audit.views.witnesses import has_addresses
 from tallystick_ledger.encoding import to_base64
 
 __all__ = [
+    "ALONE",
     "LIMITS",
     "RULES",
+    "Asked",
     "AuditNotRun",
+    "Crew",
     "DirectorySource",
+    "Exhibit",
     "KeyUse",
     "LogReport",
     "Progress",
     "Report",
+    "SavedAudit",
+    "Saver",
     "Source",
     "WebSource",
     "audit",
+    "open_crew",
     "open_web",
+    "read_state",
     "report_table",
+    "write_state",
 ]
 
 
-def audit(sources: Sequence[Source], *, progress: Progress | None = None) -> Report:
+def audit(
+    sources: Sequence[Source],
+    *,
+    progress: Progress | None = None,
+    crew: Crew = ALONE,
+    asked: Asked | None = None,
+    since: Sequence[SavedAudit | None] = (),
+    savers: Sequence[Saver] = (),
+) -> Report:
     """Return what an audit of these logs finds: each alone, then every two against each other.
 
     Args:
         sources: logs, each opened with the keys to check it under.
         progress: is told after each bundle how many entries of the current log are done, and how many it has.
+        crew: does the work; whoever that is, the report is the same.
+        asked: all that can be asked of an audit; then `progress` and `crew` are taken from it.
+        since: for each source, the earlier audit to go on from; none where all begin at the start.
+        savers: for each source, what keeps how far its audit came; none where nobody wants to go on from it.
 
     Raises:
-        AuditNotRun: a source cannot be read to its end.
+        AuditNotRun: a source cannot be read to its end, or a state cannot be saved.
     """
+    asked = asked or Asked(progress or _no_progress, crew)
+    exhibits = Exhibits()
     audited: list[tuple[Source, Findings, AuditedLog | None]] = []
-    for source in sources:
+    for source, earlier, saver in zip(sources, _each(since, sources), _each(savers, sources), strict=True):
         found = Findings(source.where)
-        audited.append((source, found, audit_log(source, found, progress or _no_progress)))
-    notes = cross_check([log for _, _, log in audited if log is not None]) if len(sources) > 1 else []
+        audited.append((source, found, audit_log(source, found, asked, exhibits, since=earlier, saver=saver)))
+    logs = [log for _, _, log in audited if log is not None]
+    notes = cross_check(logs, exhibits=exhibits, pause=asked.pause) if len(sources) > 1 else []
     return Report(
-        sources=tuple(_told(source, log) for source, _, log in audited),
+        sources=tuple(_told(source, log, asked) for source, _, log in audited),
         findings=tuple(finding for _, found, _ in audited for finding in found.all()),
-        rules=rules_for(len(sources)),
+        rules=rules_for(
+            len(sources),
+            replayed=not asked.integrity_only,
+            continued=any(each is not None for each in since),
+            dated=asked.max_age_s is not None,
+            asked=asked.http is not None and any(has_addresses(source.keys) for source in sources),
+        ),
         notes=tuple(printable(note) for note in notes),
+        exhibits=tuple(exhibits.kept),
     )
 
 
-def _told(source: Source, log: AuditedLog | None) -> LogReport:
+_T = TypeVar("_T")
+
+
+def _each(given: Sequence[_T], sources: Sequence[Source]) -> Sequence[_T | None]:
+    if given and len(given) != len(sources):
+        raise AuditNotRun("There is not one saved audit for each log.", remedy="Give one for each, in their order.")
+    return given or [None] * len(sources)
+
+
+def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:
     where, notes = printable(source.where), [printable(note) for note in source.keys.notes]
     if log is None:
         return LogReport(where, "", 0, "", (), {}, {}, tuple(notes))
     head = log.head
+    notes += [printable(note) for note in log.notes]
     if head.unlisted_count and not source.keys.closed:
         notes.append(f"Signature lines of keys this audit does not know, and did not check: {head.unlisted_count}.")
-    if not log.whole:
-        notes.append(f"Only {log.ledger.size} of {head.checkpoint.size} entries were replayed.")
+    if not log.whole and not asked.integrity_only:
+        notes.append(f"Only {log.replay.ledger.size} of {head.checkpoint.size} entries were replayed.")
     signed = {each.known: each.timestamp_s for each in head.signed}
     return LogReport(
         where=where,
@@ -87,9 +135,11 @@ def _told(source: Source, log: AuditedLog | None) -> LogReport:
             )
             for known in (*source.keys.must_sign(log.origin), *source.keys.allowed)
         ),
-        entries=dict(log.kinds),
-        unchecked=dict(log.consent.unchecked),
+        entries=dict(log.replay.kinds),
+        unchecked=dict(log.replay.consent.unchecked),
         notes=tuple(notes),
+        since=log.since,
+        replayed=not asked.integrity_only,
     )
 
 

@@ -6,29 +6,41 @@ delivered, and the fee for a claim whose acceptance has not come back to the iss
 Source: DESIGN section 3 (audit) and section 5 (P4, P8).
 """
 
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from tallystick.audit.integrity import TILE_SIZE_MAX_BYTES
+from tallystick.audit.exhibits import Exhibits, known_keys
+from tallystick.audit.integrity import reader_of
 from tallystick.audit.log import AuditedLog
-from tallystick.audit.rewards import Half
+from tallystick.audit.replay import Half
+from tallystick.audit.views.partners import check_peer_heads
+from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
-from tallystick_ledger.tlog.reader import TileReader
 
 _STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable"})
 """Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 
 
-def cross_check(logs: Sequence[AuditedLog]) -> list[str]:
+def cross_check(
+    logs: Sequence[AuditedLog], *, exhibits: Exhibits, pause: Callable[[float], object] = time.sleep
+) -> list[str]:
     """Hold every two of `logs` against each other; return what could not be, a sentence each.
 
     The findings go to the log whose entry nothing answers to, or whose entry is answered differently.
+
+    Args:
+        logs: each after its audit.
+        exhibits: keeps two heads that contradict each other.
+        pause: waits so many seconds, before a log that shows less than others saw is looked at again.
     """
     unchecked: list[str] = []
-    compared = _one_each(logs, unchecked)
+    compared = _one_each(logs, unchecked, exhibits)
+    check_peer_heads(compared, exhibits=exhibits, pause=pause)
+    unchecked += _check_chains(compared)
     hosts: dict[str, list[AuditedLog]] = defaultdict(list)
     for log in compared:
         hosts[log.host].append(log)
@@ -41,37 +53,54 @@ def cross_check(logs: Sequence[AuditedLog]) -> list[str]:
     return unchecked
 
 
-def _one_each(logs: Sequence[AuditedLog], unchecked: list[str]) -> list[AuditedLog]:
+def _one_each(logs: Sequence[AuditedLog], unchecked: list[str], exhibits: Exhibits) -> list[AuditedLog]:
     """Return one source of each log, its largest head; two that are not of one tree are a fork."""
     largest: dict[str, AuditedLog] = {}
     for log in sorted(logs, key=lambda log: log.head.checkpoint.size, reverse=True):
         if not log.whole:
             unchecked.append(f"{log.where} was not read whole, and is not held against the others.")
         elif log.origin in largest:
-            _check_fork(log, largest[log.origin])
+            _check_fork(log, largest[log.origin], exhibits)
         else:
             largest[log.origin] = log
     return [log for log in logs if largest.get(log.origin) is log]
 
 
-def _check_fork(smaller: AuditedLog, larger: AuditedLog) -> None:
-    def fetch(path: str) -> bytes:
-        raw = larger.source.read(path, size_max_bytes=TILE_SIZE_MAX_BYTES)
-        if raw is None:
-            raise LookupError(path)
-        return raw
+def _check_chains(logs: Sequence[AuditedLog]) -> Iterator[str]:
+    """Hold each log against the one that it continues; yield what could not be, a sentence each."""
+    origins = {log.origin: log for log in logs}
+    for later in logs:
+        opening = later.replay.ledger.opening
+        if opening is None or opening.predecessor is None:
+            continue
+        earlier = origins.get(opening.predecessor.origin)
+        if earlier is None:
+            yield f"{later.where} continues {opening.predecessor.origin}, which is not among the sources."
+            continue
+        chain = check_chain(
+            earlier.replay.ledger,
+            earlier.replay.consent,
+            head=earlier.head.checkpoint,
+            later=later.replay.ledger,
+            where="entry 0",
+        )
+        later.found.drain(list(chain.findings))
+        yield from chain.unchecked
 
-    reader = TileReader(fetch, larger.head.checkpoint.size)
+
+def _check_fork(smaller: AuditedLog, larger: AuditedLog, exhibits: Exhibits) -> None:
+    read = reader_of(larger.source.files, larger.head.checkpoint.size)
     try:
-        root = root_at(smaller.head.checkpoint.size, reader)
+        root = root_at(smaller.head.checkpoint.size, read)
     except (LookupError, TallyError):
         return  # the larger one's tiles are a finding already
     if root != smaller.head.checkpoint.root:
         smaller.found.add("P1.fork", "checkpoint", f"The head is not of the same tree as the one at {larger.where}.")
+        exhibits.two_heads("P1.fork", smaller.head.note, larger.head.note, keys=known_keys(larger.source), read=read)
 
 
 def _check_deliveries(issuer: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
-    for claim, (disclosure, index) in issuer.consent.disclosures.items():
+    for claim, (disclosure, index) in issuer.replay.consent.disclosures.items():
         recipients = hosts.get(disclosure.recipient)
         if disclosure.state != "delivered" or not recipients:
             continue
@@ -91,27 +120,27 @@ def _acceptances_of(
     A recipient whose answer was lost has taken the earlier claim, and answers the later one like the first time.
     """
     replaced: set[str] = set()
-    while claim not in replaced and claim in issuer.consent.disclosures:
+    while claim not in replaced and claim in issuer.replay.consent.disclosures:
         for log in recipients:
-            if claim in log.consent.acceptances:
-                yield log.consent.acceptances[claim][0], log
+            if claim in log.replay.consent.acceptances:
+                yield log.replay.consent.acceptances[claim][0], log
         replaced.add(claim)
-        claim = issuer.consent.disclosures[claim][0].supersedes
+        claim = issuer.replay.consent.disclosures[claim][0].supersedes
 
 
 def _standing(issuer: AuditedLog, claim: str) -> str:
     """Return the state of the claim that stands now where `claim` was issued: that one, or the last to replace it."""
-    known = issuer.consent.disclosures.get(claim)
+    known = issuer.replay.consent.disclosures.get(claim)
     if known is None:
         return ""
-    last = issuer.consent.issued.get(known[0].nullifier, claim)
-    return issuer.consent.disclosures[last][0].state
+    last = issuer.replay.consent.issued.get(known[0].nullifier, claim)
+    return issuer.replay.consent.disclosures[last][0].state
 
 
 def _check_acceptances(
     recipient: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
 ) -> Iterator[str]:
-    for claim, (acceptance, index) in recipient.consent.acceptances.items():
+    for claim, (acceptance, index) in recipient.replay.consent.acceptances.items():
         place = f"entry {index}"
         if acceptance.log.partition("/log/")[0] != acceptance.issuer:
             recipient.found.add("X.disclosure_differs", place, "The log named is not one of the claim's issuer.")
@@ -121,7 +150,7 @@ def _check_acceptances(
             if acceptance.issuer in hosts:
                 yield f"{recipient.where}, {place}: the log in which the claim was issued is not among the sources."
             continue
-        known = issuer.consent.disclosures.get(claim)
+        known = issuer.replay.consent.disclosures.get(claim)
         if known is None:
             head = f"{issuer.origin}, as of its {issuer.head.checkpoint.size} entries"
             recipient.found.add("X.disclosure_missing", place, f"The claim was not issued in {head}.")
@@ -144,9 +173,9 @@ def _answer(body: DisclosureBody | AcceptanceBody, log: AuditedLog) -> tuple[obj
 
 def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
     """Each receipt is held against its issuer's, so that a pair is looked at once; the issuer's own is itself."""
-    for receipt, life in log.consent.receipts.items():
+    for receipt, life in log.replay.consent.receipts.items():
         for issuer in hosts.get(life.body.issuer, ()):
-            other = issuer.consent.receipts.get(receipt)
+            other = issuer.replay.consent.receipts.get(receipt)
             if other and other.body.version == life.body.version and _terms(other.body) != _terms(life.body):
                 log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
 
@@ -156,18 +185,18 @@ def _terms(body: ReceiptBody) -> dict[str, object]:
 
 
 def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
-    for transfer_id, half in log.rewards.halves.items():
+    for transfer_id, half in log.replay.rewards.halves.items():
         partners = hosts.get(half.transfer.counterparty)
         if not partners:
             continue
         place = f"entry {half.index}"
-        partner = next((each for each in partners if transfer_id in each.rewards.halves), None)
+        partner = next((each for each in partners if transfer_id in each.replay.rewards.halves), None)
         if partner is None:
             if half.transfer.state is TransferState.POSTED and not _in_flight(log, half, partners):
                 problem = f"{half.transfer.counterparty} has not booked its half of this transfer."
                 log.found.add("X.half_missing", place, problem)
             continue
-        other = partner.rewards.halves[transfer_id]
+        other = partner.replay.rewards.halves[transfer_id]
         told_there = other.transfer.counterparty == log.host and partner.host < log.host
         if not told_there and not _match(log, half, partner, other):
             log.found.add("X.half_differs", place, f"{partner.host} has booked another half.")
@@ -175,7 +204,7 @@ def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
 
 def _in_flight(payer: AuditedLog, half: Half, partners: Sequence[AuditedLog]) -> bool:
     """Return whether the transfer pays for an answer whose acceptance has not come back to the issuer."""
-    accepted = payer.rewards.acceptances.get(half.transfer.cause)
+    accepted = payer.replay.rewards.acceptances.get(half.transfer.cause)
     if accepted is None:
         return False
     return any(_standing(log, accepted.claim) == "issued" for log in partners if log.host == accepted.issuer)

@@ -3,7 +3,8 @@
 What stands in a ledger or a file name was written by others: here it becomes plain text that a terminal can be given.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 
 from tallystick_ledger.replay import Finding
 
@@ -18,12 +19,39 @@ class Findings:
         self._where = printable(where)
         self._found: list[Finding] = []
         self._counts: dict[str, int] = {}
+        self._lasting: Findings | None = None
 
     def add(self, rule: str, place: str, problem: str) -> None:
         """Note that `rule` does not hold at `place`."""
-        count = self._counts[rule] = self._counts.get(rule, 0) + 1
+        self._add(Finding(rule, f"{self._where}: {printable(place)}", printable(problem)))
+
+    def _add(self, finding: Finding) -> None:
+        count = self._counts[finding.rule] = self._counts.get(finding.rule, 0) + 1
         if count <= FINDINGS_PER_RULE_MAX:
-            self._found.append(Finding(rule, f"{self._where}: {printable(place)}", printable(problem)))
+            self._found.append(finding)
+        if self._lasting is not None:
+            self._lasting._add(finding)
+
+    @contextmanager
+    def lasting(self, earlier: "Findings") -> Generator[None]:
+        """Keep in `earlier` too what is found from here on: a later audit will not look there again."""
+        self._lasting = earlier
+        try:
+            yield
+        finally:
+            self._lasting = None
+
+    def kept(self) -> tuple[list[Finding], dict[str, int]]:
+        """Return the findings listed, and how often each rule was broken."""
+        return list(self._found), dict(self._counts)
+
+    def keep(self, found: Sequence[Finding], counts: Mapping[str, int]) -> None:
+        """Take over what `kept` returned, behind what is here."""
+        for each in found:
+            self._add(each)
+        for rule, count in counts.items():
+            listed = sum(each.rule == rule for each in found)
+            self._counts[rule] = self._counts.get(rule, 0) + max(0, count - listed)
 
     def drain(self, findings: list[Finding]) -> None:
         """Take over what a replay found, and leave its list empty."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tallystick.audit.exhibits import Exhibit
 from tallystick.audit.rules import LIMITS, RULES
 from tallystick_ledger.replay import Finding
 
@@ -33,6 +34,8 @@ class LogReport:
         where: how the caller named it.
         origin: the log's origin; "" where it has no head that can be read, and size is 0 then.
         size: entries of the signed head.
+        since: of these, how many an earlier audit had checked, and this one did not read again.
+        replayed: whether what entries mean was checked, and not only that they are the log's.
         root: base64 of its root hash.
         keys: every key it was checked under.
         entries: how many entries of each kind.
@@ -48,6 +51,8 @@ class LogReport:
     entries: Mapping[str, int]
     unchecked: Mapping[str, int]
     notes: tuple[str, ...]
+    since: int = 0
+    replayed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Report:
         rules: ids of the rules that were checked.
         notes: what could not be held against another source, a sentence each.
         limits: what no audit of a log can say.
+        exhibits: the evidence, for whoever asks to keep it.
     """
 
     sources: tuple[LogReport, ...]
@@ -65,6 +71,7 @@ class Report:
     rules: tuple[str, ...]
     notes: tuple[str, ...] = ()
     limits: str = LIMITS
+    exhibits: tuple[Exhibit, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -80,4 +87,5 @@ class Report:
             "rules": {rule: RULES[rule] for rule in self.rules},
             "notes": list(self.notes),
             "limits": self.limits,
+            "evidence": [exhibit.name for exhibit in self.exhibits],
         }

@@ -24,6 +24,10 @@ RULES: dict[str, str] = {
     "P1.key_weak": "No key in a log's history is one under which signatures, or sealing, would mean nothing.",
     "P1.key_state": "A key is added once, retired or revoked after that, and never comes back.",
     "P1.fork": "Two heads of one log are heads of one tree.",
+    "P1.continues": "The log continues what an earlier audit saw of it.",
+    "P1.split_view": "Every head of the log that a witness or a partner has seen lies on the tree of its head.",
+    "P1.behind": "The log shows no smaller head than a witness or a partner has seen of it.",
+    "P1.peer_head": "A head of another log that stands in a ledger is signed by that log.",
     "P4.party": "A receipt stands only in the ledgers of its issuer and its recipient.",
     "P4.terms": "The terms of a receipt stay as they were in every step of one version.",
     "P4.transition": "A receipt goes only from a state to one that may follow it.",
@@ -52,6 +56,10 @@ RULES: dict[str, str] = {
     "P8.budget": "A program's budget of a period is funded from its own funds, by exactly what the program says.",
     "P8.program": "A version of a program stays as it was first logged.",
     "P8.reward": "A reward is what its program pays, taken from that program's budget of the accepted period.",
+    "P16.order": "No entry states a time more than 5 minutes before that of an entry before it.",
+    "P16.window": "The time that an entry states lies between those at which the heads around it were cosigned, or"
+    " seen by a partner, give or take 5 minutes.",
+    "P16.stale": "The newest cosignature of the head is no older than was asked for, and from no time to come.",
     "X.acceptance_missing": "Every claim that its issuer says it delivered, or one that it replaced, is accepted in the"
     " recipient's ledger.",
     "X.acceptance_differs": "A delivered claim and its acceptance agree on parties, receipt, program, period, purpose,"
@@ -72,6 +80,38 @@ LIMITS = (
 )
 
 
-def rules_for(source_count: int) -> tuple[str, ...]:
-    """Return the ids of the rules that an audit of so many sources checks."""
-    return tuple(rule for rule in RULES if source_count > 1 or not rule.startswith(("X.", "P1.fork", "P1.chain")))
+_NEED_SEVERAL = ("X.", "P1.fork", "P1.chain", "P1.peer_head")
+_NEED_REPLAY = ("entry.", "P1.opening", "P1.chain", "P1.key", "P1.peer_head", "P4.", "P7.", "P8.", "P16.", "X.")
+"""Rules, by how their ids begin, that need more than one source, or the replay of entries."""
+
+
+def rules_for(
+    source_count: int,
+    *,
+    replayed: bool = True,
+    continued: bool = False,
+    dated: bool = False,
+    asked: bool = False,
+) -> tuple[str, ...]:
+    """Return the ids of the rules that an audit checks.
+
+    Args:
+        source_count: of how many logs.
+        replayed: whether their entries were replayed, and not only hashed.
+        continued: whether it goes on from an earlier one.
+        dated: whether a greatest age was given for cosignatures.
+        asked: whether witnesses were asked.
+    """
+
+    def is_checked(rule: str) -> bool:
+        if rule in ("P1.split_view", "P1.behind"):
+            return asked or (source_count > 1 and replayed)
+        if rule == "P16.stale":
+            return dated
+        if rule == "P1.continues":
+            return continued
+        return (source_count > 1 or not rule.startswith(_NEED_SEVERAL)) and (
+            replayed or not rule.startswith(_NEED_REPLAY)
+        )
+
+    return tuple(rule for rule in RULES if is_checked(rule))

@@ -2,6 +2,8 @@
 
 import os
 import re
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -35,35 +37,22 @@ class AuditNotRun(TallyError):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """What lies below a log's folder.
+class Folder:
+    """What lies directly in one folder below a log.
 
     Attributes:
-        files: path of every regular file.
-        others: path of everything else that is no folder: links, devices, folders that cannot be opened.
+        prefix: the folder's path with a slash behind it; "" for the log's own.
+        files: names of the regular files, sorted.
+        others: names of everything else that is no folder, sorted: links, devices; "" where it cannot be opened.
     """
 
-    files: frozenset[str]
+    prefix: str
+    files: tuple[str, ...]
     others: tuple[str, ...]
 
 
-class Source(Protocol):
-    """A log that can be read, path by path."""
-
-    @property
-    def where(self) -> str:
-        """How the caller named it."""
-        ...
-
-    @property
-    def keys(self) -> Keys:
-        """The keys that its checkpoint must be signed with."""
-        ...
-
-    @property
-    def listing(self) -> Listing | None:
-        """Everything there is; None where it cannot be listed."""
-        ...
+class Files(Protocol):
+    """The files of a log, path by path."""
 
     def read(self, path: str, *, size_max_bytes: int) -> bytes | None:
         """Return the bytes at `path` below the log, None where there are none.
@@ -76,11 +65,73 @@ class Source(Protocol):
         ...
 
 
+class Source(Protocol):
+    """A log that can be read."""
+
+    @property
+    def where(self) -> str:
+        """How the caller named it."""
+        ...
+
+    @property
+    def keys(self) -> Keys:
+        """The keys that its checkpoint must be signed with."""
+        ...
+
+    @property
+    def files(self) -> Files:
+        """Its files, to be read through; these alone go to where the work is done."""
+        ...
+
+    @property
+    def portable(self) -> bool:
+        """Whether another process can read through `files`."""
+        ...
+
+    def walk(self) -> Iterator[Folder] | None:
+        """Return everything there is, folder by folder; None where it cannot be listed."""
+        ...
+
+
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""A link is not followed, and a pipe does not wait for its writer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryFiles:
+    """The files below a folder, in as few calls of the system as it takes: a log has two for every 256 entries."""
+
+    folder: str
+
+    def read(self, path: str, *, size_max_bytes: int) -> bytes | None:
+        """Return the file at `path`; None where no regular file is there, or it cannot be read."""
+        try:
+            number = os.open(f"{self.folder}/{path}", _OPEN_FLAGS)
+        except OSError:
+            return None
+        try:
+            about = os.fstat(number)
+            if not stat.S_ISREG(about.st_mode):
+                return None
+            wanted = min(about.st_size, size_max_bytes + 1)
+            raw = os.read(number, wanted)
+            while len(raw) < wanted and (more := os.read(number, wanted - len(raw))):
+                raw += more
+        except OSError:
+            return None
+        else:
+            return raw
+        finally:
+            os.close(number)
+
+
 class DirectorySource:
     """A log in a folder: `checkpoint`, `tile/...`, and the files of `keys.KEY_FILES` beside it."""
 
+    portable = True
+
     def __init__(self, where: str, *, policy: Policy | None = None, policy_name: str = "the policy") -> None:
-        """Walk the folder.
+        """Look whether the folder holds a log.
 
         Args:
             where: its path.
@@ -91,38 +142,42 @@ class DirectorySource:
             AuditNotRun: there is no such folder, or neither a checkpoint in it nor a key beside it.
         """
         self.where = where
-        self._folder = Path(where)
-        if not self._folder.is_dir():
+        folder = Path(where)
+        if not folder.is_dir():
             raise AuditNotRun("A source is not a folder.", remedy="Give the folder that holds `checkpoint`, or a URL.")
-        self.listing = _walk(where)
-        self.keys = keys_beside(self._folder) if policy is None else keys_of_policy(policy, source=policy_name)
-        if CHECKPOINT not in self.listing.files and (policy or not (self.keys.required or self.keys.findings)):
+        self.files = DirectoryFiles(where)
+        self.keys = keys_beside(folder) if policy is None else keys_of_policy(policy, source=policy_name)
+        there = os.path.lexists(folder / CHECKPOINT)
+        if not there and (policy or not (self.keys.required or self.keys.findings)):
             raise AuditNotRun(
                 "A source holds no checkpoint, and nothing says that a log should be there.",
                 remedy="Give the folder that holds `checkpoint`, such as `gym/log`.",
             )
 
-    def read(self, path: str, *, size_max_bytes: int) -> bytes | None:
-        """Return the file at `path`; None where no regular file is there, or it cannot be read."""
-        if path not in self.listing.files:
-            return None
-        try:
-            with (self._folder / path).open("rb") as file:
-                return file.read(size_max_bytes + 1)
-        except OSError:
-            return None
+    def walk(self) -> Iterator[Folder]:
+        """Yield the folder and all below it, in the order of their names; no link is followed."""
+        return _walk(self.where)
 
 
 class WebSource:
-    """A log that a node serves."""
+    """A log that a node serves. It is read by the auditor's own process, since the key goes nowhere else."""
+
+    portable = False
 
     def __init__(self, log_url: str, keys: Keys, *, http: httpx.Client, api_key: str | None = None) -> None:
         """Read the log at `log_url`; `api_key` is shown for entry bundles alone."""
         self.where = log_url
         self.keys = keys
-        self.listing: Listing | None = None
         self._http = http
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+    @property
+    def files(self) -> "WebSource":
+        """The log itself."""
+        return self
+
+    def walk(self) -> None:
+        """Return None: a node lists nothing."""
 
     def read(self, path: str, *, size_max_bytes: int) -> bytes | None:
         """Return what the node serves at `path`; None where it says there is nothing.
@@ -249,25 +304,26 @@ def _bounded(reply: httpx.Response, size_max_bytes: int) -> bytes:
     return bytes(raw[: size_max_bytes + 1])
 
 
-def _walk(top: str) -> Listing:
-    """List a folder without following links. Paths stay text: one of a million files is not worth an object each."""
-    files: list[str] = []
-    others: list[str] = []
+def _walk(top: str) -> Iterator[Folder]:
+    """Yield folder by folder, so that a log of any size is listed in the memory of its fullest one."""
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
+        files: list[str] = []
+        others: list[str] = []
+        folders: list[str] = []
         try:
             with os.scandir(f"{top}/{prefix}") as entries:
                 for entry in entries:
-                    path = prefix + entry.name
                     if entry.is_symlink():
-                        others.append(path)
+                        others.append(entry.name)
                     elif entry.is_dir(follow_symlinks=False):
-                        waiting.append(f"{path}/")
+                        folders.append(entry.name)
                     elif entry.is_file(follow_symlinks=False):
-                        files.append(path)
+                        files.append(entry.name)
                     else:
-                        others.append(path)
+                        others.append(entry.name)
         except OSError:
-            others.append(prefix)
-    return Listing(frozenset(files), tuple(sorted(others)))
+            others.append("")
+        yield Folder(prefix, tuple(sorted(files)), tuple(sorted(others)))
+        waiting += (f"{prefix}{name}/" for name in sorted(folders, reverse=True))

@@ -20,6 +20,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         yield _source(source)
     if report.findings:
         yield _findings(report)
+    for exhibit in report.exhibits:
+        yield Text(f"Evidence, kept with --evidence: {exhibit.name}")
     for note in report.notes:
         yield Text(f"Not compared: {note}")
     verdict = "HOLDS" if report.holds else f"DOES NOT HOLD: {_count(len(report.findings), 'finding')}"
@@ -36,12 +38,20 @@ def _source(source: LogReport) -> Table:
         table.add_row("head", Text(f"{_count(source.size, 'entry', 'entries')}, root {source.root}"))
     for key in source.keys:
         table.add_row("key", Text(_key(key)))
-    table.add_row("entries", Text(_kinds(source.entries) or "none read"))
+    if source.since:
+        table.add_row("since", Text(f"{_count(source.since, 'entry', 'entries')} checked by an earlier audit"))
+    table.add_row("entries", _entries(source))
     if source.unchecked:
         table.add_row("unchecked", Text(f"{_kinds(source.unchecked)}: no rule for these yet", style="yellow"))
     for note in source.notes:
         table.add_row("note", Text(note, style="yellow"))
     return table
+
+
+def _entries(source: LogReport) -> Text:
+    if not source.replayed:
+        return Text("hashed, NOT REPLAYED: nothing is said of what they mean", style="yellow")
+    return Text(_kinds(source.entries) or "none read")
 
 
 def _key(use: KeyUse) -> str:

@@ -1,6 +1,7 @@
 """`tally audit`."""
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from tallystick.audit import RULES, AuditNotRun, DirectorySource, Source, audit, open_web, report_table
+from tallystick.audit import (
+    RULES,
+    Asked,
+    AuditNotRun,
+    DirectorySource,
+    Exhibit,
+    Saver,
+    Source,
+    audit,
+    open_crew,
+    open_web,
+    read_state,
+    report_table,
+)
 from tallystick.cli.shared import FINDINGS, HOLDS, policy_in
 
 PROGRESS_ENTRIES_MIN = 5_000
@@ -30,6 +44,34 @@ def audit_command(
         list[str] | None, typer.Option(help="Fingerprint of a node's identity key, one for each URL in order.")
     ] = None,
     year: Annotated[int | None, typer.Option(help="Year of the log, where a URL is a node's; this year's.")] = None,
+    integrity: Annotated[
+        bool, typer.Option("--integrity", help="Hash every entry and check every file, and replay nothing.")
+    ] = False,
+    since: Annotated[
+        list[Path] | None, typer.Option(help="Saved audit to go on from, one for each source in order.")
+    ] = None,
+    save: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where to save this audit as it goes, one for each source in order."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that do the work; one a core. 0: none beside this one.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, whose workers do the work instead.")
+    ] = None,
+    max_age: Annotated[
+        int | None, typer.Option(min=0, help="How old the newest cosignature of a head may be, in seconds.")
+    ] = None,
+    now: Annotated[
+        int | None, typer.Option(min=0, help="What time it is, seconds since 1970 UTC; this machine's clock.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask the policy's witnesses what they have seen.")
+    ] = False,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Folder to leave evidence in, for `tally verify` and for others.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     explain: Annotated[str | None, typer.Option(help="Say what a rule checks, and end.")] = None,
 ) -> None:
@@ -45,13 +87,38 @@ def audit_command(
         opened = _open_sources(
             sources, http=http, policy=policy, keys=key or [], fingerprints=fingerprint or [], year=year
         )
-        with _Bar() as bar:
-            report = audit(opened, progress=bar.show)
+        earlier = [read_state(path) for path in since or ()]
+        savers = [Saver(path) for path in save or ()]
+        with open_crew(workers=workers, dask=dask) as crew, _Bar() as bar:
+            asked = Asked(
+                bar.show,
+                crew,
+                integrity_only=integrity,
+                now_s=int(time.time()) if now is None else now,
+                max_age_s=max_age,
+                http=None if offline else http,
+            )
+            report = audit(opened, asked=asked, since=earlier, savers=savers)
+    if evidence is not None:
+        _leave(report.exhibits, evidence)
     if as_json:
         typer.echo(json.dumps(report.document(), indent=2, sort_keys=True))
     else:
         Console().print(report_table(report))
     raise typer.Exit(HOLDS if report.holds else FINDINGS)
+
+
+def _leave(exhibits: Sequence[Exhibit], folder: Path) -> None:
+    """Write the evidence; a file that is there already is somebody's evidence, and stays."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for exhibit in exhibits:
+            with (folder / exhibit.name).open("xb") as file:
+                file.write(exhibit.raw)
+    except OSError as error:
+        raise AuditNotRun(
+            f"Evidence cannot be left ({type(error).__name__}).", remedy="Give a new folder with --evidence."
+        ) from error
 
 
 class _Bar:

@@ -204,7 +204,7 @@ def test_every_rule_that_code_can_report_is_explained_and_the_other_way_round() 
         ROOT / "ledger/tallystick_ledger/replay.py",
         ROOT / "consent/tallystick_consent/replay.py",
         ROOT / "consent/tallystick_consent/chain.py",
-        *(path for path in (ROOT / "sdk/tallystick/audit").glob("*.py") if path.name != "rules.py"),
+        *(path for path in (ROOT / "sdk/tallystick/audit").rglob("*.py") if path.name != "rules.py"),
     ]
     used = {rule for path in files for rule in re.findall(r'"((?:log|entry|P\d+|X)\.[a-z_]+)"', path.read_text())}
     assert used == RULES.keys()
@@ -219,4 +219,10 @@ def test_every_rule_has_a_test_that_expects_it() -> None:
 
 def test_one_log_alone_is_not_said_to_agree_with_another() -> None:
     assert not any(rule.startswith("X.") for rule in rules_for(1))
-    assert set(rules_for(2)) == RULES.keys()
+    assert set(rules_for(2, continued=True, dated=True)) == RULES.keys()
+
+
+def test_a_rule_that_was_not_looked_at_is_not_said_to_hold() -> None:
+    assert {rule.partition(".")[0] for rule in rules_for(2, replayed=False)} == {"log", "P1"}
+    assert {"P1.continues", "P16.stale", "P1.split_view", "P1.behind"}.isdisjoint(rules_for(1))
+    assert {"P1.split_view", "P1.behind"} <= set(rules_for(1, asked=True))

@@ -1,0 +1,14 @@
+"""Replay of one log's entries: what they mean together.
+
+entries  every replay of a log, told of one entry after the other
+peer_heads  what the ledger says to have seen of other logs
+rewards  rewards against acceptances, budgets against programs
+times    is the time that entries state an honest one?
+"""
+
+from tallystick.audit.replay.entries import LogReplay, settle
+from tallystick.audit.replay.peer_heads import PeerHead, noted
+from tallystick.audit.replay.rewards import Half, RewardReplay
+from tallystick.audit.replay.times import TIME_SLACK_S, TimeReplay
+
+__all__ = ["TIME_SLACK_S", "Half", "LogReplay", "PeerHead", "RewardReplay", "TimeReplay", "noted", "settle"]

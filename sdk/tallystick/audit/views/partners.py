@@ -1,0 +1,67 @@
+"""The heads that stand in partners' ledgers (`peer_head`), held against the logs that they are of.
+
+A ledger that names a head which its log never signed accuses itself, not the log. One that is signed must lie on the
+log's tree, and the entries that it covers were there when it was seen.
+
+Source: DESIGN section 5 (P1, P16).
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from tallystick.audit.exhibits import Exhibits, known_keys
+from tallystick.audit.integrity import reader_of
+from tallystick.audit.integrity.files import BUNDLE_SIZE_MAX_BYTES
+from tallystick.audit.log import AuditedLog
+from tallystick.audit.replay import TIME_SLACK_S, PeerHead, noted
+from tallystick.audit.views.seen import SeenHead, check_seen
+from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.errors import BadInput, SignatureRejected
+from tallystick_ledger.tlog.checkpoint import open_checkpoint
+
+
+def check_peer_heads(
+    logs: Sequence[AuditedLog], *, exhibits: Exhibits, pause: Callable[[float], object] = time.sleep
+) -> None:
+    """Hold each head that one of `logs` says to have seen of another against that one.
+
+    Args:
+        logs: each log once.
+        exhibits: keeps two heads that contradict each other.
+        pause: waits so many seconds, before a log that shows less than others saw is looked at again.
+
+    Raises:
+        AuditNotRun: a log cannot be read any more.
+    """
+    for log in logs:
+        heads = [head for other in logs if other is not log for head in _seen_by(other, log)]
+        check_seen(log.source, log.head, log.found, heads, exhibits=exhibits, pause=pause)
+
+
+def _seen_by(other: AuditedLog, log: AuditedLog) -> Iterator[SeenHead]:
+    """Yield the heads of `log` that the ledger of `other` says to have seen, and that `log` has signed."""
+    for peer_head in other.replay.peer_heads.seen:
+        if peer_head.checkpoint.origin != log.origin:
+            continue
+        try:
+            note = _note(other, peer_head)
+            open_checkpoint(note, origin=log.origin, keys=known_keys(log.source))
+        except (BadInput, LookupError, SignatureRejected):
+            problem = f"The head is not signed by {log.origin}, under the keys that it is audited with."
+            other.found.add("P1.peer_head", f"entry {peer_head.index}", problem)
+            continue
+        _check_times(other, peer_head, log)
+        yield SeenHead(peer_head.checkpoint, note, other.host)
+
+
+def _note(other: AuditedLog, peer_head: PeerHead) -> bytes:
+    """Return the note again from where it stands; a replay remembers no more of it than the head."""
+    read = reader_of(other.source.files, other.head.checkpoint.size, size_max_bytes=BUNDLE_SIZE_MAX_BYTES)
+    return noted(parse_entry(read.entry(peer_head.index)).body)
+
+
+def _check_times(other: AuditedLog, peer_head: PeerHead, log: AuditedLog) -> None:
+    latest = log.replay.times.latest_before(peer_head.checkpoint.size)
+    if latest is not None and latest[1] > peer_head.at_s + TIME_SLACK_S:
+        problem = f"An entry states a later time than that at which {other.host} had seen a head that covers it."
+        log.found.add("P16.window", f"entry {latest[0]}", problem)

@@ -59,8 +59,6 @@ __all__ = [
 def audit(
     sources: Sequence[Source],
     *,
-    progress: Progress | None = None,
-    crew: Crew = ALONE,
     asked: Asked | None = None,
     since: Sequence[SavedAudit | None] = (),
     savers: Sequence[Saver] = (),
@@ -69,16 +67,14 @@ def audit(
 
     Args:
         sources: logs, each opened with the keys to check it under.
-        progress: is told after each bundle how many entries of the current log are done, and how many it has.
-        crew: does the work; whoever that is, the report is the same.
-        asked: all that can be asked of an audit; then `progress` and `crew` are taken from it.
+        asked: how to audit them; None for this process alone, every rule, and nobody asked.
         since: for each source, the earlier audit to go on from; none where all begin at the start.
         savers: for each source, what keeps how far its audit came; none where nobody wants to go on from it.
 
     Raises:
         AuditNotRun: a source cannot be read to its end, or a state cannot be saved.
     """
-    asked = asked or Asked(progress or _no_progress, crew)
+    asked = asked or Asked()
     exhibits = Exhibits()
     audited: list[tuple[Source, Findings, AuditedLog | None]] = []
     for source, earlier, saver in zip(sources, _each(since, sources), _each(savers, sources), strict=True):
@@ -141,7 +137,3 @@ def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:
         since=log.since,
         replayed=not asked.integrity_only,
     )
-
-
-def _no_progress(done: int, total: int) -> None:
-    """Tell nobody."""

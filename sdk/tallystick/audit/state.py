@@ -106,7 +106,8 @@ def write_state(path: Path, saved: SavedAudit) -> None:
     beside = path.with_name(f"{path.name}.new")
     digest = hashlib.sha256()
     try:
-        with beside.open("wb") as file:
+        # It holds what the entries of the log hold, so nobody else on the machine reads it.
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             for line in _lines(saved):
                 digest.update(line)
                 file.write(line)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from logs import log_signers, plain_entries, publish
+from signers import NOW_S
 from story import tell
 
 from tallystick import cli
@@ -79,6 +80,39 @@ def test_a_policy_is_named_in_the_report(tmp_path: Path, tally: Tally) -> None:
     assert {key["source"] for key in json.loads(ran.out)["sources"][0]["keys"]} == {str(policy)}
 
 
+def test_an_audit_goes_on_from_an_earlier_one(tmp_path: Path, tally: Tally) -> None:
+    early = publish(tmp_path / "early", plain_entries(9, origin=ORIGIN), origin=ORIGIN)
+    late = publish(tmp_path / "late", plain_entries(300, origin=ORIGIN), origin=ORIGIN)
+    state = tmp_path / "state"
+    assert tally("audit", early, "--save", state).status == 0
+    assert state.stat().st_mode & 0o077 == 0
+    ran = tally("audit", late, "--since", state, "--save", state, "--integrity", "--json")
+    (source,) = json.loads(ran.out)["sources"]
+    assert (ran.status, source["since"], source["replayed"]) == (0, 9, False)
+    shown = tally("audit", late, "--since", state, "--integrity").out
+    assert "300 entries checked by an earlier audit" in shown
+    assert "NOT REPLAYED" in shown
+
+
+def test_evidence_is_left_once_and_convicts(tmp_path: Path, tally: Tally) -> None:
+    logs = [publish(tmp_path / at, [b"%d" % len(at)], origin=ORIGIN) for at in ("one", "three")]
+    ran = tally("audit", *logs, "--evidence", tmp_path / "evidence")
+    assert (ran.status, "001-P1.fork.json" in ran.out) == (1, True)
+    file = tmp_path / "evidence" / "001-P1.fork.json"
+    ran = tally("verify", file, "--key", tmp_path / "one" / "log.vkey")
+    assert (ran.status, ran.out.startswith(f"CONVICTS {ORIGIN}.")) == (0, True)
+    kept = file.read_bytes()
+    again = tally("audit", *logs, "--evidence", tmp_path / "evidence")
+    assert (again.status, "Evidence cannot be left" in again.err, file.read_bytes()) == (2, True, kept)
+
+
+def test_the_age_of_a_head_is_asked_for(tmp_path: Path, tally: Tally) -> None:
+    log = publish(tmp_path, plain_entries(9, origin=ORIGIN), origin=ORIGIN)
+    assert tally("audit", log, "--max-age", 60, "--now", NOW_S + 60).status == 0
+    assert tally("audit", log, "--max-age", 60, "--now", NOW_S + 61).status == 1
+    assert tally("audit", log, "--max-age", 60).status == 1  # by this machine's clock
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -90,6 +124,9 @@ def test_a_policy_is_named_in_the_report(tmp_path: Path, tally: Tally) -> None:
         ["http://a.example", "http://b.example", "--key", "one"],
         ["--unknown"],
         [".", "--policy", "/nowhere"],
+        [".", "--since", "/nowhere"],
+        [".", "--workers", "-1"],
+        [".", "--max-age", "-1"],
     ],
 )
 def test_what_cannot_be_run_ends_in_2_and_says_what_to_do(arguments: list[str], tally: Tally) -> None:

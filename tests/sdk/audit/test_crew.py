@@ -12,7 +12,7 @@ import pytest
 from logs import entry_of, plain_entries, publish
 from signers import NOW_S
 
-from tallystick.audit import ALONE, AuditNotRun, Crew, DirectorySource, Report, audit, open_crew
+from tallystick.audit import ALONE, Asked, AuditNotRun, Crew, DirectorySource, Report, audit, open_crew
 from tallystick.audit.integrity import span, tree
 
 ORIGIN = "gym.example/log/2027"
@@ -44,7 +44,7 @@ def wrong_all_over(tmp_path: Path) -> Path:
 
 
 def report_of(log: Path, crew: Crew = ALONE) -> Report:
-    return audit([DirectorySource(str(log))], crew=crew)
+    return audit([DirectorySource(str(log))], asked=Asked(crew=crew))
 
 
 @pytest.mark.usefixtures("small_spans")

@@ -195,7 +195,7 @@ def test_an_audit_that_was_interrupted_goes_on_from_where_it_saved(tmp_path: Pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tallystick.audit import DirectorySource, Saver, audit
+from tallystick.audit import Asked, DirectorySource, Saver, audit
 from tallystick.audit.integrity import tree
 
 tree.SPAN_BUNDLES = 1
@@ -205,7 +205,7 @@ def progress(done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 
 saver = Saver(Path(sys.argv[2]), every_s=0, clock=lambda: 0.0)
-audit([DirectorySource(sys.argv[1])], progress=progress, savers=[saver])
+audit([DirectorySource(sys.argv[1])], asked=Asked(progress), savers=[saver])
 """
 
 

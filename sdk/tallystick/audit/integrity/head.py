@@ -47,7 +47,7 @@ class Head:
     def first_signed_s(self) -> int | None:
         """When the head was first cosigned, seconds since 1970-01-01 UTC; None where no line tells.
 
-        Entries that it covers were there then, whoever's clock it is; so the earliest tells most.
+        Entries that it covers were there then, by whosever clock; so the earliest tells most.
         """
         return min((each.timestamp_s for each in self.signed if each.timestamp_s), default=None)
 

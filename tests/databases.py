@@ -110,7 +110,10 @@ def _start(binaries: Path) -> Server:
     user = "postgres" if os.geteuid() == 0 else None
     if user is not None:
         shutil.chown(folder, user)
-    data, quick = folder / "data", ("fsync=off", "full_page_writes=off", "max_connections=300", "shared_buffers=64MB")
+    data, quick = (
+        folder / "data",
+        ("fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=300", "shared_buffers=64MB"),
+    )
     subprocess.run(
         [binaries / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"],
         check=True,

@@ -6,9 +6,8 @@ of signed requests are left out, since those are kept whatever follows.
 
 import json
 import secrets
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,8 @@ from town import Company, Membership, Town
 
 from tallystick.signing import sign_request, verify_response
 from tallystick.wire import PROBLEM_BASE, Request
+from tallystick_node.custody_tables import SECRETS
+from tallystick_node.database import Place, connect, writing
 from tallystick_node.keys import load_keys
 from tallystick_node.tables import HEADS, NONCES
 
@@ -186,8 +187,9 @@ def everything(company: Company) -> dict[str, list[Any]]:
         for name, table in SQLModel.metadata.tables.items()
         if table is not NONCES
     }
-    with closing(sqlite3.connect(company.folder / "custody" / "keys.db")) as custody:
-        return {**tables, "custody": custody.execute("SELECT name FROM secret ORDER BY name").fetchall()}
+    with company.node.custody.engine.connect() as custody:
+        names = custody.execute(select(SECRETS.c.name).order_by(SECRETS.c.name)).scalars().all()
+        return {**tables, "custody": list(names)}
 
 
 def log_size(company: Company) -> int:
@@ -198,11 +200,11 @@ def log_size(company: Company) -> int:
 
 
 @contextmanager
-def locked(*paths: Any) -> Iterator[None]:
+def locked(*places: Place) -> Iterator[None]:
     """Hold databases so that nobody else can write."""
     with ExitStack() as stack:
-        for path in paths:
-            held = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)))
-            held.execute("BEGIN EXCLUSIVE")
-            stack.callback(held.execute, "ROLLBACK")
+        for place in places:
+            engine = connect(place)
+            stack.callback(engine.dispose)
+            stack.enter_context(writing(engine).begin())
         yield

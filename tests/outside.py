@@ -9,13 +9,14 @@ import base64
 import hashlib
 import json
 import re
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import Connection, RowMapping, Table, select, text
+from sqlmodel import SQLModel
 from town import Company, Recorder
 
 from tallystick_ledger.encoding import from_base64url
@@ -26,6 +27,7 @@ from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES
 from tallystick_ledger.tlog.note import parse_lines
 from tallystick_ledger.tlog.proof import parse_proof
 from tallystick_ledger.tlog.tiles import BundlePath, decode_bundle, parse_path
+from tallystick_node.database import connect, is_postgres
 
 Seen = Any
 """A value as it was opened: dicts, lists and scalars."""
@@ -201,16 +203,21 @@ def raw_of(company: Company) -> Iterator[bytes]:
 
 def database_of(company: Company) -> dict[str, Seen]:
     """Return every row of a company's database, by table; custody is not in it."""
-    connection = sqlite3.connect(company.folder / "node.db")
-    connection.row_factory = sqlite3.Row
+    engine = connect(company.databases.node)
     try:
-        names = [row["name"] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {
-            name: [_row(name, dict(row)) for row in connection.execute(f'SELECT * FROM "{name}" ORDER BY rowid')]  # noqa: S608  # its own table names
-            for name in sorted(names)
-        }
+        with engine.connect() as connection:
+            return {
+                table.name: [_row(table.name, dict(row)) for row in _in_order(connection, table)]
+                for table in SQLModel.metadata.sorted_tables
+            }
     finally:
-        connection.close()
+        engine.dispose()
+
+
+def _in_order(connection: Connection, table: Table) -> Sequence[RowMapping]:
+    """Return a table's rows in the order in which they were put in, as far as a database tells."""
+    order = text("rowid") if not is_postgres(connection) else text("ctid")
+    return connection.execute(select(table).order_by(order)).mappings().all()
 
 
 def _row(table: str, row: dict[str, Any]) -> Seen:
@@ -223,6 +230,18 @@ def _row(table: str, row: dict[str, Any]) -> Seen:
 
 def _hashes(raw: bytes) -> list[bytes]:
     return [raw[at : at + HASH_SIZE_BYTES] for at in range(0, len(raw), HASH_SIZE_BYTES)]
+
+
+def stored_of(company: Company) -> bytes:
+    """Return a company's database as it lies on disk, or as far as a server shows what lies on its own."""
+    place = company.databases.node
+    if isinstance(place, Path):
+        return b"".join(path.read_bytes() for path in place.parent.glob(f"{place.name}*"))
+    engine = connect(place)
+    with engine.connect() as connection:
+        rows = [row for table in SQLModel.metadata.sorted_tables for row in connection.execute(select(table)).all()]
+    engine.dispose()
+    return b"\n".join(each if isinstance(each, bytes) else str(each).encode() for row in rows for each in row)
 
 
 class Renamed:

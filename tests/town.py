@@ -27,7 +27,7 @@ from tallystick.wire import SCOPES
 from tallystick_consent.receipt import Evidence
 from tallystick_node.app import make_app
 from tallystick_node.clock import SetClock
-from tallystick_node.config import load_settings
+from tallystick_node.config import Databases, databases_of, load_settings
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.setup import add_app_key, add_partner, create_node, open_node
@@ -130,6 +130,11 @@ class Company:
             return (self.folder / "descriptor.jwt").read_text().strip()
         moved = load_settings(self.folder).model_copy(update={"url": self.descriptor_url})
         return self.keys.descriptor(moved)
+
+    @property
+    def databases(self) -> Databases:
+        """Where the company keeps its rows, and where its keys."""
+        return databases_of(load_settings(self.folder), self.folder, {})
 
     @property
     def log(self) -> Path:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from outside import stored_of
 from sqlalchemy import select
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
 
@@ -354,7 +355,7 @@ def test_no_payload_lies_in_the_database_in_clear_and_a_repeated_request_still_g
     ]
     assert twice[0] == twice[1]
     person.gym.stop()
-    stored = b"".join(path.read_bytes() for path in person.gym.folder.glob("node.db*"))
+    stored = stored_of(person.gym)
     payload = from_base64url(twice[0].opening.payload)
     assert payload not in stored
     assert twice[0].opening.payload.encode() not in stored

@@ -31,6 +31,9 @@ SIZE_FIRST, SIZE_PUBLISHED, SIZE_COMMITTED = 7, 250, 300
 """One publication early; the last one, short of a full tile; and what is committed when the power fails."""
 
 
+pytestmark = pytest.mark.sqlite  # folders are copied here, their database with them
+
+
 def opened(folder: Path) -> Node:
     return open_node(folder, clock=SetClock(NOW_S))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from databases import ON_POSTGRES
 from hostile import HTTP, Scene, app, locked, log_size, nothing_changes, partner, refused
 from sqlalchemy import Connection, event, select
 from town import evidence, link
@@ -37,22 +38,23 @@ def impatient(scene: Scene) -> None:
         event.listen(company.node.engine, "checkout", _hurry)
 
 
-def _hurry(connection: sqlite3.Connection, _record: object, _proxy: object) -> None:
-    connection.execute("PRAGMA busy_timeout=100").close()
+def _hurry(connection: Any, _record: object, _proxy: object) -> None:
+    on_sqlite = isinstance(connection, sqlite3.Connection)
+    connection.execute("PRAGMA busy_timeout=100" if on_sqlite else "SET lock_timeout = 100").close()
 
 
 @contextmanager
 def locked_by_another(scene: Scene) -> Iterator[None]:
-    with locked(scene.gym.folder / "node.db"):
+    with locked(scene.gym.databases.node):
         yield
 
 
 @contextmanager
 def told(scene: Scene, before: str, after: str) -> Iterator[None]:
-    """Say something to every connection before it writes, and take it back."""
+    """Say something to every connection before it is used, and take it back."""
 
-    def say(pragma: str) -> Callable[[Connection], None]:
-        return lambda connection: connection.exec_driver_sql(f"PRAGMA {pragma}").close()
+    def say(statement: str) -> Callable[[Connection], None]:
+        return lambda connection: connection.exec_driver_sql(statement).close()
 
     listener = say(before)
     event.listen(scene.gym.node.engine, "begin", listener)
@@ -67,15 +69,23 @@ def told(scene: Scene, before: str, after: str) -> Iterator[None]:
 
 def full(scene: Scene) -> AbstractContextManager[None]:
     """Leave the database as many pages as it has."""
-    return told(scene, "max_page_count=1", "max_page_count=1073741823")
+    return told(scene, "PRAGMA max_page_count=1", "PRAGMA max_page_count=1073741823")
 
 
 def read_only(scene: Scene) -> AbstractContextManager[None]:
-    return told(scene, "query_only=ON", "query_only=OFF")
+    if ON_POSTGRES:  # as a server is that stands by for another
+        return told(
+            scene, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET TRANSACTION READ ONLY", "SELECT 1"
+        )
+    return told(scene, "PRAGMA query_only=ON", "PRAGMA query_only=OFF")
 
 
-TROUBLES = (locked_by_another, full, read_only)
-in_every_trouble = pytest.mark.parametrize("trouble", TROUBLES, ids=[each.__name__ for each in TROUBLES])
+TROUBLES = (
+    locked_by_another,
+    pytest.param(full, id="full", marks=pytest.mark.sqlite),  # a server's disk is not ours to fill
+    read_only,
+)
+in_every_trouble = pytest.mark.parametrize("trouble", TROUBLES)
 Trouble = Callable[[Scene], AbstractContextManager[None]]
 
 
@@ -134,7 +144,7 @@ def test_a_receipt_given_while_the_insurer_is_locked_arrives_later_and_once(scen
     asked = scene.insurer.app().receipts.request(person.link).receipt
     scene.story.settle()
     scene.gym.app().receipts.give(asked, subject="ben-at-gym", evidence=evidence())
-    with locked(scene.insurer.folder / "node.db"):
+    with locked(scene.insurer.databases.node):
         scene.gym.work()
     assert scene.insurer.app().receipts.get(asked).state == "requested"
     scene.story.clock.at_s += 60
@@ -156,7 +166,7 @@ def test_an_answer_that_could_not_be_written_down_is_asked_for_again(
 
         async def carry_then_lock(request: httpx.Request) -> httpx.Response:
             response = await carry(request)
-            held.enter_context(locked(scene.gym.folder / "node.db"))
+            held.enter_context(locked(scene.gym.databases.node))
             return response
 
         monkeypatch.setattr(scene.gym.recorder, "handle_async_request", carry_then_lock)
@@ -175,7 +185,7 @@ def test_a_link_that_the_insurer_could_not_store_is_made_when_it_is_asked_for_ag
         subject="cleo-at-ins", partner="gym.example", program="ins-fit", hint="policy ending 21", login="aal2"
     )
     body = {"subject": "cleo-at-gym", "offer": offer.offer, "hint": "member since 2020", "login": "aal2"}
-    with nothing_changes(scene.insurer), locked(scene.insurer.folder / "node.db"):
+    with nothing_changes(scene.insurer), locked(scene.insurer.databases.node):
         refused(app(scene.gym, "/v1/links/accept", body, once="cleo"), 503, "peer_unavailable")
     assert app(scene.gym, "/v1/links/accept", body, once="cleo").status_code == 201
     assert len(scene.gym.app().links.find("cleo-at-gym").links) == 1
@@ -184,7 +194,7 @@ def test_a_link_that_the_insurer_could_not_store_is_made_when_it_is_asked_for_ag
 def test_an_auditor_reads_nothing_that_cannot_be_recorded(scene: Scene) -> None:
     auditor = scene.gym.key("audit:read")
     path = max(scene.gym.log.glob("tile/entries/000.p/*")).relative_to(scene.gym.log)
-    with nothing_changes(scene.gym), locked(scene.gym.folder / "node.db"):
+    with nothing_changes(scene.gym), locked(scene.gym.databases.node):
         answer = app(scene.gym, f"/log/2027/{path}", method="GET", key=auditor)
         refused(answer, 503, "storage_unavailable")
     assert all(row.path != str(path) for row in scene.gym.node.rows(select(AUDIT_READS)))
@@ -197,7 +207,7 @@ def test_custody_that_is_locked_is_storage_like_any_other(scene: Scene) -> None:
     )
     body = {"subject": "dov-at-gym", "offer": offer.offer, "hint": "member since 2020", "login": "aal2"}
     event.listen(scene.gym.node.custody.engine, "checkout", _hurry)
-    with nothing_changes(scene.gym, scene.insurer), locked(scene.gym.folder / "custody" / "keys.db"):
+    with nothing_changes(scene.gym, scene.insurer), locked(scene.gym.databases.custody):
         refused(app(scene.gym, "/v1/links/accept", body, once="dov"), 503, "storage_unavailable")
     assert app(scene.gym, "/v1/links/accept", body, once="dov").status_code == 201
 
@@ -211,6 +221,7 @@ def test_a_database_that_is_none_is_not_opened(scene: Scene) -> None:
         open_database(scene.story.folder / "nowhere" / "node.db")
 
 
+@pytest.mark.sqlite
 def test_the_files_are_the_owners_alone(scene: Scene) -> None:
     for path in (scene.gym.folder / "node.db", scene.gym.folder / "custody" / "keys.db"):
         assert path.stat().st_mode & 0o077 == 0

@@ -96,9 +96,9 @@ def required_server() -> Server:
     return found
 
 
-def settings_for_databases() -> dict[str, str]:
-    """Return where a new node of this run is to keep its rows and keys, as `create_node` takes it."""
-    if not ON_POSTGRES:
+def settings_for_databases(*, on_postgres: bool = ON_POSTGRES) -> dict[str, str]:
+    """Return where a new node is to keep its rows and keys, as `create_node` takes it."""
+    if not on_postgres:
         return {}
     here = required_server()
     return {"database": here.fresh(Schema.NODE), "custody_database": here.fresh(Schema.CUSTODY)}

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import uvicorn
-from databases import settings_for_databases
+from databases import ON_POSTGRES, settings_for_databases
 from sqlalchemy import select
 
 from tallystick import Client
@@ -97,17 +98,22 @@ class Recorder(httpx.AsyncBaseTransport):
 class Company:
     """One company's node, served over HTTP in a thread, and a client of its own app."""
 
-    def __init__(self, folder: Path, host: str, clock: SetClock, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        host: str,
+        clock: SetClock,
+        random_bytes: Callable[[int], bytes],
+        *,
+        on_postgres: bool = ON_POSTGRES,
+    ) -> None:
         self.folder = folder
         self.host = host
         self.clock = clock
         self._random_bytes = random_bytes
         self.recorder = Recorder()
         self.descriptor_url: str | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._find_address()
         self.keys = create_node(
             folder,
             host=host,
@@ -116,12 +122,26 @@ class Company:
             sandbox=True,
             clock=clock,
             random_bytes=random_bytes,
-            **settings_for_databases(),
+            **settings_for_databases(on_postgres=on_postgres),
         )
         self.secret = add_app_key(folder, name="app", scopes=SCOPES, clock=clock).secret
         self.node: Node
         self._server: uvicorn.Server | None = None
         self._clients: dict[str, Client] = {}
+
+    def _find_address(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def replica(self) -> "Company":
+        """Open another node of the same company, on the same databases and folder; partners do not hear of it."""
+        made = copy(self)
+        made._server, made._clients, made.recorder = None, {}, Recorder()
+        made._find_address()
+        made.start()
+        return made
 
     @property
     def descriptor(self) -> str:
@@ -203,11 +223,13 @@ class Town:
     folder: Path
     clock: SetClock
     seed: str = "town"
+    on_postgres: bool = ON_POSTGRES
     companies: dict[str, Company] = field(default_factory=dict)
 
     def company(self, host: str) -> Company:
         """Found a company, and introduce it to all others."""
-        made = Company(self.folder / host, host, self.clock, seeded(f"{self.seed}/{host}"))
+        random_bytes = seeded(f"{self.seed}/{host}")
+        made = Company(self.folder / host, host, self.clock, random_bytes, on_postgres=self.on_postgres)
         for other in self.companies.values():
             made.trust(other)
             other.trust(made)
@@ -250,9 +272,11 @@ def _state(company: Company) -> tuple[Any, ...]:
 
 
 @contextmanager
-def town(folder: Path, *, starts: str = "2027-02-27 09:00", seed: str = "town") -> Iterator[Town]:
+def town(
+    folder: Path, *, starts: str = "2027-02-27 09:00", seed: str = "town", on_postgres: bool = ON_POSTGRES
+) -> Iterator[Town]:
     """Found a town; it is closed at the end of the story."""
-    made = Town(folder, SetClock(at(starts)), seed)
+    made = Town(folder, SetClock(at(starts)), seed, on_postgres)
     try:
         yield made
     finally:

@@ -120,7 +120,9 @@ def _require_bounded(size_bytes: int) -> None:
 
 async def _name_request(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     request.state.request_id = new_id("req", request.app.state.random_bytes(16))
-    response = await call_next(request)
+    # Nothing has a name with a NUL in it, and PostgreSQL could not even be asked for one.
+    nameless = "\0" in request.scope["path"]
+    response = await _on_http(request, HTTPException(404)) if nameless else await call_next(request)
     response.headers["X-Request-Id"] = request.state.request_id
     return response
 

@@ -72,8 +72,11 @@ def migrate(folder: Folder) -> None:
 
 
 @app.command()
-def serve(folder: Folder) -> None:
-    """Run a node until it is told to stop."""
+def serve(
+    folder: Folder,
+    bind: Annotated[str, typer.Option(help="Where this process listens, instead of what node.toml says.")] = "",
+) -> None:
+    """Run a node until it is told to stop; several at once, where its databases are PostgreSQL's."""
     # Only this command needs the server, and every other one is quicker without it.
     from tallystick_node.app import make_app
     from tallystick_node.serving import serve as serve_app
@@ -83,9 +86,10 @@ def serve(folder: Folder) -> None:
     clock = clock_for(dict(os.environ), sandbox=settings.sandbox)
     clock.now_s()  # a sandbox clock that cannot be read is said here, in one line, before anything is opened
     node = open_node(folder, clock=clock)
-    stderr.print(f"Starting {settings.host} on {settings.bind}; partners and apps reach it at {settings.url}.")
+    bind = bind or settings.bind
+    stderr.print(f"Starting {settings.host} on {bind}; partners and apps reach it at {settings.url}.")
     try:
-        serve_app(make_app(node), settings.bind)
+        serve_app(make_app(node), bind)
     finally:
         node.close()
 

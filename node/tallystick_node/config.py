@@ -103,6 +103,11 @@ class Databases:
     node: Place = field(repr=False)
     custody: Place = field(repr=False)
 
+    @property
+    def are_shared(self) -> bool:
+        """Whether several processes may run the node at once: neither database is a file of one process."""
+        return isinstance(self.node, str) and isinstance(self.custody, str)
+
 
 def databases_of(settings: Settings, folder: Path, environment: Mapping[str, str]) -> Databases:
     """Return where the databases of the node in `folder` are: what the environment says, else its settings."""

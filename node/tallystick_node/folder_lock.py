@@ -2,7 +2,8 @@
 
 The lock is the operating system's, on a file in the folder: it goes with the process, however that ends, so that
 nothing is left to clean up after a crash. It says nothing of a copy of the folder elsewhere; that is what asking others
-before the first head is for.
+before the first head is for. Processes whose rows are in one PostgreSQL share the folder: its locks keep their writes
+apart, as a lock of files could not.
 
 Source: flock(2).
 """
@@ -19,15 +20,19 @@ LOCK_FILE = "node.lock"
 class FolderLock:
     """Holds a data folder until it is released, or the process ends."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder.
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
+        """Take the folder, or a share in it.
+
+        Args:
+            folder: the node's data folder.
+            shared: whether other processes that say so too may have it at the same time.
 
         Raises:
             FolderInUse: another process has it.
         """
         self._file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(self._file, 20, 0).decode("ascii", "replace").strip()
             os.close(self._file)

@@ -6,7 +6,8 @@ Every timer reads the node's clock.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -22,9 +23,10 @@ from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.links import destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
 from tallystick_node.flows.receipts import expire_receipts
-from tallystick_node.node import Node
+from tallystick_node.node import PUBLISHING, Node
 from tallystick_node.outbox import Outbox, recover_sending
 from tallystick_node.tables import ASKS, CLAIMS, HEADS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPTS
+from tallystick_node.turns import Turn
 from tallystick_node.writer import Transaction
 
 ROWS_A_TICK_MAX = 200
@@ -50,7 +52,10 @@ class Jobs:
 
     async def begin(self) -> None:
         """Take up what the last run left: messages under way, secrets of links that ended."""
-        await self._node.written(recover_sending)
+        for row in await asyncio.to_thread(self._node.rows, select(PARTNERS.c.host)):
+            async with self._turn(f"deliver/{row.host}") as turn:
+                if turn is not None:
+                    await self._node.written(partial(recover_sending, partner=row.host))
         if self._node.publisher.published_size == 0:
             await self._node.written(lambda transaction: open_log(self._node, transaction))
         try:
@@ -63,13 +68,28 @@ class Jobs:
         """Do all that is due now, once, and deliver what can be delivered."""
         await self.housekeep()
         await self.publish()
-        for row in self._node.rows(select(PARTNERS.c.host).order_by(PARTNERS.c.host)):
+        for row in await asyncio.to_thread(self._node.rows, select(PARTNERS.c.host).order_by(PARTNERS.c.host)):
             await self.deliver(row.host)
             await self._peer_heads.look(row.host)
         await self.publish()
 
+    @asynccontextmanager
+    async def _turn(self, work: str) -> AsyncGenerator[Turn | None]:
+        """Give the turn for some work, None where another process of this node has it."""
+        turn = await asyncio.to_thread(self._node.turns.take, work)
+        try:
+            yield turn
+        finally:
+            if turn is not None:
+                await asyncio.to_thread(turn.give_back)
+
     async def housekeep(self) -> None:
-        """Expire what has run out, then close the periods whose time has come."""
+        """Expire what has run out, then close the periods whose time has come, where no other process does."""
+        async with self._turn("housekeep") as turn:
+            if turn is not None:
+                await self._housekeep()
+
+    async def _housekeep(self) -> None:
         if await asyncio.to_thread(self._anything_due):
             for expire in (
                 expire_links,
@@ -108,13 +128,20 @@ class Jobs:
 
     async def deliver(self, partner: str) -> None:
         """Deliver what waits for one partner, until nothing does or it does not answer."""
-        for _ in range(MESSAGES_A_TICK_MAX):
-            if not await self._outbox.deliver_next(partner):
+        async with self._turn(f"deliver/{partner}") as turn:
+            if turn is None:
                 return
+            for _ in range(MESSAGES_A_TICK_MAX):
+                if not await self._outbox.deliver_next(partner):
+                    return
 
     async def publish(self) -> None:
-        """Publish what was committed."""
-        await asyncio.to_thread(self._node.publisher.publish)
+        """Publish what was committed, or take up what another process of this node published."""
+        async with self._turn(PUBLISHING) as turn:
+            if turn is None:
+                await asyncio.to_thread(self._node.publisher.follow)
+            else:
+                await asyncio.to_thread(self._node.publisher.publish, still_mine=turn.require)
 
     async def run(self) -> None:
         """Work until cancelled: a task for the node itself, one for publication, one for each partner."""

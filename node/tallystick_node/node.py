@@ -36,12 +36,14 @@ from tallystick_node.log_store import FolderStore
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.publisher import Publisher
 from tallystick_node.tables import PARTNERS
+from tallystick_node.turns import Turns
 from tallystick_node.writer import Once, OwnLog, StoredReply, Transaction, Writer, Written, find_reply
 
 KEYS_FOLDER = "keys"
 CUSTODY_FOLDER = "custody"
 EVIDENCE_FOLDER = "evidence"
 WITNESS_KEYS_FILE = "witnesses.vkey"
+PUBLISHING = "publish"
 
 T = TypeVar("T")
 
@@ -70,6 +72,7 @@ class Node:
         databases = databases_of(settings, folder, os.environ)
         self.engine = open_database(databases.node, Schema.NODE)
         self._reading = single_statements(self.engine)
+        self.turns = Turns(self.engine)
         self.custody = Custody(
             folder / CUSTODY_FOLDER, clock=clock, random_bytes=random_bytes, database=databases.custody
         )
@@ -83,16 +86,18 @@ class Node:
         self.cosigners = self._cosigners()
         origin = settings.log_origin
         log = OwnLog(settings.log_name, origin, NoteSigner(origin, keys.ed25519("log")))
-        self.publisher = Publisher(
-            self.engine,
-            FolderStore(folder / settings.log_folder),
-            log=log.name,
-            origin=origin,
-            signers=[log.signer, CosignatureSigner(origin, keys.log_pq())],
-            clock=clock,
-            handover=log.handover,
-            cosigners=self.cosigners,
-        )
+        with self.turns.wait_for(PUBLISHING):  # it mends what is there, and must not find it half made
+            self.publisher = Publisher(
+                self.engine,
+                FolderStore(folder / settings.log_folder),
+                log=log.name,
+                origin=origin,
+                signers=[log.signer, CosignatureSigner(origin, keys.log_pq())],
+                clock=clock,
+                handover=log.handover,
+                cosigners=self.cosigners,
+                is_shared=databases.are_shared,
+            )
         self.proofs = ProofService(self.publisher)
         self.writer = Writer(
             self.engine,
@@ -111,6 +116,7 @@ class Node:
             self.cosigners.close()
         self._witness_http.close()
         self.custody.close()
+        self.turns.close()
         close(self.engine)
         self._lock.release()
 
@@ -181,19 +187,22 @@ class Node:
         Raises:
             PartnerUnknown: no partner of that name was added here.
         """
-        row = self.row(select(PARTNERS.c.descriptor, PARTNERS.c.fingerprint).where(PARTNERS.c.host == host))
-        if row is None or row.descriptor not in self._partners:
-            if row is None:
-                raise PartnerUnknown(
-                    "No partner of that name was added to this node.",
-                    remedy="The operator adds it: tally-node partner add DESCRIPTOR --fingerprint HEX",
-                )
-            self._partners[row.descriptor] = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
-        return self._partners[row.descriptor]
+        row = self.row(select(PARTNERS).where(PARTNERS.c.host == host))
+        if row is None:
+            raise PartnerUnknown(
+                "No partner of that name was added to this node.",
+                remedy="The operator adds it: tally-node partner add DESCRIPTOR --fingerprint HEX",
+            )
+        return self._described(row)
 
     def partners(self) -> list[Descriptor]:
         """Return every partner's descriptor."""
-        return [self.partner(row.host) for row in self.rows(select(PARTNERS.c.host))]
+        return [self._described(row) for row in self.rows(select(PARTNERS))]
+
+    def _described(self, row: Any) -> Descriptor:
+        if row.descriptor not in self._partners:
+            self._partners[row.descriptor] = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
+        return self._partners[row.descriptor]
 
     def peer(self, host: str, http: httpx.AsyncClient) -> PeerClient:
         """Return the client that calls a partner as this node."""

@@ -7,6 +7,7 @@ again under the same idempotency key, which the partner applies once.
 Source: DESIGN flow 4, P5, P10, P13; CONSTRUCTIONS (between nodes).
 """
 
+import asyncio
 import logging
 from typing import Any
 
@@ -63,12 +64,13 @@ class Outbox:
         A message whose time has not come stops the queue behind it only if it was tried before: order holds, and a
         claim that waits for its release slot holds nobody up.
         """
-        found = self._next(partner)
+        found = await asyncio.to_thread(self._next, partner)
         if found is None:
             return False
         message, body = found
         if message.state == "sending":
-            # Nobody else delivers to this partner: it was left so when its answer could not be written down.
+            # It is our turn, so nobody is sending it: it was left so by a process that is gone, or when its answer
+            # could not be written down.
             await self._node.written(lambda transaction: recover_sending(transaction, partner=partner))
             return True
         taken = await self._node.written(lambda transaction: _take(transaction, message, body))
@@ -133,6 +135,8 @@ class Outbox:
         return False
 
     def _delivered(self, transaction: Transaction, message: Any, token: str) -> None:
+        if _is_settled(transaction, message):
+            return
         if message.kind in ("receipt.given", "receipt.withdrawn"):
             row = transaction.row(select(RECEIPTS).where(RECEIPTS.c.id == message.about))
             assert row is not None, "a receipt is never removed before its messages"
@@ -147,6 +151,8 @@ class Outbox:
 
     def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool) -> None:
         """Queue a message again, behind a growing pause; one whose receipt has ended is not tried any more."""
+        if _is_settled(transaction, message):
+            return
         maybe_arrived = maybe_arrived or message.maybe_arrived
         if message.receipt is not None and not _is_live(transaction, message.receipt):
             _withhold(transaction, message, maybe_arrived=maybe_arrived)
@@ -214,7 +220,15 @@ def _take(transaction: Transaction, message: Any, body: str) -> bool:
     return bool(taken.rowcount == 1)
 
 
+def _is_settled(transaction: Transaction, message: Any) -> bool:
+    """Return whether another process has settled a message since: one that took our turn for lost, and sent it too."""
+    row = transaction.row(select(MESSAGES.c.state).where(MESSAGES.c.number == message.number))
+    return row is None or row.state not in ("queued", "sending")
+
+
 def _refused(transaction: Transaction, message: Any) -> None:
+    if _is_settled(transaction, message):
+        return
     if message.kind == "claim.issued":
         claim_rejected(transaction, message.about)
     _settle(transaction, message, "rejected")

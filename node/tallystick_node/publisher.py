@@ -10,7 +10,7 @@ Source: C2SP tlog-tiles, LEDGER-FORMATS section 4 (writer order), P2.
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -69,6 +69,7 @@ class Publisher:
         clock: Clock,
         handover: Handover | None = None,
         cosigners: Cosigners | None = None,
+        is_shared: bool = False,
     ) -> None:
         """Take up a log where its published files end.
 
@@ -81,6 +82,7 @@ class Publisher:
             clock: for the times in signatures.
             handover: what the writer in this process committed last; the rest is read from the database.
             cosigners: witnesses to ask.
+            is_shared: whether other processes publish this log too, one at a time.
 
         Raises:
             LogNotContinued: the database is older than the published head, or files are lost that it cannot replace.
@@ -95,6 +97,7 @@ class Publisher:
         self._clock = clock
         self._handover = handover or Handover()
         self._cosigners = cosigners
+        self._is_shared = is_shared
         self._lock = threading.Lock()
         try:
             self._published = self._last_published()
@@ -113,8 +116,11 @@ class Publisher:
         head, note, _ = self._published
         return head, note
 
-    def publish(self) -> bool:
+    def publish(self, *, still_mine: Callable[[], None] = lambda: None) -> bool:
         """Publish what was committed since; return whether there was anything.
+
+        Args:
+            still_mine: raises where it is another process's turn by now; asked before a head is replaced.
 
         Raises:
             LogNotContinued: what was committed is not a continuation of what was published.
@@ -122,16 +128,47 @@ class Publisher:
             StoreUnavailable: the files cannot be written; the old head still stands.
         """
         with self._lock:
-            last, head = self._published.head, self._committed()
-            if head.size <= last.size:
-                return False
             try:
-                self._publish(head)
+                if not self._follow():
+                    self._published = self._last_published()
+                head = self._committed()
+                if head.size <= self.published_size:
+                    return False
+                self._publish(head, still_mine)
             except OSError as error:
                 raise _unavailable() from error
             return True
 
-    def _publish(self, head: Checkpoint) -> None:
+    def follow(self) -> None:
+        """Take up the head that another process of this node published, if any and if all of it is there by now.
+
+        Raises:
+            StoreUnavailable: the files cannot be read.
+        """
+        with self._lock:
+            try:
+                self._follow()
+            except OSError as error:
+                raise _unavailable() from error
+
+    def _follow(self) -> bool:
+        """Take up the head that another process published; return whether what we know is what is published."""
+        if not self._is_shared:
+            return True
+        try:
+            note = self.checkpoint()
+        except LookupError:
+            return self.published_size == 0
+        if note != self._published.note:
+            head, _ = open_checkpoint(note, origin=self._origin, keys=self._keys)
+            edge = self._whole_edge(head) if head.size > self.published_size else None
+            if edge is None:
+                return False
+            self._published = _Published(head, note, edge)
+            self._handover.publish(head.size)
+        return True
+
+    def _publish(self, head: Checkpoint, still_mine: Callable[[], None]) -> None:
         before = self._published.edge
         # Until the new head stands, all these files lie beyond the old one: nobody is to read them, so they are written
         # in place. If the power fails here they may be there in part, and the next publication writes them again.
@@ -143,6 +180,7 @@ class Publisher:
         note = sign_note(head.body(), self._signers, now_s=self._clock.now_s())
         if self._cosigners is not None:
             note = self._cosigners.gather(head, note, read=self.reader(head.size))
+        still_mine()
         self._store.replace(CHECKPOINT, note)
         self._published = _Published(head, note, edge)
         self._handover.publish(head.size)

@@ -113,11 +113,11 @@ def open_node(
 
     Raises:
         SettingsInvalid: no node there, or its keys cannot be read.
-        FolderInUse: another process runs it.
+        FolderInUse: another process runs it, and they do not share their databases.
         StorageUnavailable: its database cannot be used.
     """
     settings, keys = load_settings(folder), load_keys(folder / KEYS_FOLDER)
-    lock = FolderLock(folder)
+    lock = FolderLock(folder, shared=databases_of(settings, folder, os.environ).are_shared)
     try:
         return Node(
             folder,

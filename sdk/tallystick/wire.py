@@ -37,7 +37,13 @@ SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
 Subject = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,120}$")]
 """A partner's own id of its customer. It stands in bodies, never in URLs."""
 
-Hint = Annotated[str, Field(min_length=1, max_length=60)]
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a text that people read has no control characters")
+    return text
+
+
+Hint = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_printable)]
 """What the owner of an account recognises it by, and nobody else, such as `policy ending 21`."""
 
 Login = Literal["aal1", "aal2", "aal3"]

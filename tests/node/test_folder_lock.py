@@ -12,6 +12,8 @@ from tallystick_node.config import DATABASE_FILE
 from tallystick_node.errors import FolderInUse, StorageUnavailable
 from tallystick_node.setup import add_app_key, create_node, list_partners, open_node
 
+pytestmark = pytest.mark.sqlite  # processes that share a PostgreSQL share their folder too
+
 CLI = [sys.executable, "-m", "tallystick_node.cli"]
 
 

@@ -239,11 +239,21 @@ def test_a_version_beyond_any_is_refused(scene: Scene, version: object) -> None:
         refused(answer, 422, "invalid_input")
 
 
+@pytest.mark.parametrize("hint", ["a\0b", "a\nb", "\x7f", "", "a" * 61])
+def test_a_hint_that_no_database_or_screen_could_show_is_refused(scene: Scene, hint: str) -> None:
+    offer = {"subject": "ana-at-ins", "partner": "gym.example", "program": "ins-fit", "hint": hint, "login": "aal2"}
+    challenge = "A" * 43
+    with nothing_changes(scene.insurer):
+        answer = app(scene.insurer, "/v1/links/offers", {**offer, "challenge": challenge})
+        refused(answer, 422, "invalid_input")
+
+
 def test_every_error_of_the_tower_has_its_status_and_every_status_its_title() -> None:
     assert set(STATUSES.values()) <= set(TITLES)
     assert set(STATUSES.values()) == {400, 401, 403, 404, 409, 410, 422, 500, 503}
 
 
+@pytest.mark.sqlite  # by a trigger in its words; nothing else here depends on the database
 def test_a_failure_of_ours_is_a_problem_and_its_log_line_quotes_no_subject(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,8 +39,11 @@ def impatient(scene: Scene) -> None:
 
 
 def _hurry(connection: Any, _record: object, _proxy: object) -> None:
-    on_sqlite = isinstance(connection, sqlite3.Connection)
-    connection.execute("PRAGMA busy_timeout=100" if on_sqlite else "SET lock_timeout = 100").close()
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA busy_timeout=100").close()
+    else:
+        connection.execute("SET lock_timeout = 100")
+        connection.commit()
 
 
 @contextmanager

@@ -90,6 +90,7 @@ def test_without_the_independent_witness_a_head_waits(scene: Scene) -> None:
     assert (gym.node.publisher.published_size, readyz(gym)["publication"]) == (published, "waiting")
 
 
+@pytest.mark.sqlite
 def test_a_node_restored_from_an_old_backup_convicts_itself_before_anybody_is_misled(scene: Scene) -> None:
     story, gym, insurer, _ = scene
     gym.stop()

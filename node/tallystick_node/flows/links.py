@@ -372,7 +372,7 @@ def _open_half(node: Node, sealed: Mapping[str, str], partner: Descriptor) -> tu
     if opened.keys() != {"half", "hint"} or not isinstance(half, str) or not isinstance(hint, str):
         raise BadInput("A link half is not of its form.", remedy="Seal it with this version's node.")
     secret = from_base64url(half)
-    if len(secret) != SECRET_SIZE_BYTES or not 1 <= len(hint) <= 60:
+    if len(secret) != SECRET_SIZE_BYTES or not 1 <= len(hint) <= 60 or not hint.isprintable():
         raise BadInput("A link half is not of its form.", remedy="Seal it with this version's node.")
     return secret, hint
 

@@ -6,6 +6,7 @@ that was seen before is refused, also after a restart. A question always gets th
 Source: RFC 9421, RFC 9530, CONSTRUCTIONS (between nodes).
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ async def receive(request: Request, call: str) -> Response:
     node: Node = request.app.state.node
     content = await request.body()
     try:
-        partner, verified = _identify(node, request, content)
+        partner, verified = await asyncio.to_thread(_identify, node, request, content)
     except TallyError as error:
         # Whoever this is, it is not a partner: the answer is not signed, and says nothing of what is here.
         problem = problem_of(error, request_id=request.state.request_id)

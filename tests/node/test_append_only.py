@@ -1,0 +1,97 @@
+"""History is kept by the database itself: SQL that would rewrite it is refused, on both of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from databases import Server
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import IntegrityError
+
+from tallystick_node.database import is_postgres, is_storage_trouble, writing
+from tallystick_node.migrations import Schema, migrate, open_database
+from tallystick_node.tables import BLOBS, HEADS
+
+LOG = (
+    "INSERT INTO blob (first, \"count\", entries) VALUES (0, 3, 'abc'), (3, 5, 'defgh')",
+    "INSERT INTO head (id, size, peaks, checkpoint) VALUES (1, 8, 'peaks of 8', 'head of 8')",
+    "UPDATE head SET published_size = 5",
+)
+GROWTH = (
+    "INSERT INTO blob (first, \"count\", entries) VALUES (8, 1, 'i')",
+    "UPDATE head SET size = 9, peaks = 'peaks of 9', checkpoint = 'head of 9'",
+    "UPDATE head SET published_size = 8",
+    'DELETE FROM blob WHERE first + "count" <= 8',
+)
+REWRITES = {
+    "a smaller head": "UPDATE head SET size = 7, peaks = 'peaks of 7', checkpoint = 'head of 7', published_size = 0",
+    "a head of the same size": "UPDATE head SET checkpoint = 'another of 8'",
+    "another tree of the same size": "UPDATE head SET peaks = 'another of 8'",
+    "a larger size under the same head": "UPDATE head SET size = 9",
+    "a head under another name": "UPDATE head SET id = 2",
+    "no head": "DELETE FROM head",
+    "less that is published": "UPDATE head SET published_size = 4",
+    "more published than there is": "UPDATE head SET published_size = 9",
+    "other entries": "UPDATE blob SET entries = 'xyz' WHERE first = 0",
+    "the same entries elsewhere": "UPDATE blob SET first = 11 WHERE first = 0",
+    "entries gone that nobody has published": "DELETE FROM blob WHERE first = 3",
+    "entries put in below the head": "INSERT INTO blob (first, \"count\", entries) VALUES (7, 1, 'x')",
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A log of eight entries in two commits, the first of them published."""
+    server: Server | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    made = open_database(tmp_path / "node.db" if server is None else server.fresh(Schema.NODE))
+    for statement in LOG:
+        run(made, statement)
+    yield made
+    made.dispose()
+
+
+def run(engine: Engine, statement: str) -> None:
+    with writing(engine).begin() as connection:
+        connection.execute(text(statement))
+
+
+def rows(engine: Engine) -> list[object]:
+    with engine.connect() as connection:
+        return [*connection.execute(select(HEADS)).all(), *connection.execute(select(BLOBS)).all()]
+
+
+@pytest.mark.parametrize("rewrite", REWRITES.values(), ids=REWRITES)
+def test_sql_that_rewrites_history_is_refused(engine: Engine, rewrite: str) -> None:
+    before = rows(engine)
+    with pytest.raises(IntegrityError, match="append only") as refused:
+        run(engine, rewrite)
+    assert not is_storage_trouble(refused.value)
+    assert rows(engine) == before
+
+
+def test_a_log_grows_and_drops_what_is_published(engine: Engine) -> None:
+    for statement in GROWTH:
+        run(engine, statement)
+    with engine.connect() as connection:
+        assert connection.execute(select(HEADS.c.size, HEADS.c.published_size)).one() == (9, 8)
+        assert connection.execute(select(BLOBS.c.first)).scalars().all() == [8]
+
+
+@pytest.mark.parametrize("table", ["head", "blob"])
+def test_no_table_of_the_log_is_emptied_at_once(engine: Engine, table: str) -> None:
+    """PostgreSQL has a statement for it that asks no trigger of rows; SQLite deletes them one by one."""
+    before = rows(engine)
+    with pytest.raises(IntegrityError, match="append only"):
+        run(engine, f"TRUNCATE {table}" if is_postgres(engine) else f"DELETE FROM {table}")  # noqa: S608
+    assert rows(engine) == before
+
+
+def test_a_database_that_is_migrated_again_keeps_its_triggers(tmp_path: Path) -> None:
+    migrate(tmp_path / "node.db", Schema.NODE)
+    migrate(tmp_path / "node.db", Schema.NODE)
+    engine = open_database(tmp_path / "node.db")
+    for statement in LOG:
+        run(engine, statement)
+    with pytest.raises(IntegrityError, match="append only"):
+        run(engine, REWRITES["no head"])
+    engine.dispose()

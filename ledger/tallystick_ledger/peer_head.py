@@ -66,7 +66,7 @@ def parse_peer_head(body: Mapping[str, Any]) -> PeerHead:
         EntryMalformed: it is no head of a log with the one line of that log.
     """
     text = body.get("checkpoint")
-    if body.keys() != {"checkpoint"} or not isinstance(text, str) or len(text) > NOTE_SIZE_MAX_BYTES:
+    if set(body) != {"checkpoint"} or not isinstance(text, str) or len(text) > NOTE_SIZE_MAX_BYTES:
         raise _malformed("A peer_head entry has other members than a checkpoint.")
     try:
         note = text.encode()

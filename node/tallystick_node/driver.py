@@ -28,7 +28,7 @@ class Prepared:
             kind: Any = type(dialect)
             named: Dialect = kind(paramstyle="named") if dialect.name == "sqlite" else dialect
             compiled = self._statement.compile(dialect=named)
-            own = {name: value for name, value in compiled.params.items() if value is not None}
+            own = {name: value for name, value in (compiled.params or {}).items() if value is not None}
             made = self._made[dialect.name] = str(compiled), own
         text, own = made
         return text, {**own, **values} if own else values

@@ -127,7 +127,7 @@ class Transaction:
     @property
     def next_index(self) -> int:
         """The index that the next entry gets: how many entries the log has, those of this write with them."""
-        return self._first_index + len(self.entries)
+        return self.first_index + len(self.entries)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh random identifier."""

@@ -139,8 +139,8 @@ def _require_growth(
 ) -> None:
     """Raise unless the newer head is shown to continue the older one."""
     small, large = older.checkpoint, newer.checkpoint
+    read = reader(large.size)
     try:
-        read = reader(large.size)
         proof = prove_consistency(small.size, new_size=large.size, read=read)
         check_consistency(proof, old_size=small.size, old_root=small.root, new_size=large.size, new_root=large.root)
     except ProofRejected:

@@ -37,6 +37,7 @@ SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
 Subject = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,120}$")]
 """A partner's own id of its customer. It stands in bodies, never in URLs."""
 
+
 def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("a text that people read has no control characters")

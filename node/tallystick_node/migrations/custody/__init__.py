@@ -1,0 +1,1 @@
+"""The revisions of custody's database, in their order."""

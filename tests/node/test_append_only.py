@@ -13,35 +13,41 @@ from tallystick_node.migrations import Schema, migrate, open_database
 from tallystick_node.tables import BLOBS, HEADS
 
 LOG = (
-    "INSERT INTO blob (first, \"count\", entries) VALUES (0, 3, 'abc'), (3, 5, 'defgh')",
-    "INSERT INTO head (id, size, peaks, checkpoint) VALUES (1, 8, 'peaks of 8', 'head of 8')",
-    "UPDATE head SET published_size = 5",
+    "INSERT INTO head (log, size, peaks, checkpoint, published_size) VALUES ('2026', 99, 'peaks', 'head of 99', 99)",
+    "UPDATE head SET successor = '2027'",
+    "INSERT INTO blob (log, first, \"count\", entries) VALUES ('2027', 0, 3, 'abc'), ('2027', 3, 5, 'defgh')",
+    "INSERT INTO head (log, size, peaks, checkpoint) VALUES ('2027', 8, 'peaks of 8', 'head of 8')",
+    "UPDATE head SET published_size = 5 WHERE log = '2027'",
 )
 GROWTH = (
-    "INSERT INTO blob (first, \"count\", entries) VALUES (8, 1, 'i')",
-    "UPDATE head SET size = 9, peaks = 'peaks of 9', checkpoint = 'head of 9'",
-    "UPDATE head SET published_size = 8",
-    'DELETE FROM blob WHERE first + "count" <= 8',
+    "INSERT INTO blob (log, first, \"count\", entries) VALUES ('2027', 8, 1, 'i')",
+    "UPDATE head SET size = 9, peaks = 'peaks of 9', checkpoint = 'head of 9' WHERE log = '2027'",
+    "UPDATE head SET published_size = 8 WHERE log = '2027'",
+    "DELETE FROM blob WHERE log = '2027' AND first + \"count\" <= 8",
 )
 REWRITES = {
-    "a smaller head": "UPDATE head SET size = 7, peaks = 'peaks of 7', checkpoint = 'head of 7', published_size = 0",
-    "a head of the same size": "UPDATE head SET checkpoint = 'another of 8'",
-    "another tree of the same size": "UPDATE head SET peaks = 'another of 8'",
-    "a larger size under the same head": "UPDATE head SET size = 9",
-    "a head under another name": "UPDATE head SET id = 2",
-    "no head": "DELETE FROM head",
-    "less that is published": "UPDATE head SET published_size = 4",
-    "more published than there is": "UPDATE head SET published_size = 9",
+    "a smaller head": "UPDATE head SET size = 7, peaks = 'of 7', checkpoint = 'of 7' WHERE log = '2027'",
+    "a head of the same size": "UPDATE head SET checkpoint = 'another of 8' WHERE log = '2027'",
+    "another tree of the same size": "UPDATE head SET peaks = 'another of 8' WHERE log = '2027'",
+    "a larger size under the same head": "UPDATE head SET size = 9 WHERE log = '2027'",
+    "a head under another name": "UPDATE head SET log = '2028' WHERE log = '2027'",
+    "no head": "DELETE FROM head WHERE log = '2027'",
+    "less that is published": "UPDATE head SET published_size = 4 WHERE log = '2027'",
+    "more published than there is": "UPDATE head SET published_size = 9 WHERE log = '2027'",
+    "an ended log that goes on": "UPDATE head SET size = 100, checkpoint = 'of 100' WHERE log = '2026'",
+    "an ended log that has not ended": "UPDATE head SET successor = NULL WHERE log = '2026'",
+    "another successor": "UPDATE head SET successor = '2026-2' WHERE log = '2026'",
     "other entries": "UPDATE blob SET entries = 'xyz' WHERE first = 0",
     "the same entries elsewhere": "UPDATE blob SET first = 11 WHERE first = 0",
+    "the same entries in another log": "UPDATE blob SET log = '2026' WHERE first = 0",
     "entries gone that nobody has published": "DELETE FROM blob WHERE first = 3",
-    "entries put in below the head": "INSERT INTO blob (first, \"count\", entries) VALUES (7, 1, 'x')",
+    "entries put in below the head": "INSERT INTO blob (log, first, \"count\", entries) VALUES ('2027', 7, 1, 'x')",
 }
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A log of eight entries in two commits, the first of them published."""
+    """A log of eight entries in two commits, part of them published, and the one before it, which has ended."""
     server: Server | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
     made = open_database(tmp_path / "node.db" if server is None else server.fresh(Schema.NODE))
     for statement in LOG:
@@ -73,7 +79,8 @@ def test_a_log_grows_and_drops_what_is_published(engine: Engine) -> None:
     for statement in GROWTH:
         run(engine, statement)
     with engine.connect() as connection:
-        assert connection.execute(select(HEADS.c.size, HEADS.c.published_size)).one() == (9, 8)
+        ours = select(HEADS.c.size, HEADS.c.published_size).where(HEADS.c.log == "2027")
+        assert connection.execute(ours).one() == (9, 8)
         assert connection.execute(select(BLOBS.c.first)).scalars().all() == [8]
 
 

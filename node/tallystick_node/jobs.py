@@ -70,7 +70,7 @@ class Jobs:
         await self.publish()
         for row in await asyncio.to_thread(self._node.rows, select(PARTNERS.c.host).order_by(PARTNERS.c.host)):
             await self.deliver(row.host)
-            await self._peer_heads.look(row.host)
+            await self.look(row.host)
         await self.publish()
 
     @asynccontextmanager
@@ -135,6 +135,12 @@ class Jobs:
                 if not await self._outbox.deliver_next(partner):
                     return
 
+    async def look(self, partner: str) -> None:
+        """Look at a partner's logs, where no other process does: an older head must not be remembered over a newer."""
+        async with self._turn(f"look/{partner}") as turn:
+            if turn is not None:
+                await self._peer_heads.look(partner)
+
     async def publish(self) -> None:
         """Publish what was committed, or take up what another process of this node published."""
         async with self._turn(PUBLISHING) as turn:
@@ -155,7 +161,7 @@ class Jobs:
                     if row.host not in serving:
                         serving.add(row.host)
                         group.create_task(_again(partial(self.deliver, row.host), PAUSE_S))
-                        group.create_task(_again(partial(self._peer_heads.look, row.host), 1))
+                        group.create_task(_again(partial(self.look, row.host), 1))
 
             group.create_task(_again(serve_new_partners, 1))
 

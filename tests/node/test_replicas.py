@@ -33,6 +33,7 @@ from tallystick_node.turns import Turns
 APPS = 4
 EACH = 8
 STARTED_WITHIN_S = 20
+WITHIN_S = 20
 ASK = {"link": f"lnk_{'b' * 26}", "program": "x", "version": 1, "period": "2027-03"}
 
 
@@ -86,7 +87,7 @@ def test_writes_interleave_in_one_log_that_verifies(gyms: list[Company]) -> None
     assert sorted(indexes) == list(range(size, size + APPS * EACH))
     for gym in gyms:
         gym.work()
-    assert {gym.node.publisher.published_size for gym in gyms} == {size + APPS * EACH}
+    assert all(gym.node.publisher.published_size >= size + APPS * EACH for gym in gyms)
     assert audit([DirectorySource(str(gyms[0].log))]).findings == ()
 
 
@@ -145,7 +146,8 @@ def test_what_a_dead_one_was_sending_the_other_sends_again_and_it_counts_once(
     """The first one's session is lost while it waits for the answer; its own answer comes too late to count again."""
     before = len(sent(gyms))
     asked = begin_receipt(story, gyms[0], "cleo")
-    size = log_size(gyms[0])
+    asyncio.run_coroutine_threadsafe(gyms[0].jobs.publish(), gyms[0]._loop).result(WITHIN_S)
+    told = audit([DirectorySource(str(gyms[0].log))]).sources[0].entries["receipt"]
     carry = gyms[0].recorder.handle_async_request
 
     async def die_meanwhile(request: httpx.Request) -> httpx.Response:
@@ -160,7 +162,9 @@ def test_what_a_dead_one_was_sending_the_other_sends_again_and_it_counts_once(
     assert {row.state for row in gyms[0].node.rows(select(MESSAGES.c.state).where(MESSAGES.c.about == asked))} == {
         "delivered"
     }
-    assert log_size(gyms[0]) == size + 1, "one acknowledgement, however often it came"
+    gyms[0].work()
+    entries = audit([DirectorySource(str(gyms[0].log))]).sources[0].entries
+    assert entries["receipt"] == told + 1, "one acknowledgement, however often it came"
 
 
 def test_what_one_publishes_the_other_serves_and_proves(gyms: list[Company]) -> None:
@@ -169,12 +173,11 @@ def test_what_one_publishes_the_other_serves_and_proves(gyms: list[Company]) -> 
     taken = gyms[0].node.turns.take(PUBLISHING)
     assert taken is not None
     with taken:  # the other cannot publish now, and takes up what is there
-        assert gyms[1].node.publisher.prove(recorded) is None
+        assert gyms[1].node.publisher.published_size <= recorded
         gyms[1].work()
-    shown = gyms[1].node.publisher.prove(recorded)
-    assert shown is not None
-    assert shown == gyms[0].node.publisher.prove(recorded)
-    assert gyms[1].node.publisher.checkpoint() == gyms[0].node.publisher.checkpoint()
+    assert gyms[1].node.publisher.published == gyms[0].node.publisher.published
+    shown = [gym.node.proofs.inclusions([recorded], with_entries=True) for gym in gyms]
+    assert shown[0] == shown[1]
 
 
 def test_a_publisher_that_lost_its_turn_replaces_no_head(gyms: list[Company], postgres: Server) -> None:

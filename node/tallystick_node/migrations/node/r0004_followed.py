@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "node_0003"
-down_revision = "node_0002"
+revision = "node_0004"
+down_revision = "node_0003"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -157,7 +157,7 @@ class PeerHeads:
 
     def _is_due(self, before: Followed) -> bool:
         """Whether a head that is known already is to be anchored by now; `_record` asks again, in its transaction."""
-        size = self._count(self._node.row(select(HEADS.c.size)))
+        size = self._count(self._node.row(select(HEADS.c.size).where(HEADS.c.log == self._node.settings.log_name)))
         news = size - self._count(self._node.row(self._anchors))
         return before.seen is not None and before.needs_anchor(before.seen.checkpoint.size, news=news)
 

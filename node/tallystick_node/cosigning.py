@@ -44,7 +44,11 @@ from tallystick_node.evidence_room import EvidenceRoom
 from tallystick_node.exchange import Answer, exchange
 
 SILENT_FOR_S = 15.0
-"""How long a witness that did not cosign is not asked again, so that a dead one does not slow every head."""
+"""How long a witness that refused, or kept us waiting in vain, is not asked again, so that it does not slow every
+head."""
+
+SOON_S, AT_ONCE_S = 1.0, 0.5
+"""How long one that failed at once, within the second of these, is not asked: it is being started, perhaps."""
 
 ATTEMPTS_MAX = 2
 """The first attempt may meet a witness that has seen another size than we remember; it says which."""
@@ -200,13 +204,16 @@ class Cosigners:
 
     def _ask(self, witness: _Witness, head: Checkpoint, note: bytes, read: HashReader) -> None:
         """Ask one witness for its lines, unless it gave them for this head."""
+        asked_at_s = self._monotonic_s()
         try:
             if witness.body == head.body() or self._has_cosigned(witness, head, note, read):
                 if witness.refusal is not None:
                     log.warning("the witness %s cosigns again", witness.keys[0].name)
                 witness.refusal = None
             else:
-                witness.silent_until_s = self._monotonic_s() + SILENT_FOR_S
+                now_s = self._monotonic_s()
+                is_quick = now_s - asked_at_s < AT_ONCE_S and witness.refusal is None
+                witness.silent_until_s = now_s + (SOON_S if is_quick else SILENT_FOR_S)
         finally:
             witness.busy = False
 

@@ -81,7 +81,8 @@ class Node:
             origin=settings.host,
             random_bytes=random_bytes,
         )
-        self._witness_http = httpx.Client(trust_env=False, follow_redirects=False)
+        agent = {"User-Agent": user_agent(settings.host)}
+        self._witness_http = httpx.Client(trust_env=False, follow_redirects=False, headers=agent)
         self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
         self.cosigners = self._cosigners()
         origin = settings.log_origin
@@ -219,6 +220,11 @@ class Node:
     def signed(self, content: SignedObject) -> str:
         """Return an object signed as this company, for a partner to keep."""
         return sign_object(content, key_id=self.keys.id("receipt"), private_key=self.keys.ed25519("receipt"))
+
+
+def user_agent(host: str) -> str:
+    """Return by which name a node asks others for what it does not sign for; it proves nothing."""
+    return f"tallystick-node/1 ({host})"
 
 
 def no_such_thing() -> NotFound:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
@@ -53,11 +54,21 @@ class StoryClock:
 
 
 class NodeProcess:
-    """One `tally-node serve`."""
+    """One `tally-node serve`, or another command that serves a folder."""
 
-    def __init__(self, folder: Path, *, port: int, clock_file: Path) -> None:
-        """Serve the node in `folder`, which listens on `port`; `start` starts it."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int,
+        clock_file: Path,
+        command: Sequence[str] = ("serve",),
+        ready_path: str = "/readyz",
+    ) -> None:
+        """Serve what is in `folder`, which listens on `port`; `start` starts it."""
         self._folder = folder
+        self._command = [sys.executable, "-m", "tallystick_node.cli", *command, str(folder)]
+        self._ready_path = ready_path
         self._port = port
         self._environment = {**os.environ, CLOCK_VARIABLE: str(clock_file.resolve())}
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +83,7 @@ class NodeProcess:
         """Start it, and return at once."""
         with (self._folder / NODE_LOG).open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own command, on a folder we made
-                [sys.executable, "-m", "tallystick_node.cli", "serve", str(self._folder)],
+                self._command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -99,7 +110,7 @@ class NodeProcess:
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=READY_TIMEOUT_S)
         try:
-            connection.request("GET", "/readyz")
+            connection.request("GET", self._ready_path)
             return connection.getresponse().status == HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False

@@ -45,6 +45,11 @@ class Exchange:
     request: bytes
     response: bytes
 
+    @property
+    def is_public(self) -> bool:
+        """Whether it is about what anybody may read: the published log, and who cosigned its heads."""
+        return self.path.startswith(("/log/", "/witness/"))
+
     def document(self) -> dict[str, Any]:
         """Return the exchange as a line of wire.jsonl."""
         return {
@@ -70,15 +75,15 @@ class Wire:
         self._exchanges: list[Exchange] = []
         self._names: dict[str, str] = {}
 
-    def introduce(self, name: str, *, key_id: str) -> None:
-        """Know a partner by the key that signs its requests."""
-        self._names[key_id] = name
+    def introduce(self, name: str, *, key_id: str, agent: str) -> None:
+        """Know a partner by the key that signs its requests, and by what it calls itself where it signs none."""
+        self._names[key_id] = self._names[agent] = name
 
     def whose(self, request_headers: Mapping[str, str]) -> str:
-        """Return whose key a request says it is signed with."""
-        signed = next((text for name, text in request_headers.items() if name.lower() == "signature-input"), "")
-        match = _KEY_ID.search(signed)
-        return self._names.get(match[1], "unknown") if match else "unknown"
+        """Return whose a request says it is."""
+        headers = {name.lower(): text for name, text in request_headers.items()}
+        match = _KEY_ID.search(headers.get("signature-input", ""))
+        return self._names.get(match[1] if match else headers.get("user-agent", ""), "unknown")
 
     def add(self, exchange: Exchange) -> None:
         """Keep an exchange, before its answer is passed on."""
@@ -92,6 +97,10 @@ class Wire:
         """Return the exchanges from a zero-based place on."""
         with self._lock:
             return self._exchanges[since:]
+
+    def messages(self, *, since: int = 0) -> list[Exchange]:
+        """Return the exchanges from a place on that are not about what anybody may read."""
+        return [each for each in self.exchanges(since=since) if not each.is_public]
 
     def count(self) -> int:
         """Return how many exchanges there were."""

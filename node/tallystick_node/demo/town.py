@@ -4,8 +4,8 @@ The story waits for what the companies' own interfaces show, never for a time to
 """
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -17,13 +17,24 @@ from tallystick.wire import SCOPES
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_node.config import load_settings
+from tallystick_node.config import SETTINGS_FILE, load_settings
 from tallystick_node.demo.errors import StoryStopped
 from tallystick_node.demo.people import Private, local_s
 from tallystick_node.demo.processes import POLL_S, NodeProcess, StoryClock, free_port
 from tallystick_node.demo.proxy import LOOPBACK, RecordingProxy, Wire
 from tallystick_node.keys import NodeKeys
-from tallystick_node.setup import DESCRIPTOR_FILE, VKEY_FILES, add_app_key, add_partner, create_node
+from tallystick_node.node import user_agent
+from tallystick_node.setup import (
+    DESCRIPTOR_FILE,
+    VKEY_FILES,
+    add_app_key,
+    add_partner,
+    create_node,
+    witness_policy_lines,
+)
+from tallystick_node.witness.alone import Witness, create_witness
+
+POLICY_FILE = "witness.policy"
 
 STARTS = "2027-02-27 09:00"
 WAIT_MAX_S = 30.0
@@ -53,7 +64,7 @@ class Company:
         self.proxy = RecordingProxy(self.name, backend_port=port, wire=wire)
         bind = f"{LOOPBACK}:{port}"
         self.keys: NodeKeys = create_node(folder, host=host, url=self.proxy.url, bind=bind, sandbox=True, clock=clock)
-        wire.introduce(self.name, key_id=self.keys.id("http"))
+        wire.introduce(self.name, key_id=self.keys.id("http"), agent=user_agent(host))
         secret = add_app_key(folder, name="app", scopes=SCOPES, clock=clock).secret
         self.process = NodeProcess(folder, port=port, clock_file=clock.path)
         # The company's own app is on its own side of the public address, and uses no proxy of the machine's either.
@@ -78,6 +89,22 @@ class Company:
         """Add a partner whose fingerprint two people have compared."""
         descriptor = (other.folder / DESCRIPTOR_FILE).read_text(encoding="ascii")
         add_partner(self.folder, descriptor, expected_fingerprint=other.keys.fingerprint, clock=clock)
+
+    def ask_for_cosignatures(self, *, partner: "Company", independent: Sequence[str]) -> None:
+        """Ask a partner and somebody who is none to cosign each head, which waits for the one who is none.
+
+        Args:
+            partner: whose node witnesses this log.
+            independent: lines of a policy that name one witness, by each of its keys.
+        """
+        names = [line.split(" ")[1] for line in independent]
+        logs = [f"log {key.text}" for key in self._log_keys]
+        theirs = witness_policy_lines(partner.folder)[0]
+        quorum = [f"group independent any {' '.join(names)}", "quorum independent"]
+        lines = (*logs, theirs, *independent, *quorum)
+        (self.folder / POLICY_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        settings = load_settings(self.folder).model_copy(update={"witness_policy": POLICY_FILE})
+        (self.folder / SETTINGS_FILE).write_text(settings.text(), encoding="utf-8")
 
     def note_head(self) -> Checkpoint:
         """Keep the head that is published now, as anybody may who can reach the log, and return it.
@@ -161,6 +188,20 @@ class Town:
         raise StoryStopped("The companies do not come to rest.", remedy="See node.log in each company's folder.")
 
 
+def found_witness(folder: Path, companies: Iterable[Company], *, clock: StoryClock) -> tuple[list[str], NodeProcess]:
+    """Found a witness that is nobody's partner; return the lines that name it in a policy, and its process."""
+    port = free_port()
+    bind = f"{LOOPBACK}:{port}"
+    create_witness(folder, name="witness.example", url=f"http://{bind}", bind=bind, sandbox=True)
+    with closing(Witness(folder, clock=clock)) as witness:
+        for company in companies:
+            descriptor = (company.folder / DESCRIPTOR_FILE).read_text(encoding="ascii").strip()
+            witness.memory.know_company(descriptor, expected_fingerprint=company.keys.fingerprint)
+        lines = witness.policy_lines()
+    command = ("witness", "serve")
+    return lines, NodeProcess(folder, port=port, clock_file=clock.path, command=command, ready_path="/healthz")
+
+
 @contextmanager
 def open_town(out: Path) -> Generator[Town]:
     """Found the town in an empty folder; every process is stopped at the end, however the story went."""
@@ -174,6 +215,12 @@ def open_town(out: Path) -> Generator[Town]:
         stack.callback(insurer.close)
         gym.trust(insurer, clock)
         insurer.trust(gym, clock)
+        lines, witness = found_witness(out / "witness", (gym, insurer), clock=clock)
+        stack.callback(witness.stop)
+        gym.ask_for_cosignatures(partner=insurer, independent=lines)
+        insurer.ask_for_cosignatures(partner=gym, independent=lines)
+        witness.start()
+        witness.wait_until_ready()
         for company in (gym, insurer):
             company.process.start()
         for company in (gym, insurer):

@@ -23,7 +23,8 @@ from tallystick_ledger.append import plan_append
 from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_ledger.entry import BLIND_SIZE_BYTES, make_entry
 from tallystick_ledger.tlog.checkpoint import Checkpoint
-from tallystick_ledger.tlog.merkle import Frontier, leaf_hashes
+from tallystick_ledger.tlog.hashing import leaf_hashes
+from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, sign_note
 from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.tiles import (

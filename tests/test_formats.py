@@ -21,7 +21,7 @@ from tallystick_consent.sealing import Context, SealKey, open_from
 from tallystick_consent.signed import SignedObject, signed_digest
 from tallystick_ledger.encoding import from_base64url, length_prefixed, new_id, to_base64url
 from tallystick_ledger.entry import make_entry
-from tallystick_ledger.tlog.merkle import leaf_hashes
+from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.vault import Opening, commit
 
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")

@@ -17,8 +17,9 @@ from tallystick.wire import PROVEN_MAX, EntryProof
 from tallystick_ledger.encoding import from_base64, to_base64, to_base64url
 from tallystick_ledger.errors import SignatureRejected
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
+from tallystick_ledger.tlog.hashing import leaf_hash
 from tallystick_ledger.tlog.head import parse_checkpoint_body
-from tallystick_ledger.tlog.merkle import check_inclusion, leaf_hash
+from tallystick_ledger.tlog.merkle import check_inclusion
 from tallystick_ledger.tlog.proof import parse_proof
 from tallystick_ledger.tlog.subtree import subtree_hash
 from tallystick_ledger.tlog.tiles import TILE_WIDTH

@@ -27,9 +27,10 @@ from tallystick.evidence import (
     two_heads,
     wrong_tile,
 )
+from tallystick_ledger.tlog.hashing import leaf_hash
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_ledger.tlog.merkle import EMPTY_ROOT, leaf_hash, prove_consistency, root_at
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT, prove_consistency, root_at
 from tallystick_ledger.tlog.note import Signer, sign_note
 
 ORIGIN = "gym.example/log/2027"

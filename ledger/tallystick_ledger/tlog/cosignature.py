@@ -7,8 +7,9 @@ Source: c2sp.org/tlog-cosignature.
 """
 
 from tallystick_ledger.errors import NoteMalformed
+from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES
 from tallystick_ledger.tlog.head import ORIGIN_SIZE_MAX_BYTES, parse_checkpoint_body
-from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, SIZE_MAX
+from tallystick_ledger.tlog.merkle import SIZE_MAX
 
 TIMESTAMP_SIZE_BYTES = 8
 

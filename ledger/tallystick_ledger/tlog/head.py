@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from tallystick_ledger.encoding import from_base64, to_base64
 from tallystick_ledger.errors import BadInput, NoteMalformed
-from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, SIZE_MAX
+from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES
+from tallystick_ledger.tlog.merkle import SIZE_MAX
 
 ORIGIN_SIZE_MAX_BYTES = 255
 """The longest origin that fits the message of an ML-DSA-44 cosignature."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from tallystick_ledger.encoding import from_base64, to_base64
 from tallystick_ledger.errors import BadInput, ProofMalformed
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
+from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES, leaf_hash
 from tallystick_ledger.tlog.head import parse_decimal
 from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, PROOF_HASHES_MAX, SIZE_MAX, check_inclusion, leaf_hash
+from tallystick_ledger.tlog.merkle import PROOF_HASHES_MAX, SIZE_MAX, check_inclusion
 from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
 
 EXTRA_SIZE_MAX_BYTES = 64 * 1024

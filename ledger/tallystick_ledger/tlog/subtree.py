@@ -9,12 +9,11 @@ Source: draft-ietf-plants-merkle-tree-certs (subtrees, subtree consistency proof
 from collections.abc import Sequence
 
 from tallystick_ledger.errors import BadInput, ProofRejected
+from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES, node_hash
 from tallystick_ledger.tlog.merkle import (
-    HASH_SIZE_BYTES,
     SIZE_MAX,
     HashReader,
     check_inclusion,
-    node_hash,
     prove_inclusion,
     range_hash,
 )

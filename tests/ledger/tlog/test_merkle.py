@@ -10,6 +10,7 @@ from places import shared
 from trees import Tree, leaf, node, root_of
 
 from tallystick_ledger.errors import BadInput, ProofRejected
+from tallystick_ledger.tlog.hashing import leaf_hash, leaf_hashes, node_hash
 from tallystick_ledger.tlog.merkle import (
     EMPTY_ROOT,
     PROOF_HASHES_MAX,
@@ -18,9 +19,6 @@ from tallystick_ledger.tlog.merkle import (
     Prover,
     check_consistency,
     check_inclusion,
-    leaf_hash,
-    leaf_hashes,
-    node_hash,
     prove_consistency,
     prove_inclusion,
     range_hash,

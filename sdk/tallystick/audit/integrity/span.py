@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from tallystick.audit.integrity.files import FileCheck, Place, WrongFile, kin_of
 from tallystick.audit.source import Files
 from tallystick_ledger.replay import Finding
-from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES, node_hashes
-from tallystick_ledger.tlog.merkle import leaf_hashes
+from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES, leaf_hashes, node_hashes
 from tallystick_ledger.tlog.tiles import TILE_WIDTH, BundlePath, TilePath
 
 TOLD_MAX_BYTES = 8 * 1024 * 1024

@@ -43,7 +43,7 @@ def _contest(size: Size, hasher: Hasher) -> Generator[Contest]:
         log, root, entry_size_bytes = path / "log", floor.levels_of(raws)[-1][0], len(raws[0])
         del raws
         bundles = [log / place.path for place in paths_for(size.count) if isinstance(place, BundlePath)]
-        crew = Crew(ours, ahead=2 * PROCESSES)
+        crew = Crew(ours, ahead=3 * PROCESSES)
 
         def stream() -> None:
             found = floor.root_of_files(bundles, theirs, processes=PROCESSES)

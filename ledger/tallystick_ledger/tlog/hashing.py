@@ -97,18 +97,18 @@ def _hashlib_sha256(message: bytes) -> bytes:
     return hashlib.sha256(message).digest()
 
 
+_digest = type(hashlib.sha256()).digest
+
+
 def _hashlib_leaves(entries: Sequence[bytes | memoryview]) -> list[bytes]:
-    sha256 = hashlib.sha256
-    return [sha256(LEAF_PREFIX + entry).digest() for entry in entries]
+    # The loop is in `map` and not in Python's own code: a fifth of the time, where the hashing takes so little.
+    return list(map(_digest, map(hashlib.sha256, map(LEAF_PREFIX.__add__, entries))))
 
 
 def _hashlib_nodes(level: bytes) -> list[bytes]:
-    sha256 = hashlib.sha256
     whole = len(level) // _PAIR_SIZE_BYTES * _PAIR_SIZE_BYTES
-    return [
-        sha256(NODE_PREFIX + level[start : start + _PAIR_SIZE_BYTES]).digest()
-        for start in range(0, whole, _PAIR_SIZE_BYTES)
-    ]
+    pairs = [level[start : start + _PAIR_SIZE_BYTES] for start in range(0, whole, _PAIR_SIZE_BYTES)]
+    return list(map(_digest, map(hashlib.sha256, map(NODE_PREFIX.__add__, pairs))))
 
 
 class _Lanes(Protocol):

@@ -78,7 +78,7 @@ def test_one_process_more_than_can_be_meant_is_refused() -> None:
     with pytest.raises(AuditNotRun, match="too many"), open_crew(workers=1_025):
         pass
     with open_crew(workers=1_024) as crew:
-        assert crew.ahead == 2_048
+        assert crew.ahead == 3_072
     with open_crew(workers=0) as crew:
         assert crew is ALONE
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 from logs import entry_of, log_signers, plain_entries, publish
-from signers import NOW_S, STRANGER, WITNESS, WITNESS_PQ
+from signers import NOW_S, STRANGER, WITNESS, WITNESS_PQ, ed25519_key
 
 from tallystick.audit import Asked, AuditNotRun, DirectorySource, Report, audit
 from tallystick.evidence import parse_evidence
-from tallystick_ledger.tlog.note import add_lines, open_note, sign_line
+from tallystick_ledger.tlog.note import NoteSigner, add_lines, open_note, sign_line
 from tallystick_ledger.tlog.policy import Policy, parse_policy
 
 ORIGIN, PARTNER = "gym.example/log/2027", "bank.example/log/2027"
@@ -199,7 +199,7 @@ def test_a_log_that_shows_less_than_its_partner_saw_is_found(tmp_path: Path) -> 
 def test_a_partner_that_made_the_head_up_accuses_itself(tmp_path: Path) -> None:
     log = log_of(tmp_path / "log", 300)
     body = open_note(head_of(tmp_path / "seen", 200, fork_at=7), [WITNESS.verifier_key]).body
-    forged = body + b"\n" + sign_line(body, STRANGER, now_s=NOW_S).text
+    forged = body + b"\n" + sign_line(body, NoteSigner(ORIGIN, ed25519_key("eve")), now_s=NOW_S).text
     other = partner(tmp_path / "bank", forged)
     assert both(log, other) == [("P1.peer_head", f"{other}: entry 1")]
 

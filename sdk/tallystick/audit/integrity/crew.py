@@ -117,9 +117,9 @@ def open_crew(*, workers: int | None = None, dask: str | None = None) -> Generat
     executor = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     try:
         if workers is None:
-            yield Crew(executor, ahead=2 * count, replayed_min=REPLAYED_MIN, hashed_min=HASHED_MIN)
+            yield Crew(executor, ahead=3 * count, replayed_min=REPLAYED_MIN, hashed_min=HASHED_MIN)
         else:
-            yield Crew(executor, ahead=2 * count)
+            yield Crew(executor, ahead=3 * count)
     finally:
         executor.shutdown(cancel_futures=True)
 
@@ -144,7 +144,7 @@ def _dask_crew(address: str) -> Generator[Crew]:
         if count == 0:
             raise AuditNotRun("A Dask cluster has no workers.", remedy="Start some, then audit again.")
         with client.get_executor(pure=False) as executor:
-            yield Crew(executor, ahead=2 * count, lost=(*ALONE.lost, distributed.KilledWorker))
+            yield Crew(executor, ahead=3 * count, lost=(*ALONE.lost, distributed.KilledWorker))
 
 
 def _left(error: BaseException) -> AuditNotRun:

@@ -102,5 +102,5 @@ class LogReplay:
             self.rewards.take(entry, index, books=self.ledger.books, consent=self.consent)
 
     def _drain(self, found: Findings) -> None:
-        for replay in (self.ledger, self.times, self.peer_heads, self.consent, self.rewards):
+        for replay in (self.ledger, self.times, self.consent, self.rewards):
             found.drain(replay.findings)

@@ -1,26 +1,26 @@
 """The heads of other logs that a ledger says to have seen.
 
-Kind `peer_head`, whose body has one member: `checkpoint`, the signed note as it was seen, with its text and the log's
-own Ed25519 line. Whether the line is right, only somebody with the other log's keys can say.
+Whether an entry has the form of one, the ledger floor's replay says; whether the other log signed it, only somebody
+with that log's keys can.
 
 Source: DESIGN section 4 (`peer_head`).
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tallystick_ledger.errors import NoteMalformed
-from tallystick_ledger.replay import Finding
-from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
-from tallystick_ledger.tlog.note import unchecked_text
+from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.peer_head import parse_peer_head
+from tallystick_ledger.tlog.head import Checkpoint
 
 PEER_HEAD_KIND = "peer_head"
 
 
 @dataclass(frozen=True, slots=True)
-class PeerHead:
-    """One head that was seen.
+class SeenAt:
+    """A head that was seen, and where the ledger says so.
 
     Attributes:
         checkpoint: the head; unchecked.
@@ -35,34 +35,11 @@ class PeerHead:
 
 @dataclass(slots=True)
 class PeerHeads:
-    """Every head of another log that one ledger says to have seen.
+    """Every head of another log that one ledger says to have seen, in the order of their entries."""
 
-    Attributes:
-        seen: in the order of their entries.
-        findings: what did not hold, in order.
-    """
-
-    seen: list[PeerHead] = field(default_factory=list[PeerHead])
-    findings: list[Finding] = field(default_factory=list[Finding])
+    seen: list[SeenAt] = field(default_factory=list[SeenAt])
 
     def take(self, body: Mapping[str, Any], *, index: int, at_s: int) -> None:
         """Replay the `peer_head` entry at `index`."""
-        try:
-            self.seen.append(PeerHead(parse_checkpoint_body(unchecked_text(noted(body))), index, at_s))
-        except NoteMalformed as error:
-            self.findings.append(Finding("entry.malformed", f"entry {index}", error.problem))
-
-
-def noted(body: Mapping[str, Any]) -> bytes:
-    """Return the note in the body of a `peer_head` entry.
-
-    Raises:
-        NoteMalformed: the body is not of its form.
-    """
-    text = body.get("checkpoint")
-    if set(body) != {"checkpoint"} or not isinstance(text, str):
-        raise NoteMalformed("A peer's head has other members than it must have.", remedy="Write the note alone.")
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise NoteMalformed("A peer's head is not UTF-8.", remedy="Write the note as it was signed.") from error
+        with suppress(EntryMalformed):  # the ledger's replay has said so
+            self.seen.append(SeenAt(parse_peer_head(body).checkpoint, index, at_s))

@@ -13,10 +13,11 @@ from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.integrity import reader_of
 from tallystick.audit.integrity.files import BUNDLE_SIZE_MAX_BYTES
 from tallystick.audit.log import AuditedLog
-from tallystick.audit.replay import TIME_SLACK_S, PeerHead, noted
+from tallystick.audit.replay import TIME_SLACK_S, SeenAt
 from tallystick.audit.views.seen import SeenHead, check_seen
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput, SignatureRejected
+from tallystick_ledger.peer_head import parse_peer_head
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
 
 
@@ -40,28 +41,24 @@ def check_peer_heads(
 
 def _seen_by(other: AuditedLog, log: AuditedLog) -> Iterator[SeenHead]:
     """Yield the heads of `log` that the ledger of `other` says to have seen, and that `log` has signed."""
-    for peer_head in other.replay.peer_heads.seen:
-        if peer_head.checkpoint.origin != log.origin:
+    read = reader_of(other.source.files, other.head.checkpoint.size, size_max_bytes=BUNDLE_SIZE_MAX_BYTES)
+    for seen in other.replay.peer_heads.seen:
+        if seen.checkpoint.origin != log.origin:
             continue
         try:
-            note = _note(other, peer_head)
+            # The replay remembers no more of a note than its head; the rest is read again from where it stands.
+            note = parse_peer_head(parse_entry(read.entry(seen.index)).body).note
             open_checkpoint(note, origin=log.origin, keys=known_keys(log.source))
         except (BadInput, LookupError, SignatureRejected):
             problem = f"The head is not signed by {log.origin}, under the keys that it is audited with."
-            other.found.add("P1.peer_head", f"entry {peer_head.index}", problem)
+            other.found.add("P1.peer_head", f"entry {seen.index}", problem)
             continue
-        _check_times(other, peer_head, log)
-        yield SeenHead(peer_head.checkpoint, note, other.host)
+        _check_times(other, seen, log)
+        yield SeenHead(seen.checkpoint, note, other.host)
 
 
-def _note(other: AuditedLog, peer_head: PeerHead) -> bytes:
-    """Return the note again from where it stands; a replay remembers no more of it than the head."""
-    read = reader_of(other.source.files, other.head.checkpoint.size, size_max_bytes=BUNDLE_SIZE_MAX_BYTES)
-    return noted(parse_entry(read.entry(peer_head.index)).body)
-
-
-def _check_times(other: AuditedLog, peer_head: PeerHead, log: AuditedLog) -> None:
-    latest = log.replay.times.latest_before(peer_head.checkpoint.size)
-    if latest is not None and latest[1] > peer_head.at_s + TIME_SLACK_S:
+def _check_times(other: AuditedLog, seen: SeenAt, log: AuditedLog) -> None:
+    latest = log.replay.times.latest_before(seen.checkpoint.size)
+    if latest is not None and latest[1] > seen.at_s + TIME_SLACK_S:
         problem = f"An entry states a later time than that at which {other.host} had seen a head that covers it."
         log.found.add("P16.window", f"entry {latest[0]}", problem)

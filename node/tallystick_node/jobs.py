@@ -70,11 +70,7 @@ class Jobs:
         await self.publish()
         for row in await asyncio.to_thread(self._node.rows, select(PARTNERS.c.host).order_by(PARTNERS.c.host)):
             await self.deliver(row.host)
-<<<<<<< HEAD
             await self.look(row.host)
-=======
-            await self.follow(row.host)
->>>>>>> 6a2131a (node: revisions in one line where branches met; one process of a node follows a partner at a time)
         await self.publish()
 
     @asynccontextmanager
@@ -139,15 +135,9 @@ class Jobs:
                 if not await self._outbox.deliver_next(partner):
                     return
 
-<<<<<<< HEAD
     async def look(self, partner: str) -> None:
         """Look at a partner's logs, where no other process does: an older head must not be remembered over a newer."""
         async with self._turn(f"look/{partner}") as turn:
-=======
-    async def follow(self, partner: str) -> None:
-        """Look at a partner's log, where that is due."""
-        async with self._turn(f"follow/{partner}") as turn:
->>>>>>> 6a2131a (node: revisions in one line where branches met; one process of a node follows a partner at a time)
             if turn is not None:
                 await self._peer_heads.look(partner)
 
@@ -171,11 +161,7 @@ class Jobs:
                     if row.host not in serving:
                         serving.add(row.host)
                         group.create_task(_again(partial(self.deliver, row.host), PAUSE_S))
-<<<<<<< HEAD
                         group.create_task(_again(partial(self.look, row.host), 1))
-=======
-                        group.create_task(_again(partial(self.follow, row.host), 1))
->>>>>>> 6a2131a (node: revisions in one line where branches met; one process of a node follows a partner at a time)
 
             group.create_task(_again(serve_new_partners, 1))
 

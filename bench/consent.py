@@ -15,7 +15,7 @@ from tallystick_consent.claim import ANSWER, VCT, Answer, Claim, issue_claim, ve
 from tallystick_consent.decide import Ask, Permit, decide
 from tallystick_consent.events import JourneyEvent, parse_event
 from tallystick_consent.receipt import Receipt, ReceiptState, Terms, parse_terms
-from tallystick_consent.rules import Filter, Rule, evaluate, period_named
+from tallystick_consent.rules import Filter, VisitDays, evaluate, period_named
 from tallystick_ledger.encoding import new_id, to_base64url
 
 GYM, INSURER, PROGRAM, MONTH, ZONE = "gym.example", "insurer.example", "ins-fit", "2027-03", "America/Bogota"
@@ -25,7 +25,7 @@ KEY_ID = "claim-1"
 DECISIONS = 20_000
 """How often a turn decides, however many receipts are stored."""
 
-RULE = Rule(
+RULE = VisitDays(
     events="visit.ended",
     where=(Filter(member="source", one_of=("turnstile", "geofence")),),
     merge_within_s=1_800,
@@ -92,7 +92,7 @@ def rule_month(size: Size) -> Generator[Contest]:
     period, events = period_named(MONTH, rule=RULE, zone=zone), _events(zone)
     found = evaluate(RULE, events, period=period)
     counted = counting.days_in(MONTH, events, min_elapsed_s=RULE.day_min_elapsed_s)
-    require(found.days == counted, "The rule and the floor count other days.")
+    require(found.figure == counted, "The rule and the floor count other days.")
 
     def ours() -> None:
         for _ in range(size.count):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from story import GYM, INSURER
 
 from tallystick_consent.events import JourneyEvent, parse_event
-from tallystick_consent.rules import Rule
+from tallystick_consent.rules import VisitDays
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -56,9 +56,9 @@ PROGRAM_DOCUMENT: Mapping[str, Any] = {
 }
 
 
-def rule(**changes: object) -> Rule:
+def rule(**changes: object) -> VisitDays:
     """Return the rule of journey 1 with other values for some members; membership is not asked for unless said."""
-    return Rule.model_validate_json(json.dumps({**RULE_DOCUMENT, "where": [], "requires_active": None, **changes}))
+    return VisitDays.model_validate_json(json.dumps({**RULE_DOCUMENT, "where": [], "requires_active": None, **changes}))
 
 
 def visit_between(start: str, end: str, *, name: str = "", **data: object) -> JourneyEvent:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.receipt import Digest, Host, LinkId, ProgramName, ReceiptId, Seconds, Version
+from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_consent.sdjwt import CREDENTIAL_TYP, issue_sd_jwt, verify_sd_jwt
 
 VCT: Literal["urn:tallystick:claim:1"] = "urn:tallystick:claim:1"
@@ -36,7 +37,7 @@ class Answer(_Strict):
 
     statement: Annotated[str, Field(min_length=1, max_length=200)]
     value: Annotated[Literal[True], BeforeValidator(_exactly_true)]
-    assurance: Literal["turnstile", "geofence", "mixed"]
+    assurance: Literal["turnstile", "geofence", "mixed", "operator", "device", "device_attested", "device_inconsistent"]
 
 
 class Claim(_Strict):
@@ -61,7 +62,7 @@ class Claim(_Strict):
     receipt: ReceiptId
     program: ProgramName
     version: Version
-    period: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+    period: Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
     slot: Annotated[int, Field(ge=0, le=1_000_000)]
     nullifier: Digest
     answer: Answer

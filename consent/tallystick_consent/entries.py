@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tallystick_consent.receipt import DataClass, Digest, Host, ProgramName, ReceiptId, Rung, Seconds, Terms, Version
+from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.opening import Carried
 
 Index = Annotated[int, Field(ge=0, lt=2**53)]
-PeriodName = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
 LogOrigin = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?/log/[0-9]{4}(-[1-9][0-9]{0,2})?$")
 ]

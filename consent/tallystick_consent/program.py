@@ -14,10 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tallystick_consent.decide import Ask
 from tallystick_consent.errors import ProgramRejected, places_in
-from tallystick_consent.events import data_class_of
 from tallystick_consent.purposes import KnownPurpose
 from tallystick_consent.receipt import RUNG_HEIGHT, DataClass, Host, Line, Notice, ProgramName, Rung, Version
-from tallystick_consent.rules import MARGIN_S, Period, Rule, period_named
+from tallystick_consent.rules import MARGIN_S, AnyRule, Period, period_named
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 
@@ -60,7 +59,7 @@ class Program(_Strict):
     purpose: KnownPurpose
     rung: Rung
     data_classes: Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=32)]
-    rule: Rule
+    rule: AnyRule
     claim_valid_days: Annotated[int, Field(ge=1, le=366)]
     consent_days: Annotated[int, Field(ge=1, le=1_096)]
     retention_days: Annotated[int, Field(ge=1, le=3_660)]
@@ -75,8 +74,8 @@ class Program(_Strict):
             raise ValueError("budget and reward are of one asset")
         if not self.rule.data_classes <= set(self.data_classes):
             raise ValueError("the rule reads data classes that the program does not name")
-        if RUNG_HEIGHT[self.rung] < RUNG_HEIGHT["predicate"]:
-            raise ValueError("a threshold over events is a predicate")
+        if RUNG_HEIGHT[self.rung] < RUNG_HEIGHT[self.rule.spelled_out().rung]:
+            raise ValueError("the rule answers more than the program's rung permits")
         if self.payer in self.issuers:
             raise ValueError("the payer issues no claims to itself")
         return self
@@ -96,16 +95,17 @@ class Program(_Strict):
 
     def ask(self, period: Period, *, issuer: str) -> Ask:
         """Return the question that the rule puts to an issuer for a period, its margin for merging included."""
+        rule = self.rule.spelled_out()
         return Ask(
             issuer=issuer,
             recipient=self.payer,
             program=self.program,
             program_version=self.version,
             purpose=self.purpose,
-            data_classes=frozenset({data_class_of(self.rule.events)}),
+            data_classes=rule.measured_classes,
             rung=self.rung,
-            events_from_s=period.start_s - MARGIN_S,
-            events_until_s=period.end_s + MARGIN_S,
+            events_from_s=max(0, period.start_s - MARGIN_S - rule.lookback_days * 86_400),
+            events_until_s=max(period.end_s + MARGIN_S, period.close_s if rule.reads_to_close else 0),
         )
 
     def standing_ask(self, period: Period, *, issuer: str) -> Ask | None:
@@ -113,11 +113,11 @@ class Program(_Strict):
 
         Its range begins with the receipt's own: a membership that was confirmed in January still holds in March.
         """
-        if self.rule.requires_active is None:
+        rule = self.rule.spelled_out()
+        if not rule.standing_classes:
             return None
-        standing = frozenset({self.rule.requires_active})
         return self.ask(period, issuer=issuer)._replace(
-            data_classes=standing, events_from_s=0, events_until_s=period.end_s
+            data_classes=rule.standing_classes, events_from_s=0, events_until_s=period.end_s
         )
 
 

@@ -8,7 +8,7 @@ Source: DESIGN section 5 (P4, P7, P8), LEDGER-FORMATS section 10.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date
 
 from tallystick_consent.entries import (
     BODIES,
@@ -24,8 +24,9 @@ from tallystick_consent.entries import (
 )
 from tallystick_consent.purposes import COVERED_BY
 from tallystick_consent.receipt import RUNG_HEIGHT, TRANSITIONS, ReceiptState
+from tallystick_consent.rules.periods import DAY_S, dates_of
 from tallystick_ledger.entry import Entry
-from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.errors import BadInput, EntryMalformed
 from tallystick_ledger.opening import REMEMBERED_S, Carried, parse_opening
 from tallystick_ledger.replay import CARRIED_KINDS, Finding
 
@@ -34,6 +35,7 @@ _Report = Callable[[str, str], None]
 LEDGER_KINDS = frozenset({"opening", "key", "peer_head", "transfer"})
 """Kinds that the ledger floor replays."""
 
+_EPOCH = date(1970, 1, 1)
 ZONE_SPREAD_S = 26 * 3600
 """A calendar month somewhere on earth begins and ends within this of the same month in UTC."""
 
@@ -342,11 +344,10 @@ def _answered(body: DisclosureBody) -> DisclosureBody:
 
 
 def _overlaps(period: str, terms: ReceiptBody) -> bool:
-    year, month = int(period[:4]), int(period[5:])
-    if not 1 <= month <= 12 or not 1970 <= year < 9999:
+    try:
+        first, last = dates_of(period)
+    except BadInput:
         return False
-    start = datetime(year, month, 1, tzinfo=UTC)
-    end = start.replace(year=year + month // 12, month=month % 12 + 1)
-    return (
-        terms.events_from < end.timestamp() + ZONE_SPREAD_S and start.timestamp() - ZONE_SPREAD_S < terms.events_until
-    )
+    start_s = (first - _EPOCH).days * DAY_S
+    end_s = ((last - _EPOCH).days + 1) * DAY_S
+    return terms.events_from < end_s + ZONE_SPREAD_S and start_s - ZONE_SPREAD_S < terms.events_until

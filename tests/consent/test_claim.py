@@ -128,7 +128,7 @@ def test_only_a_true_answer_is_an_answer(value: object) -> None:
         {"version": "1"},
         {"slot": -1},
         {"slot": False},
-        {"period": "2027"},
+        {"period": "2027-"},
         {"period": "２０２７-03"},
         {"nullifier": "A"},
     ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick_consent.events import JourneyEvent
-from tallystick_consent.rules import Evaluation, Period, Rule, evaluate, month_of, period_named
+from tallystick_consent.rules import Evaluation, Period, VisitDays, evaluate, month_of, period_named
 from tallystick_ledger.errors import BadInput
 
 MARCH = period_named("2027-03", rule=rule(), zone=NEW_YORK)
@@ -18,12 +18,12 @@ HALF_AN_HOUR = rule(at_least=1)
 ACTIVE = rule(at_least=1, requires_active="membership")
 
 
-def answer(events: list[JourneyEvent], asked: Rule | None = None, *, period: Period = MARCH) -> Evaluation:
+def answer(events: list[JourneyEvent], asked: VisitDays | None = None, *, period: Period = MARCH) -> Evaluation:
     return evaluate(asked or rule(), events, period=period)
 
 
 def days(events: list[JourneyEvent], *, period: Period = MARCH) -> int:
-    return answer(events, HALF_AN_HOUR, period=period).days
+    return answer(events, HALF_AN_HOUR, period=period).figure
 
 
 # Ana's month
@@ -43,7 +43,7 @@ def test_1_02_two_swipes_and_a_geofence_record_are_one_day() -> None:
 
 def test_1_03_eleven_days_are_not_enough() -> None:
     found = answer(march(without=(25,)))
-    assert (found.satisfied, found.days) == (False, 11)
+    assert (found.satisfied, found.figure) == (False, 11)
 
 
 def test_1_05_a_visit_belongs_to_the_day_and_month_on_which_it_starts() -> None:
@@ -96,7 +96,7 @@ def test_merging_over_midnight_leaves_one_day() -> None:
 
 def test_what_merges_with_last_months_visit_belongs_to_last_month() -> None:
     found = answer([visit("2027-02-28 23:00", 40), visit("2027-03-01 05:00", 40)])
-    assert (found.days, found.not_counted) == (0, {"outside_period": 2})
+    assert (found.figure, found.not_counted) == (0, {"outside_period": 2})
 
 
 def test_a_short_visit_does_not_lengthen_the_gap() -> None:
@@ -130,7 +130,7 @@ def test_two_short_visits_far_apart_on_one_day_are_no_day() -> None:
 
 def test_two_good_visits_on_one_day_are_one_day() -> None:
     found = answer([visit("2027-03-05 06:00", 40), visit("2027-03-05 20:00", 40)], HALF_AN_HOUR)
-    assert (found.days, found.counted) == (1, 2)
+    assert (found.figure, found.counted) == (1, 2)
 
 
 # Clocks that change
@@ -169,20 +169,20 @@ def test_a_day_is_that_of_the_place() -> None:
 
 def test_a_visit_of_another_month_is_left_out_with_a_reason() -> None:
     found = answer([visit("2027-02-28 18:00", 40), visit("2027-04-01 18:00", 40)])
-    assert (found.days, found.counted, found.not_counted) == (0, 0, {"outside_period": 2})
+    assert (found.figure, found.counted, found.not_counted) == (0, 0, {"outside_period": 2})
 
 
 def test_a_filter_leaves_out_what_it_does_not_name() -> None:
     only_club_7 = rule(at_least=1, where=[{"member": "facility", "one_of": ["club-7"]}])
     found = answer([visit("2027-03-05 18:00", 40), visit("2027-03-06 18:00", 40, facility="club-8")], only_club_7)
-    assert (found.days, found.not_counted) == (1, {"filtered_out": 1})
+    assert (found.figure, found.not_counted) == (1, {"filtered_out": 1})
 
 
 def test_all_filters_must_hold() -> None:
     both = [{"member": "facility", "one_of": ["club-7"]}, {"member": "source", "one_of": ["turnstile"]}]
     at_club = visit("2027-03-05 18:00", 40, source="geofence", assurance="device")
-    assert answer([at_club], rule(at_least=1, where=both)).days == 0
-    assert answer([visit("2027-03-05 18:00", 40)], rule(at_least=1, where=both)).days == 1
+    assert answer([at_club], rule(at_least=1, where=both)).figure == 0
+    assert answer([visit("2027-03-05 18:00", 40)], rule(at_least=1, where=both)).figure == 1
 
 
 def test_1_20_evidence_below_the_programs_minimum_counts_nothing() -> None:
@@ -273,7 +273,7 @@ def test_order_does_not_matter_between_two_devices_of_other_offsets() -> None:
 @given(events=st.lists(visits, max_size=12, unique_by=lambda each: each.id))
 def test_the_same_event_twice_is_no_more_presence(events: list[JourneyEvent]) -> None:
     once, twice = answer(events, HALF_AN_HOUR), answer(events + events, HALF_AN_HOUR)
-    assert (once.satisfied, once.days, once.assurance) == (twice.satisfied, twice.days, twice.assurance)
+    assert (once.satisfied, once.figure, once.assurance) == (twice.satisfied, twice.figure, twice.assurance)
 
 
 @given(events=st.lists(visits, max_size=12, unique_by=lambda each: each.id))
@@ -388,4 +388,4 @@ def test_what_names_no_month_is_refused(name: str) -> None:
 )
 def test_a_rule_has_bounds(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="1 validation error"):
-        Rule.model_validate_json(json.dumps({**RULE_DOCUMENT, **changes}))
+        VisitDays.model_validate_json(json.dumps({**RULE_DOCUMENT, **changes}))

@@ -15,10 +15,12 @@ from tallystick_consent.entries import AcceptanceBody, DisclosureBody, parse_bod
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.program import Program
+from tallystick_consent.rules import read_statement
 from tallystick_consent.signed import Acceptance
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.errors import BadInput
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_node.flows.accounts import book_step
 from tallystick_node.flows.links import link_secret_name
@@ -118,8 +120,12 @@ def _require_covered(node: Node, transaction: Transaction, claim: Claim, program
         raise _rejected(permit.reasons[0].code, "A claim is not covered by the receipt that it names.")
     if period.close_s > transaction.now_s + AHEAD_MAX_S:
         raise _rejected("claim_mismatch", "A claim is about a period that has not closed.")
-    if claim.answer.statement != program.rule.statement(claim.period) or claim.aud != node.host:
-        raise _rejected("claim_mismatch", "A claim answers another question than its program asks.")
+    try:
+        read_statement(program.rule, claim.period, claim.answer.statement)
+    except BadInput as error:
+        raise _rejected("claim_mismatch", "A claim answers another question than its program asks.") from error
+    if claim.aud != node.host:
+        raise _rejected("claim_mismatch", "A claim is meant for somebody else.")
 
 
 def _require_own_nullifier(node: Node, claim: Claim) -> None:

@@ -13,7 +13,7 @@ from tallystick_consent.claim import Answer
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.program import Program
-from tallystick_consent.rules import Period, evaluate
+from tallystick_consent.rules import Period, evaluate, period_after, statement_of
 from tallystick_node.flows.decisions import keep_decision, keep_refusal
 from tallystick_node.flows.events import open_permitted
 from tallystick_node.flows.issuing import issue_answer
@@ -44,7 +44,7 @@ def close_period(node: Node, transaction: Transaction, receipt: str) -> None:
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
     period = program.period(row.next_period, zone=zone_of(program))
     _answer(node, transaction, row, program, period)
-    following = program.period(_month_after(period.name), zone=zone_of(program))
+    following = program.period(period_after(period.name), zone=zone_of(program))
     more = following.start_s < terms.events_until_s
     transaction.execute(
         update(RECEIPTS)
@@ -75,11 +75,6 @@ def _answer(node: Node, transaction: Transaction, row: Any, program: Program, pe
     outcome = "issued" if found.satisfied else "not_reached"
     keep_decision(transaction, row, program, period.name, outcome, counted=found.counted, not_counted=found.not_counted)
     if found.satisfied:
-        statement = program.rule.statement(period.name)
+        statement = statement_of(program.rule, period.name, found)
         answer = Answer.model_validate({"statement": statement, "value": True, "assurance": found.assurance})
         issue_answer(node, transaction, row, program, period.name, answer)
-
-
-def _month_after(period: str) -> str:
-    year, month = int(period[:4]), int(period[5:])
-    return f"{year + month // 12:04}-{month % 12 + 1:02}"

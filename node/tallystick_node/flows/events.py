@@ -15,7 +15,7 @@ from tallystick_consent.decide import Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
 from tallystick_consent.receipt import ReceiptState
-from tallystick_consent.rules import month_of, period_named
+from tallystick_consent.rules import name_of, period_named
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
 from tallystick_ledger.vault import Opening, Sealed
@@ -164,9 +164,10 @@ def _uncovered(covering: Sequence[Any]) -> Refused:
 def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
     terms = json.loads(row.terms)
     program = known_program(transaction, terms["recipient"], terms["program"], terms["program_version"])
-    if event.type != program.rule.events:
+    if event.type not in program.rule.spelled_out().closes_on:
         return False
-    period = period_named(month_of(event.started_at), rule=program.rule, zone=zone_of(program))
+    name = name_of(event.started_at.date(), program.rule.span)
+    period = period_named(name, rule=program.rule, zone=zone_of(program))
     return transaction.now_s >= period.close_s
 
 

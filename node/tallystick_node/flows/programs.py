@@ -32,6 +32,7 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
     """
     program = parse_program(body.program)
     zone_of(program)
+    _require_runs_here(program)
     if program.payer != node.host:
         raise ProgramRejected("A program's payer is another company.", remedy="Publish it at the payer's node.")
     for issuer in program.issuers:
@@ -93,6 +94,7 @@ def receive_program(node: Node, caller: str, transaction: Transaction, body: wir
     proposed = open_object(body.token, Proposal, keys=node.partner(caller).ed25519("receipt"))
     program = parse_program(proposed.program)
     zone_of(program)
+    _require_runs_here(program)
     if proposed.payer != caller or program.payer != caller or proposed.issuer != node.host:
         raise ProgramRejected("A program is proposed by another than its payer.", remedy="Propose your own.")
     if node.host not in program.issuers:
@@ -260,6 +262,24 @@ def zone_of(program: Program) -> ZoneInfo:
         return ZoneInfo(program.rule.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ProgramRejected("A program's zone does not exist.", remedy="Use an IANA time zone name.") from error
+
+
+def _require_runs_here(program: Program) -> None:
+    """Refuse a rule that the language can say and this node cannot close yet, rather than close it wrongly."""
+    rule = program.rule.spelled_out()
+    needs = {
+        "windows": rule.span == "window",
+        "answers by slot": rule.slot_by is not None,
+        "a zone of the subject's own": rule.needs_own_zone,
+        "true-ups": rule.late.evidence == "true_up",
+        "figures that are revealed": rule.rung == "aggregate",
+    }
+    missing = [name for name, is_needed in needs.items() if is_needed]
+    if missing:
+        raise ProgramRejected(
+            f"This node does not run a rule that needs {' and '.join(missing)}.",
+            remedy="Evaluate it where it runs, or write a rule without.",
+        )
 
 
 def _insert_program(transaction: Transaction, program: Program) -> None:

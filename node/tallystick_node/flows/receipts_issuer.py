@@ -17,7 +17,7 @@ from tallystick_consent.entries import Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipt import Notice, ReceiptState, Terms, check_evidence, check_transition, parse_terms
-from tallystick_consent.rules import month_of, period_named
+from tallystick_consent.rules import name_of, period_named
 from tallystick_consent.signed import Acknowledgement, GivenReceipt, Withdrawal, open_object, signed_digest
 from tallystick_node.flows.claims_state import withhold_claims
 from tallystick_node.flows.outgoing import withhold_queued
@@ -204,7 +204,8 @@ def acknowledged_given(node: Node, transaction: Transaction, row: Any, token: st
     )
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
     zone = zone_of(program)
-    first = period_named(month_of(datetime.fromtimestamp(terms.events_from_s, zone)), rule=program.rule, zone=zone)
+    begins_on = datetime.fromtimestamp(terms.events_from_s, zone).date()
+    first = period_named(name_of(begins_on, program.rule.span), rule=program.rule, zone=zone)
     change_receipt(
         transaction,
         row.id,

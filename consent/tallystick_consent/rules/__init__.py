@@ -7,9 +7,24 @@ language     the documents: what a rule may say
 first        the first form of a rule, a short way to write one of them
 days         from events to days: each thing once, on its day
 evaluate     the answer, and why
+late         what late evidence changes
+dry_run      a rule tried on past periods
+conjunction  claims of different issuers, concluded at the recipient
+cost         what a rule tells, in words a customer reads
+linter       what all rules of one recipient over one source tell together
 """
 
+from tallystick_consent.rules.conjunction import (
+    Accepted,
+    Conclusion,
+    Conjunction,
+    conclude,
+    parse_conjunction,
+    require_sound,
+)
+from tallystick_consent.rules.cost import PrivacyCost, privacy_cost
 from tallystick_consent.rules.days import NO_ZONES, Zones, day_on, home_zone_name
+from tallystick_consent.rules.dry_run import PastPeriod, dry_run
 from tallystick_consent.rules.errors import RuleRejected, RulesTellTooMuch
 from tallystick_consent.rules.evaluate import (
     Evaluation,
@@ -21,6 +36,17 @@ from tallystick_consent.rules.evaluate import (
 )
 from tallystick_consent.rules.first import AnyRule, Filter, VisitDays
 from tallystick_consent.rules.language import Rule
+from tallystick_consent.rules.late import TrueUp, true_up, with_late
+from tallystick_consent.rules.linter import (
+    ByBand,
+    Flat,
+    PerUnit,
+    Question,
+    RewardShape,
+    Telling,
+    require_within,
+    told_together,
+)
 from tallystick_consent.rules.periods import Period, dates_of, month_of, name_of, period_after, period_named, span_of
 
 MARGIN_S = 2 * 86_400
@@ -29,26 +55,47 @@ MARGIN_S = 2 * 86_400
 __all__ = [
     "MARGIN_S",
     "NO_ZONES",
+    "Accepted",
     "AnyRule",
+    "ByBand",
+    "Conclusion",
+    "Conjunction",
     "Evaluation",
     "Filter",
+    "Flat",
     "Heard",
+    "PastPeriod",
+    "PerUnit",
     "Period",
+    "PrivacyCost",
+    "Question",
+    "RewardShape",
     "Rule",
     "RuleRejected",
     "RulesTellTooMuch",
+    "Telling",
+    "TrueUp",
     "VisitDays",
     "Zones",
+    "conclude",
     "dates_of",
     "day_on",
+    "dry_run",
     "evaluate",
     "home_zone_name",
     "month_of",
     "name_of",
+    "parse_conjunction",
     "period_after",
     "period_named",
+    "privacy_cost",
     "read_statement",
+    "require_sound",
+    "require_within",
     "slots_of",
     "span_of",
     "statement_of",
+    "told_together",
+    "true_up",
+    "with_late",
 ]

@@ -270,17 +270,22 @@ def _days_that_qualify(
             figure = length - len(good)
         case LongestStreak() | LongestMiss():
             wanted = isinstance(measure, LongestStreak)
-            figure = _longest_run(good, first, length, measure.lookback_days, wanted=wanted)
+            # Before the period, a day that nobody told of is no miss: there may have been no consent to tell of it.
+            known = good if wanted else figures.keys() - good
+            before = [first + timedelta(days=offset) in known for offset in range(-measure.lookback_days, 0)]
+            within = [(first + timedelta(days=offset) in good) == wanted for offset in range(length)]
+            figure = _longest_run(before, within)
     return _judged(measure, figure, 1, behind, left)
 
 
-def _longest_run(good: set[date], first: date, length: int, lookback_days: int, *, wanted: bool) -> int:
-    """Return the most days in a row that are as wanted, of the runs that reach into the period."""
+def _longest_run(before: Sequence[bool], within: Sequence[bool]) -> int:
+    """Return the most days in a row, of the runs that reach into the period."""
     longest = run = 0
-    for offset in range(-lookback_days, length):
-        run = run + 1 if (first + timedelta(days=offset) in good) == wanted else 0
-        if offset >= 0:
-            longest = max(longest, run)
+    for is_so in before:
+        run = run + 1 if is_so else 0
+    for is_so in within:
+        run = run + 1 if is_so else 0
+        longest = max(longest, run)
     return longest
 
 

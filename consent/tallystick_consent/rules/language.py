@@ -12,6 +12,7 @@ Source: DESIGN section 1 (program), SCENARIOS sections 0 to 5, CONSTRUCTIONS (ru
 """
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -131,7 +132,7 @@ class Bands(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> "Bands":
-        if any(later <= earlier for earlier, later in zip(self.bands, self.bands[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(self.bands)):
             raise ValueError("each band begins above the one before")
         if self.sent_from > len(self.bands) + 1:
             raise ValueError("no band would ever be sent")

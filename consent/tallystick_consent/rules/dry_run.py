@@ -1,0 +1,108 @@
+"""A rule tried on past periods, before anybody agrees to it: how many would be answered, and why the others not.
+
+Pure. It reads events and reports counts, for the operator whose events they are; nothing is issued, and no subject is
+named. A node decides who may run it, over which events; that hook is the node's.
+
+Source: API section 10 (dry run of a program on past months).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from tallystick_consent.events import JourneyEvent
+from tallystick_consent.rules.days import NO_ZONES, Zones
+from tallystick_consent.rules.errors import RuleRejected
+from tallystick_consent.rules.evaluate import evaluate, slots_of
+from tallystick_consent.rules.first import AnyRule
+from tallystick_consent.rules.periods import Period
+
+PERIODS_MAX = 120
+
+
+@dataclass(frozen=True, slots=True)
+class PastPeriod:
+    """What a rule would have said of one period.
+
+    Attributes:
+        period: its name.
+        subjects: how many had any event at all that the rule reads.
+        answers: how many answers would have been sent.
+        bands: how many in each band, where the rule has bands.
+        counted: how many events stand behind answers, or would if they were enough.
+        not_counted: how many do not, by the reason.
+        flags: what a person should look at, by how often.
+    """
+
+    period: str
+    subjects: int
+    answers: int
+    bands: dict[int, int]
+    counted: int
+    not_counted: dict[str, int]
+    flags: dict[str, int]
+
+
+def dry_run(
+    rule: AnyRule,
+    histories: Iterable[Sequence[JourneyEvent]],
+    *,
+    periods: Sequence[Period],
+    zones_of: Callable[[Sequence[JourneyEvent], Period], Zones] | None = None,
+) -> tuple[PastPeriod, ...]:
+    """Return what a rule would have said of past periods.
+
+    Args:
+        rule: the rule.
+        histories: the events of each subject; read once, one subject after the other.
+        periods: the periods, at most 120.
+        zones_of: a subject's own zones, where the rule's basis asks for one.
+
+    Raises:
+        RuleRejected: more periods than one run takes.
+    """
+    if len(periods) > PERIODS_MAX:
+        raise RuleRejected(
+            f"A dry run takes at most {PERIODS_MAX} periods.", remedy="Run it on one year after the other."
+        )
+    tallies = [_Tally(period) for period in periods]
+    for events in histories:
+        for tally in tallies:
+            zones = NO_ZONES if zones_of is None else zones_of(events, tally.period)
+            tally.add(rule, events, zones)
+    return tuple(tally.shown() for tally in tallies)
+
+
+class _Tally:
+    """The counts of one period."""
+
+    def __init__(self, period: Period) -> None:
+        self.period = period
+        self._subjects = self._answers = self._counted = 0
+        self._bands: Counter[int] = Counter()
+        self._left: Counter[str] = Counter()
+        self._flags: Counter[str] = Counter()
+
+    def add(self, rule: AnyRule, events: Sequence[JourneyEvent], zones: Zones) -> None:
+        """Count one subject."""
+        found = [evaluate(rule, events, period=self.period, zones=zones, slot=slot) for slot in slots_of(rule, events)]
+        self._subjects += any(each.counted or each.not_counted for each in found)
+        for each in found:
+            self._answers += each.satisfied
+            self._counted += each.counted
+            self._left.update(each.not_counted)
+            self._flags.update(each.flags)
+            if each.band is not None:
+                self._bands[each.band] += 1
+
+    def shown(self) -> PastPeriod:
+        """Return the counts."""
+        return PastPeriod(
+            period=self.period.name,
+            subjects=self._subjects,
+            answers=self._answers,
+            bands=dict(sorted(self._bands.items())),
+            counted=self._counted,
+            not_counted=dict(sorted(self._left.items())),
+            flags=dict(sorted(self._flags.items())),
+        )

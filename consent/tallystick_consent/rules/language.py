@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 from tallystick_consent.events import CATALOGUE, data_class_of, types_of
 from tallystick_consent.events.shapes import STEPS_DAY_MAX
-from tallystick_consent.rules.periods import DAYS_IN, Span, ZoneName
+from tallystick_consent.rules.periods import DAYS_IN, NAMES, Span, ZoneName
 
 FIGURE_MAX = 2**53 - 1
 BANDS_MAX = 16
@@ -501,7 +501,7 @@ class Rule(Strict):
             raise ValueError("an answer for each slot is made of events that name it")
         for each in self.measures:
             _require_possible(each, *self.days)
-        if max(map(len, self.statements("0000-00-00/0000-00-00"))) > STATEMENT_SIZE_MAX:
+        if max(map(len, self.statements(NAMES[self.span]))) > STATEMENT_SIZE_MAX:
             raise ValueError("an answer would be too long for a claim")
         return self
 

@@ -32,6 +32,15 @@ DAYS_IN: dict[str, tuple[int, int]] = {
 }
 """The fewest and the most days that a period of a span has."""
 
+NAMES: dict[str, str] = {
+    "calendar_day": "2027-03-05",
+    "iso_week": "2027-W09",
+    "calendar_month": "2027-03",
+    "calendar_year": "2027",
+    "window": "2027-05-08/2027-05-12",
+}
+"""A name of each span, as long as any other of it."""
+
 ZoneName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,59}$")]
 """An IANA zone by its form; whether there is one of that name, only a zone database can say."""
 

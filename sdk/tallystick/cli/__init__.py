@@ -10,7 +10,8 @@ import traceback
 import typer
 
 from tallystick.cli.auditing import audit_command
-from tallystick.cli.recording import import_command, record_command
+from tallystick.cli.importing import import_command
+from tallystick.cli.recording import record_command
 from tallystick.cli.shared import NOT_RUN, say
 from tallystick.cli.verifying import verify_command
 from tallystick_ledger.errors import TallyError

@@ -1,10 +1,12 @@
-"""Finds visits in a person's own workout files, on the importing side: coordinates stay there.
+"""Finds visits in a person's own workout files, on the importing side; reads tables of steps and purchases.
 
-The file formats need the extra `[import]`; importing this package does not. Nothing here talks to a node: the caller
-records `visit_events` under `visit_key`.
+Coordinates stay there.
+
+The workout formats need the extra `[import]`; importing this package does not, and tables need none. Nothing here
+talks to a node: the caller records `visit_events` under `visit_key`, and so on.
 """
 
-from tallystick.importing.errors import ExtraMissing, FacilitiesInvalid, WorkoutUnreadable
+from tallystick.importing.errors import ExtraMissing, FacilitiesInvalid, TableUnreadable, WorkoutUnreadable
 from tallystick.importing.facilities import Facility, load_facilities
 from tallystick.importing.report import FileOutcome, ImportReport, import_files
 from tallystick.importing.visits import (
@@ -26,6 +28,7 @@ __all__ = [
     "GeofenceRule",
     "ImportReport",
     "Point",
+    "TableUnreadable",
     "Workout",
     "WorkoutUnreadable",
     "find_visits",

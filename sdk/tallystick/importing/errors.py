@@ -5,6 +5,7 @@ TallyError
   BadInput
     FacilitiesInvalid   a list of facilities is not as it must be
     WorkoutUnreadable   a workout file cannot be read as one
+    TableUnreadable     a table of steps or purchases cannot be read as one
 """
 
 from tallystick_ledger.errors import BadInput, TallyError
@@ -39,6 +40,25 @@ class WorkoutUnreadable(BadInput):
         self.reason = reason
 
 
+class TableUnreadable(BadInput):
+    """A table cannot be read as one; nothing of it is used.
+
+    The message tells a row's number and never what stands in it.
+
+    Attributes:
+        reason: one of the keys of `TABLE_PROBLEMS`, for the report of an import.
+        row: the row's number in the file, the header being row 1; None where the whole file is meant.
+    """
+
+    code = "table_unreadable"
+
+    def __init__(self, reason: str, *, row: int | None = None) -> None:
+        problem, remedy = TABLE_PROBLEMS[reason]
+        super().__init__(problem if row is None else f"{problem[:-1]} (row {row}).", remedy=remedy)
+        self.reason = reason
+        self.row = row
+
+
 _EXPORT = "Export the workout again, as FIT, GPX or TCX."
 
 PROBLEMS = {
@@ -57,3 +77,28 @@ PROBLEMS = {
     "times_go_back": ("The times of the points go back, so none of them can be relied on.", _EXPORT),
 }
 """Each reason a file is refused for, with its problem and remedy; reasons are never reworded."""
+
+_TABLE = "Export the table again, as CSV with a header."
+_ORDER = "Say which order it is with --date-order."
+
+TABLE_PROBLEMS = {
+    "too_large": ("The file is larger than an import reads.", "Split it by months."),
+    "too_many_rows": ("The table has more rows or columns than an import reads.", "Split it by months."),
+    "encoding": ("The text is not UTF-8.", "Save it as UTF-8."),
+    "not_a_table": ("The file is no table with a header and rows of its length.", _TABLE),
+    "column_missing": ("A column that is needed is not there.", "docs/importing.md names the columns."),
+    "column_ambiguous": ("Two columns could be the one that is needed.", "Remove one; docs/importing.md names them."),
+    "person_unknown": ("No row is about that person.", "Compare --person with the table."),
+    "several_people": ("The table is about several people.", "Say with --person whose rows are meant."),
+    "date_invalid": ("A date is not one, or is written in no order that is known.", _TABLE),
+    "dates_ambiguous": ("Every date could be day first as well as month first.", _ORDER),
+    "dates_inconsistent": ("Dates are written in more than one way, so that no order can be relied on.", _TABLE),
+    "date_order_wrong": ("The dates are not in the order that was told.", "Tell the other order, or none."),
+    "hours_without_time": ("The table of hours tells no hours.", "Give the table of hours with --hours."),
+    "count_invalid": ("A count is no whole number.", _TABLE),
+    "count_negative": ("A count or an amount is below zero.", "Remove the row, or correct it at its source."),
+    "count_too_high": ("A count or an amount is higher than can be.", "Correct it at its source."),
+    "amount_invalid": ("An amount is no decimal number of its currency.", "Name the currency with --asset."),
+    "contradiction": ("One thing is told twice, and differently.", "Keep the row that is right."),
+}
+"""Each reason a table is refused for, with its problem and remedy; reasons are never reworded."""

@@ -209,6 +209,44 @@ def test_visits_are_found_in_workouts_and_shown(tmp_path: Path, tally: Tally) ->
     assert tally("import", tmp_path, "--facilities", facilities).status == 2
 
 
+def test_days_of_steps_are_found_in_a_table_and_shown(tmp_path: Path, tally: Tally) -> None:
+    days, hours = tmp_path / "days.csv", tmp_path / "hours.csv"
+    days.write_text("date,steps\n2027-03-05,8765\n2027-03-07,0\n")
+    hours.write_text("hour,steps\n2027-03-05 10:00,4321\n")
+    ran = tally("import", days, "--kind", "steps", "--zone", "Europe/Lisbon", "--hours", hours, "--dry-run")
+    assert ran.status == 0
+    assert "2 days found" in ran.out
+    assert "8765" not in ran.out
+    assert tally("import", days, "--kind", "steps", "--zone", "Europe/Lisbon").status == 2
+    unzoned = tally("import", days, "--kind", "steps", "--dry-run")
+    assert (unzoned.status, "--zone" in unzoned.err) == (2, True)
+    two = tally("import", days, hours, "--kind", "steps", "--zone", "Europe/Lisbon", "--dry-run")
+    assert (two.status, "by itself" in two.err) == (2, True)
+
+
+def test_dates_that_read_both_ways_ask_for_their_order(tmp_path: Path, tally: Tally) -> None:
+    table = tmp_path / "days.csv"
+    table.write_text("date,steps\n4/12/2016,1\n5/12/2016,1\n")
+    ran = tally("import", table, "--kind", "steps", "--zone", "UTC", "--dry-run")
+    assert (ran.status, "--date-order" in ran.err) == (2, True)
+    told = tally("import", table, "--kind", "steps", "--zone", "UTC", "--date-order", "day-first", "--dry-run")
+    assert (told.status, "day first" in told.out) == (0, True)
+
+
+def test_purchases_are_found_in_a_table_and_shown(tmp_path: Path, tally: Tally) -> None:
+    table = tmp_path / "shop.txt"
+    table.write_text("customer_id date dollar_value\n 00001 19970101 11.77\n 00002 19970112 12.00\n")
+    ran = tally("import", table, "--kind", "purchases", "--zone", "UTC", "--person", "00002", "--dry-run")
+    assert ran.status == 0
+    assert "1 purchases found" in ran.out
+    assert tally("import", table, "--kind", "purchases", "--zone", "UTC", "--dry-run").status == 2
+
+
+def test_workouts_need_facilities(tmp_path: Path, tally: Tally) -> None:
+    ran = tally("import", tmp_path / "run.gpx", "--dry-run")
+    assert (ran.status, "--facilities" in ran.err) == (2, True)
+
+
 def test_a_bug_of_ours_does_not_look_like_a_finding(
     tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:

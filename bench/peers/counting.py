@@ -1,4 +1,4 @@
-"""A floor for rules: the days of a month on which something ended, counted without a rule."""
+"""Floors for rules: a month counted, or averaged, without a rule."""
 
 from collections.abc import Sequence
 
@@ -17,3 +17,8 @@ def days_in(month: str, events: Sequence[JourneyEvent], *, min_elapsed_s: int) -
             and (event.ended_at - event.started_at).total_seconds() >= min_elapsed_s
         }
     )
+
+
+def average_steps(events: Sequence[JourneyEvent], source: str, *, days: int) -> int:
+    """Return what one source's days come to on average, rounded down."""
+    return sum(int(event.data["steps"]) for event in events if event.data["source"] == source) // days

@@ -12,6 +12,7 @@ from tallystick_consent.events.catalogue import (
     VISIT_ELAPSED_MAX_S,
     EventType,
     figure_of,
+    figure_reader,
     identity_of,
     types_of,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "data_class_of",
     "event_payload",
     "figure_of",
+    "figure_reader",
     "identity_of",
     "parse_event",
     "parse_payload",

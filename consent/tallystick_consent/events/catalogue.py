@@ -11,6 +11,7 @@ Source: SCENARIOS sections 1 to 5.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 
 from tallystick_consent.events import shapes
 from tallystick_consent.events.journey import JourneyEvent
@@ -183,6 +184,7 @@ CATALOGUE: dict[str, EventType] = {
 SCHEMAS: dict[str, type[Data]] = {name: each.schema for name, each in CATALOGUE.items()}
 
 
+@cache
 def types_of(event_type: str) -> frozenset[str]:
     """Return a type and those that correct or remove what it tells: `line.posted` and the two beside it."""
     return frozenset({event_type}) | {name for name, each in CATALOGUE.items() if each.of == event_type}
@@ -212,10 +214,14 @@ _DERIVED: dict[str, Callable[[JourneyEvent], int]] = {
 }
 
 
+def figure_reader(member: str) -> Callable[[JourneyEvent], int]:
+    """Return how a figure is read of an event: a member, or what its members give, such as `delay_s`."""
+    return _DERIVED.get(member) or (lambda event: int(event.data[member]))
+
+
 def figure_of(event: JourneyEvent, member: str) -> int:
-    """Return a figure of an event: a member, or what its members give, such as `delay_s`."""
-    derived = _DERIVED.get(member)
-    return int(event.data[member]) if derived is None else derived(event)
+    """Return a figure of an event."""
+    return figure_reader(member)(event)
 
 
 def identity_of(event: JourneyEvent) -> tuple[object, ...] | None:
@@ -223,4 +229,4 @@ def identity_of(event: JourneyEvent) -> tuple[object, ...] | None:
     names = CATALOGUE[event.type].identity
     if not names:
         return None
-    return tuple(event.started_at.date() if name == "started_at" else event.data[name] for name in names)
+    return tuple([event.started_at.date() if name == "started_at" else event.data[name] for name in names])

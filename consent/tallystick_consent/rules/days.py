@@ -8,11 +8,11 @@ in which events come changes nothing.
 Source: SCENARIOS section 0 (day basis), 1 (sessions), 3 (sources, entries by hand).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
-from tallystick_consent.events import CATALOGUE, JourneyEvent, figure_of, identity_of, types_of
+from tallystick_consent.events import CATALOGUE, JourneyEvent, figure_of, figure_reader, identity_of, types_of
 from tallystick_consent.rules.language import RUNS_OF_DAYS, DayMeasure, Last, OneOf, OnOrAfter, Sessions, Within
 from tallystick_consent.rules.periods import Period, dates_of
 
@@ -44,13 +44,11 @@ class Unit:
         day: its local day.
         figure: what it counts for.
         events: what it is made of.
-        rank: which of the sources told it, from 0; where that is asked.
     """
 
     day: date
     figure: int
     events: list[JourneyEvent]
-    rank: int = 0
 
 
 @dataclass(slots=True)
@@ -81,33 +79,49 @@ def home_zone_name(events: Iterable[JourneyEvent], *, at_s: int) -> str | None:
     return max(words)[1] if words else None
 
 
+DayReader = Callable[[JourneyEvent], tuple[date, ...]]
+"""From an event to its day; to two where either counts; to none where a zone that it needs is not known."""
+
+
+def day_reader(basis: str, zones: Zones) -> DayReader:
+    """Return how a basis reads an event's local day."""
+    match basis:
+        case "posting_date":
+            return lambda event: (date.fromisoformat(event.data["on"]),)
+        case "departure_scheduled":
+            return lambda event: (_day_of(event, "scheduled_at"),)
+        case "departure_either":
+            return lambda event: tuple(sorted({_day_of(event, "scheduled_at"), _day_of(event, "departs_at")}))
+        case "departure_airport":
+            return lambda event: (
+                (_day_of(event, "departs_at"),) if "departs_at" in event.data else _day_in(zones.departure, event)
+            )
+        case "subject_home":
+            return lambda event: _day_in(zones.home, event)
+        case _:  # facility_local, store_local: the offset of the event's own place
+            return lambda event: (event.started_at.date(),)
+
+
 def day_on(event: JourneyEvent, basis: str, zones: Zones) -> tuple[date, ...]:
     """Return the local day of an event in a basis; two where either counts; none where a zone it needs is not known."""
-    match basis:
-        case "facility_local" | "store_local":
-            return (event.started_at.date(),)
-        case "posting_date":
-            return (date.fromisoformat(event.data["on"]),)
-        case "departure_scheduled":
-            return (datetime.fromisoformat(event.data["scheduled_at"]).date(),)
-        case "departure_either":
-            told = {datetime.fromisoformat(event.data[name]).date() for name in ("scheduled_at", "departs_at")}
-            return tuple(sorted(told))
-        case "departure_airport" if "departs_at" in event.data:
-            return (datetime.fromisoformat(event.data["departs_at"]).date(),)
-        case _:
-            zone = zones.departure if basis == "departure_airport" else zones.home
-            return () if zone is None else (_middle(event).astimezone(zone).date(),)
+    return day_reader(basis, zones)(event)
 
 
-def _middle(event: JourneyEvent) -> datetime:
-    """Return the moment that says which day of another zone an event falls on.
+def _day_of(event: JourneyEvent, member: str) -> date:
+    return datetime.fromisoformat(event.data[member]).date()
+
+
+def _day_in(zone: tzinfo | None, event: JourneyEvent) -> tuple[date, ...]:
+    """Return the day of an event in a zone.
 
     A whole day told by a tracker falls on the day that holds most of it; anything else on the day it starts.
     """
-    if CATALOGUE[event.type].of != "steps.day_closed":
-        return event.started_at
-    return event.started_at + (event.ended_at - event.started_at) / 2
+    if zone is None:
+        return ()
+    moment = event.started_at
+    if CATALOGUE[event.type].of == "steps.day_closed":
+        moment += (event.ended_at - moment) / 2
+    return (moment.astimezone(zone).date(),)
 
 
 def told_of(
@@ -139,7 +153,8 @@ def told_of(
         chosen = _keep(chosen, [matches(measure.where, event, period) for event in chosen], "filtered_out", left)
     sessions = None if isinstance(measure, Last) else measure.sessions
     if sessions is None:
-        placed = [(event, day_on(event, measure.basis, zones)) for event in chosen]
+        day_of = day_reader(measure.basis, zones)
+        placed = [(event, day_of(event)) for event in chosen]
         units = [Unit(day, 0, [event]) for event, days in placed for day in days]
         leave((event for event, days in placed if not days), "zone_unknown", left)
     else:
@@ -238,8 +253,9 @@ def _merged(events: Iterable[JourneyEvent], *, within_s: int) -> list[_Session]:
 
 def _sessions(events: Iterable[JourneyEvent], terms: Sessions, basis: str, zones: Zones, left: Left) -> list[Unit]:
     units: list[Unit] = []
+    day_of = day_reader(basis, zones)
     for session in _merged(events, within_s=terms.merge_within_s):
-        days = day_on(session.events[0], basis, zones)
+        days = day_of(session.events[0])
         if not days:
             leave(session.events, "zone_unknown", left)
         units += (Unit(day, int(session.present_s), session.events) for day in days)
@@ -269,30 +285,42 @@ def _long_enough(units: list[Unit], terms: Sessions, left: Left) -> list[Unit]:
 
 def _with_figures(units: list[Unit], measure: DayMeasure, left: Left) -> list[Unit]:
     day = measure.day
-    if day.take != "count" and measure.sessions is None:
-        assert day.of is not None, "a sum or a largest is of a figure"
+    if day.of is not None and measure.sessions is None:
+        figure_in, per_full, without_manual = figure_reader(day.of), day.per_full, day.without_manual
         for unit in units:
-            unit.figure = figure_of(unit.events[0], day.of)
-            if day.without_manual:
-                unit.figure -= int(unit.events[0].data["manual_steps"])
-            if day.per_full is not None:
-                unit.figure = max(0, unit.figure // day.per_full)
-    if day.sources is None:
-        return units
-    rank = {source: at for at, source in enumerate(day.sources)}
-    best: dict[date, int] = {}
+            event = unit.events[0]
+            unit.figure = figure_in(event)
+            if without_manual:
+                unit.figure -= int(event.data["manual_steps"])
+            if per_full is not None:
+                unit.figure = max(0, unit.figure // per_full)
+    return units if day.sources is None else _best_of_each_day(units, day.sources, left)
+
+
+def _best_of_each_day(units: list[Unit], sources: Sequence[str], left: Left) -> list[Unit]:
+    """Return one unit for each day, of the first source that told it.
+
+    A source that told a day twice, as when the subject crossed the date line, is one as well: the larger figure counts.
+    """
+    rank = {source: at for at, source in enumerate(sources)}
+    named: dict[date, list[tuple[tuple[int, int, str], Unit]]] = {}
     for unit in units:
-        unit.rank = rank.get(str(unit.events[0].data["source"]), len(rank))
-        best[unit.day] = min(best.get(unit.day, len(rank)), unit.rank)
-    kept: dict[date, Unit] = {}
-    for unit in sorted(units, key=lambda each: (each.figure, each.events[0].id), reverse=True):
-        is_best = unit.rank == best[unit.day] < len(rank)
-        # One total for a day: a source that told it twice, as when the subject crossed the date line, is one too.
-        if is_best and unit.day not in kept:
-            kept[unit.day] = unit
-        else:
+        event = unit.events[0]
+        place = rank.get(event.data["source"])
+        if place is None:
             leave(unit.events, "other_source", left)
-    return list(kept.values())
+        else:
+            named.setdefault(unit.day, []).append(((-place, unit.figure, event.id), unit))
+    best: list[Unit] = []
+    for told in named.values():
+        chosen = told[0] if len(told) == 1 else max(told, key=_standing_of)
+        best.append(chosen[1])
+        leave(events_of(unit for _, unit in told if unit is not chosen[1]), "other_source", left)
+    return best
+
+
+def _standing_of(told: tuple[tuple[int, int, str], Unit]) -> tuple[int, int, str]:
+    return told[0]
 
 
 def day_figures(measure: DayMeasure, units: Iterable[Unit]) -> tuple[dict[date, int], int]:

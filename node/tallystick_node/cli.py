@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tallystick.wire import SCOPES
 from tallystick_ledger.errors import TallyError
-from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, clock_for, load_settings
+from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, clock_for, load_settings
 from tallystick_node.keys import load_keys
 from tallystick_node.node import KEYS_FOLDER
 from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, migrate_node, open_node
@@ -45,8 +45,12 @@ def init(
     ] = CUSTODY_FILE,
     *,
     sandbox: Annotated[bool, typer.Option(help="Test keys, test money, and a clock that may be set.")] = False,
+    if_missing: Annotated[bool, typer.Option(help="Leave a node that is there as it is.")] = False,
 ) -> None:
     """Make a node: keys (mode 0600), a descriptor, verifier keys, settings."""
+    if if_missing and (folder / SETTINGS_FILE).exists():
+        console.print(f"{load_settings(folder).host} is in {folder}.")
+        return
     clock = clock_for(dict(os.environ), sandbox=sandbox)
     made = create_node(
         folder,

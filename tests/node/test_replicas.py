@@ -1,7 +1,6 @@
 """Several processes of one node on one PostgreSQL: one log without a fork, each thing done once, whoever does it."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from databases import Server
+from databases import Server, free_port
 from hostile import app, deliver, log_size, raw_of, refused, signed_headers
 from sqlalchemy import select
 from town import Company, Membership, Town, agree, consent, evidence, link, town
@@ -300,6 +299,7 @@ def test_a_secret_that_several_make_at_once_is_one_and_one_that_is_gone_stays_go
 # Processes
 
 
+@pytest.mark.long
 def test_two_processes_of_one_node_serve_its_apps(story: Town, ana: Membership) -> None:
     gym = ana.gym
     gym.stop()
@@ -336,12 +336,6 @@ def test_two_processes_of_one_node_serve_its_apps(story: Town, ana: Membership) 
             assert b"Traceback" not in errors
     assert audit([DirectorySource(str(gym.log))]).findings == ()
     gym.start()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_ready(url: str) -> None:

@@ -34,11 +34,15 @@ def init(
     bind: Annotated[str, typer.Option(help="Where it listens: ADDRESS:PORT.")] = "127.0.0.1:8100",
     *,
     sandbox: Annotated[bool, typer.Option(help="Test keys, and a clock that may be set.")] = False,
+    if_missing: Annotated[bool, typer.Option(help="Leave a witness that is there as it is.")] = False,
 ) -> None:
     """Make a witness: two keys (Ed25519 and ML-DSA-44, mode 0600) and settings."""
-    from tallystick_node.witness.alone import create_witness
+    from tallystick_node.witness import alone
 
-    create_witness(folder, name=name, url=url, bind=bind, sandbox=sandbox)
+    if if_missing and (folder / alone.SETTINGS_FILE).exists():
+        console.print(f"{alone.load_witness_settings(folder).name} is in {folder}.", markup=False)
+        return
+    alone.create_witness(folder, name=name, url=url, bind=bind, sandbox=sandbox)
     console.print(f"Made {name} in {folder}.", markup=False)
     console.print(
         f"Next: tally-node witness add {folder} LOG.VKEY, then tally-node witness serve {folder}", markup=False

@@ -18,7 +18,8 @@ from tallystick_ledger.tlog.note import NoteSigner, sign_note
 from tallystick_ledger.tlog.witness import AddCheckpoint
 from tallystick_node.clock import Clock
 from tallystick_node.setup import witness_policy_lines
-from tallystick_node.witness.alone import Witness, create_witness, make_witness_app
+from tallystick_node.witness.alone import Witness, create_witness
+from tallystick_node.witness.app import make_witness_app
 
 
 class Stand(Protocol):

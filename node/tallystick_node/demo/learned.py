@@ -33,12 +33,14 @@ def what_was_learned(town: Town, story: Story) -> Learned:
         "When each claim left, and how long the gym's whole ledger was then, all customers together: "
         + ", ".join(str(each.log_size) for each in claims)
         + " entries",
+        "How long the gym's whole ledger is at each of its heads, which anybody may read and the insurer cosigns",
         "What each person knows the gym account by, for that person to see: "
         + ", ".join(f'"{person.gym_hint}"' for person in story.people),
     ]
     gym = [
         f"That {len(story.people)} of its members are customers of the insurer, in the program ins-fit",
         f"That {len(claims)} claims were taken, and that it earns $1.00 for each",
+        "How long the insurer's whole ledger is at each of its heads, which anybody may read and the gym cosigns",
         "What each person knows the policy by, for that person to see: "
         + ", ".join(f'"{person.insurer_hint}"' for person in story.people),
     ]

@@ -219,10 +219,9 @@ def open_town(out: Path) -> Generator[Town]:
         stack.callback(witness.stop)
         gym.ask_for_cosignatures(partner=insurer, independent=lines)
         insurer.ask_for_cosignatures(partner=gym, independent=lines)
-        witness.start()
-        witness.wait_until_ready()
-        for company in (gym, insurer):
-            company.process.start()
-        for company in (gym, insurer):
-            company.process.wait_until_ready()
+        processes = (witness, gym.process, insurer.process)
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.wait_until_ready()
         yield Town(clock, wire, gym, insurer)

@@ -13,7 +13,6 @@ from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tallystick_ledger.encoding import from_base64url, to_base64url
@@ -29,12 +28,10 @@ from tallystick_ledger.tlog.witness import (
     parse_add_checkpoint,
     parse_sign_subtree,
 )
-from tallystick_node.app import dress
 from tallystick_node.clock import Clock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys import write_secret_file
 from tallystick_node.node import no_such_thing
-from tallystick_node.routes.witness import router
 from tallystick_node.witness.known import report_refusal
 from tallystick_node.witness.memory import Memory
 
@@ -204,28 +201,6 @@ class Witness:
         request = parse_sign_subtree(raw)
         keys = self.memory.keys_of(claimed_origin(request.note))
         return cosign_subtree(request, keys=keys, own=self._keys.public, signer=self._keys.pq_signer)
-
-
-def make_witness_app(witness: Witness, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> FastAPI:
-    """Return the application of a witness, at the top of its address."""
-    app = FastAPI(
-        title="Tallystick witness",
-        version="1",
-        telemetry={"tracing": False},
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
-    app.state.witness = witness
-    dress(app, random_bytes)
-    app.include_router(router)
-    app.get("/healthz")(_healthz)
-    return app
-
-
-def _healthz() -> dict[str, str]:
-    """Return that the process is up."""
-    return {"status": "up"}
 
 
 def _read_seed(path: Path) -> bytes:

@@ -84,7 +84,8 @@ def key_command(folder: Annotated[Path, typer.Argument(help="A witness's folder,
 def serve(folder: Folder) -> None:
     """Run a witness until it is told to stop."""
     from tallystick_node.serving import serve as serve_app
-    from tallystick_node.witness.alone import Witness, make_witness_app
+    from tallystick_node.witness.alone import Witness
+    from tallystick_node.witness.app import make_witness_app
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     clock = _clock(folder)

@@ -40,6 +40,7 @@ from tallystick_node.config import Settings
 from tallystick_node.log_store import FolderStore
 from tallystick_node.migrations import open_database
 from tallystick_node.publisher import Publisher
+from tallystick_node.signing import FixedSigners
 from tallystick_node.writer import OwnLog, Writer
 
 ROOT = Path(__file__).parent.parent
@@ -97,7 +98,7 @@ class NodeLog:
         """Begin an empty log below `folder`, its rows there too or in another, empty database."""
         clock, signers = SystemClock(), _signers()
         self._engine = open_database(database or folder / "node.db")
-        own = OwnLog("2027", ORIGIN, signers[0])
+        own = OwnLog("2027", ORIGIN, FixedSigners(*signers))
         self._writer = Writer(
             self._engine, log=own, clock=clock, random_bytes=secrets.token_bytes, keeps_published=keeps_published
         )
@@ -106,7 +107,7 @@ class NodeLog:
             FolderStore(folder / "log"),
             log=own.name,
             origin=ORIGIN,
-            signers=list(signers),
+            signers=own.signers,
             clock=clock,
             handover=own.handover,
         )

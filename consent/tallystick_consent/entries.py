@@ -22,6 +22,7 @@ PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
 LogOrigin = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?/log/[0-9]{4}(-[1-9][0-9]{0,2})?$")
 ]
+KeyName = Annotated[str, Field(pattern=r"^([a-z-]{3,10}-[0-9a-f]{8})?$")]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
 
 
@@ -87,6 +88,7 @@ class DisclosureBody(_Body):
         use: how many answers this receipt has given, this one included.
         supersedes: digest of an expired claim for the same nullifier that this one replaces; "" for none.
         acceptance: digest of the recipient's signed acceptance, where delivered.
+        key: id of the key that signed the claim; "" in the entries of version 0.1.
     """
 
     receipt: ReceiptId
@@ -103,6 +105,7 @@ class DisclosureBody(_Body):
     state: Literal["issued", "delivered", "withheld"]
     supersedes: Digest | Literal[""] = ""
     acceptance: Digest | Literal[""] = ""
+    key: KeyName = ""
 
 
 class AcceptanceBody(_Body):
@@ -112,6 +115,7 @@ class AcceptanceBody(_Body):
         receipt_leaf: index of the entry that made the receipt live here.
         log: origin of the issuer's log.
         disclosure_leaf: index there of the entry that issued the claim.
+        key: id of the key that signed the acceptance; "" in the entries of version 0.1.
     """
 
     receipt: ReceiptId
@@ -126,6 +130,7 @@ class AcceptanceBody(_Body):
     nullifier: Digest
     log: LogOrigin
     disclosure_leaf: Index
+    key: KeyName = ""
 
 
 class ProgramBody(_Body):

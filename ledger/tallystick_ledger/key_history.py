@@ -157,9 +157,10 @@ class KeyHistory:
 
 
 def _known_role(value: object) -> Role:
-    if value not in ROLES:
-        raise _malformed("A key entry is for a role that there is not.")
-    return value
+    for role in ROLES:
+        if role == value:
+            return role
+    raise _malformed("A key entry is for a role that there is not.")
 
 
 def _public(value: object) -> bytes:

@@ -59,6 +59,8 @@ class Settings(BaseModel):
         witness_policy: a trust policy file in the data folder, whose witnesses are asked to cosign each head; "" for
             none. A partner that witnesses learns when the log grows, and how long it is.
         follow_interval_s: how often each partner's log is looked at; 0 for never.
+        signer: an external signer that holds private keys: `unix:PATH` of its socket, or `exec:COMMAND` to start it; ""
+            for none.
         publication_waits: whether a head that the policy does not accept yet stays unpublished.
         database: where the node's rows are; `TALLYSTICK_DATABASE` goes before it.
         custody_database: where the wrapped secrets are, apart from them; `TALLYSTICK_CUSTODY_DATABASE` goes before it.
@@ -79,6 +81,7 @@ class Settings(BaseModel):
     follow_interval_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     database: DatabaseName = DATABASE_FILE
     custody_database: DatabaseName = CUSTODY_FILE
+    signer: Annotated[str, Field(pattern=r"^((unix|exec):[^\x00-\x1f]{1,500})?$")] = ""
 
     @property
     def log_name(self) -> str:

@@ -25,7 +25,7 @@ from tallystick_node.clock import Clock
 from tallystick_node.custody_tables import DESTROYED, SECRETS
 from tallystick_node.database import Place, close, is_postgres, single_statements, storage_errors, writing
 from tallystick_node.errors import SettingsInvalid
-from tallystick_node.keys import write_secret_file
+from tallystick_node.key_files import write_secret_file
 from tallystick_node.migrations import Schema, open_database
 
 DAY_S = 86_400

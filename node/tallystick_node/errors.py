@@ -22,6 +22,8 @@ TallyError
   LogReadOnly          others hold a head of this log that it does not continue; nothing is written to it any more
   ClockBehind          the clock is behind the log's last entry; nothing is written until it is right
   SettingsInvalid      the node's settings or key files cannot be used
+    KeysLocked         the key files are sealed, and the passphrase is missing or another
+  SignerUnavailable    the external signer does not answer, or not with a signature of its key
 """
 
 from tallystick_ledger.errors import BadInput, TallyError
@@ -164,3 +166,15 @@ class SettingsInvalid(TallyError):
     """The node's settings or key files cannot be used."""
 
     code = "settings_invalid"
+
+
+class KeysLocked(SettingsInvalid):
+    """The key files are sealed, and the passphrase is missing or another."""
+
+    code = "keys_locked"
+
+
+class SignerUnavailable(TallyError):
+    """The external signer does not answer in time, refuses, or gives what its key did not sign; nothing was done."""
+
+    code = "signer_unavailable"

@@ -16,13 +16,16 @@ from sqlalchemy import delete, select
 
 from tallystick_ledger.errors import PolicyUnmet, TallyError
 from tallystick_node.custody import DAY_S
-from tallystick_node.errors import ForkSuspected, StorageUnavailable
+from tallystick_node.errors import ForkSuspected, SignerUnavailable, StorageUnavailable
 from tallystick_node.flows.asks import settle_asks
 from tallystick_node.flows.closing import close_period, due_receipts, put_off_closing
+from tallystick_node.flows.descriptors import Couriers
 from tallystick_node.flows.issuing import expire_claims
+from tallystick_node.flows.key_log import log_keys
 from tallystick_node.flows.links import destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
 from tallystick_node.flows.receipts import expire_receipts
+from tallystick_node.keys import NodeKeys
 from tallystick_node.node import PUBLISHING, Node
 from tallystick_node.outbox import Outbox, recover_sending
 from tallystick_node.tables import ASKS, CLAIMS, HEADS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPTS
@@ -42,8 +45,11 @@ class Jobs:
 
     def __init__(self, node: Node, http: httpx.AsyncClient) -> None:
         self._node = node
-        self._outbox = Outbox(node, http)
+        self._couriers = Couriers(node, http)
+        self._outbox = Outbox(node, http, doubt=self._couriers.doubt)
         self._peer_heads = PeerHeads(node)
+        self._keys_logged: NodeKeys | None = None
+        self._publishing = asyncio.Lock()
         self._wrapped_on_day = -1
 
     def close(self) -> None:
@@ -58,9 +64,11 @@ class Jobs:
                     await self._node.written(partial(recover_sending, partner=row.host))
         if self._node.publisher.published_size == 0:
             await self._node.written(lambda transaction: open_log(self._node, transaction))
+        await self._follow_keys()
         try:
             await self.publish()
-        except (PolicyUnmet, ForkSuspected) as error:
+            await asyncio.to_thread(self._node.say_who_signs)
+        except (PolicyUnmet, ForkSuspected, SignerUnavailable) as error:
             # A node whose witnesses are away still records, and still lets its customers withdraw.
             log.warning("the first head waits: %s", error.code)
 
@@ -85,6 +93,7 @@ class Jobs:
 
     async def housekeep(self) -> None:
         """Expire what has run out, then close the periods whose time has come, where no other process does."""
+        await self._follow_keys()
         async with self._turn("housekeep") as turn:
             if turn is not None:
                 await self._housekeep()
@@ -108,6 +117,16 @@ class Jobs:
             await self._node.written(_purge)
             self._wrapped_on_day = today
 
+    async def _follow_keys(self) -> None:
+        """Take up keys that the operator changed, and log what changed; no head is published in between."""
+        if self._node.keys is self._keys_logged and not await asyncio.to_thread(self._node.keys_changed):
+            return
+        async with self._publishing:
+            await asyncio.to_thread(self._node.refresh_keys)
+            keys = self._node.keys
+            await self._node.written(partial(log_keys, self._node))
+            self._keys_logged = keys
+
     async def _attempt(self, work: Callable[[Transaction], object]) -> bool:
         """Do one piece of housekeeping; one that fails is logged, and keeps no other from being done.
 
@@ -127,10 +146,11 @@ class Jobs:
         return True
 
     async def deliver(self, partner: str) -> None:
-        """Deliver what waits for one partner, until nothing does or it does not answer."""
+        """Deliver what waits for one partner, until nothing does or it does not answer; our changed keys before all."""
         async with self._turn(f"deliver/{partner}") as turn:
-            if turn is None:
-                return
+            if turn is None or not await asyncio.to_thread(self._node.partner_token, partner):
+                return  # another process does, or the partner was removed
+            await self._couriers.exchange(partner)
             for _ in range(MESSAGES_A_TICK_MAX):
                 if not await self._outbox.deliver_next(partner):
                     return
@@ -142,12 +162,13 @@ class Jobs:
                 await self._peer_heads.look(partner)
 
     async def publish(self) -> None:
-        """Publish what was committed, or take up what another process of this node published."""
-        async with self._turn(PUBLISHING) as turn:
+        """Publish what was committed, signed by keys that the log tells of, or take up what another process did."""
+        await self._follow_keys()
+        async with self._publishing, self._turn(PUBLISHING) as turn:
             if turn is None:
                 await asyncio.to_thread(self._node.publisher.follow)
-            else:
-                await asyncio.to_thread(self._node.publisher.publish, still_mine=turn.require)
+            elif await asyncio.to_thread(self._node.publisher.publish, still_mine=turn.require):
+                await asyncio.to_thread(self._node.say_who_signs)
 
     async def run(self) -> None:
         """Work until cancelled: a task for the node itself, one for publication, one for each partner."""

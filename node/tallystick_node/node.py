@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,6 @@ from tallystick.peer import PeerClient
 from tallystick.wire import EntryProof
 from tallystick_consent.signed import SignedObject, sign_object
 from tallystick_ledger.encoding import length_prefixed, to_base64url
-from tallystick_ledger.tlog.signers import CosignatureSigner, NoteSigner
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
 from tallystick_node.config import Settings, databases_of
@@ -31,16 +31,20 @@ from tallystick_node.errors import NotFound, PartnerUnknown
 from tallystick_node.evidence_room import EvidenceRoom
 from tallystick_node.flows.proofs import ProofService
 from tallystick_node.folder_lock import FolderLock
+from tallystick_node.key_changes import KeyFolder, any_ended, end_keys
+from tallystick_node.key_files import write_whole
 from tallystick_node.keys import NodeKeys
 from tallystick_node.log_store import FolderStore
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.publisher import Publisher
-from tallystick_node.tables import PARTNERS
+from tallystick_node.signing import NodeSigners, write_vkey_files
+from tallystick_node.tables import KEYS_LOGGED, PARTNERS
 from tallystick_node.turns import Turns
 from tallystick_node.writer import Once, OwnLog, StoredReply, Transaction, Writer, Written, find_reply
 
 KEYS_FOLDER = "keys"
 CUSTODY_FOLDER = "custody"
+DESCRIPTOR_FILE = "descriptor.jwt"
 EVIDENCE_FOLDER = "evidence"
 WITNESS_KEYS_FILE = "witnesses.vkey"
 PUBLISHING = "publish"
@@ -57,7 +61,7 @@ class Node:
         *,
         lock: FolderLock,
         settings: Settings,
-        keys: NodeKeys,
+        key_folder: KeyFolder,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
         transport: httpx.AsyncBaseTransport | None = None,
@@ -65,7 +69,10 @@ class Node:
         self.folder = folder
         self._lock = lock
         self.settings = settings
-        self.keys = keys
+        self._key_folder = key_folder
+        self._keys_version: tuple[int, int] = key_folder.version()
+        self.keys = key_folder.load()
+        self._own_descriptor: tuple[NodeKeys, str] | None = None
         self.clock = clock
         self.random_bytes = random_bytes
         self.host = settings.host
@@ -73,6 +80,9 @@ class Node:
         self.engine = open_database(databases.node, Schema.NODE)
         self._reading = single_statements(self.engine)
         self.turns = Turns(self.engine)
+        self.keys.ring.require_continues(
+            (row.public, row.state) for row in self.rows(select(KEYS_LOGGED.c.public, KEYS_LOGGED.c.state))
+        )
         self.custody = Custody(
             folder / CUSTODY_FOLDER, clock=clock, random_bytes=random_bytes, database=databases.custody
         )
@@ -86,14 +96,15 @@ class Node:
         self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
         self.cosigners = self._cosigners()
         origin = settings.log_origin
-        log = OwnLog(settings.log_name, origin, NoteSigner(origin, keys.ed25519("log")))
+        self._signers = NodeSigners(lambda: self.keys, origin=origin)
+        log = OwnLog(settings.log_name, origin, self._signers)
         with self.turns.wait_for(PUBLISHING):  # it mends what is there, and must not find it half made
             self.publisher = Publisher(
                 self.engine,
                 FolderStore(folder / settings.log_folder),
                 log=log.name,
                 origin=origin,
-                signers=[log.signer, CosignatureSigner(origin, keys.log_pq())],
+                signers=self._signers,
                 clock=clock,
                 handover=log.handover,
                 cosigners=self.cosigners,
@@ -116,6 +127,7 @@ class Node:
         if self.cosigners is not None:
             self.cosigners.close()
         self._witness_http.close()
+        self._key_folder.close()
         self.custody.close()
         self.turns.close()
         close(self.engine)
@@ -126,8 +138,7 @@ class Node:
         if not self.settings.witness_policy:
             return None
         origin, waits = self.settings.log_origin, self.settings.publication_waits
-        signers = NoteSigner(origin, self.keys.ed25519("log")), CosignatureSigner(origin, self.keys.log_pq())
-        own = [signer.verifier_key for signer in signers]
+        own = [signer.verifier_key for signer in self.keys.head_signers(origin, now_s=self.now_s())]
         policy = load_policy(self.folder / self.settings.witness_policy, log_keys=own, waits=waits)
         keys = "".join(f"{each.key.text}\n" for each in policy.witnesses)
         (self.folder / WITNESS_KEYS_FILE).write_text(keys, encoding="utf-8")
@@ -154,6 +165,40 @@ class Node:
         """Return the first row of a query, None where there is none."""
         found = self.rows(statement)
         return found[0] if found else None
+
+    # Keys
+
+    def keys_changed(self) -> bool:
+        """Return whether there is anything for `refresh_keys` to do."""
+        ended = any_ended(self.keys.ring, now_s=self.now_s())
+        return ended or self._key_folder.version() != self._keys_version
+
+    def refresh_keys(self) -> None:
+        """Take up the keys as they lie in the folder, where the operator changed them, and destroy what has ended.
+
+        Raises:
+            SettingsInvalid: they cannot be read; the node goes on with those it has.
+        """
+        if any_ended(self.keys.ring, now_s=self.now_s()):
+            end_keys(self._key_folder)
+        version = self._key_folder.version()
+        if version != self._keys_version:
+            self.keys, self._keys_version = self._key_folder.load(), version
+
+    def descriptor(self) -> str:
+        """Return the node's signed descriptor, compact JWS."""
+        keys = self.keys
+        if self._own_descriptor is None or self._own_descriptor[0] is not keys:
+            self._own_descriptor = keys, keys.descriptor(self.settings)
+        return self._own_descriptor[1]
+
+    def say_who_signs(self) -> None:
+        """Leave the verifier keys of the published head, and the descriptor, in the files beside the log."""
+        with suppress(OSError):
+            write_vkey_files(self.folder, self.publisher.checkpoint(), self._signers.keys())
+        path, text = self.folder / DESCRIPTOR_FILE, self.descriptor() + "\n"
+        if not path.exists() or path.read_text(encoding="ascii") != text:
+            write_whole(path, text)
 
     # Writing
 
@@ -183,7 +228,15 @@ class Node:
         return self._witness_http
 
     def partner(self, host: str) -> Descriptor:
-        """Return a partner's descriptor.
+        """Return a partner's descriptor, with those of its keys that count for what comes now.
+
+        Raises:
+            PartnerUnknown: no partner of that name was added here.
+        """
+        return self.known_partner(host).live(self.now_s())
+
+    def known_partner(self, host: str) -> Descriptor:
+        """Return a partner's descriptor with all of its keys, the ended and the revoked among them.
 
         Raises:
             PartnerUnknown: no partner of that name was added here.
@@ -196,9 +249,15 @@ class Node:
             )
         return self._described(row)
 
+    def partner_token(self, host: str) -> str:
+        """Return a partner's descriptor as it was signed; "" where there is no such partner."""
+        row = self.row(select(PARTNERS.c.descriptor).where(PARTNERS.c.host == host))
+        return "" if row is None else str(row.descriptor)
+
     def partners(self) -> list[Descriptor]:
-        """Return every partner's descriptor."""
-        return [self._described(row) for row in self.rows(select(PARTNERS))]
+        """Return every partner's descriptor, with those of its keys that count for what comes now."""
+        now_s = self.now_s()
+        return [self._described(row).live(now_s) for row in self.rows(select(PARTNERS))]
 
     def _described(self, row: Any) -> Descriptor:
         if row.descriptor not in self._partners:

@@ -9,6 +9,7 @@ Source: DESIGN flow 4, P5, P10, P13; CONSTRUCTIONS (between nodes).
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -54,9 +55,11 @@ log = logging.getLogger(__name__)
 class Outbox:
     """Delivers a node's messages."""
 
-    def __init__(self, node: Node, http: httpx.AsyncClient) -> None:
+    def __init__(self, node: Node, http: httpx.AsyncClient, *, doubt: Callable[[str], None]) -> None:
+        """Deliver as `node`; `doubt` is told of a partner whose answer is not signed under the keys known of it."""
         self._node = node
         self._http = http
+        self._doubt = doubt
 
     async def deliver_next(self, partner: str) -> bool:
         """Try the first message that waits for a partner; return whether one was tried and settled.
@@ -130,6 +133,8 @@ class Outbox:
 
     async def _wait(self, message: Any, error: TallyError) -> bool:
         log.info("message %s to %s waits: %s", message.kind, message.partner, error.code)
+        if isinstance(error, ReplyForged):
+            self._doubt(message.partner)
         maybe_arrived = not _never_left(error)
         await self._node.written(lambda transaction: self._later(transaction, message, maybe_arrived=maybe_arrived))
         return False

@@ -34,6 +34,7 @@ from tallystick_node.errors import (
     ReplayDetected,
     ScopeMissing,
     SettingsInvalid,
+    SignerUnavailable,
     StorageUnavailable,
 )
 
@@ -63,6 +64,7 @@ STATUSES: dict[type[TallyError], int] = {
     LogUnreadable: 503,
     ClockBehind: 503,
     LogReadOnly: 503,
+    SignerUnavailable: 503,
     SettingsInvalid: 500,
 }
 """The nearest class up the tree counts."""

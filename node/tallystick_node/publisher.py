@@ -25,7 +25,6 @@ from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import EMPTY_ROOT, root_at
 from tallystick_ledger.tlog.note import open_note, sign_note
 from tallystick_ledger.tlog.reader import TileReader
-from tallystick_ledger.tlog.signers import Signer
 from tallystick_ledger.tlog.tiles import (
     TILE_HEIGHT,
     TILE_WIDTH,
@@ -41,6 +40,7 @@ from tallystick_node.handover import Handover, Piece, pieces_of
 from tallystick_node.log_files import Edge, Place, edge_places, root_of_tile, write_files
 from tallystick_node.log_rows import stored_entries
 from tallystick_node.log_store import FolderStore, LogStore
+from tallystick_node.signing import LogSigners
 from tallystick_node.tables import HEADS
 
 CHECKPOINT = "checkpoint"
@@ -65,7 +65,7 @@ class Publisher:
         *,
         log: str,
         origin: str,
-        signers: list[Signer],
+        signers: LogSigners,
         clock: Clock,
         handover: Handover | None = None,
         cosigners: Cosigners | None = None,
@@ -93,7 +93,6 @@ class Publisher:
         self._log = log
         self._origin = origin
         self._signers = signers
-        self._keys = [signer.verifier_key for signer in signers]
         self._clock = clock
         self._handover = handover or Handover()
         self._cosigners = cosigners
@@ -160,7 +159,7 @@ class Publisher:
         except LookupError:
             return self.published_size == 0
         if note != self._published.note:
-            head, _ = open_checkpoint(note, origin=self._origin, keys=self._keys)
+            head, _ = open_checkpoint(note, origin=self._origin, keys=self._signers.keys())
             edge = self._whole_edge(head) if head.size > self.published_size else None
             if edge is None:
                 return False
@@ -177,7 +176,8 @@ class Publisher:
             raise _not_continued()
         self._store.flush()
         # From here on everything that the new head covers is durable.
-        note = sign_note(head.body(), self._signers, now_s=self._clock.now_s())
+        now_s = self._clock.now_s()
+        note = sign_note(head.body(), self._signers.heads(now_s), now_s=now_s)
         if self._cosigners is not None:
             note = self._cosigners.gather(head, note, read=self.reader(head.size))
         still_mine()
@@ -216,7 +216,7 @@ class Publisher:
             row = connection.execute(select(HEADS.c.checkpoint).where(HEADS.c.log == self._log)).first()
         if row is None:
             return Checkpoint(self._origin, 0, EMPTY_ROOT)
-        return parse_checkpoint_body(open_note(row.checkpoint, self._keys).body)
+        return parse_checkpoint_body(open_note(row.checkpoint, self._signers.keys()).body)
 
     def _pieces(self, start: int, end: int) -> Iterator[Piece]:
         """Yield the committed entries [start, end), those that the writer handed over as they are."""
@@ -250,7 +250,7 @@ class Publisher:
         committed = self._committed()
         try:
             note = self.checkpoint()
-            head, _ = open_checkpoint(note, origin=self._origin, keys=self._keys)
+            head, _ = open_checkpoint(note, origin=self._origin, keys=self._signers.keys())
         except (LookupError, TallyError):
             self._tidy(0, 0, committed.size)
             return _Published(Checkpoint(self._origin, 0, EMPTY_ROOT), b"", Edge(0))

@@ -16,28 +16,30 @@ from pathlib import Path
 import httpx
 from sqlalchemy import Engine, delete, insert, select
 
-from tallystick.descriptor import Descriptor, open_descriptor
+from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, require_not_older
 from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
-from tallystick_ledger.tlog.signers import CosignatureSigner
+from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, COSIGNATURE_ML_DSA_44, SignatureKind, VerifierKey
 from tallystick_node.clock import Clock
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
 from tallystick_node.database import close, storage_errors, writing
-from tallystick_node.errors import SettingsInvalid
+from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.flows.descriptors import clashes
 from tallystick_node.folder_lock import FolderLock
-from tallystick_node.keys import NodeKeys, load_keys, make_keys
+from tallystick_node.key_changes import KeyFolder
+from tallystick_node.key_files import AskPassphrase, SecretFiles
+from tallystick_node.keys import NodeKeys, Ring, make_keys, read_ring
 from tallystick_node.migrations import Schema, migrate, open_database
-from tallystick_node.node import KEYS_FOLDER, Node
+from tallystick_node.node import DESCRIPTOR_FILE, KEYS_FOLDER, Node
+from tallystick_node.signer import SignerClient
+from tallystick_node.signing import VKEY_FILES
 from tallystick_node.tables import APP_KEYS, PARTNERS
 from tallystick_node.witness.known import witness_name
 
-DESCRIPTOR_FILE = "descriptor.jwt"
 SECRET_SIZE_BYTES = 32
 
 _APP_NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
 """What the evidence of a consent can carry."""
-
-VKEY_FILES = {"log": "log.vkey", "log-pq": "log-pq.vkey"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ def create_node(
     database: str = DATABASE_FILE,
     custody_database: str = CUSTODY_FILE,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    passphrase: AskPassphrase | None = None,
+    signer: str = "",
+    at_signer: Sequence[Role] = (),
 ) -> NodeKeys:
     """Make a node's settings, keys, descriptor and verifier keys in an empty folder; return its keys.
 
@@ -67,9 +72,14 @@ def create_node(
         log_year: the year of its log shard; the clock's year where it is absent.
         database: where its rows are to be: a file below the folder, or a PostgreSQL's address without a password.
         custody_database: where its wrapped secrets are to be, in the same form.
+        passphrase: tells the passphrase to seal the keys under; None leaves them in clear.
+        signer: where an external signer is; "" for none.
+        at_signer: the roles whose keys it holds.
 
     Raises:
         SettingsInvalid: there is a node already, or a setting is not of its form.
+        KeysLocked: what `passphrase` tells is none.
+        SignerUnavailable: the signer does not tell its public keys.
     """
     if (folder / SETTINGS_FILE).exists():
         raise SettingsInvalid("There is a node in this folder.", remedy="Choose another folder.")
@@ -84,6 +94,7 @@ def create_node(
             log_year=year,
             database=database,
             custody_database=custody_database,
+            signer=signer,
         )
     except ValueError as error:
         raise SettingsInvalid(
@@ -92,12 +103,23 @@ def create_node(
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    keys = make_keys(folder / KEYS_FOLDER, random_bytes=random_bytes, now_s=now_s)
+    place = _key_folder(folder, settings, clock, random_bytes, passphrase)
+    try:
+        keys = make_keys(
+            place.folder,
+            random_bytes=random_bytes,
+            now_s=now_s,
+            files=place.files,
+            sealed=passphrase is not None,
+            signer=place.signer,
+            at_signer=at_signer,
+        )
+    finally:
+        place.close()
     (folder / DESCRIPTOR_FILE).write_text(keys.descriptor(settings) + "\n", encoding="ascii")
     described = open_descriptor(keys.descriptor(settings), expected_fingerprint=keys.fingerprint)
     for key in described.log_keys(settings.log_origin):
-        name = VKEY_FILES["log" if key.kind == 1 else "log-pq"]
-        (folder / name).write_text(key.text + "\n", encoding="utf-8")
+        (folder / VKEY_FILES[SignatureKind(key.kind)]).write_text(key.text + "\n", encoding="utf-8")
     (folder / SETTINGS_FILE).write_text(settings.text(), encoding="utf-8")
     return keys
 
@@ -108,22 +130,26 @@ def open_node(
     clock: Clock,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     transport: httpx.AsyncBaseTransport | None = None,
+    passphrase: AskPassphrase | None = None,
 ) -> Node:
     """Return the node whose data lies in `folder`, its writer running.
 
     Raises:
-        SettingsInvalid: no node there, or its keys cannot be read.
+        SettingsInvalid: no node there, its keys cannot be read, or they are older than its log.
+        KeysLocked: its keys are sealed, and `passphrase` does not tell theirs.
         FolderInUse: another process runs it, and they do not share their databases.
         StorageUnavailable: its database cannot be used.
     """
-    settings, keys = load_settings(folder), load_keys(folder / KEYS_FOLDER)
+    settings = load_settings(folder)
+    place = _key_folder(folder, settings, clock, random_bytes, passphrase)
+    place.load()  # what is wrong with the keys is said before anything else is opened
     lock = FolderLock(folder, shared=databases_of(settings, folder, os.environ).are_shared)
     try:
         return Node(
             folder,
             lock=lock,
             settings=settings,
-            keys=keys,
+            key_folder=place,
             clock=clock,
             random_bytes=random_bytes,
             transport=transport,
@@ -145,35 +171,102 @@ def migrate_node(folder: Path) -> dict[Schema, tuple[str, str]]:
     return {schema: migrate(place, schema) for schema, place in places.items()}
 
 
+@contextmanager
+def open_key_folder(
+    folder: Path,
+    *,
+    clock: Clock,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    passphrase: AskPassphrase | None = None,
+) -> Generator[KeyFolder]:
+    """Open the keys of the node whose data lies in `folder`, to change them; the node may be running.
+
+    Raises:
+        SettingsInvalid: no node there.
+    """
+    place = _key_folder(folder, load_settings(folder), clock, random_bytes, passphrase)
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+def _key_folder(
+    folder: Path,
+    settings: Settings,
+    clock: Clock,
+    random_bytes: Callable[[int], bytes],
+    passphrase: AskPassphrase | None,
+) -> KeyFolder:
+    keys = folder / KEYS_FOLDER
+    signer = SignerClient(settings.signer) if settings.signer else None
+    files = SecretFiles(keys, random_bytes=random_bytes, passphrase=passphrase)
+    return KeyFolder(keys, files, random_bytes, clock, signer)
+
+
+def read_keys(folder: Path) -> Ring:
+    """Return the list of a node's keys; no secret is read, but of a node whose keys were never changed by this version.
+
+    Raises:
+        SettingsInvalid: there is no node, or its list cannot be read.
+    """
+    load_settings(folder)
+    return read_ring(folder / KEYS_FOLDER)
+
+
+def read_fingerprint(folder: Path) -> str:
+    """Return what two people compare before they trust the node in `folder`.
+
+    Raises:
+        SettingsInvalid: there is none, or its list of keys cannot be read.
+    """
+    return fingerprint(read_keys(folder).current("identity").raw)
+
+
 def add_partner(folder: Path, descriptor: str, *, expected_fingerprint: str, clock: Clock) -> Descriptor:
     """Trust a partner from now on, by its descriptor and the fingerprint that two people compared.
 
+    A partner that is known is replaced: under another fingerprint by what the two people say, under the same one only
+    by a descriptor that is not older.
+
     Raises:
         SignatureRejected: the descriptor is signed by another identity.
+        DescriptorOlder: a newer one of that identity is known.
         BadInput, SettingsInvalid: not a descriptor, or this node's own.
     """
     described = open_descriptor(descriptor.strip(), expected_fingerprint=expected_fingerprint)
     if described.host == load_settings(folder).host:
         raise SettingsInvalid("That is this node's own descriptor.", remedy="Add the partner's.")
     with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
-        others = connection.execute(select(PARTNERS).where(PARTNERS.c.host != described.host)).all()
-        for other in others:
-            # A key id is short, so one could be made to equal another partner's: then requests would be mistaken.
-            known = open_descriptor(other.descriptor, expected_fingerprint=other.fingerprint)
-            if {each.id for each in known.keys} & {each.id for each in described.keys}:
-                raise SettingsInvalid(
-                    "Another partner has a key of the same id.", remedy="Ask the new partner to renew its keys."
-                )
+        if clashes(connection.execute(select(PARTNERS)).all(), described):
+            raise SettingsInvalid(
+                "Another partner has a key of the same id.", remedy="Ask the new partner to renew its keys."
+            )
+        compared = expected_fingerprint.replace(":", "").replace(" ", "").lower()
+        known = connection.execute(select(PARTNERS).where(PARTNERS.c.host == described.host)).first()
+        if known is not None and known.fingerprint == compared:
+            require_not_older(described, open_descriptor(known.descriptor, expected_fingerprint=compared))
         connection.execute(delete(PARTNERS).where(PARTNERS.c.host == described.host))
         connection.execute(
             insert(PARTNERS).values(
                 host=described.host,
-                fingerprint=expected_fingerprint.replace(":", "").replace(" ", "").lower(),
+                fingerprint=compared,
                 descriptor=descriptor.strip(),
                 added_at_s=clock.now_s(),
             )
         )
     return described
+
+
+def remove_partner(folder: Path, host: str) -> None:
+    """Trust a partner no more: nothing is sent to it or taken from it; what was agreed stays in the ledger.
+
+    Raises:
+        PartnerUnknown: it is no partner.
+    """
+    with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
+        if connection.execute(delete(PARTNERS).where(PARTNERS.c.host == host)).rowcount == 0:
+            raise PartnerUnknown("No partner of that name was added to this node.", remedy="Look: partner list")
 
 
 def add_app_key(
@@ -214,16 +307,48 @@ def witness_policy_lines(folder: Path) -> list[str]:
     """Return the lines of a trust policy that name this node as a witness, one for each of its witness keys.
 
     Raises:
-        SettingsInvalid: no node there, or its keys cannot be read.
+        SettingsInvalid: no node there, or its list of keys cannot be read.
     """
-    settings, keys = load_settings(folder), load_keys(folder / KEYS_FOLDER)
-    name = witness_name(settings.host)
-    held = {"": keys.ed25519("witness"), "-pq": keys.witness_pq()}
+    settings, ring = load_settings(folder), read_keys(folder)
+    name, kinds = witness_name(settings.host), {"witness": COSIGNATURE_ED25519, "witness-pq": COSIGNATURE_ML_DSA_44}
     return [
-        f"witness {settings.host}{kind} {CosignatureSigner(name, key).verifier_key.text} {settings.url}/witness"
-        for kind, key in held.items()
-        if key is not None
+        f"witness {settings.host}{key.role.removeprefix('witness')}"
+        f" {VerifierKey(name, kinds[key.role], key.raw).text} {settings.url}/witness"
+        for key in ring.keys
+        if key.role in kinds and key.is_current
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class AppKeyLine:
+    """What may be shown of an app's key.
+
+    Attributes:
+        expires_at_s: seconds since 1970-01-01 UTC, None where it does not expire.
+    """
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    expires_at_s: int | None
+
+
+def list_app_keys(folder: Path) -> list[AppKeyLine]:
+    """Return the keys of this company's apps, the oldest first."""
+    with _database(folder) as engine, storage_errors(), engine.connect() as connection:
+        rows = connection.execute(select(APP_KEYS).order_by(APP_KEYS.c.created_at_s, APP_KEYS.c.id)).all()
+    return [AppKeyLine(row.id, row.name, tuple(row.scopes.split()), row.expires_at_s) for row in rows]
+
+
+def remove_app_key(folder: Path, key_id: str) -> None:
+    """Remove an app's key; the next request under it is refused.
+
+    Raises:
+        SettingsInvalid: there is no key of that id.
+    """
+    with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
+        if connection.execute(delete(APP_KEYS).where(APP_KEYS.c.id == key_id)).rowcount == 0:
+            raise SettingsInvalid("There is no app key of that id.", remedy="Look: tally-node keys list")
 
 
 def list_partners(folder: Path) -> list[tuple[str, str]]:

@@ -350,6 +350,13 @@ class Followed(SQLModel, table=True):
     seen_at_s: int
 
 
+class KeyLogged(SQLModel, table=True):
+    """The last step of one of this node's keys that its log tells of."""
+
+    public: str = Field(primary_key=True)
+    state: str
+
+
 class AuditRead(SQLModel, table=True):
     """That an auditor read an entry bundle."""
 
@@ -396,6 +403,7 @@ REWARDS = _table(Reward)
 ACCOUNTS = _table(Account)
 TRANSFERS = _table(Transfer)
 MESSAGES = _table(Message)
+KEYS_LOGGED = _table(KeyLogged)
 AUDIT_READS = _table(AuditRead)
 WITNESSED = _table(Witnessed)
 FOLLOWED = _table(Followed)

@@ -30,11 +30,10 @@ from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.note import sign_note
 from tallystick_ledger.tlog.proof import InclusionProof
-from tallystick_ledger.tlog.signers import NoteSigner
 from tallystick_node.clock import Clock
 from tallystick_node.database import is_storage_trouble, storage_errors, unavailable, writing
 from tallystick_node.driver import Driver, Prepared
-from tallystick_node.errors import IdempotencyRefused, LogEnded, StorageUnavailable
+from tallystick_node.errors import IdempotencyRefused, LogEnded, SignerUnavailable, StorageUnavailable
 from tallystick_node.handover import Handover, Piece, pieces_of_plan
 from tallystick_node.log_rows import (
     BLOB_SIZE_MAX_BYTES,
@@ -46,6 +45,7 @@ from tallystick_node.log_rows import (
     lock_head,
     move_head,
 )
+from tallystick_node.signing import LogSigners
 from tallystick_node.tables import IDEMPOTENCY
 
 COMMIT_WRITES_MAX = 1_000
@@ -63,13 +63,13 @@ class OwnLog:
     Attributes:
         name: what follows `HOST/log/` in its origin, such as `2027`; its rows stand under it.
         origin: its name in heads.
-        signer: of the head of each commit.
+        signers: of the head of each commit.
         handover: to whoever publishes it in this process.
     """
 
     name: str
     origin: str
-    signer: NoteSigner
+    signers: LogSigners
     handover: Handover = field(default_factory=Handover)
 
 
@@ -380,8 +380,7 @@ class Writer:
             batch[0].answer.set_exception(undone.error)
             return
         except BaseException as error:  # noqa: BLE001  # handed to whoever asked
-            self._disconnect()
-            if isinstance(error, StorageUnavailable) or len(batch) == 1:
+            if isinstance(error, StorageUnavailable | SignerUnavailable) or len(batch) == 1:
                 for job in batch:
                     job.answer.set_exception(error)
                 return
@@ -496,7 +495,7 @@ class Writer:
             count, entries = sum(piece.count for piece in blob), b"".join(piece.entries for piece in blob)
             add_blob(driver, own.name, first=blob[0].first, count=count, entries=entries)
         checkpoint = Checkpoint(own.origin, plan.after.size, plan.after.root())
-        note = sign_note(checkpoint.body(), [own.signer], now_s=now_s)
+        note = sign_note(checkpoint.body(), own.signers.replies(now_s), now_s=now_s)
         published_size = max(head.published_size, min(own.handover.published_size, head.frontier.size))
         move_head(driver, own.name, plan.after, checkpoint=note, published_size=published_size, is_new=head.is_new)
         if not self._keeps_published and published_size > self._dropped_size:

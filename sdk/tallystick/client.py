@@ -35,12 +35,14 @@ from tallystick.core import (
     Answer,
     Call,
     Core,
+    Exchange,
     HttpRequest,
     Incoming,
     RandomBytes,
     Verify,
 )
 from tallystick.descriptor import Descriptor
+from tallystick.errors import ReplyForged
 from tallystick.wire import Claim
 
 _C = TypeVar("_C")
@@ -361,8 +363,17 @@ class Client:
             answer = self._send(exchange.request, until_s)
             pause_s = exchange.pause(answer, left_s=until_s - self._monotonic_s())
             if pause_s is None:
-                return exchange.read(answer)
+                return self._read(exchange, answer, until_s)
             self._sleep(pause_s)
+
+    def _read(self, exchange: Exchange[_T], answer: Answer | Exception, until_s: float) -> _T:
+        try:
+            return exchange.read(answer)
+        except ReplyForged as error:
+            identify = self._core.identify_anew(error, exchange)
+            if identify is None or not self._core.trust_newer(self._exchange(identify, until_s), exchange):
+                raise
+            return exchange.read(answer)
 
     def _send(self, request: HttpRequest, until_s: float) -> Answer | Exception:
         """Return what came, or the error for which nothing did."""
@@ -455,8 +466,17 @@ class AsyncClient:
             answer = await self._send(exchange.request, until_s)
             pause_s = exchange.pause(answer, left_s=until_s - self._monotonic_s())
             if pause_s is None:
-                return exchange.read(answer)
+                return await self._read(exchange, answer, until_s)
             await self._sleep(pause_s)
+
+    async def _read(self, exchange: Exchange[_T], answer: Answer | Exception, until_s: float) -> _T:
+        try:
+            return exchange.read(answer)
+        except ReplyForged as error:
+            identify = self._core.identify_anew(error, exchange)
+            if identify is None or not self._core.trust_newer(await self._exchange(identify, until_s), exchange):
+                raise
+            return exchange.read(answer)
 
     async def _send(self, request: HttpRequest, until_s: float) -> Answer | Exception:
         """Return what came, or the error for which nothing did."""

@@ -20,7 +20,7 @@ from tallystick.errors import NodeUnidentified, NodeUnreachable, ReplyForged, pr
 from tallystick.verify import HeadMemory, Verifier
 from tallystick.wire import IDEMPOTENCY_KEY_MAX_CHARS, Problem
 from tallystick_ledger.encoding import ID_SIZE_BYTES, new_id
-from tallystick_ledger.errors import BadInput, TallyError
+from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
 
 REPLY_SIZE_MAX_BYTES = 8 * 1024 * 1024
 
@@ -167,6 +167,15 @@ class Exchange(Generic[_T]):
         self._backoff_s = min(2 * self._backoff_s, BACKOFF_MAX_S)
         return wait_s
 
+    @property
+    def identifies(self) -> bool:
+        """Whether this exchange fetches the node's descriptor."""
+        return self._call.media_type == DESCRIPTOR_MEDIA_TYPE
+
+    def verify_under(self, verifier: Verifier) -> None:
+        """Verify the reply under other keys than those known when it was asked for."""
+        self._verifier = verifier
+
     def read(self, answer: Answer | Exception) -> _T:
         """Return what the node answered, read and checked.
 
@@ -234,7 +243,9 @@ class Core:
         if self._verify == "off" or self._descriptor is not None:
             return None
         assert self._fingerprint is not None, "refused when the client was made"
-        expected = self._fingerprint
+        return self._ask_who(self._fingerprint)
+
+    def _ask_who(self, expected: str) -> Call[Descriptor]:
         return Call(
             "GET",
             DESCRIPTOR_PATH,
@@ -247,6 +258,24 @@ class Core:
     def trust(self, descriptor: Descriptor) -> None:
         """Verify replies under the keys of this descriptor from now on."""
         self._descriptor = descriptor
+
+    def identify_anew(self, error: ReplyForged, exchange: Exchange[_T]) -> Call[Descriptor] | None:
+        """Return the call that may show why a reply did not verify, since nodes change keys; None: it cannot.
+
+        Nothing more is believed than before: the descriptor must be signed by the same identity, and be newer.
+        """
+        if self._fingerprint is None or not isinstance(error.__cause__, SignatureRejected) or exchange.identifies:
+            return None
+        return self._ask_who(self._fingerprint)
+
+    def trust_newer(self, descriptor: Descriptor, exchange: Exchange[_T]) -> bool:
+        """Verify the reply of an exchange, and all that follow, under the keys of a descriptor, if it is newer than the
+        one known; return whether it is."""
+        if self._descriptor is None or descriptor.issued_at <= self._descriptor.issued_at:
+            return False
+        self._descriptor = descriptor
+        exchange.verify_under(Verifier(descriptor, self._heads))
+        return True
 
     def begin(self, call: Call[_T]) -> Exchange[_T]:
         """Return the exchange that carries out a call; its idempotency key is drawn here, once for all attempts.

@@ -1,13 +1,16 @@
-"""A partner's descriptor: its name, its address, and one public key a role, signed by its identity key.
+"""A partner's descriptor: its name, its address, and its public keys by role, signed by its identity key.
 
-Trust starts with two people who compare a fingerprint: SHA-256 of the identity key that signs the descriptor.
+Trust starts with two people who compare a fingerprint: SHA-256 of the identity key that signs the descriptor. A newer
+descriptor under the same identity replaces an older one, and never the other way round: so keys change while trust
+stays. An older key is listed beside the new one until it ends, and a revoked one with the time since which it counts
+for nothing.
 
 Source: DESIGN section 7 (trust), CONSTRUCTIONS (keys).
 """
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,11 +19,41 @@ from tallystick_consent.jws import sign_jws, verify_jws
 from tallystick_consent.receipt import Host, Seconds
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
+from tallystick_ledger.public_keys import (
+    ROLE_ALGORITHM,
+    Role,
+    is_good_at,
+    key_id,
+    require_sound_key,
+)
 from tallystick_ledger.tlog.keys import SignatureKind, VerifierKey
+
+__all__ = [
+    "DESCRIPTOR_TYPE",
+    "KEYS_MAX",
+    "Descriptor",
+    "DescriptorOlder",
+    "PublicKey",
+    "Role",
+    "fingerprint",
+    "key_id",
+    "open_descriptor",
+    "public_key",
+    "require_newer",
+    "require_not_older",
+    "sign_descriptor",
+]
 
 DESCRIPTOR_TYPE = "tallystick-descriptor+jwt"
 
-Role = Literal["identity", "log", "log-pq", "witness", "witness-pq", "claim", "receipt", "http", "webhook", "seal"]
+KEYS_MAX = 64
+"""Keys that a descriptor may list: one of each role in use, and the newest that are not any more."""
+
+
+class DescriptorOlder(SignatureRejected):
+    """A descriptor is older than the one known of that partner: it would bring back keys that were given up."""
+
+    code = "descriptor_older"
 
 
 class PublicKey(BaseModel):
@@ -30,6 +63,8 @@ class PublicKey(BaseModel):
         id: names the key in signatures; unique in the descriptor.
         public: base64url of the raw public key.
         from_s: from when on it is used.
+        until_s: when it ends; None while that is not decided.
+        revoked_since_s: from when on nothing under it counts; None where it was not revoked.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -38,6 +73,16 @@ class PublicKey(BaseModel):
     role: Role
     public: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43,1800}$")]
     from_s: Seconds
+    until_s: Seconds | None = None
+    revoked_since_s: Seconds | None = None
+
+    def is_live(self, now_s: int) -> bool:
+        """Return whether what comes now may be signed with this key. A revoked one never counts for what comes now."""
+        return self.revoked_since_s is None and self.is_good_at(now_s)
+
+    def is_good_at(self, at_s: int) -> bool:
+        """Return whether the key vouches for what is shown, and not only said, to have been signed at a time."""
+        return is_good_at(at_s, from_s=self.from_s, until_s=self.until_s, revoked_since_s=self.revoked_since_s)
 
 
 class Descriptor(BaseModel):
@@ -55,7 +100,7 @@ class Descriptor(BaseModel):
     url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$", max_length=300)]
     livemode: bool
     issued_at: Seconds
-    keys: Annotated[tuple[PublicKey, ...], Field(min_length=1, max_length=64)]
+    keys: Annotated[tuple[PublicKey, ...], Field(min_length=1, max_length=KEYS_MAX)]
 
     @model_validator(mode="after")
     def _sound(self) -> "Descriptor":
@@ -65,23 +110,35 @@ class Descriptor(BaseModel):
             raise ValueError("one key has two roles")
         return self
 
+    def live(self, now_s: int) -> Self:
+        """Return the descriptor with those keys alone that count for what comes now."""
+        return self.model_copy(update={"keys": tuple(key for key in self.keys if key.is_live(now_s))})
+
+    def good_at(self, at_s: int) -> Self:
+        """Return the descriptor as it stood at a time: with the keys that vouch for what is shown to be signed then.
+
+        A key that was revoked since a later time is among them, like any other.
+        """
+        then = (key.model_copy(update={"revoked_since_s": None}) for key in self.keys if key.is_good_at(at_s))
+        return self.model_copy(update={"keys": tuple(then)})
+
     def key(self, role: Role) -> PublicKey:
-        """Return the newest key of a role.
+        """Return the key of a role that is used for what is new: not revoked, and no end of it decided.
 
         Raises:
             BadInput: the partner has none.
         """
-        found = [key for key in self.keys if key.role == role]
+        found = [key for key in self.keys if key.role == role and key.revoked_since_s is None]
         if not found:
             raise BadInput(f"A descriptor has no {role} key.", remedy="Ask the partner for a newer descriptor.")
-        return max(found, key=lambda key: key.from_s)
+        return max(found, key=lambda key: (key.until_s is None, key.from_s))
 
     def ed25519(self, role: Role) -> dict[str, Ed25519PublicKey]:
-        """Return the Ed25519 keys of a role, by key id."""
+        """Return the Ed25519 keys of a role that were not revoked, by key id."""
         return {
             key.id: Ed25519PublicKey.from_public_bytes(from_base64url(key.public))
             for key in self.keys
-            if key.role == role
+            if key.role == role and key.revoked_since_s is None
         }
 
     def log_origin(self, year: int) -> str:
@@ -89,16 +146,16 @@ class Descriptor(BaseModel):
         return f"{self.host}/log/{year}"
 
     def log_keys(self, origin: str) -> list[VerifierKey]:
-        """Return the verifier keys of one of the partner's logs: Ed25519, and ML-DSA-44 of published heads."""
+        """Return the verifier keys of one of the partner's logs: Ed25519, and ML-DSA-44 of published heads.
+
+        Those that ended are among them, since a head that they signed stays a head; those that were revoked are not.
+        """
         kinds = {"log": SignatureKind.ED25519, "log-pq": SignatureKind.COSIGNATURE_ML_DSA_44}
         return [
-            VerifierKey(origin, kinds[key.role], from_base64url(key.public)) for key in self.keys if key.role in kinds
+            VerifierKey(origin, kinds[key.role], from_base64url(key.public))
+            for key in self.keys
+            if key.role in kinds and key.revoked_since_s is None
         ]
-
-
-def key_id(role: Role, public: bytes) -> str:
-    """Return the id of a public key: its role, and the first 8 hex digits of its SHA-256."""
-    return f"{role}-{hashlib.sha256(public).hexdigest()[:8]}"
 
 
 def fingerprint(identity: bytes) -> str:
@@ -109,7 +166,7 @@ def fingerprint(identity: bytes) -> str:
 def sign_descriptor(descriptor: Descriptor, *, identity: Ed25519PrivateKey) -> str:
     """Return the signed descriptor, compact JWS."""
     return sign_jws(
-        descriptor.model_dump(mode="json"),
+        descriptor.model_dump(mode="json", exclude_none=True),
         typ=DESCRIPTOR_TYPE,
         key_id=descriptor.key("identity").id,
         private_key=identity,
@@ -150,13 +207,60 @@ def _parsed(document: Mapping[str, Any]) -> Descriptor:
             "A descriptor is not of its form.", remedy="Ask the partner for a descriptor of this version."
         ) from error
     for key in descriptor.keys:
-        if key.role not in ("seal", "log-pq", "witness-pq"):
-            VerifierKey("descriptor", SignatureKind.ED25519, from_base64url(key.public))  # refuses weak keys
+        require_sound_key(ROLE_ALGORITHM[key.role], from_base64url(key.public))
         if key.id != key_id(key.role, from_base64url(key.public)):
             raise BadInput("A key's id is not the one its bytes give.", remedy="Ask the partner for its descriptor.")
     return descriptor
 
 
-def public_key(role: Role, public: bytes, *, from_s: int) -> PublicKey:
+def require_newer(token: str, known: str, *, expected_fingerprint: str) -> Descriptor:
+    """Return a partner's descriptor that is to replace the one known of it, once it is shown to be newer.
+
+    Args:
+        token: what came, from anybody: the signature says whose it is.
+        known: the descriptor that was opened before under the same fingerprint.
+        expected_fingerprint: what two people compared.
+
+    Raises:
+        SignatureRejected: signed by another identity key.
+        BadInput: not a descriptor.
+        DescriptorOlder: of another partner than the known one, or not newer than it.
+    """
+    described = open_descriptor(token, expected_fingerprint=expected_fingerprint)
+    standing = open_descriptor(known, expected_fingerprint=expected_fingerprint)
+    if (described.host, described.livemode) != (standing.host, standing.livemode):
+        raise SignatureRejected(
+            "A descriptor is of another host than the one it is to replace.", remedy="Add it as a partner of its own."
+        )
+    if described.issued_at == standing.issued_at:
+        raise DescriptorOlder(
+            "A descriptor is not newer than the one that is known.", remedy="Ask the partner for its present one."
+        )
+    require_not_older(described, standing)
+    return described
+
+
+def require_not_older(described: Descriptor, known: Descriptor) -> None:
+    """Return quietly if a descriptor is not older than the one known of the same identity.
+
+    Raises:
+        DescriptorOlder: it is, and would bring back keys that were given up.
+    """
+    if described.issued_at < known.issued_at:
+        raise DescriptorOlder(
+            "A descriptor is older than the one that is known.", remedy="Ask the partner for its present one."
+        )
+
+
+def public_key(
+    role: Role, public: bytes, *, from_s: int, until_s: int | None = None, revoked_since_s: int | None = None
+) -> PublicKey:
     """Return a descriptor's line for a key."""
-    return PublicKey(id=key_id(role, public), role=role, public=to_base64url(public), from_s=from_s)
+    return PublicKey(
+        id=key_id(role, public),
+        role=role,
+        public=to_base64url(public),
+        from_s=from_s,
+        until_s=until_s,
+        revoked_since_s=revoked_since_s,
+    )

@@ -21,8 +21,8 @@ GOOD: dict[str, dict[str, Any]] = {
         acknowledgement=Signature(at=1, digest=digest("acknowledgement")),
         deliverable=(digest("claim"),),
     ).document(),
-    "disclosure": disclosure("march", "delivered", receipt_leaf=4),
-    "acceptance": acceptance("march", receipt_leaf=4, disclosure_leaf=5),
+    "disclosure": {**disclosure("march", "delivered", receipt_leaf=4), "key": "claim-0123abcd"},
+    "acceptance": {**acceptance("march", receipt_leaf=4, disclosure_leaf=5), "key": "receipt-0123abcd"},
     "program": dict(INSURER_LEDGER["program"].body),
     "agreement": {
         "agreement": identifier("agr", "ins-fit"),
@@ -41,6 +41,8 @@ MAY_BE_LEFT_OUT = {
     ("receipt", "deliverable"),
     ("disclosure", "supersedes"),
     ("disclosure", "acceptance"),
+    ("disclosure", "key"),
+    ("acceptance", "key"),
 }
 MEMBERS = [(kind, name) for kind, body in GOOD.items() for name in body]
 

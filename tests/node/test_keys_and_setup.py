@@ -19,7 +19,8 @@ from tallystick_node.cli import app
 from tallystick_node.clock import FileClock, SetClock
 from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE, Settings, clock_for, load_settings
 from tallystick_node.errors import SettingsInvalid
-from tallystick_node.keys import NodeKeys, load_keys, make_keys, write_secret_file
+from tallystick_node.key_files import write_secret_file
+from tallystick_node.keys import NodeKeys, load_keys, make_keys
 from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, open_node
 
 CLOCK = SetClock(NOW_S)

@@ -4,11 +4,13 @@ Source: DESIGN flow 4, SCENARIOS 1.10; the same nullifier again is answered like
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
 
 from tallystick import wire
+from tallystick.descriptor import Descriptor
+from tallystick.key_use import keys_for
 from tallystick_consent.claim import Claim, verify_claim
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, parse_body
@@ -21,7 +23,7 @@ from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
-from tallystick_ledger.tlog.proof import check_proof, parse_proof
+from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proof
 from tallystick_node.flows.accounts import book_step
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
@@ -44,7 +46,8 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
         ClaimRejected: malformed, forged, expired, for somebody else, or not what its ledger entry says.
         ProofRejected, SignatureRejected, BadInput: its proof does not hold, or parts are not of their form.
     """
-    keys = node.partner(caller).ed25519("claim")
+    stapled = _stapled(node, body, caller, now_s=transaction.now_s)
+    keys = stapled.issuer.ed25519("claim")
     claim = verify_claim(body.claim, issuer=caller, audience=node.host, keys=keys, now_s=transaction.now_s)
     salt = from_base64url(body.salt)
     if len(salt) != SECRET_SIZE_BYTES:
@@ -54,7 +57,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     program = known_program(transaction, node.host, claim.program, claim.version)
     _require_covered(node, transaction, claim, program, receipt)
     _require_own_nullifier(node, claim)
-    log, leaf = _check_logged(node, body, claim, program, digest)
+    _check_logged(node, body, stapled, claim, program, digest)
     first = transaction.row(
         select(CLAIMS.c.acceptance).where(CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient")
     )
@@ -73,8 +76,9 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
             period=claim.period,
             claim=digest,
             nullifier=claim.nullifier,
-            log=log,
-            disclosure_leaf=leaf,
+            log=stapled.log,
+            disclosure_leaf=stapled.proof.index,
+            key=node.keys.id("receipt"),
         ).document(),
     )
     fee = _owe_fee(transaction, program, caller, cause=accepted.entry.id)
@@ -138,20 +142,41 @@ def _require_own_nullifier(node: Node, claim: Claim) -> None:
         raise _rejected("claim_mismatch", "A claim's nullifier is not the one of its link, program, period and slot.")
 
 
-def _check_logged(node: Node, body: wire.PeerClaim, claim: Claim, program: Program, digest: str) -> tuple[str, int]:
-    """Return the issuer's log and the index at which it logged this claim before sending it.
+class _Stapled(NamedTuple):
+    """The proof that came with a claim, the log that it says it is against, and its issuer with the keys that count."""
+
+    proof: InclusionProof
+    log: str
+    issuer: Descriptor
+
+
+def _stapled(node: Node, body: wire.PeerClaim, issuer: str, *, now_s: int) -> _Stapled:
+    """Return what a claim's proof says of itself, none of it checked yet.
+
+    A claim that waited may be signed by a key that was given up meanwhile: its proof shows that it is older than that.
+
+    Raises:
+        ProofMalformed: there is no such proof.
+    """
+    proof = parse_proof(body.proof.encode())
+    origin = proof.checkpoint.split(b"\n", 1)[0].decode(errors="replace")
+    known = node.known_partner(issuer)
+    return _Stapled(proof, origin, keys_for(known, proof.checkpoint, origin=origin, now_s=now_s))
+
+
+def _check_logged(
+    node: Node, body: wire.PeerClaim, stapled: _Stapled, claim: Claim, program: Program, digest: str
+) -> None:
+    """Return quietly if the issuer logged this claim before it sent it.
 
     Raises:
         ClaimRejected: the entry is not of this claim.
         ProofRejected, SignatureRejected, ProofMalformed: the entry is not in the issuer's published log.
     """
-    partner = node.partner(claim.iss)
-    proof = parse_proof(body.proof.encode())
-    origin = proof.checkpoint.split(b"\n", 1)[0].decode()
-    if not _LOG_OF_A_YEAR.fullmatch(origin.removeprefix(f"{claim.iss}/log/")):
+    if not _LOG_OF_A_YEAR.fullmatch(stapled.log.removeprefix(f"{claim.iss}/log/")):
         raise _rejected("claim_mismatch", "A claim's proof is against a log that is not its issuer's.")
     raw = body.entry.encode()
-    check_proof(proof, entry=raw, origin=origin, keys=partner.log_keys(origin))
+    check_proof(stapled.proof, entry=raw, origin=stapled.log, keys=stapled.issuer.log_keys(stapled.log))
     entry = parse_entry(raw)
     if entry.kind != "disclosure":
         raise _rejected("claim_mismatch", "A claim's proof is of another kind of entry.")
@@ -171,7 +196,6 @@ def _check_logged(node: Node, body: wire.PeerClaim, claim: Claim, program: Progr
     }
     if {name: getattr(logged, name) for name in expected} != expected:
         raise _rejected("claim_mismatch", "A claim's ledger entry is of another claim.")
-    return origin, proof.index
 
 
 def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: str) -> str:

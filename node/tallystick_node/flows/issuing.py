@@ -105,6 +105,7 @@ def issue_answer(
             use=row.uses + 1,
             state="issued",
             supersedes=supersedes,
+            key=node.keys.id("claim"),
         ),
     )
     transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(uses=row.uses + 1))

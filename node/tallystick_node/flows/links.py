@@ -10,6 +10,7 @@ Source: CONSTRUCTIONS (link secret, link offer), RFC 7636 (the challenge), SCENA
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import httpx
@@ -361,13 +362,7 @@ def _seal_half(node: Node, half: bytes, hint: str, partner: Descriptor) -> dict[
 
 
 def _open_half(node: Node, sealed: Mapping[str, str], partner: Descriptor) -> tuple[bytes, str]:
-    plain = open_from(
-        sealed,
-        key=node.keys.seal(),
-        context=Context(sender=partner.host, recipient=node.host, key_id=node.keys.id("seal"), purpose="link"),
-        sender_key=partner.ed25519("receipt")[partner.key("receipt").id],
-    )
-    opened = parse_canonical_json(plain)
+    opened = parse_canonical_json(_open_from(node, sealed, partner))
     half, hint = opened.get("half"), opened.get("hint")
     if opened.keys() != {"half", "hint"} or not isinstance(half, str) or not isinstance(hint, str):
         raise BadInput("A link half is not of its form.", remedy="Seal it with this version's node.")
@@ -375,6 +370,18 @@ def _open_half(node: Node, sealed: Mapping[str, str], partner: Descriptor) -> tu
     if len(secret) != SECRET_SIZE_BYTES or not 1 <= len(hint) <= 60 or not hint.isprintable():
         raise BadInput("A link half is not of its form.", remedy="Seal it with this version's node.")
     return secret, hint
+
+
+def _open_from(node: Node, sealed: Mapping[str, str], partner: Descriptor) -> bytes:
+    """Return what a partner sealed; a message names no keys, and in an overlap either side has two."""
+    refused: SignatureRejected | None = None
+    for (key_name, key), sender_key in product(node.keys.seals(), partner.ed25519("receipt").values()):
+        context = Context(sender=partner.host, recipient=node.host, key_id=key_name, purpose="link")
+        try:
+            return open_from(sealed, key=key, context=context, sender_key=sender_key)
+        except SignatureRejected as error:
+            refused = error
+    raise refused or BadInput("A partner has no key to seal under.", remedy="Ask the partner for its descriptor.")
 
 
 def _digest(offer: str) -> str:

@@ -11,6 +11,7 @@ import hashlib
 
 from sqlalchemy import delete, insert, select
 
+from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.note import CosignatureSigner
 from tallystick_ledger.tlog.witness import (
     Cosigned,
@@ -33,12 +34,7 @@ class NodeWitness:
     def __init__(self, node: Node) -> None:
         """Cosign with the node's own witness keys, and remember in its database."""
         self._node = node
-        name, pq = witness_name(node.host), node.keys.witness_pq()
-        self._pq_signer = None if pq is None else CosignatureSigner(name, pq)
-        self._signers = [CosignatureSigner(name, node.keys.ed25519("witness"))]
-        if self._pq_signer is not None:
-            self._signers.append(self._pq_signer)
-        self._own = [signer.verifier_key for signer in self._signers]
+        self._name = witness_name(node.host)
 
     async def add_checkpoint(self, raw: bytes) -> bytes:
         """Return this node's lines for a partner's checkpoint, once they are remembered durably.
@@ -52,8 +48,9 @@ class NodeWitness:
 
         def work(transaction: Transaction) -> bytes:
             row = transaction.row(select(WITNESSED).where(WITNESSED.c.origin == origin))
-            last = None if row is None else Cosigned.recall(row.note, at_s=row.cosigned_at_s, keys=self._own)
-            said = cosign(request, keys=keys, last=last, signers=self._signers, now_s=transaction.now_s)
+            last = None if row is None else Cosigned.recall(row.note, at_s=row.cosigned_at_s, keys=self._own())
+            signers = self._node.keys.witness_signers(self._name, now_s=transaction.now_s)
+            said = cosign(request, keys=keys, last=last, signers=signers, now_s=transaction.now_s)
             if said is not last:
                 _remember(transaction, said)
             return said.answer
@@ -71,10 +68,14 @@ class NodeWitness:
             WitnessRefused: with the status that c2sp.org/tlog-witness gives the case.
         """
         request = parse_sign_subtree(raw)
-        if self._pq_signer is None:
+        pq = self._node.keys.witness_pq()
+        if pq is None:
             raise WitnessRefused(404, "This witness has no key that signs parts of a tree.")
         keys = await asyncio.to_thread(keys_by_host, claimed_origin(request.note), self._node.partner)
-        return cosign_subtree(request, keys=keys, own=self._own, signer=self._pq_signer)
+        return cosign_subtree(request, keys=keys, own=self._own(), signer=CosignatureSigner(self._name, pq))
+
+    def _own(self) -> list[VerifierKey]:
+        return self._node.keys.witness_keys(self._name)
 
     async def last_cosigned(self, origin_digest: str) -> bytes:
         """Return the checkpoint of a log that this node cosigned last.

@@ -9,14 +9,15 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
-from tallystick_ledger.errors import TileMalformed
+from tallystick_ledger.errors import BadInput, TileMalformed
 from tallystick_ledger.tlog.tiles import BundlePath, parse_path
 from tallystick_node.cosigning import Standing
 from tallystick_node.errors import ScopeMissing
+from tallystick_node.flows.descriptors import require_taken, take_descriptor
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.publisher import CHECKPOINT
 from tallystick_node.routes.apps import NodeHere, find_app, record_read
-from tallystick_node.tables import HEADS
+from tallystick_node.tables import HEADS, PARTNERS
 
 router = APIRouter()
 
@@ -28,7 +29,21 @@ BUNDLE_HEADERS = {"Cache-Control": "private, no-store"}
 @router.get("/.well-known/tallystick")
 def descriptor(node: NodeHere) -> Response:
     """Return the node's signed descriptor."""
-    return Response(node.keys.descriptor(node.settings), media_type="application/jwt")
+    return Response(node.descriptor(), media_type="application/jwt")
+
+
+@router.post("/.well-known/tallystick", status_code=204, include_in_schema=False)
+async def receive_descriptor(request: Request, node: NodeHere) -> Response:
+    """Take a partner's newer descriptor, whoever brings it: its identity key has signed it."""
+    content = await request.body()
+    try:
+        token = content.decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise BadInput("A descriptor is not ASCII.", remedy="Send the compact JWS alone.") from error
+    # Looked at before the writer is troubled with it, since anybody may call this.
+    if await asyncio.to_thread(lambda: require_taken(node.rows(select(PARTNERS)), token)) is not None:
+        await node.written(lambda transaction: take_descriptor(transaction, token))
+    return Response(status_code=204)
 
 
 @router.get("/log/{year}/{path:path}")

@@ -6,6 +6,7 @@ keys         whose signatures a checkpoint must carry, and who said so
 source       a log in a folder, or at a node
 integrity    signatures, bundles, tiles, root, and no file more; by one process, many, or a cluster
 replay       what the entries mean together
+key_history  what signed, against the keys that the log tells of
 views        what others saw of the log
 log          one log, with every rule
 cross        two companies' books side by side

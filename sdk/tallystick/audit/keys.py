@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tallystick.descriptor import Descriptor
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.replay import Finding
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, COSIGNATURE_ML_DSA_44, ED25519, VerifierKey
@@ -41,6 +42,7 @@ class Keys:
         closed: whether a line of any other key is a finding: whoever lists a log's witnesses lists all of them.
         notes: what the report must say of where the keys come from.
         findings: what was wrong with the key files.
+        descriptor: where the keys come from the descriptor of a node: that one.
     """
 
     origins: frozenset[str]
@@ -50,6 +52,7 @@ class Keys:
     closed: bool = True
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    descriptor: Descriptor | None = None
 
     def must_sign(self, origin: str) -> tuple[KnownKey, ...]:
         """Return the keys that must have signed a checkpoint of `origin`; a policy may list other logs as well."""

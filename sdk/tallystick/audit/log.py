@@ -9,6 +9,7 @@ import httpx
 from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.findings import Findings
 from tallystick.audit.integrity import ALONE, Crew, Head, Point, Progress, TreeCheck, check_head, reader_of
+from tallystick.audit.key_history import check_descriptor_keys, check_head_keys
 from tallystick.audit.replay import TIME_SLACK_S, LogReplay, settle
 from tallystick.audit.source import CHECKPOINT, AuditNotRun, Source
 from tallystick.audit.state import SavedAudit, Saver
@@ -125,6 +126,10 @@ def audit_log(
     root = _run(log, tree, lasting, asked, saver)
     if root is not None and root != head.checkpoint.root:
         found.add("log.checkpoint", CHECKPOINT, "The entries lead to another root than the one that is signed.")
+    if log.whole:
+        check_head_keys(head, log.origin, log.replay.ledger.keys, found)
+        if source.keys.descriptor is not None:
+            check_descriptor_keys(source.keys.descriptor, head, log.replay.ledger.keys, found)
     exhibits.wrong_files(source, head, tree.wrong, root=root)
     _ask_witnesses(log, asked, exhibits)
     return log

@@ -260,6 +260,7 @@ def _keys_of_descriptor(token: bytes | None, *, year: int, expected_fingerprint:
         tuple(each for each in known if each.key.public_key not in newest),
         closed=False,  # a descriptor does not say who witnesses the log
         notes=(note,),
+        descriptor=descriptor,
     )
 
 

@@ -1,5 +1,6 @@
 """Replay of one log's entries: what they mean together.
 
+answer_keys  what signed answers, against the keys that the log tells of
 entries  every replay of a log, told of one entry after the other
 peer_heads  what the ledger says to have seen of other logs
 rewards  rewards against acceptances, budgets against programs

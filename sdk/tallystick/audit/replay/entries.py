@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tallystick.audit.findings import Findings
+from tallystick.audit.replay.answer_keys import AnswerKeys
 from tallystick.audit.replay.peer_heads import PEER_HEAD_KIND, PeerHeads
 from tallystick.audit.replay.rewards import RewardReplay
 from tallystick.audit.replay.times import TimeReplay
@@ -58,6 +59,7 @@ class LogReplay:
     rewards: RewardReplay = field(default_factory=RewardReplay)
     times: TimeReplay = field(default_factory=TimeReplay)
     peer_heads: PeerHeads = field(default_factory=PeerHeads)
+    answer_keys: AnswerKeys = field(default_factory=AnswerKeys)
     kinds: Counter[str] = field(default_factory=Counter[str])
 
     @classmethod
@@ -98,9 +100,10 @@ class LogReplay:
             self.peer_heads.take(entry.body, index=index, at_s=entry.at_s)
             return
         self.consent.take(entry, index)
+        self.answer_keys.take(entry, index, self.ledger.keys)
         if not self.ledger.findings:
             self.rewards.take(entry, index, books=self.ledger.books, consent=self.consent)
 
     def _drain(self, found: Findings) -> None:
-        for replay in (self.ledger, self.times, self.consent, self.rewards):
+        for replay in (self.ledger, self.times, self.consent, self.answer_keys, self.rewards):
             found.drain(replay.findings)

@@ -6,31 +6,41 @@ Errors print what is wrong and what to do, and exit with 2; nothing here decides
 import logging
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from tallystick.wire import SCOPES
 from tallystick_ledger.errors import TallyError
+from tallystick_node.cli.keys import keys
+from tallystick_node.cli.partners import partner
+from tallystick_node.cli.shared import Folder, console, new_passphrase, passphrase_for, role_named, stderr
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, clock_for, load_settings
-from tallystick_node.keys import load_keys
-from tallystick_node.node import KEYS_FOLDER
-from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, migrate_node, open_node
+from tallystick_node.setup import create_node, migrate_node, open_node, read_fingerprint
 from tallystick_node.witness.cli import app as witness
 
 app = typer.Typer(help="Run a Tallystick node.", no_args_is_help=True, pretty_exceptions_enable=False)
-partner = typer.Typer(help="Whom this node trusts.", no_args_is_help=True)
-keys = typer.Typer(help="The keys of this company's own apps.", no_args_is_help=True)
 app.add_typer(partner, name="partner")
 app.add_typer(keys, name="keys")
 app.add_typer(witness, name="witness")
 
-console = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Folder = Annotated[Path, typer.Argument(help="The node's data folder.")]
+def _say_version(asked: bool) -> None:
+    if asked:
+        console.print(f"tallystick {version('tallystick')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    *,
+    version: Annotated[  # its callback does it
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -46,6 +56,11 @@ def init(
     *,
     sandbox: Annotated[bool, typer.Option(help="Test keys, test money, and a clock that may be set.")] = False,
     if_missing: Annotated[bool, typer.Option(help="Leave a node that is there as it is.")] = False,
+    encrypt: Annotated[bool, typer.Option(help="Seal the keys under a passphrase.")] = False,
+    signer: Annotated[str, typer.Option(help="An external signer: unix:PATH or exec:COMMAND.")] = "",
+    signer_role: Annotated[
+        list[str] | None, typer.Option(help="A role whose key the signer holds; repeatable.")
+    ] = None,
 ) -> None:
     """Make a node: keys (mode 0600), a descriptor, verifier keys, settings."""
     if if_missing and (folder / SETTINGS_FILE).exists():
@@ -61,6 +76,9 @@ def init(
         clock=clock,
         database=database,
         custody_database=custody_database,
+        passphrase=new_passphrase() if encrypt else None,
+        signer=signer,
+        at_signer=[role_named(role) for role in signer_role or ()],
     )
     console.print(f"Made {host} in {folder}.")
     console.print(f"Fingerprint, for partners to compare: {made.fingerprint}")
@@ -89,7 +107,7 @@ def serve(
     settings = load_settings(folder)
     clock = clock_for(dict(os.environ), sandbox=settings.sandbox)
     clock.now_s()  # a sandbox clock that cannot be read is said here, in one line, before anything is opened
-    node = open_node(folder, clock=clock)
+    node = open_node(folder, clock=clock, passphrase=passphrase_for())
     bind = bind or settings.bind
     stderr.print(f"Starting {settings.host} on {bind}; partners and apps reach it at {settings.url}.")
     try:
@@ -101,46 +119,7 @@ def serve(
 @app.command()
 def fingerprint(folder: Folder) -> None:
     """Print what two people compare before they trust this node."""
-    console.print(load_keys(folder / KEYS_FOLDER).fingerprint)
-
-
-@partner.command("add")
-def partner_add(
-    folder: Folder,
-    descriptor: Annotated[Path, typer.Argument(help="The partner's descriptor file.")],
-    fingerprint: Annotated[str, typer.Option(help="The fingerprint that two people compared.")],
-) -> None:
-    """Trust a partner."""
-    clock = clock_for(dict(os.environ), sandbox=load_settings(folder).sandbox)
-    try:
-        text = descriptor.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter("the descriptor file cannot be read") from error
-    described = add_partner(folder, text, expected_fingerprint=fingerprint, clock=clock)
-    console.print(f"{described.host} is a partner now, at {described.url}.")
-
-
-@partner.command("list")
-def partner_list(folder: Folder) -> None:
-    """Print the partners of this node."""
-    for host, identity in list_partners(folder):
-        console.print(f"{host}  {identity}")
-
-
-@keys.command("add")
-def keys_add(
-    folder: Folder,
-    name: Annotated[str, typer.Argument(help="The app's name; it stands in the evidence of consents it vouches for.")],
-    scope: Annotated[list[str] | None, typer.Option(help="What the key may do; give it as often as needed.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="How long it is valid.")] = None,
-    *,
-    every_scope: Annotated[bool, typer.Option(help="All of them, for a sandbox.")] = False,
-) -> None:
-    """Make a key for an app of this company; it is shown this once."""
-    scopes = list(SCOPES) if every_scope else scope or []
-    clock = clock_for(dict(os.environ), sandbox=load_settings(folder).sandbox)
-    made = add_app_key(folder, name=name, scopes=scopes, clock=clock, life_days=days)
-    console.print(made.secret)
+    console.print(read_fingerprint(folder))
 
 
 @app.command()

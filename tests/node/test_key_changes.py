@@ -1,0 +1,428 @@
+"""Keys change while trust stays: rotation with an overlap, revocation, and what partners and auditors see."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import httpx
+import pytest
+from sqlalchemy import delete, select
+from town import Company, Membership, Town, agree, at, consent, fitness_program, link, town
+
+from tallystick.audit import DirectorySource, audit, open_web
+from tallystick.descriptor import Descriptor, DescriptorOlder, Role, open_descriptor
+from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_ledger.tlog.note import open_note
+from tallystick_node.clock import SetClock
+from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.key_changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
+from tallystick_node.key_files import SecretFiles
+from tallystick_node.keys import NodeKeys, load_keys
+from tallystick_node.setup import add_partner, create_node, list_partners, open_key_folder, open_node, remove_partner
+from tallystick_node.tables import CLAIMS, KEYS_LOGGED
+
+DAY_S = 86_400
+NOW_S = 1_800_000_000
+CLOSES = "2027-04-16 01:00"
+ROTATED: tuple[Role, ...] = ("log", "log-pq", "witness", "claim", "receipt", "http", "webhook", "seal")
+
+
+def rotate(company: Company, role: Role, *, overlap_days: int = 30) -> NodeKeys:
+    with open_key_folder(company.folder, clock=company.clock) as place:
+        return rotate_key(place, role, overlap_days=overlap_days)
+
+
+def revoke(company: Company, role: Role, *, since_s: int, reason: Reason = "compromised") -> NodeKeys:
+    with open_key_folder(company.folder, clock=company.clock) as place:
+        return revoke_key(place, role, since_s=since_s, reason=reason)
+
+
+def known(company: Company, partner: Company) -> Descriptor:
+    """Return what a company has on record of a partner."""
+    return company.node.known_partner(partner.host)
+
+
+def head(company: Company) -> bytes:
+    return (company.log / "checkpoint").read_bytes()
+
+
+def keys_beside(company: Company, name: str = "log.vkey") -> list[VerifierKey]:
+    return [VerifierKey.parse(line) for line in (company.folder / name).read_text().splitlines()]
+
+
+def audited(*companies: Company) -> None:
+    report = audit([DirectorySource(str(each.log)) for each in companies])
+    assert report.holds, report.findings
+
+
+def served(company: Company) -> str:
+    return httpx.get(f"{company.url}/.well-known/tallystick").text
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[tuple[Town, Membership]]:
+    """Ana trained enough in March; her claim leaves when the month closes in April."""
+    with town(tmp_path) as made:
+        gym, insurer = made.company("gym.example"), made.company("insurer.example")
+        agree(made, insurer, gym)
+        person = consent(link(gym, insurer, at_gym="ana", at_insurer="ana-ins", town=made), made)
+        made.clock.at_s = at("2027-03-01 10:00")
+        person.confirm_membership("2027-03-01T09:00")
+        person.train(made, dict.fromkeys(range(1, 14), 45))
+        made.settle()
+        yield made, person
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Town, Company, Company]]:
+    """A gym and an insurer that have agreed on nothing yet."""
+    with town(tmp_path) as made:
+        yield made, made.company("gym.example"), made.company("insurer.example")
+
+
+@pytest.fixture
+def gym(tmp_path: Path) -> Iterator[Company]:
+    """A gym without partners."""
+    with town(tmp_path) as made:
+        yield made.company("gym.example")
+
+
+def states_of_claims(company: Company) -> list[str]:
+    return [row.state for row in company.node.rows(select(CLAIMS.c.state))]
+
+
+def test_every_role_is_rotated_on_both_sides_and_nobody_notices(story: tuple[Town, Membership]) -> None:
+    made, ana = story
+    gym, insurer = ana.gym, ana.insurer
+    follower, fingerprint = keys_beside(gym), gym.keys.fingerprint
+    for company in (gym, insurer):
+        for role in ROTATED:
+            rotate(company, role)
+    made.settle()
+    # The partners were told, and followers who know the old key alone go on.
+    assert {key.id for key in known(insurer, gym).keys} == {key.id for key in gym.node.keys.ring.keys}
+    assert open_note(head(gym), follower).verified
+    assert len(keys_beside(gym)) == len(keys_beside(gym, "log-pq.vkey")) == 2
+    audited(gym, insurer)
+    # A new link is sealed to the new keys, and the claim of March is signed by them.
+    consent(link(gym, insurer, at_gym="ben", at_insurer="ben-ins", town=made), made)
+    made.go_to(CLOSES)
+    assert states_of_claims(insurer) == ["accepted"]
+    # The overlap ends: the new key signs alone, whoever learned of it in time still follows, the old secret is gone.
+    assert gym.node.keys.fingerprint == fingerprint
+    made.clock.at_s += 31 * DAY_S
+    gym.app().events.record(subject="ana", type="membership.activated", data={"since": "2027-03-01T09:00:00-05:00"})
+    made.settle()
+    assert len(keys_beside(gym)) == 1
+    assert keys_beside(gym) != follower
+    assert {each.key for each in open_note(head(gym), gym.node.keys.log_keys("gym.example/log/2027")).verified} == {
+        *keys_beside(gym),
+        *keys_beside(gym, "log-pq.vkey"),
+    }
+    assert not any_ended(gym.node.keys.ring, now_s=made.clock.at_s)
+    assert len(list((gym.folder / "keys").glob("*.key"))) == len(ROTATED) + 1
+    audited(gym, insurer)
+
+
+def test_a_partner_that_was_away_is_told_when_it_returns(pair: tuple[Town, Company, Company]) -> None:
+    made, gym, insurer = pair
+    gym.stop()
+    rotate(insurer, "http", overlap_days=0)
+    insurer.app().programs.publish(fitness_program())
+    made.settle()
+    gym.start()
+    assert len(known(gym, insurer).keys) == 9
+    made.clock.at_s += 60
+    made.settle()
+    assert len(known(gym, insurer).keys) == 10
+    assert gym.app().programs.list().programs
+
+
+def test_a_partner_whose_answers_do_not_verify_is_asked_for_its_keys(pair: tuple[Town, Company, Company]) -> None:
+    """The gym's word of its new key got lost: its first answer under it makes the insurer ask."""
+    made, gym, insurer = pair
+    made.companies = {"insurer.example": insurer}  # the gym does not work by itself, so it tells nobody
+    rotate(gym, "http", overlap_days=0)
+    gym.node.refresh_keys()
+    assert known(insurer, gym).key("http").id != gym.node.keys.id("http")
+    insurer.app().programs.publish(fitness_program())
+    made.settle()
+    assert known(insurer, gym).key("http").id == gym.node.keys.id("http")
+    made.clock.at_s += 60
+    made.settle()
+    assert gym.app().programs.list().programs
+    made.companies["gym.example"] = gym
+
+
+@pytest.mark.parametrize(("stolen_after_s", "taken"), [(60, ["accepted"]), (-60, [])], ids=["before", "after"])
+def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_theft(
+    story: tuple[Town, Membership], stolen_after_s: int, taken: list[str]
+) -> None:
+    """The insurer was away when the claim was sent; its proof shows a head of that time."""
+    made, ana = story
+    gym, insurer = ana.gym, ana.insurer
+    insurer.stop()
+    made.go_to(CLOSES)
+    sent_s = made.clock.at_s
+    stolen = gym.keys.id("claim")
+    made.clock.at_s += DAY_S
+    revoke(gym, "claim", since_s=sent_s + stolen_after_s)
+    made.settle()
+    insurer.start()
+    for _ in range(3):
+        made.clock.at_s += 3_600
+        made.settle()
+    assert stolen not in known(insurer, gym).ed25519("claim")
+    assert states_of_claims(insurer) == taken
+    audited(gym, insurer)
+
+
+def test_a_revoked_log_key_signs_no_more_and_a_new_one_stands_in_its_place(pair: tuple[Town, Company, Company]) -> None:
+    made, gym, insurer = pair
+    stolen = keys_beside(gym)
+    changed = revoke(gym, "log", since_s=made.clock.at_s)
+    made.settle()
+    assert stolen[0] not in [each.key for each in open_note(head(gym), [*keys_beside(gym), *stolen]).verified]
+    assert keys_beside(gym)[0].public_key == changed.public("log")
+    assert stolen[0] not in known(insurer, gym).log_keys(stolen[0].name)
+    assert not list((gym.folder / "keys").glob("log.key"))
+    gym.stop()
+    gym.start()
+    audited(gym, insurer)
+    with httpx.Client() as http:
+        known_by = {"api_key": gym.secret, "expected_fingerprint": changed.fingerprint}
+        report = audit([open_web(gym.url, http=http, year=2027, **known_by)])
+    assert report.holds, report.findings
+
+
+# Descriptors that travel
+
+
+def test_an_older_descriptor_is_refused_by_whatever_way_it_comes(pair: tuple[Town, Company, Company]) -> None:
+    made, gym, insurer = pair
+    old = served(gym)
+    revoke(gym, "http", since_s=made.clock.at_s)
+    made.settle()
+    new = served(gym)
+    assert insurer.node.partner_token(gym.host) == new
+    refused = httpx.post(f"{insurer.url}/.well-known/tallystick", content=old)
+    assert (refused.status_code, refused.json()["code"]) == (401, "descriptor_older")
+    with pytest.raises(DescriptorOlder):
+        add_partner(insurer.folder, old, expected_fingerprint=gym.keys.fingerprint, clock=made.clock)
+    again = httpx.post(f"{insurer.url}/.well-known/tallystick", content=new)
+    assert again.status_code == 204
+    assert insurer.node.partner_token(gym.host) == new
+
+
+def test_a_descriptor_of_nobody_and_what_is_none_are_refused(
+    pair: tuple[Town, Company, Company], tmp_path: Path
+) -> None:
+    _, _, insurer = pair
+    create_node(
+        tmp_path / "thief", host="gym.example", url="http://thief", bind="a:1", sandbox=True, clock=insurer.clock
+    )
+    forged = (tmp_path / "thief" / "descriptor.jwt").read_text()
+    before = insurer.node.partner_token("gym.example")
+    for content, status in ((forged, 404), ("x", 422), ("é", 422), ("a.b.c", 422)):
+        answer = httpx.post(f"{insurer.url}/.well-known/tallystick", content=content.encode())
+        assert answer.status_code == status, answer.text
+    assert insurer.node.partner_token("gym.example") == before
+
+
+def test_a_rotated_identity_is_another_fingerprint_that_two_people_compare(pair: tuple[Town, Company, Company]) -> None:
+    made, gym, insurer = pair
+    changed = rotate(gym, "identity")
+    assert changed.fingerprint != gym.keys.fingerprint
+    assert not (gym.folder / "keys" / "identity.key").exists()
+    made.settle()
+    assert open_descriptor(served(gym), expected_fingerprint=changed.fingerprint).host == gym.host
+    assert known(insurer, gym).key("identity").public != served(gym)
+    assert list_partners(insurer.folder) == [(gym.host, gym.keys.fingerprint)]
+    add_partner(insurer.folder, served(gym), expected_fingerprint=changed.fingerprint, clock=made.clock)
+    assert list_partners(insurer.folder) == [(gym.host, changed.fingerprint)]
+    audited(gym, insurer)
+
+
+def test_a_removed_partner_is_sent_nothing_and_nothing_is_taken_from_it(pair: tuple[Town, Company, Company]) -> None:
+    made, gym, insurer = pair
+    insurer.stop()
+    gym.app().programs.list()
+    remove_partner(gym.folder, "insurer.example")
+    insurer.start()
+    insurer.app().programs.publish(fitness_program())
+    made.settle()
+    assert gym.app().programs.list().programs == ()
+    assert list_partners(gym.folder) == []
+    with pytest.raises(PartnerUnknown):
+        remove_partner(gym.folder, "insurer.example")
+
+
+# The folder
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> KeyFolder:
+    """The keys of a node that is not running."""
+    clock = SetClock(NOW_S)
+    create_node(tmp_path, host="gym.example", url="http://gym", bind="a:1", sandbox=True, clock=clock)
+    with open_key_folder(tmp_path, clock=clock) as opened:
+        return opened
+
+
+def clock_of(place: KeyFolder) -> SetClock:
+    return cast(SetClock, place.clock)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_old_key_is_kept_until_its_end_and_then_destroyed(place: KeyFolder) -> None:
+    old = place.load()
+    new = rotate_key(place, "seal", overlap_days=1)
+    assert [name for name, _ in new.seals()] == [new.id("seal"), old.id("seal")]
+    assert not end_keys(place)
+    clock_of(place).at_s += DAY_S + 300
+    assert end_keys(place)
+    assert [name for name, _ in place.load().seals()] == [new.id("seal")]
+    assert not end_keys(place)
+
+
+def test_a_second_rotation_within_an_overlap_leaves_three_keys_that_count(place: KeyFolder) -> None:
+    for _ in range(2):
+        clock_of(place).at_s += 10
+        rotate_key(place, "log", overlap_days=7)
+    assert len(place.load().log_signers("gym.example/log/2027", now_s=place.now_s)) == 3
+
+
+def test_issued_at_grows_even_if_the_clock_does_not(place: KeyFolder) -> None:
+    issued = [place.load().ring.issued_at]
+    for days_back in (0, 0, 5):
+        clock_of(place).at_s -= days_back * DAY_S
+        if days_back:
+            break
+        issued.append(rotate_key(place, "http", overlap_days=1).ring.issued_at)
+    assert issued == sorted(set(issued))
+
+
+@pytest.mark.parametrize("days", [-1, 367])
+def test_an_overlap_out_of_its_bounds_changes_nothing(place: KeyFolder, days: int) -> None:
+    before = content(place.folder)
+    with pytest.raises(SettingsInvalid, match="overlap"):
+        rotate_key(place, "log", overlap_days=days)
+    assert content(place.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("role", "since_s", "key"),
+    [
+        ("log", NOW_S - 1, None),
+        ("log", NOW_S + 1, None),
+        ("log", NOW_S, "log-00000000"),
+        ("identity", NOW_S, None),
+        ("root", NOW_S, None),
+    ],
+)
+def test_a_revocation_that_is_none_changes_nothing(place: KeyFolder, role: Role, since_s: int, key: str | None) -> None:
+    before = content(place.folder)
+    with pytest.raises(SettingsInvalid):
+        revoke_key(place, role, since_s=since_s, reason="lost", key=key)
+    assert content(place.folder) == before
+
+
+def test_an_older_key_is_revoked_and_the_present_one_stays(place: KeyFolder) -> None:
+    old = place.load().id("claim")
+    present = rotate_key(place, "claim", overlap_days=7).id("claim")
+    changed = revoke_key(place, "claim", since_s=NOW_S, reason="lost", key=old)
+    assert changed.id("claim") == present
+    assert [key.revoked_since_s for key in changed.ring.keys if key.role == "claim"] == [NOW_S, None]
+    with pytest.raises(SettingsInvalid, match="revoked already"):
+        revoke_key(place, "claim", since_s=NOW_S, reason="lost", key=old)
+
+
+def test_of_two_changes_at_once_one_is_refused(place: KeyFolder) -> None:
+    class Meanwhile(SecretFiles):
+        def write(self, name: str, text: str, *, sealed: bool | None = None) -> None:
+            with pytest.raises(SettingsInvalid, match="Somebody else"):
+                rotate_key(place, "http", overlap_days=1)
+            super().write(name, text, sealed=sealed)
+
+    slow = replace(place, files=Meanwhile(place.folder, random_bytes=place.random_bytes))
+    rotate_key(slow, "http", overlap_days=1)
+    assert len(place.load().ring.keys) == 10
+
+
+def test_a_rotation_that_stops_before_the_list_is_replaced_has_not_happened(place: KeyFolder) -> None:
+    """The power fails when the new secret is on disk: nothing names it, and the next rotation goes through."""
+    before = place.load()
+    (place.folder / "keys.json").chmod(0o400)
+    beside = place.folder / ".keys.json.new"
+    beside.mkdir()
+    with pytest.raises(OSError, match=r"keys\.json"):
+        rotate_key(place, "log", overlap_days=1)
+    beside.rmdir()
+    assert place.load() == before
+    assert rotate_key(place, "log", overlap_days=1).id("log") != before.id("log")
+
+
+def test_a_list_of_keys_that_is_none_opens_nothing(place: KeyFolder) -> None:
+    path = place.folder / "keys.json"
+    good = path.read_text()
+    for bad in (
+        "",
+        "{}",
+        good.replace('"v": 1', '"v": 2'),
+        good.replace('"log"', '"root"'),
+        good.replace("public", "p"),
+    ):
+        path.write_text(bad)
+        with pytest.raises(SettingsInvalid):
+            load_keys(place.folder)
+
+
+def test_a_secret_that_is_not_of_the_key_in_the_list_opens_nothing(place: KeyFolder) -> None:
+    (place.folder / "log.key").write_text((place.folder / "claim.key").read_text())
+    with pytest.raises(SettingsInvalid, match="another than the list"):
+        load_keys(place.folder)
+
+
+def test_a_node_of_before_there_was_a_list_opens_and_its_log_begins_to_tell(gym: Company) -> None:
+    gym.stop()
+    (gym.folder / "keys" / "keys.json").unlink()
+    gym.start()
+    assert len(gym.node.rows(select(KEYS_LOGGED))) == 9
+    rotate(gym, "log")
+    gym.work()
+    assert (gym.folder / "keys" / "keys.json").exists()
+    audited(gym)
+
+
+def test_a_list_of_keys_that_got_lost_is_not_passed_over(place: KeyFolder) -> None:
+    rotate_key(place, "log", overlap_days=0)
+    (place.folder / "keys.json").unlink()
+    with pytest.raises(SettingsInvalid, match="list of keys is missing"):
+        load_keys(place.folder)
+
+
+def test_keys_from_an_old_backup_do_not_bring_a_revoked_one_back(gym: Company) -> None:
+    backup = content(gym.folder / "keys")
+    revoke(gym, "log", since_s=gym.clock.at_s)
+    gym.work()
+    gym.stop()
+    for name, raw in backup.items():
+        (gym.folder / "keys" / name).write_bytes(raw)
+        (gym.folder / "keys" / name).chmod(0o600)
+    with pytest.raises(SettingsInvalid, match="older than the log"):
+        open_node(gym.folder, clock=gym.clock)
+
+
+def test_a_log_of_before_keys_were_told_begins_to_tell_once(gym: Company) -> None:
+    size = gym.node.publisher.published_size
+    gym.stop()
+    gym.start()
+    assert gym.node.publisher.published_size == size
+    gym.node.writer.submit(lambda transaction: transaction.execute(delete(KEYS_LOGGED))).result(10)
+    gym.stop()
+    gym.start()
+    assert gym.node.publisher.published_size == size + 9

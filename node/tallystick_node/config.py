@@ -59,6 +59,8 @@ class Settings(BaseModel):
         witness_policy: a trust policy file in the data folder, whose witnesses are asked to cosign each head; "" for
             none. A partner that witnesses learns when the log grows, and how long it is.
         follow_interval_s: how often each partner's log is looked at; 0 for never.
+        log_store: `s3://BUCKET/PREFIX`, where the published log lies in an object store; "" for the folder.
+        log_store_endpoint: that store's address, where it is not the one that the environment names.
         signer: an external signer that holds private keys: `unix:PATH` of its socket, or `exec:COMMAND` to start it; ""
             for none.
         publication_waits: whether a head that the policy does not accept yet stays unpublished.
@@ -81,6 +83,8 @@ class Settings(BaseModel):
     follow_interval_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     database: DatabaseName = DATABASE_FILE
     custody_database: DatabaseName = CUSTODY_FILE
+    log_store: Annotated[str, Field(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,62}(/[A-Za-z0-9._-]{1,100}){0,8})?$")] = ""
+    log_store_endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s?#]{1,300})?$")] = ""
     signer: Annotated[str, Field(pattern=r"^((unix|exec):[^\x00-\x1f]{1,500})?$")] = ""
 
     @property

@@ -48,6 +48,10 @@ class LogStore(Protocol):
         """Return the names of the files that lie directly in a folder; none where there is no such folder."""
         ...
 
+    def close(self) -> None:
+        """Release what the store holds; what was not flushed may be lost."""
+        ...
+
 
 class FolderStore:
     """A log's files in a folder."""
@@ -121,6 +125,9 @@ class FolderStore:
             return sorted(each.name for each in (self.folder / folder).iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def close(self) -> None:
+        """Hold nothing."""
 
     def _make_folder(self, folder: str) -> None:
         """Make a folder where it is missing; its own name becomes durable with what is flushed next."""

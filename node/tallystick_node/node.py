@@ -34,7 +34,7 @@ from tallystick_node.folder_lock import FolderLock
 from tallystick_node.key_changes import KeyFolder, any_ended, end_keys
 from tallystick_node.key_files import write_whole
 from tallystick_node.keys import NodeKeys
-from tallystick_node.log_store import FolderStore
+from tallystick_node.log_store_s3 import open_log_store
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.publisher import Publisher
 from tallystick_node.signing import NodeSigners, write_vkey_files
@@ -97,11 +97,12 @@ class Node:
         self.cosigners = self._cosigners()
         origin = settings.log_origin
         self._signers = NodeSigners(lambda: self.keys, origin=origin)
+        self._store = open_log_store(settings, folder)
         log = OwnLog(settings.log_name, origin, self._signers)
         with self.turns.wait_for(PUBLISHING):  # it mends what is there, and must not find it half made
             self.publisher = Publisher(
                 self.engine,
-                FolderStore(folder / settings.log_folder),
+                self._store,
                 log=log.name,
                 origin=origin,
                 signers=self._signers,
@@ -128,6 +129,7 @@ class Node:
             self.cosigners.close()
         self._witness_http.close()
         self._key_folder.close()
+        self._store.close()
         self.custody.close()
         self.turns.close()
         close(self.engine)

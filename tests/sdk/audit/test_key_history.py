@@ -13,10 +13,13 @@ from tallystick.audit import DirectorySource, Report, audit
 from tallystick.audit.key_history import SETTLED_AFTER_S
 from tallystick.descriptor import Descriptor, PublicKey, public_key
 from tallystick_ledger.encoding import to_base64url
+from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.key_history import KeyChange, KeyState
 from tallystick_ledger.public_keys import Role, key_id
 
 BEGAN_S = NOW_S - 100 * 86_400
+SIGNED_S = parse_entry(tell()[1].raws()[-1]).at_s
+"""When the head of the insurer's ledger is signed: with its last entry."""
 DAY_S = 86_400
 
 
@@ -80,7 +83,7 @@ def without(role: str) -> Callable[[dict[str, KeyChange]], list[KeyChange]]:
 
 
 def over(role: str, *, by_s: int) -> Callable[[dict[str, KeyChange]], list[KeyChange]]:
-    return lambda keys: [*keys.values(), ended(keys[role], until_s=NOW_S - by_s)]
+    return lambda keys: [*keys.values(), ended(keys[role], until_s=SIGNED_S - by_s)]
 
 
 def gone(role: str) -> Callable[[dict[str, KeyChange]], list[KeyChange]]:
@@ -165,7 +168,7 @@ def test_a_descriptor_lists_no_key_that_the_log_does_not_tell_of(tmp_path: Path)
 
 
 def test_a_descriptor_may_be_a_moment_ahead_of_the_published_log(tmp_path: Path) -> None:
-    issued_at = NOW_S - SETTLED_AFTER_S
+    issued_at = SIGNED_S - SETTLED_AFTER_S
     assert described(tmp_path, [*listed_keys(), OTHER], issued_at=issued_at) == []
     assert described(tmp_path / "late", [*listed_keys(), OTHER], issued_at=issued_at - 1) == ["P1.key_descriptor"]
 

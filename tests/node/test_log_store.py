@@ -12,8 +12,9 @@ from tallystick_ledger.tlog.merkle import Frontier, leaf_hashes, root_at
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.tiles import TILE_WIDTH, parse_path
-from tallystick_node import log_store
+from tallystick_node import handover, log_store
 from tallystick_node.errors import LogNotContinued, StoreUnavailable
+from tallystick_node.flows.proofs import ProofService
 from tallystick_node.log_store import FolderStore
 from tallystick_node.publisher import CHECKPOINT
 
@@ -198,11 +199,11 @@ def test_entries_that_are_dropped_are_proved_from_the_files(tmp_path: Path) -> N
         log.append(entries[1_900:])
         assert log.blobs() == [(1_900, 100)], "each commit drops what was published before it"
         for index in (0, 255, 256, 1_899):
-            proven = publisher.prove(index)
+            proven = ProofService(publisher).entry(index)
             assert proven is not None
             assert proven.entry.encode() == entries[index]
             check_proof(parse_proof(proven.proof.encode()), entry=entries[index], origin=ORIGIN, keys=KEYS)
-        assert publisher.prove(1_900) is None
+        assert ProofService(publisher).entry(1_900) is None
         restarted = log.publisher(store, is_restarted=True)
         restarted.publish()
         assert assert_stands(store, entries).size == 2_000
@@ -289,3 +290,19 @@ def test_what_was_not_handed_over_is_read_from_the_database(log: Log, tmp_path: 
     reader = TileReader(store.read, 500)
     assert [reader.entry(index) for index in range(500)] == finished(0, 500)
     assert publisher.published_size == 500
+
+
+def test_what_is_handed_over_is_bounded_and_the_rest_is_read_from_the_database(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "HANDED_SIZE_MAX_BYTES", 10_000)
+    store = LossyStore()
+    publisher = log.publisher(store)
+    entries = finished(0, 3_000)
+    for start in range(0, 3_000, 100):
+        log.append(entries[start : start + 100])
+    waiting = list(log.own.handover.between(0, 3_000))
+    assert 0 < sum(len(piece.entries) + len(piece.leaves) for piece in waiting) <= 10_000
+    publisher.publish()
+    assert assert_stands(store, entries).size == 3_000
+    assert list(log.own.handover.between(0, 3_000)) == []

@@ -18,8 +18,10 @@ from tallystick_ledger.tlog.merkle import Frontier, leaf_hashes
 from tallystick_ledger.tlog.note import open_note
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
+from tallystick_node.driver import Driver
 from tallystick_node.errors import LogEnded, NotFound, StorageUnavailable
-from tallystick_node.log_rows import BLOB_SIZE_MAX_BYTES
+from tallystick_node.flows.proofs import ProofService
+from tallystick_node.log_rows import BLOB_SIZE_MAX_BYTES, drop_blobs
 from tallystick_node.log_store import FolderStore
 from tallystick_node.migrations import Schema
 from tallystick_node.node import no_such_thing
@@ -140,9 +142,18 @@ def test_published_entries_go_in_small_pieces(tmp_path: Path) -> None:
             log.append(finished(8_000 + number, 1))
             left.append(sum(count == 1_000 for _, count in log.blobs()))
         assert left == [6, 4, 2, 0, 0]
-        proven = publisher.prove(0)
+        proven = ProofService(publisher).entry(0)
         assert proven is not None
         assert proven.entry.encode() == finished(0, 1, size_bytes=400)[0]
+
+
+def test_a_blob_that_is_published_in_part_is_kept(log: Log, tmp_path: Path) -> None:
+    log.append(finished(0, 10))
+    log.append(finished(10, 10))
+    log.publisher(FolderStore(tmp_path / "log")).publish()
+    log.append(finished(20, 1))
+    log.writer.write(lambda transaction: drop_blobs(Driver(transaction.connection), "2027", until=15))
+    assert log.blobs() == [(10, 10), (20, 1)]
 
 
 def test_entries_that_are_not_published_are_not_dropped(tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ class Outbox:
         reply: type[wire.Asked] | type[wire.PeerAcknowledged]
         reply = wire.Asked if message.kind == "claim.ask" else wire.PeerAcknowledged
         try:
-            answer = await self._node.peer(message.partner, self._http).post(
+            peer = await asyncio.to_thread(self._node.peer, message.partner, self._http)
+            answer = await peer.post(
                 message.path, body, idempotency_key=message.id, reply=reply
             )
             token = answer.token if isinstance(answer, wire.PeerAcknowledged) else ""

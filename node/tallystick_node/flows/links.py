@@ -7,6 +7,7 @@ that is unknown, used, expired or clashing is refused with the same words.
 Source: CONSTRUCTIONS (link secret, link offer), RFC 7636 (the challenge), SCENARIOS 1.13.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ async def offer_link(node: Node, once: Once, body: wire.OfferLink) -> StoredRepl
         PartnerUnknown: no such partner.
         Refused: no such program agreed with it.
     """
-    node.partner(body.partner)
+    await asyncio.to_thread(node.partner, body.partner)
     code = f"{node.host}~{body.program}~{new_id('off', node.random_bytes(16)).removeprefix('off_')}"
 
     def work(transaction: Transaction) -> wire.LinkOffer:
@@ -89,14 +90,15 @@ async def accept_link(node: Node, http: httpx.AsyncClient, once: Once, body: wir
         PeerUnavailable: the partner does not answer; the same request can be sent again.
         PartnerUnknown, Refused: no such partner, or no such program agreed with it.
     """
-    replayed = node.replayed(once)
+    replayed = await asyncio.to_thread(node.replayed, once)
     if replayed is not None:
         return replayed
     host, program, _ = body.offer.split("~")
-    partner = node.partner(host)
+    partner = await asyncio.to_thread(node.partner, host)
     begun = (await node.written(lambda transaction: _begin(node, transaction, body, partner, program))).value
     try:
-        answer = await node.peer(host, http).post(
+        peer = await asyncio.to_thread(node.peer, host, http)
+        answer = await peer.post(
             "/peer/v1/links", begun.body, idempotency_key=begun.message, reply=wire.PeerLinked
         )
     except (NodeUnreachable, NodeFailed, RateLimited, KeyRefused, ReplyForged) as error:
@@ -118,7 +120,7 @@ async def accept_link(node: Node, http: httpx.AsyncClient, once: Once, body: wir
             "The partner's half of the link does not open.",
             remedy="Compare both partners' descriptors, then try again.",
         ) from error
-    node.custody.forget(_half_name(body.offer))
+    await asyncio.to_thread(node.custody.forget, _half_name(body.offer))
     return reply
 
 

@@ -3,6 +3,7 @@
 Source: DESIGN section 1 (agreement, program).
 """
 
+import asyncio
 import json
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -36,7 +37,7 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
     if program.payer != node.host:
         raise ProgramRejected("A program's payer is another company.", remedy="Publish it at the payer's node.")
     for issuer in program.issuers:
-        node.partner(issuer)
+        await asyncio.to_thread(node.partner, issuer)
 
     def work(transaction: Transaction) -> Program:
         last = transaction.row(

@@ -117,6 +117,16 @@ def test_what_was_found_before_is_found_again_and_once(tmp_path: Path) -> None:
     assert rules(gone_on(late, tmp_path / "state")) == ["entry.malformed"]
 
 
+def test_what_was_found_long_ago_stays_found(tmp_path: Path) -> None:
+    entries, state = [*plain_entries(2, origin=ORIGIN), b"{}"], tmp_path / "state"
+    saved_audit(publish(tmp_path / "1", entries, origin=ORIGIN), state)
+    for number in (2, 3):
+        entries.append(plain_entries(number + 2, origin=ORIGIN)[-1])
+        log = publish(tmp_path / f"{number}", entries, origin=ORIGIN)
+        report = audit([DirectorySource(str(log))], since=[read_state(state)], savers=[Saver(state)])
+        assert rules(report) == ["entry.malformed"]
+
+
 def test_what_is_wrong_with_a_head_is_not_held_against_the_next_one(tmp_path: Path) -> None:
     early = log_of(tmp_path / "early", 5)
     (early / "surprise").touch()
@@ -163,6 +173,14 @@ def test_a_state_of_another_log_is_found(tmp_path: Path) -> None:
     report = gone_on(log_of(tmp_path / "gym", 9), tmp_path / "state")
     assert rules(report) == ["P1.continues"]
     assert report.sources[0].entries == {"opening": 1, "event": 8}
+
+
+def test_a_log_with_the_same_entries_under_another_name_is_another_log(tmp_path: Path) -> None:
+    integrity = Asked(integrity_only=True)
+    bank = publish(tmp_path / "bank", [b"the same"], origin="bank.example/log/2027")
+    saved_audit(bank, tmp_path / "state", asked=integrity)
+    gym = publish(tmp_path / "gym", [b"the same"], origin=ORIGIN)
+    assert rules(gone_on(gym, tmp_path / "state", asked=integrity)) == ["P1.continues"]
 
 
 def test_an_old_tile_that_is_not_what_it_was_is_found_at_the_edge(tmp_path: Path) -> None:

@@ -242,6 +242,17 @@ def test_a_wrong_tile_and_a_wrong_bundle_leave_evidence_that_accuses_nobody(tmp_
         assert path in verdict.problem
 
 
+def test_what_would_convince_nobody_is_not_kept(tmp_path: Path) -> None:
+    """Without the log's keys nobody knows whose head it is that the tile does not belong to."""
+    log = log_of(tmp_path, 9)
+    (log / "tile/0/000.p/9").write_bytes(bytes(9 * 32))
+    assert len(audit([DirectorySource(str(log))]).exhibits) == 1
+    for name in ("log.vkey", "log-pq.vkey"):
+        (tmp_path / name).unlink()
+    report = audit([DirectorySource(str(log))])
+    assert ("log.tile" in found(report), report.exhibits) == (True, ())
+
+
 def test_a_wrong_line_is_kept(tmp_path: Path) -> None:
     log = log_of(tmp_path, 9)
     note = (log / "checkpoint").read_bytes()

@@ -180,3 +180,11 @@ def test_a_tile_is_split_into_its_hashes() -> None:
 
 def test_the_largest_tree_has_a_last_tile() -> None:
     assert parse_path(TilePath(0, SIZE_MAX // TILE_WIDTH, 255).path).index == INDEX_MAX
+
+
+def test_a_bundle_that_looks_as_if_all_its_entries_were_of_one_length() -> None:
+    """Both are as long as three entries of two bytes, and have each a length byte where those would have one."""
+    entries = [b"ab", b"cd\x00", b"x"]
+    assert decode_bundle(encode_bundle(entries), count=3) == entries
+    with pytest.raises(TileMalformed, match="ends before"):
+        decode_bundle(b"\x00\x02ab\x01\x02cd\x00\x02ef", count=3)

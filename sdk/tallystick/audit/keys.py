@@ -62,7 +62,11 @@ class Keys:
 
 
 def keys_beside(folder: Path) -> Keys:
-    """Return the keys in the files beside a log's folder; what cannot be read is a finding, what is absent is not."""
+    """Return the keys in the files beside a log's folder; what cannot be read is a finding, what is absent is not.
+
+    The file of witnesses lists all that are asked. One that is away holds up no head, so how many must have signed is
+    for a policy to say; without one, it is any of them.
+    """
     known: list[KnownKey] = []
     findings: list[Finding] = []
     for name, kinds in KEY_FILES.items():
@@ -74,8 +78,9 @@ def keys_beside(folder: Path) -> Keys:
         except (BadInput, OSError) as error:
             problem = error.problem if isinstance(error, BadInput) else "The file cannot be read."
             findings.append(Finding("log.keys", name, problem))
-    origins = frozenset(each.key.name for each in known if each.source != WITNESS_FILE)
-    return Keys(origins, tuple(known), findings=tuple(findings))
+    own = tuple(each for each in known if each.source != WITNESS_FILE)
+    witnesses = tuple(each for each in known if each.source == WITNESS_FILE)
+    return Keys(frozenset(each.key.name for each in own), own, witnesses, findings=tuple(findings))
 
 
 def keys_of_policy(policy: Policy, *, source: str) -> Keys:

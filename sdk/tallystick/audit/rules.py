@@ -10,7 +10,8 @@ RULES: dict[str, str] = {
     " lead to.",
     "log.signature": "Every key that must sign the checkpoint has exactly one line in it, and its signature is right.",
     "log.unlisted_line": "Every signature line of the checkpoint is of a listed key.",
-    "log.quorum": "As many witnesses as the policy asks for have signed the checkpoint.",
+    "log.quorum": "As many witnesses as the policy asks for have signed the checkpoint; without a policy, one of those"
+    " that are listed.",
     "log.tile": "Every tile, full, partial or left from an earlier size, is byte for byte what the entries hash to.",
     "log.bundle": "Every bundle holds as many entries as its place asks for, and those left from earlier sizes hold the"
     " same ones.",

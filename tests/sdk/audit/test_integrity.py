@@ -226,10 +226,15 @@ def test_a_line_of_a_stranger_is_found(tmp_path: Path) -> None:
     assert found(log) == [("log.unlisted_line", "checkpoint")]
 
 
-def test_a_witness_that_is_listed_must_have_signed(tmp_path: Path) -> None:
-    log = log_of(tmp_path, 5)
-    (tmp_path / "witnesses.vkey").write_text(f"{WITNESS.verifier_key.text}\n")
-    assert found(log) == [("log.signature", "checkpoint")]
+def test_one_of_the_witnesses_that_are_listed_must_have_signed(tmp_path: Path) -> None:
+    listed = "".join(f"{each.verifier_key.text}\n" for each in (WITNESS, WITNESS_PQ))
+    log = log_of(tmp_path / "by none", 5)
+    (tmp_path / "by none" / "witnesses.vkey").write_text(listed)
+    assert found(log) == [("log.quorum", "checkpoint")]
+    entries = plain_entries(5, origin=ORIGIN)
+    log = publish(tmp_path / "by one", entries, origin=ORIGIN, witnesses=[WITNESS])
+    (tmp_path / "by one" / "witnesses.vkey").write_text(listed)
+    assert found(log) == []
 
 
 def test_a_checkpoint_of_another_log_is_found(tmp_path: Path) -> None:

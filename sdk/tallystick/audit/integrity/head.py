@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tallystick.audit.findings import Findings
-from tallystick.audit.keys import Keys, KnownKey
+from tallystick.audit.keys import WITNESS_FILE, Keys, KnownKey
 from tallystick.audit.source import CHECKPOINT, Source
 from tallystick_ledger.errors import NoteMalformed, PolicyUnmet, SignatureRejected
 from tallystick_ledger.tlog.checkpoint import Checkpoint, parse_checkpoint_body
@@ -68,7 +68,7 @@ def check_head(source: Source, found: Findings) -> Head | None:
     if keys.origins and checkpoint.origin not in keys.origins:
         found.add("log.checkpoint", CHECKPOINT, "The checkpoint is of another log than its keys.")
     signed = _check_signatures(keys, checkpoint.origin, body, lines, found)
-    _check_quorum(keys, checkpoint.origin, raw, found)
+    _check_quorum(keys, checkpoint.origin, raw, signed, found)
     listed = {(each.key.name, each.key.key_id) for each in (*keys.required, *keys.allowed)}
     unlisted = [line for line in lines if (line.name, line.key_id) not in listed]
     for line in unlisted if keys.closed else ():
@@ -114,8 +114,11 @@ def _check_signatures(
     return tuple(signed)
 
 
-def _check_quorum(keys: Keys, origin: str, raw: bytes, found: Findings) -> None:
+def _check_quorum(keys: Keys, origin: str, raw: bytes, signed: Sequence[Signed], found: Findings) -> None:
     if keys.policy is None:
+        listed = any(known.source == WITNESS_FILE for known in keys.allowed)
+        if listed and not any(each.known.source == WITNESS_FILE for each in signed):
+            found.add("log.quorum", CHECKPOINT, "No witness that is listed has signed.")
         return
     with suppress(SignatureRejected):  # found already, key by key
         try:

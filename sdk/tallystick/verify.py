@@ -9,11 +9,12 @@ Source: DESIGN sections 3 and 4, docs/protocol.md.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tallystick.descriptor import Descriptor
 from tallystick.errors import ReplyForged
+from tallystick.evidence import TwoHeads
+from tallystick.following import LedgerForked, SeenHead
 from tallystick.wire import EntryProof, Event, Program, Receipt, RecordEvent
 from tallystick_consent.events import MEDIA_TYPE
 from tallystick_consent.program import parse_program
@@ -22,6 +23,7 @@ from tallystick_ledger.encoding import canonical_json, from_base64url, parse_can
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
+from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.proof import check_entry, parse_proof
 from tallystick_ledger.vault import Opening, check_commitment
 
@@ -32,36 +34,31 @@ PROOFS_MAX = 1_000
 """Proofs that one reply may hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    size: int
-    root: bytes
-    note: bytes
-
-
 class HeadMemory:
     """The largest head seen of each log, so that a log which shows two of one size is caught."""
 
     def __init__(self) -> None:
         """Begin without having seen any."""
-        self._heads: dict[str, _Head] = {}
+        self._heads: dict[str, SeenHead] = {}
 
-    def see(self, checkpoint: Checkpoint, *, note: bytes) -> None:
+    def see(self, checkpoint: Checkpoint, *, note: bytes, keys: Sequence[VerifierKey] = ()) -> None:
         """Remember a head whose signature is checked. A smaller one is no lie: replies overtake each other.
 
+        How a larger one continues it, a reply does not show; `following.Follower` asks for that.
+
+        Args:
+            checkpoint: what the head says.
+            note: as it was signed.
+            keys: the log's keys, for the evidence.
+
         Raises:
-            ReplyForged: the log has signed another root for the same size (code `ledger_forked`).
+            LedgerForked: the log has signed another root for the same size; the evidence is in the error.
         """
         known = self._heads.get(checkpoint.origin)
-        if known is not None and known.size == checkpoint.size and known.root != checkpoint.root:
-            raise ReplyForged(
-                "The node has signed two histories of its ledger.",
-                remedy="Keep the evidence, stop relying on this node, and show both heads to its auditor.",
-                code="ledger_forked",
-                evidence=(known.note, note),
-            )
-        if known is None or checkpoint.size > known.size:
-            self._heads[checkpoint.origin] = _Head(checkpoint.size, checkpoint.root, note)
+        if known is None or checkpoint.size > known.checkpoint.size:
+            self._heads[checkpoint.origin] = SeenHead(checkpoint, note)
+        elif known.checkpoint.size == checkpoint.size and known.checkpoint.root != checkpoint.root:
+            raise LedgerForked(TwoHeads(tuple(keys), known.note, note, checkpoint.root, ()), note)
         if len(self._heads) > HEADS_MAX:
             self._heads.pop(min(self._heads))
 
@@ -85,8 +82,9 @@ class Verifier:
         checkpoint = self._opened.get(note)
         if checkpoint is None:
             origin = self._origin(note)
-            checkpoint, _ = open_checkpoint(note, origin=origin, keys=self._descriptor.log_keys(origin))
-            self._heads.see(checkpoint, note=note)
+            keys = self._descriptor.log_keys(origin)
+            checkpoint, _ = open_checkpoint(note, origin=origin, keys=keys)
+            self._heads.see(checkpoint, note=note, keys=keys)
             if len(self._opened) < HEADS_MAX:
                 self._opened[note] = checkpoint
         return checkpoint

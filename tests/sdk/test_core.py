@@ -55,6 +55,7 @@ from tallystick.errors import (
     ReplyForged,
     problem_error,
 )
+from tallystick.following import LedgerForked
 from tallystick.verify import HEADS_MAX, PROOFS_MAX, HeadMemory
 from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Event, Problem
 from tallystick_consent.errors import ProgramRejected
@@ -324,9 +325,10 @@ def test_two_roots_of_one_size_are_a_fork_and_both_heads_are_kept_as_evidence() 
     by, node = core(), GymNode()
     ask(record(), node, by)
     node.log = Log()  # history begins anew
-    with pytest.raises(ReplyForged) as caught:
+    with pytest.raises(LedgerForked) as caught:
         ask(record(), node, by)
     assert caught.value.code == "ledger_forked"
+    assert caught.value.proof.check(caught.value.proof.keys).accuses
     assert len(set(caught.value.evidence)) == 2
     assert all(note.startswith(f"{ORIGIN}\n1\n".encode()) for note in caught.value.evidence)
 

@@ -36,7 +36,10 @@ class EvidenceRoom:
         raw = evidence.encode()
         name = f"{evidence.KIND}-{hashlib.sha256(raw).hexdigest()[:16]}.json"
         there = self._files()
-        if len(there) >= FILES_MAX or any(path.name.endswith(name) for path in there):
+        if any(path.name.endswith(name) for path in there):
+            return
+        if len(there) >= FILES_MAX:
+            log.critical("evidence is found and NOT KEPT: there are %d files already", len(there))
             return
         self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._folder / f"{self._now_s()}-{name}"

@@ -203,7 +203,7 @@ def cosign(
     checkpoint = judge(request, keys=keys, seen={} if last is None else {last.checkpoint.origin: last.checkpoint})
     if last is not None:
         now_s = max(now_s, last.at_s)
-        if (checkpoint, now_s) == (last.checkpoint, last.at_s):
+        if (checkpoint, now_s) == (last.checkpoint, last.at_s) and last.answer:
             return last
     body = checkpoint.body()
     answer = [sign_line(body, signer, now_s=now_s) for signer in signers]

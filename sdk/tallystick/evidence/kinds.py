@@ -1,44 +1,23 @@
-"""Evidence files: what an audit, a node or a follower keeps when a log does not hold, for a third party to check.
-
-Pure: bytes in, a verdict out; nothing is fetched. A file is one JSON object of at most `EVIDENCE_SIZE_MAX_BYTES`,
-`{"v":1,"evidence":KIND,...}`; docs/evidence.md has its members. There are four kinds, and only the first accuses:
-
-two_heads   Two heads that one log signed and that no log can have signed honestly. Of one size they have different
-            roots. Of different sizes, `proof` is a consistency proof taken from the larger tree, and `root` the root
-            that this tree has at the smaller size: the proof leads to the larger signed head and to `root`, and `root`
-            is not the smaller signed head's. Every hash on the way from a root down is fixed by the one above it, as
-            SHA-256 has no known collisions, and the two sizes fix which hashes the proof must be made of; so whatever
-            entries the larger head stands for, their first ones have `root`, and never what was signed. It takes the
-            log's private key to make such a file about it, and nothing that an honest log signs adds up to one.
-wrong_tile  A tile or bundle as it was served, a signed head, and a proof of what the head covers at that place. It
-            shows that the bytes are not the log's. Nobody signs a tile, so it convicts nobody of having served it.
-wrong_line  A signature line that does not verify under the key it names. Anybody can write such a line.
-refusal     How a witness refused a head of one's own log, for the operator to look at. It is not signed either.
-
-Source: c2sp.org/tlog-checkpoint ("a log must never sign two ..."), RFC 9162 section 2.1.4, LEDGER-FORMATS section 10.
-"""
+"""The kinds of evidence: what each holds, what it shows under a log's keys, and how it is made and written."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-
-from tallystick_ledger.encoding import canonical_json, from_base64, parse_json_object, to_base64
+from tallystick_ledger.encoding import to_base64
 from tallystick_ledger.errors import BadInput, ProofRejected, SignatureRejected, TallyError
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.merkle import (
     HASH_SIZE_BYTES,
-    PROOF_HASHES_MAX,
     Frontier,
     HashReader,
     check_consistency,
     prove_consistency,
     root_at,
 )
-from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES, SignatureLine, parse_lines, unchecked_text
+from tallystick_ledger.tlog.note import SignatureLine, parse_lines, unchecked_text
 from tallystick_ledger.tlog.subtree import check_subtree_consistency, prove_subtree_consistency, subtree_hash
 from tallystick_ledger.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, TilePath, parse_path, split_tile
 
@@ -338,96 +317,6 @@ def wrong_tile(head: bytes, path: str, found: bytes, *, keys: Sequence[VerifierK
     )
 
 
-def parse_evidence(raw: bytes) -> Evidence:
-    """Return what an evidence file says; nothing of it is checked yet.
-
-    Raises:
-        EvidenceMalformed: the bytes are no evidence file of this version.
-    """
-    if len(raw) > EVIDENCE_SIZE_MAX_BYTES:
-        raise _malformed("An evidence file is too large.")
-    try:
-        file = _FILE.validate_json(canonical_json(parse_json_object(raw)))
-        return file.opened()
-    except ValidationError as error:
-        raise _malformed("An evidence file has other members than its kind.") from error
-    except BadInput as error:
-        raise _malformed(error.problem) from error
-
-
-_Note = Annotated[str, Field(min_length=1, max_length=NOTE_SIZE_MAX_BYTES)]
-_Hash = Annotated[str, Field(min_length=44, max_length=44)]
-_Proof = Annotated[tuple[_Hash, ...], Field(max_length=PROOF_HASHES_MAX + 1)]
-
-
-class _File(BaseModel):
-    """What stands in every kind of evidence file."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    v: Annotated[int, Field(ge=1, le=1)]  # to a `Literal`, true would be 1
-    keys: Annotated[tuple[Annotated[str, Field(max_length=3000)], ...], Field(max_length=KEYS_MAX)]
-
-    def _keys(self) -> tuple[VerifierKey, ...]:
-        return tuple(VerifierKey.parse(each) for each in self.keys)
-
-
-class _TwoHeadsFile(_File):
-    evidence: Literal["two_heads"]
-    older: _Note
-    newer: _Note
-    root: _Hash
-    proof: _Proof
-
-    def opened(self) -> TwoHeads:
-        return TwoHeads(
-            self._keys(), self.older.encode(), self.newer.encode(), from_base64(self.root), _hashes(self.proof)
-        )
-
-
-class _WrongTileFile(_File):
-    evidence: Literal["wrong_tile"]
-    head: _Note
-    path: Annotated[str, Field(max_length=100)]
-    found: Annotated[str, Field(max_length=(FOUND_SIZE_MAX_BYTES + 2) // 3 * 4)]
-    root: _Hash
-    proof: _Proof
-
-    def opened(self) -> WrongTile:
-        parse_path(self.path)
-        found, root = from_base64(self.found), from_base64(self.root)
-        return WrongTile(self._keys(), self.head.encode(), self.path, found, root, _hashes(self.proof))
-
-
-class _WrongLineFile(_File):
-    evidence: Literal["wrong_line"]
-    head: _Note
-    line: Annotated[int, Field(ge=0, le=1000)]
-
-    def opened(self) -> WrongLine:
-        return WrongLine(self._keys(), self.head.encode(), self.line)
-
-
-class _RefusalFile(_File):
-    evidence: Literal["refusal"]
-    head: _Note
-    witness: Annotated[str, Field(max_length=255)]
-    status: Annotated[int, Field(ge=100, le=599)]
-    answer: Annotated[str, Field(max_length=ANSWER_SIZE_MAX_BYTES)]
-    shown: Annotated[str, Field(max_length=NOTE_SIZE_MAX_BYTES)]
-
-    def opened(self) -> Refusal:
-        return Refusal(self._keys(), self.head.encode(), self.witness, self.status, self.answer, self.shown.encode())
-
-
-_FILE: TypeAdapter[_TwoHeadsFile | _WrongTileFile | _WrongLineFile | _RefusalFile] = TypeAdapter(
-    Annotated[
-        _TwoHeadsFile | _WrongTileFile | _WrongLineFile | _RefusalFile,
-        Field(discriminator="evidence"),
-    ]
-)
-
-
 def _encode(kind: str, **members: Any) -> bytes:
     """Return the file, indented for the eye: nothing is signed or hashed over its own bytes."""
     return json.dumps({"v": 1, "evidence": kind, **members}, indent=1, ensure_ascii=False).encode() + b"\n"
@@ -435,10 +324,6 @@ def _encode(kind: str, **members: Any) -> bytes:
 
 def _texts(keys: Sequence[VerifierKey]) -> list[str]:
     return [key.text for key in keys]
-
-
-def _hashes(texts: Sequence[str]) -> tuple[bytes, ...]:
-    return tuple(from_base64(each) for each in texts)
 
 
 def _leaves(path: str) -> tuple[int, int, int]:
@@ -478,10 +363,6 @@ def _is_signed(body: bytes, line: SignatureLine, key: VerifierKey) -> bool:
 def _of_log(signed: frozenset[VerifierKey], origin: str, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
     """Return those of the signers that are the log itself: it never cosigns as a witness under its own name."""
     return tuple(key for key in keys if key in signed and key.name == origin and key.kind != COSIGNATURE_ED25519)
-
-
-def _malformed(problem: str) -> EvidenceMalformed:
-    return EvidenceMalformed(problem, remedy="Ask whoever made the file for it again.")
 
 
 def _rejected(problem: str) -> EvidenceRejected:

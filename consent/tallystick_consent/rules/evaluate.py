@@ -216,21 +216,17 @@ def _found(
             found = _judged(measure, sum(figures.values()), 1, told.units, told.left_out)
         case Max():
             found = _judged(measure, max(figures.values(), default=0), 1, told.units, told.left_out)
-            # The largest of nothing is nothing: no threshold below zero is reached by silence.
-            found.is_so = found.is_so and bool(figures)
         case Average():
             found = _average(measure, told.units, told.left_out, figures, days)
     found.over_cap = over_cap
+    # Where nothing was told, nothing is answered: neither "at most" nor a lowest band is reached by silence.
+    found.is_so = found.is_so and bool(told.units)
     return found
 
 
 def _judged(measure: Measure, total: int, count: int, units: Iterable[Unit], left: Left) -> _Found:
     is_so, band = _outcome(measure, total, count)
-    behind = list(events_of(units))
-    # A figure made of nothing is nobody's figure.
-    if isinstance(measure.outcome, Reveals) and not behind:
-        is_so = False
-    return _Found(is_so, total, count, band, behind, left)
+    return _Found(is_so, total, count, band, list(events_of(units)), left)
 
 
 def _outcome(measure: Measure, total: int, count: int) -> tuple[bool, int | None]:

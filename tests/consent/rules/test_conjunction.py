@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulebook import EXAMPLES, conjunction_named
 
@@ -111,6 +111,7 @@ def test_one_builds_on_another() -> None:
 issuers = st.sampled_from(["a.example", "b.example", "c.example"])
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     serving=st.lists(st.sets(issuers, min_size=1), min_size=1, max_size=4),
     held=st.sets(issuers),

@@ -5,7 +5,7 @@ from itertools import product
 
 from first_rules import first_evaluation
 from fitness import NEW_YORK, PROGRAM_DOCUMENT, RULE_DOCUMENT, march, membership, rule, visit_between
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick_consent.events import JourneyEvent
@@ -42,6 +42,7 @@ RULES = [
 ]
 
 
+@settings(max_examples=150, deadline=None)
 @given(
     events=st.lists(visits, max_size=10, unique_by=lambda each: each.id),
     told=st.lists(words, max_size=3, unique_by=lambda each: each.id),

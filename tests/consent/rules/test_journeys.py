@@ -30,17 +30,21 @@ from tallystick_consent.rules import (
     Accepted,
     Conclusion,
     Evaluation,
+    Heard,
     Zones,
     conclude,
     evaluate,
     home_zone_name,
+    read_statement,
     require_sound,
     slots_of,
     statement_of,
     true_up,
     with_late,
 )
+from tallystick_ledger.errors import BadInput
 
+TRIP = "2027-05-08/2027-05-12"
 TIER = rule_named("steps-tier")
 MARCH = over(TIER, "2027-03")
 
@@ -105,6 +109,11 @@ def test_3_04_an_implausible_day_counts_for_no_more_than_the_cap() -> None:
     assert (found.band, found.counted) == (3, 31)
 
 
+def test_3_04_a_day_at_the_cap_is_not_over_it() -> None:
+    assert tier([steps(day, 60_000) for day in march_days()]).flags == {}
+    assert tier([steps(day, 60_001) for day in march_days()]).flags == {"implausible": 31}
+
+
 def test_3_04_four_days_alone_are_no_month() -> None:
     found = tier([steps(day, 85_000) for day in march_days()[:4]])
     assert found == Evaluation(False, 0, "", 0, {"coverage_too_low": 4}, flags={"implausible": 4})
@@ -122,9 +131,8 @@ def test_3_06_a_sync_before_the_close_counts_and_one_after_it_is_a_true_up() -> 
     assert (at_close.band, at_close.not_counted) == (3, {"after_close": 1})
     again = tier(with_late([*early, too_late]))
     assert again.band == 4
-    days_later = {60: "better", 61: "better_too_late"}
-    for days, follows in days_later.items():
-        now_s = MARCH.close_s + days * 86_400 - 1
+    sixty_days_s = MARCH.close_s + 60 * 86_400
+    for now_s, follows in {sixty_days_s - 1: "better", sixty_days_s: "better_too_late"}.items():
         assert true_up(TIER, at_close, again, period=MARCH, now_s=now_s) == follows
 
 
@@ -335,9 +343,21 @@ def test_2_06_a_line_that_was_removed_or_superseded_counts_as_it_stands() -> Non
     assert found.not_counted == {"removed": 2, "superseded": 1}
 
 
-def test_a_figure_of_nothing_is_nobodys_figure() -> None:
-    asked = rule_named("rent-of-the-year")
-    assert not evaluate(asked, [], period=over(asked, "2027")).satisfied
+@pytest.mark.parametrize(
+    ("name", "outcome", "period"),
+    [
+        ("rent-of-the-year", {"reveals": "figure"}, "2027"),
+        ("rent-of-the-year", {"at_most": 5}, "2027"),
+        ("rent-of-the-year", {"equals": 0}, "2027"),
+        ("regular-guest", {"at_most": 5}, "2027-03"),
+        ("regular-guest", {"bands": [5], "sent_from": 1}, "2027-03"),
+        ("late-arrival", {"at_most": 60}, TRIP),
+    ],
+)
+def test_where_nothing_was_told_nothing_is_answered(name: str, outcome: dict[str, object], period: str) -> None:
+    asked = measured(name, outcome=outcome)
+    found = evaluate(asked, [], period=over(asked, period))
+    assert (found.satisfied, found.band) == (False, None)
 
 
 # Journey 4: the bookshop
@@ -389,8 +409,6 @@ def test_4_a_purchase_that_came_back_earns_no_stamp() -> None:
 
 
 # Journey 5: the trip
-
-TRIP = "2027-05-08/2027-05-12"
 
 
 def arrival(segment: int, scheduled: str, actual: str) -> JourneyEvent:
@@ -526,6 +544,50 @@ def test_5_14_each_stay_has_an_answer_of_its_own() -> None:
     assert evaluate(asked, twice, period=trip, slot=0).figure == evaluate(asked, nights, period=trip, slot=0).figure
 
 
+# What a recipient takes from a claim's words
+
+
+@pytest.mark.parametrize(
+    ("name", "period", "statement", "heard"),
+    [
+        ("steps-tier", "2027-03", "steps.average(2027-03) in band 2", Heard(band=2)),
+        ("steps-tier", "2027-03", "steps.average(2027-03) in band 5", Heard(band=5)),
+        ("steps-ten-thousand", "2027-03", "steps.average(2027-03) >= 10000", Heard()),
+        ("rent-of-the-year", "2027", "line.sum(2027) = -1380000", Heard(figure=-1_380_000)),
+        ("rent-of-the-year", "2027", "line.sum(2027) = 0", Heard(figure=0)),
+        ("paid-member", "2027-03", "membership.active(2027-03)", Heard()),
+    ],
+)
+def test_a_recipient_reads_what_the_rule_can_say(name: str, period: str, statement: str, heard: Heard) -> None:
+    assert read_statement(rule_named(name), period, statement) == heard
+
+
+@pytest.mark.parametrize(
+    ("name", "period", "statement"),
+    [
+        ("steps-tier", "2027-03", "steps.average(2027-03) in band 1"),  # below what is sent
+        ("steps-tier", "2027-03", "steps.average(2027-03) in band 6"),
+        ("steps-tier", "2027-04", "steps.average(2027-03) in band 4"),
+        ("steps-tier", "2027-03", "steps.average(2027-03) >= 10000"),
+        ("steps-ten-thousand", "2027-03", "steps.average(2027-03) >= 9999"),
+        *(
+            ("rent-of-the-year", "2027", f"line.sum(2027) = {text}")
+            for text in ("", "-", "007", "-0", "1.5", "1e3", "٧")
+        ),
+        ("rent-of-the-year", "2027", "7"),
+        ("rent-of-the-year", "2027", "line.sum(2027) = " + "9" * 17),
+    ],
+)
+def test_what_a_rule_cannot_say_is_not_heard(name: str, period: str, statement: str) -> None:
+    with pytest.raises(BadInput, match="rule can say"):
+        read_statement(rule_named(name), period, statement)
+
+
+def test_what_is_not_so_is_not_said() -> None:
+    with pytest.raises(BadInput, match="says nothing"):
+        statement_of(TIER, "2027-03", tier([]))
+
+
 # Where the subject lives
 
 
@@ -539,6 +601,9 @@ def test_home_is_frozen_when_the_period_begins() -> None:
         assert home_zone_name(events, at_s=MARCH.start_s) == "America/New_York"
         assert home_zone_name(events, at_s=april.start_s) == "Europe/Lisbon"
     assert home_zone_name([], at_s=MARCH.start_s) is None
+    moved_s = seconds("2027-03-10T00:00:00+00:00")
+    assert home_zone_name(moves, at_s=moved_s - 1) == "America/New_York"
+    assert home_zone_name(moves, at_s=moved_s) == "Europe/Lisbon"
 
 
 def test_a_day_away_from_home_is_the_home_day_that_holds_most_of_it() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulebook import AT_HOME, NEW_YORK, document, measured, over, parsed, purchase, rule_named, steps
 
@@ -56,21 +56,25 @@ def answer(rule: Rule, events: list[JourneyEvent]) -> Evaluation:
     return evaluate(rule, events, period=over(rule, "2027-03"), zones=AT_HOME)
 
 
+@settings(max_examples=40, deadline=None)
 @given(events=step_lists, data=st.data(), rule=st.sampled_from(STEP_RULES))
 def test_order_never_matters(events: list[JourneyEvent], data: st.DataObject, rule: Rule) -> None:
     assert answer(rule, data.draw(st.permutations(events))) == answer(rule, events)
 
 
+@settings(max_examples=40, deadline=None)
 @given(events=shop_lists, data=st.data(), rule=st.sampled_from(SHOP_RULES))
 def test_order_never_matters_in_a_shop(events: list[JourneyEvent], data: st.DataObject, rule: Rule) -> None:
     assert answer(rule, data.draw(st.permutations(events))) == answer(rule, events)
 
 
+@settings(max_examples=40, deadline=None)
 @given(events=step_lists, rule=st.sampled_from(STEP_RULES))
 def test_what_is_told_twice_is_told_once(events: list[JourneyEvent], rule: Rule) -> None:
     assert answer(rule, events + events) == answer(rule, events)
 
 
+@settings(max_examples=40, deadline=None)
 @given(events=step_lists, rule=st.sampled_from(STEP_RULES))
 def test_a_second_telling_of_the_same_day_is_never_added(events: list[JourneyEvent], rule: Rule) -> None:
     """The same days in other entries: all that counts stays, and nothing is added."""
@@ -84,6 +88,7 @@ def test_a_second_telling_of_the_same_day_is_never_added(events: list[JourneyEve
     )
 
 
+@settings(max_examples=40, deadline=None)
 @given(events=step_lists, others=shop_lists, rule=st.sampled_from(STEP_RULES))
 def test_what_the_rule_does_not_ask_for_changes_nothing(
     events: list[JourneyEvent], others: list[JourneyEvent], rule: Rule
@@ -91,6 +96,7 @@ def test_what_the_rule_does_not_ask_for_changes_nothing(
     assert answer(rule, events + others) == answer(rule, events)
 
 
+@settings(max_examples=40, deadline=None)
 @given(events=shop_lists, others=shop_lists)
 def test_what_a_filter_leaves_out_changes_no_answer(events: list[JourneyEvent], others: list[JourneyEvent]) -> None:
     only = measured("ten-stamps", where=[{"member": "store", "one_of": ["store-1"]}])
@@ -103,12 +109,14 @@ def test_what_a_filter_leaves_out_changes_no_answer(events: list[JourneyEvent], 
     assert both.not_counted.get("filtered_out", 0) == len(elsewhere)
 
 
+@settings(max_examples=40, deadline=None)
 @given(events=step_lists, rule=st.sampled_from(STEP_RULES))
 def test_every_event_is_accounted_for(events: list[JourneyEvent], rule: Rule) -> None:
     found = answer(rule, events)
     assert found.counted + sum(found.not_counted.values()) == len(events)
 
 
+@settings(max_examples=40, deadline=None)
 @given(events=step_lists, more=st.integers(1, 5_000))
 def test_more_steps_never_lower_the_band(events: list[JourneyEvent], more: int) -> None:
     rule = STEP_RULES[0]
@@ -121,6 +129,7 @@ def test_more_steps_never_lower_the_band(events: list[JourneyEvent], more: int) 
     assert (answer(rule, events).band or 0) <= (answer(rule, walked).band or 0)
 
 
+@settings(max_examples=40, deadline=None)
 @given(bounds=st.lists(st.integers(1, 59_999), min_size=1, max_size=15, unique=True), count=st.integers(0, 59_999))
 def test_a_band_table_has_one_band_for_each_figure(bounds: list[int], count: int) -> None:
     table = sorted(bounds)
@@ -135,6 +144,7 @@ def _lies(count: int, table: list[int], band: int) -> bool:
     return low <= count and (band > len(table) or count < table[band - 1])
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     day=st.dates(date(2026, 1, 1), date(2028, 12, 31)),
     zone=st.sampled_from(["America/New_York", "Europe/Lisbon", "Australia/Lord_Howe", "Asia/Kolkata", "Pacific/Apia"]),
@@ -156,6 +166,7 @@ def test_a_day_told_by_a_tracker_is_that_day_at_home_whatever_the_clocks_do(day:
     ("span", "step"),
     [("calendar_day", 1), ("iso_week", 7), ("calendar_month", 31), ("calendar_year", 366)],
 )
+@settings(max_examples=40, deadline=None)
 @given(day=st.dates(date(1970, 1, 8), date(9990, 12, 31)))
 def test_periods_follow_each_other_without_a_gap(span: str, step: int, day: date) -> None:
     name = name_of(day, span)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import pytest
 from fitness import rule
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulebook import measured, rule_named
 
@@ -151,6 +151,7 @@ def test_no_question_tells_nothing() -> None:
     assert told_together([]) == Telling("token", (), ())
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     thresholds=st.lists(st.integers(1, 31), min_size=1, max_size=8, unique=True),
     more=st.integers(1, 31),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import shared
 
@@ -204,6 +204,7 @@ def test_dates_that_cannot_be_relied_on_are_refused(texts: list[str], order: Dat
     assert why(table, order=order)[0] == reason
 
 
+@settings(max_examples=40, deadline=None)
 @given(days=st.lists(st.dates(date(2000, 1, 1), date(2040, 12, 31)), min_size=1, max_size=30, unique=True))
 def test_dates_are_read_as_they_were_written_or_refused(days: list[date]) -> None:
     """Written day first: read day first, or refused as readable both ways; never read the other way."""
@@ -296,6 +297,7 @@ def test_an_amount_is_a_decimal_of_its_currency(amount: str, asset: str, reason:
     assert refused(lambda: read_purchases(table, asset=asset))[0] == reason
 
 
+@settings(max_examples=40, deadline=None)
 @given(minor=st.integers(0, 10**13), scale=st.integers(0, 4))
 def test_money_is_read_exactly(minor: int, scale: int) -> None:
     digits = f"{minor:0{scale + 1}}"

@@ -73,6 +73,11 @@ def test_two_recipients_cannot_match_by_place_or_time() -> None:
 
 def test_claims_of_one_second_are_not_ordered_by_their_ids() -> None:
     narrow = Slot(CLOSE_S, CLOSE_S + 1)
+    at_two = [
+        leaving_times(CLAIMS, key=KEY, recipient=recipient, period="2027-03", slot=narrow)
+        for recipient in ("a.example", "b.example")
+    ]
+    assert at_two[0] != at_two[1]
     found = [
         each.claim for each in leaving_times(CLAIMS, key=KEY, recipient="a.example", period="2027-03", slot=narrow)
     ]

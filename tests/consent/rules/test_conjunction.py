@@ -108,6 +108,13 @@ def test_one_builds_on_another() -> None:
     assert conclude("a", known, accepted=[claim], facts={"age_years": 17}, period="2027-03").outcome == "no"
 
 
+@pytest.mark.parametrize(("version", "outcome"), [(1, "no"), (2, "yes"), (3, "yes")])
+def test_an_older_version_of_a_program_may_not_be_enough(version: int, outcome: str) -> None:
+    known = require_sound([table("a", {**CLAIM, "version_at_least": 2})])
+    claim = Accepted("clm", "steps-tier", version, "track.example", "2027-03", 4)
+    assert conclude("a", known, accepted=[claim], facts={}, period="2027-03").outcome == outcome
+
+
 issuers = st.sampled_from(["a.example", "b.example", "c.example"])
 
 

@@ -13,7 +13,7 @@ from places import ROOT
 
 from tallystick.descriptor import fingerprint, key_id
 from tallystick_consent import pairwise
-from tallystick_consent.entries import BODIES
+from tallystick_consent.entries import BODIES, CARRIED
 from tallystick_consent.events import SCHEMAS, parse_payload
 from tallystick_consent.program import parse_program
 from tallystick_consent.receipt import evidence_message, parse_terms
@@ -21,7 +21,10 @@ from tallystick_consent.sealing import Context, SealKey, open_from
 from tallystick_consent.signed import SignedObject, signed_digest
 from tallystick_ledger.encoding import from_base64url, length_prefixed, new_id, to_base64url
 from tallystick_ledger.entry import make_entry
+from tallystick_ledger.opening import Opening as LogOpening
+from tallystick_ledger.replay import CARRIED_KINDS
 from tallystick_ledger.tlog.hashing import leaf_hashes
+from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.vault import Opening, commit
 
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -209,6 +212,16 @@ def rows(heading: str) -> dict[str, str]:
 @pytest.mark.parametrize("kind", sorted(BODIES))
 def test_the_page_names_every_member_of_a_body(kind: str) -> None:
     assert set(BODIES[kind].model_fields) <= members(rows("Entries")[kind]) | {kind}
+
+
+def test_the_page_names_every_member_of_an_opening_and_of_what_it_carries() -> None:
+    told = rows("Openings")
+    head = Checkpoint("gym.example/log/2027", 1, bytes(32))
+    for part in (LogOpening("gym.example/log/2028"), LogOpening("gym.example/log/2028", head, head)):
+        assert part.body().keys() <= {name for row in told.values() for name in members(row)} | told.keys()
+    assert told.keys() >= CARRIED_KINDS | CARRIED.keys()
+    for kind in ("disclosure", "answer"):
+        assert set(CARRIED[kind].model_fields) <= members(told[kind]) | {kind}
 
 
 @pytest.mark.parametrize("kind", SignedObject.__subclasses__(), ids=lambda kind: kind.__name__)

@@ -8,7 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tallystick_node.errors import SettingsInvalid
+from tallystick_node.errors import ClockBehind, SettingsInvalid
+
+CLOCK_BACK_MAX_S = 300
+"""How far the clock may be behind the log's last entry, as clocks are set right now and then, before nothing is written
+until it is right. It is the margin that promise P16 gives an entry's time."""
+
+
+def steady_s(now_s: int, last_s: int) -> int:
+    """Return the time of the next entry: the clock's, but never before that of the entry before it.
+
+    Args:
+        now_s: what the clock says, seconds since 1970-01-01 UTC.
+        last_s: when the log's last entry was recorded.
+
+    Raises:
+        ClockBehind: the clock is behind that by more than `CLOCK_BACK_MAX_S`.
+    """
+    if now_s < last_s - CLOCK_BACK_MAX_S:
+        raise ClockBehind(
+            f"The clock is {last_s - now_s} seconds behind the log's last entry; nothing is written until it is right.",
+            remedy="Set the clock right; if it is, and was wrong before: tally-node accept-clock FOLDER",
+        )
+    return max(now_s, last_s)
 
 
 class Clock(Protocol):

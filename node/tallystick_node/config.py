@@ -64,6 +64,8 @@ class Settings(BaseModel):
         signer: an external signer that holds private keys: `unix:PATH` of its socket, or `exec:COMMAND` to start it; ""
             for none.
         publication_waits: whether a head that the policy does not accept yet stays unpublished.
+        writes_wait_for_word: whether a node that has witnesses or partners writes nothing after a start before one of
+            them has said what it has seen of this node's log. Where not, it goes on at once, and asks again.
         database: where the node's rows are; `TALLYSTICK_DATABASE` goes before it.
         custody_database: where the wrapped secrets are, apart from them; `TALLYSTICK_CUSTODY_DATABASE` goes before it.
     """
@@ -81,6 +83,7 @@ class Settings(BaseModel):
     witness_policy: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,100})?$")] = ""
     publication_waits: bool = True
     follow_interval_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    writes_wait_for_word: bool = False
     database: DatabaseName = DATABASE_FILE
     custody_database: DatabaseName = CUSTODY_FILE
     log_store: Annotated[str, Field(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,62}(/[A-Za-z0-9._-]{1,100}){0,8})?$")] = ""

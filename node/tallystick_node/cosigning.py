@@ -105,6 +105,7 @@ class Cosigners:
         waits: bool,
         evidence: EvidenceRoom,
         monotonic_s: Callable[[], float] = time.monotonic,
+        heed_time: Callable[[str, int], None] = lambda _of, _at_s: None,
     ) -> None:
         """Ask the witnesses of `policy`.
 
@@ -115,7 +116,9 @@ class Cosigners:
             waits: whether a head that the policy does not accept yet stays unpublished.
             evidence: keeps what a witness refused, and why.
             monotonic_s: for pauses alone; nothing signed comes from it.
+            heed_time: is told of each time that a witness has just signed, seconds since 1970-01-01 UTC.
         """
+        self._heed_time = heed_time
         self._policy = policy
         self._log_keys = [each.key for each in policy.logs if each.key.name == origin]
         self._http = http
@@ -224,7 +227,7 @@ class Cosigners:
             if answer is None:
                 return False
             if answer.status_code == HTTPStatus.OK:
-                lines = _verified_lines(witness.keys, head, answer.content)
+                lines = self._verified_lines(witness.keys, head, answer.content)
                 if not lines:
                     return False
                 witness.seen_size, witness.lines, witness.body = head.size, lines, head.body()
@@ -248,14 +251,14 @@ class Cosigners:
             with suppress(EvidenceRejected):  # our log continues that head: only the witness's word is against it
                 found.check(self._log_keys)
                 self._evidence.keep(found)
-                self._convicted = _convicted()
+                self._convicted = _convicted(shown)
                 log.critical("a witness has seen a log that this one does not continue; nothing is published")
                 return
         if witness.refusal is None:
             name, text = witness.keys[0].name, answer.content.decode(errors="replace")[:ANSWER_SIZE_MAX_BYTES]
             self._evidence.keep(Refusal(tuple(self._log_keys), note, name, answer.status_code, text, shown))
             log.critical("the witness %s refuses this log with %d; nothing is published", name, answer.status_code)
-            witness.refusal = _refusal(name, answer.status_code)
+            witness.refusal = _refusal(name, answer.status_code, shown)
 
     def _shown(self, witness: _Witness, origin: str) -> tuple[bytes, int]:
         """Return the head that a witness shows as the last it cosigned, and its size; nothing where it is not ours."""
@@ -268,6 +271,20 @@ class Cosigners:
         except (BadInput, SignatureRejected):
             pass
         return b"", 0
+
+    def _verified_lines(self, keys: Sequence[VerifierKey], head: Checkpoint, answer: bytes) -> list[SignatureLine]:
+        """Return the witness's own lines of an answer, where each verifies; other lines mean nothing."""
+        known = {(key.name, key.key_id): key for key in keys}
+        try:
+            lines = {(line.name, line.key_id): line for line in parse_lines(answer)}
+            own = [lines[name] for name in known if name in lines]
+            for line in own:
+                signed_at_s = known[line.name, line.key_id].check(head.body(), line.payload)
+                self._heed_time(keys[0].name, signed_at_s or 0)
+        except (BadInput, SignatureRejected):
+            log.warning("the witness %s answered with a line that does not verify", keys[0].name)
+            return []
+        return own
 
     def _exchange(self, method: str, url: str, content: bytes = b"") -> Answer | None:
         return exchange(self._http, method, url, content, monotonic_s=self._monotonic_s)
@@ -336,20 +353,6 @@ def _request(seen_size: int, head: Checkpoint, note: bytes, read: HashReader) ->
     return AddCheckpoint(seen_size, tuple(proof), note)
 
 
-def _verified_lines(keys: Sequence[VerifierKey], head: Checkpoint, answer: bytes) -> list[SignatureLine]:
-    """Return the witness's own lines of an answer, where each verifies; other lines mean nothing."""
-    known = {(key.name, key.key_id): key for key in keys}
-    try:
-        lines = {(line.name, line.key_id): line for line in parse_lines(answer)}
-        own = [lines[name] for name in known if name in lines]
-        for line in own:
-            known[line.name, line.key_id].check(head.body(), line.payload)
-    except (BadInput, SignatureRejected):
-        log.warning("the witness %s answered with a line that does not verify", keys[0].name)
-        return []
-    return own
-
-
 def _seen_size(answer: Answer) -> int | None:
     """Return the size in a 409, None where there is none."""
     if answer.status_code != HTTPStatus.CONFLICT:
@@ -360,15 +363,17 @@ def _seen_size(answer: Answer) -> int | None:
         return None
 
 
-def _convicted() -> ForkSuspected:
+def _convicted(shown: bytes = b"") -> ForkSuspected:
     return ForkSuspected(
         "This log has signed two histories, as a witness shows; nothing is published any more.",
         remedy="Look into the folder evidence; restore the newest backup, or begin a successor log.",
+        note=shown,
     )
 
 
-def _refusal(name: str, status: int) -> ForkSuspected:
+def _refusal(name: str, status: int, shown: bytes) -> ForkSuspected:
     return ForkSuspected(
         f"The witness {name} refuses this log with status {status}; nothing is published until it cosigns again.",
         remedy="Look into the folder evidence, ask the witness's operator, or take it out of the policy.",
+        note=shown,
     )

@@ -20,6 +20,7 @@ TallyError
   ForkSuspected        a witness has seen a log that this one does not continue
   FolderInUse          another process runs the node in this folder
   LogReadOnly          others hold a head of this log that it does not continue; nothing is written to it any more
+  LogUnasked           nobody could be asked yet whether this log may go on, and the settings say to wait
   ClockBehind          the clock is behind the log's last entry; nothing is written until it is right
   SettingsInvalid      the node's settings or key files cannot be used
     KeysLocked         the key files are sealed, and the passphrase is missing or another
@@ -121,9 +122,17 @@ class StoreUnavailable(TallyError):
 
 
 class LogEnded(TallyError):
-    """A successor goes on where this log ended; nothing was appended."""
+    """A successor goes on where this log ended; nothing was appended.
+
+    Attributes:
+        successor: the name of the log that goes on.
+    """
 
     code = "log_ended"
+
+    def __init__(self, problem: str, *, remedy: str, successor: str) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.successor = successor
 
 
 class LogNotContinued(TallyError):
@@ -139,9 +148,17 @@ class LogUnreadable(TallyError):
 
 
 class ForkSuspected(TallyError):
-    """A witness has seen a log that this one does not continue: publication has stopped."""
+    """A witness has seen a log that this one does not continue: publication has stopped.
+
+    Attributes:
+        note: the head that it has seen, signed by our own key.
+    """
 
     code = "fork_suspected"
+
+    def __init__(self, problem: str, *, remedy: str, note: bytes = b"") -> None:
+        super().__init__(problem, remedy=remedy)
+        self.note = note
 
 
 class FolderInUse(TallyError):
@@ -154,6 +171,20 @@ class LogReadOnly(TallyError):
     """Others hold a head of this log that it does not continue; nothing is written to it any more."""
 
     code = "log_read_only"
+
+
+class LogUnasked(TallyError):
+    """Nobody could be asked yet whether this log may go on, and the settings say to wait."""
+
+    code = "log_unasked"
+
+
+def log_read_only() -> LogReadOnly:
+    """Return the error for a write to a log that must not be written any more."""
+    return LogReadOnly(
+        "Others hold a head of this log that it does not lead to, so nothing more is written to it.",
+        remedy="The operator restores the newest backup, or begins a successor: tally-node successor FOLDER",
+    )
 
 
 class ClockBehind(TallyError):

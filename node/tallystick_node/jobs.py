@@ -9,14 +9,21 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import httpx
 from sqlalchemy import delete, select
 
 from tallystick_ledger.errors import PolicyUnmet, TallyError
+from tallystick_node.clock import CLOCK_BACK_MAX_S
 from tallystick_node.custody import DAY_S
-from tallystick_node.errors import ForkSuspected, SignerUnavailable, StorageUnavailable
+from tallystick_node.errors import (
+    ClockBehind,
+    ForkSuspected,
+    LogReadOnly,
+    LogUnasked,
+    SignerUnavailable,
+    StorageUnavailable,
+)
 from tallystick_node.flows.asks import settle_asks
 from tallystick_node.flows.closing import close_period, due_receipts, put_off_closing
 from tallystick_node.flows.descriptors import Couriers
@@ -25,10 +32,11 @@ from tallystick_node.flows.key_log import log_keys
 from tallystick_node.flows.links import destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
 from tallystick_node.flows.receipts import expire_receipts
+from tallystick_node.flows.turning import open_log, turn_to, year_to_begin
 from tallystick_node.keys import NodeKeys
 from tallystick_node.node import PUBLISHING, Node
 from tallystick_node.outbox import Outbox, recover_sending
-from tallystick_node.tables import ASKS, CLAIMS, HEADS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPTS
+from tallystick_node.tables import ASKS, CLAIMS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPTS
 from tallystick_node.turns import Turn
 from tallystick_node.writer import Transaction
 
@@ -36,6 +44,11 @@ ROWS_A_TICK_MAX = 200
 MESSAGES_A_TICK_MAX = 100
 IDEMPOTENCY_LIFE_S = 30 * DAY_S
 PAUSE_S = 0.1
+ASK_AGAIN_AFTER_S = 15
+"""How long whoever did not say what it has seen of our log is left in peace."""
+
+TURN_AGAIN_AFTER_S = 60
+"""How long the turn of the year waits where the clock is in doubt."""
 
 log = logging.getLogger(__name__)
 
@@ -51,29 +64,45 @@ class Jobs:
         self._keys_logged: NodeKeys | None = None
         self._publishing = asyncio.Lock()
         self._wrapped_on_day = -1
+        self._turns_again_s = 0
 
     def close(self) -> None:
         """Release what a task that was cancelled cannot."""
         self._peer_heads.close()
 
     async def begin(self) -> None:
-        """Take up what the last run left: messages under way, secrets of links that ended."""
+        """Ask whether the log may go on, then take up what the last run left: messages under way, ended links."""
+        await self.ask()
+        if await self._is_read_only():
+            return
+        try:
+            async with self._turn("housekeep") as turn:
+                if turn is not None:
+                    await self._node.written(lambda transaction: open_log(self._node, transaction))
+                    await asyncio.to_thread(self._turn_year)
+            await self._recover()
+            await self.publish()
+            await asyncio.to_thread(self._node.say_who_signs)
+        except (PolicyUnmet, ForkSuspected, SignerUnavailable, ClockBehind, LogUnasked, LogReadOnly) as error:
+            # A node whose witnesses are away still records, and still lets its customers withdraw; one whose log must
+            # not be written is still read.
+            log.warning("the first head waits: %s", error.code)
+
+    async def _recover(self) -> None:
+        """Queue again what was being sent when the node stopped, and no other process is sending."""
         for row in await asyncio.to_thread(self._node.rows, select(PARTNERS.c.host)):
             async with self._turn(f"deliver/{row.host}") as turn:
                 if turn is not None:
                     await self._node.written(partial(recover_sending, partner=row.host))
-        if self._node.publisher.published_size == 0:
-            await self._node.written(lambda transaction: open_log(self._node, transaction))
-        await self._follow_keys()
-        try:
-            await self.publish()
-            await asyncio.to_thread(self._node.say_who_signs)
-        except (PolicyUnmet, ForkSuspected, SignerUnavailable) as error:
-            # A node whose witnesses are away still records, and still lets its customers withdraw.
-            log.warning("the first head waits: %s", error.code)
+
+    async def ask(self) -> None:
+        """Ask whoever may have seen more of this node's log than it has itself."""
+        await asyncio.to_thread(self._node.standing.ask)
 
     async def tick(self) -> None:
-        """Do all that is due now, once, and deliver what can be delivered."""
+        """Do all that is due now, once, and deliver what can be delivered; of a read-only log, nothing."""
+        if await self._is_read_only():
+            return
         await self.housekeep()
         await self.publish()
         for row in await asyncio.to_thread(self._node.rows, select(PARTNERS.c.host).order_by(PARTNERS.c.host)):
@@ -96,6 +125,7 @@ class Jobs:
         await self._follow_keys()
         async with self._turn("housekeep") as turn:
             if turn is not None:
+                await asyncio.to_thread(self._turn_year)
                 await self._housekeep()
 
     async def _housekeep(self) -> None:
@@ -162,18 +192,49 @@ class Jobs:
                 await self._peer_heads.look(partner)
 
     async def publish(self) -> None:
-        """Publish what was committed, signed by keys that the log tells of, or take up what another process did."""
+        """Publish what was committed, signed by keys that the log tells of, or take up what another process did.
+
+        A log that a witness knows otherwise is not written any more.
+        """
+        if await self._is_read_only():
+            return
         await self._follow_keys()
         async with self._publishing, self._turn(PUBLISHING) as turn:
             if turn is None:
-                await asyncio.to_thread(self._node.publisher.follow)
-            elif await asyncio.to_thread(self._node.publisher.publish, still_mine=turn.require):
-                await asyncio.to_thread(self._node.say_who_signs)
+                await asyncio.to_thread(self._node.shards.follow)
+                return
+            try:
+                if await asyncio.to_thread(self._node.shards.publish, still_mine=turn.require):
+                    await asyncio.to_thread(self._node.say_who_signs)
+            except ForkSuspected as error:
+                await asyncio.to_thread(self._node.standing.consider, error.note)
+                raise
+
+    async def _is_read_only(self) -> bool:
+        return await asyncio.to_thread(lambda: self._node.standing.is_read_only)
+
+    def _turn_year(self) -> None:
+        """Begin the year's log once the clock has passed the year of the one that is written.
+
+        Not by a clock that a witness's signed time contradicts, and not where somebody has seen that log already.
+        """
+        node = self._node
+        name = year_to_begin(node)
+        if name is None or node.clock.now_s() < self._turns_again_s:
+            return
+        if node.standing.clock_ahead_s() > CLOCK_BACK_MAX_S:
+            log.error("the year's log is not begun by a clock that is ahead of a witness's")
+            self._turns_again_s = node.clock.now_s() + TURN_AGAIN_AFTER_S
+            return
+        node.standing.require_unseen(f"{node.host}/log/{name}", node.shards.current)
+        parts = turn_to(node, name)
+        log.warning("the log %s has begun, with %d parts of its opening", name, parts)
 
     async def run(self) -> None:
         """Work until cancelled: a task for the node itself, one for publication, one for each partner."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(_again(self.housekeep, PAUSE_S))
+            group.create_task(_again(self._housekeep_unless_read_only, PAUSE_S))
+            group.create_task(_again(self._ask_the_silent, ASK_AGAIN_AFTER_S))
             group.create_task(_again(self.publish, self._node.settings.publish_interval_ms / 1000))
             serving: set[str] = set()
 
@@ -186,6 +247,14 @@ class Jobs:
 
             group.create_task(_again(serve_new_partners, 1))
 
+    async def _housekeep_unless_read_only(self) -> None:
+        if not await self._is_read_only():
+            await self.housekeep()
+
+    async def _ask_the_silent(self) -> None:
+        if self._node.standing.silent:
+            await self.ask()
+
     def _anything_due(self) -> bool:
         now_s = self._node.now_s()
         questions = (
@@ -196,13 +265,6 @@ class Jobs:
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
         )
         return any(self._node.row(question) is not None for question in questions)
-
-
-def open_log(node: Node, transaction: Transaction) -> None:
-    """Make a log's first entry, where it has none."""
-    if transaction.row(select(HEADS.c.size).where(HEADS.c.log == node.settings.log_name)) is None:
-        opening: dict[str, Any] = {"predecessor": "", "receipts": [], "balances": []}
-        transaction.append("opening", {"log": node.settings.log_origin, **opening})
 
 
 def _purge(transaction: Transaction) -> None:

@@ -26,15 +26,25 @@ READ_ROWS_MAX = 16
 
 _AT = HEADS.c.log == bindparam("log")
 _LOCK_HEAD = Prepared(
-    select(HEADS.c.size, HEADS.c.peaks, HEADS.c.published_size, HEADS.c.successor).where(_AT).with_for_update()
+    select(
+        HEADS.c.size,
+        HEADS.c.peaks,
+        HEADS.c.published_size,
+        HEADS.c.successor,
+        HEADS.c.last_at_s,
+        HEADS.c.contradicted_by,
+    )
+    .where(_AT)
+    .with_for_update()
 )
 _ADD_HEAD = Prepared(insert(HEADS))
 _MOVE_HEAD = Prepared(
     update(HEADS)
     .where(_AT)
-    .values({each: bindparam(f"new_{each}") for each in ("size", "peaks", "checkpoint", "published_size")})
+    .values({each: bindparam(f"new_{each}") for each in ("size", "peaks", "checkpoint", "published_size", "last_at_s")})
 )
 _END_LOG = Prepared(update(HEADS).where(_AT).values(successor=bindparam("new_successor")))
+_STOP_LOG = Prepared(update(HEADS).where(_AT).values(contradicted_by=bindparam("new_contradicted_by")))
 _ADD_BLOB = Prepared(insert(BLOBS))
 _OF = BLOBS.c.log == bindparam("log")
 _OLDEST = Prepared(
@@ -54,12 +64,16 @@ class LockedHead:
         frontier: the right edge of the log.
         published_size: how many entries its published files held, as far as the database knows.
         successor: the log that goes on where this one ended, if any.
+        last_at_s: when the last entry was recorded; 0 before any.
+        contradicted_by: a head that others hold of another history of the log: nothing may be appended.
         is_new: there is no row yet.
     """
 
     frontier: Frontier
     published_size: int = 0
     successor: str | None = None
+    last_at_s: int = 0
+    contradicted_by: bytes | None = None
     is_new: bool = False
 
 
@@ -68,32 +82,43 @@ def lock_head(driver: Driver, log: str) -> LockedHead:
     row = driver.run(_LOCK_HEAD, {"log": log}).fetchone()
     if row is None:
         return LockedHead(Frontier.empty(), is_new=True)
-    size, peaks, published_size, successor = row
+    size, peaks, published_size, successor, last_at_s, contradicted_by = row
     hashes = tuple(peaks[at : at + HASH_SIZE_BYTES] for at in range(0, len(peaks), HASH_SIZE_BYTES))
-    return LockedHead(Frontier(size, hashes), published_size, successor)
+    return LockedHead(Frontier(size, hashes), published_size, successor, last_at_s, contradicted_by)
 
 
 def move_head(
-    driver: Driver, log: str, after: Frontier, *, checkpoint: bytes, published_size: int, is_new: bool = False
+    driver: Driver,
+    log: str,
+    after: Frontier,
+    *,
+    checkpoint: bytes,
+    published_size: int,
+    last_at_s: int,
+    is_new: bool = False,
 ) -> None:
     """Move a log's head to a new right edge, signed; a new log gets its row."""
-    peaks = b"".join(after.peaks)
-    if is_new:
-        head = {"size": after.size, "peaks": peaks, "checkpoint": checkpoint, "published_size": published_size}
-        driver.run(_ADD_HEAD, {"log": log, "successor": None, **head})
-        return
     moved = {
-        "new_size": after.size,
-        "new_peaks": peaks,
-        "new_checkpoint": checkpoint,
-        "new_published_size": published_size,
+        "size": after.size,
+        "peaks": b"".join(after.peaks),
+        "checkpoint": checkpoint,
+        "published_size": published_size,
+        "last_at_s": last_at_s,
     }
-    driver.run(_MOVE_HEAD, {"log": log, **moved})
+    if is_new:
+        driver.run(_ADD_HEAD, {"log": log, "successor": None, "contradicted_by": None, **moved})
+    else:
+        driver.run(_MOVE_HEAD, {"log": log, **{f"new_{name}": value for name, value in moved.items()}})
 
 
 def end_log(driver: Driver, log: str, *, successor: str) -> None:
     """Write down that nothing is appended to a log any more, and which one goes on."""
     driver.run(_END_LOG, {"log": log, "new_successor": successor})
+
+
+def stop_log(driver: Driver, log: str, *, contradicted_by: bytes) -> None:
+    """Write down that nothing may be appended to a log any more, and the head by which others hold another history."""
+    driver.run(_STOP_LOG, {"log": log, "new_contradicted_by": contradicted_by})
 
 
 def add_blob(driver: Driver, log: str, *, first: int, count: int, entries: bytes) -> None:

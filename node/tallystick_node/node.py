@@ -9,6 +9,7 @@ import hmac
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,14 +21,16 @@ from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.peer import PeerClient
 from tallystick.wire import EntryProof
 from tallystick_consent.signed import SignedObject, sign_object
-from tallystick_ledger.encoding import length_prefixed, to_base64url
+from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
+from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
+from tallystick_ledger.tlog.policy import Policy, TrustedLog
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
 from tallystick_node.config import Settings, databases_of
 from tallystick_node.cosigning import Cosigners, load_policy
 from tallystick_node.custody import Custody, SubjectKeys
 from tallystick_node.database import close, single_statements, storage_errors
-from tallystick_node.errors import NotFound, PartnerUnknown
+from tallystick_node.errors import NotFound, PartnerUnknown, log_read_only
 from tallystick_node.evidence_room import EvidenceRoom
 from tallystick_node.flows.proofs import ProofService
 from tallystick_node.folder_lock import FolderLock
@@ -36,16 +39,21 @@ from tallystick_node.key_files import write_whole
 from tallystick_node.keys import NodeKeys
 from tallystick_node.log_store_s3 import open_log_store
 from tallystick_node.migrations import Schema, open_database
+from tallystick_node.own_heads import Seer
 from tallystick_node.publisher import Publisher
+from tallystick_node.shards import Shard, Shards
 from tallystick_node.signing import NodeSigners, write_vkey_files
+from tallystick_node.standing import Standing
 from tallystick_node.tables import KEYS_LOGGED, PARTNERS
 from tallystick_node.turns import Turns
+from tallystick_node.witness.known import witness_name
 from tallystick_node.writer import Once, OwnLog, StoredReply, Transaction, Writer, Written, find_reply
 
 KEYS_FOLDER = "keys"
 CUSTODY_FOLDER = "custody"
 DESCRIPTOR_FILE = "descriptor.jwt"
 EVIDENCE_FOLDER = "evidence"
+SHARDS_FOLDER = "shards"
 WITNESS_KEYS_FILE = "witnesses.vkey"
 PUBLISHING = "publish"
 
@@ -94,30 +102,27 @@ class Node:
         agent = {"User-Agent": user_agent(settings.host)}
         self._witness_http = httpx.Client(trust_env=False, follow_redirects=False, headers=agent)
         self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
-        self.cosigners = self._cosigners()
-        origin = settings.log_origin
-        self._signers = NodeSigners(lambda: self.keys, origin=origin)
-        self._store = open_log_store(settings, folder)
-        log = OwnLog(settings.log_name, origin, self._signers)
+        self._is_shared = databases.are_shared
         with self.turns.wait_for(PUBLISHING):  # it mends what is there, and must not find it half made
-            self.publisher = Publisher(
-                self.engine,
-                self._store,
-                log=log.name,
-                origin=origin,
-                signers=self._signers,
-                clock=clock,
-                handover=log.handover,
-                cosigners=self.cosigners,
-                is_shared=databases.are_shared,
-            )
-        self.proofs = ProofService(self.publisher)
+            self.shards = Shards(self.engine, settings.log_name, self._open_shard)
         self.writer = Writer(
             self.engine,
-            log=log,
+            log=self.shards.current.own,
             clock=clock,
             random_bytes=random_bytes,
             keeps_published=settings.keeps_published_entries,
+            log_named=self.shards.own_log,
+        )
+        if self.publisher.is_behind:
+            self.writer.refuse(log_read_only())  # at once; the database is told when others are asked
+        self.standing = Standing(
+            self.shards,
+            self.writer,
+            self._seers,
+            self._witness_http,
+            self.evidence,
+            clock,
+            waits_for_word=settings.writes_wait_for_word,
         )
         self.transport = transport
         self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
@@ -125,26 +130,99 @@ class Node:
     def close(self) -> None:
         """Finish what is queued, then release everything."""
         self.writer.close()
-        if self.cosigners is not None:
-            self.cosigners.close()
+        self.shards.close()
         self._witness_http.close()
         self._key_folder.close()
-        self._store.close()
         self.custody.close()
         self.turns.close()
         close(self.engine)
         self._lock.release()
 
-    def _cosigners(self) -> Cosigners | None:
-        """Return the witnesses that the settings name, and leave their keys beside the log for whoever audits it."""
+    @property
+    def publisher(self) -> Publisher:
+        """The publisher of the log that is written."""
+        return self.shards.current.publisher
+
+    def shard_folder(self, name: str) -> Path:
+        """Return the folder in which a log lies as `log`, with the keys to check it under beside it."""
+        return self.folder if name == self.settings.log_name else self.folder / SHARDS_FOLDER / name
+
+    @property
+    def proofs(self) -> ProofService:
+        """What proves from the published files of the log that is written."""
+        return self.shards.current.proofs
+
+    def prove(self, log: str, index: int) -> EntryProof | None:
+        """Return an entry of a log, by the log's name, with its proof; None before a published head covers it."""
+        return self.shards.prove(log, index)
+
+    def _open_shard(self, name: str) -> Shard:
+        """Open a log of this node."""
+        origin, folder = f"{self.host}/log/{name}", self.shard_folder(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = self.settings
+        if name != settings.log_name:
+            place = f"{SHARDS_FOLDER}/{name}"
+            stored = f"{settings.log_store}/{place}" if settings.log_store else ""
+            settings = settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})
+        store = open_log_store(settings, self.folder)
+        own = OwnLog(name, origin, NodeSigners(lambda: self.keys, origin=origin))
+        cosigners = self._cosigners(folder, origin)
+        publisher = Publisher(
+            self.engine,
+            store,
+            log=name,
+            origin=origin,
+            signers=own.signers,
+            clock=self.clock,
+            handover=own.handover,
+            cosigners=cosigners,
+            is_shared=self._is_shared,
+            even_behind=True,
+        )
+        return Shard(own, publisher, ProofService(publisher), cosigners, store)
+
+    def _policy(self) -> Policy | None:
+        """Return the policy that the settings name; it was written for the log that the node began with."""
         if not self.settings.witness_policy:
             return None
-        origin, waits = self.settings.log_origin, self.settings.publication_waits
-        own = [signer.verifier_key for signer in self.keys.head_signers(origin, now_s=self.now_s())]
-        policy = load_policy(self.folder / self.settings.witness_policy, log_keys=own, waits=waits)
+        path, waits = self.folder / self.settings.witness_policy, self.settings.publication_waits
+        return load_policy(path, log_keys=self._signing_keys(self.settings.log_origin), waits=waits)
+
+    def _signing_keys(self, origin: str) -> list[VerifierKey]:
+        return [signer.verifier_key for signer in self.keys.head_signers(origin, now_s=self.now_s())]
+
+    def _cosigners(self, folder: Path, origin: str) -> Cosigners | None:
+        """Return the witnesses that the settings name, and leave their keys beside the log for whoever audits it."""
+        policy = self._policy()
+        if policy is None:
+            return None
         keys = "".join(f"{each.key.text}\n" for each in policy.witnesses)
-        (self.folder / WITNESS_KEYS_FILE).write_text(keys, encoding="utf-8")
-        return Cosigners(policy, origin=origin, http=self._witness_http, waits=waits, evidence=self.evidence)
+        (folder / WITNESS_KEYS_FILE).write_text(keys, encoding="utf-8")
+        if all(each.key.name != origin for each in policy.logs):
+            # The file was written for another year: who must cosign holds for every log of ours, under our own keys.
+            policy = replace(policy, logs=tuple(TrustedLog(key, None) for key in self._signing_keys(origin)))
+        return Cosigners(
+            policy,
+            origin=origin,
+            http=self._witness_http,
+            waits=self.settings.publication_waits,
+            evidence=self.evidence,
+            heed_time=lambda of, at_s: self.standing.heed_time(of, at_s),
+        )
+
+    def _seers(self) -> list[Seer]:
+        """Return whoever may have seen this node's log: the witnesses of its policy, and its partners."""
+        policy = self._policy()
+        witnesses = () if policy is None else policy.witnesses
+        seers = {each.url.rstrip("/"): Seer(each.key.name, each.url, each.key) for each in witnesses if each.url}
+        for partner in self.partners():
+            url = f"{partner.url}/witness"
+            key = VerifierKey(
+                witness_name(partner.host), COSIGNATURE_ED25519, from_base64url(partner.key("witness").public)
+            )
+            seers.setdefault(url, Seer(partner.host, url, key))
+        return list(seers.values())
 
     def now_s(self) -> int:
         """Return the node's time: whole seconds since 1970-01-01 UTC."""
@@ -196,17 +274,25 @@ class Node:
 
     def say_who_signs(self) -> None:
         """Leave the verifier keys of the published head, and the descriptor, in the files beside the log."""
-        with suppress(OSError):
-            write_vkey_files(self.folder, self.publisher.checkpoint(), self._signers.keys())
+        for name in self.shards.names():
+            shard = self.shards.named(name)
+            with suppress(OSError, LookupError):
+                if shard is not None:
+                    write_vkey_files(self.shard_folder(name), shard.publisher.checkpoint(), shard.publisher.log_keys)
         path, text = self.folder / DESCRIPTOR_FILE, self.descriptor() + "\n"
         if not path.exists() or path.read_text(encoding="ascii") != text:
             write_whole(path, text)
 
     # Writing
 
-    async def written(self, work: Callable[[Transaction], T]) -> Written[T]:
-        """Do a write of the node's own; return once it is durable."""
-        return await asyncio.wrap_future(self.writer.submit(work))
+    async def written(self, work: Callable[[Transaction], T], *, even_read_only: bool = False) -> Written[T]:
+        """Do a write of the node's own; return once it is durable.
+
+        Args:
+            work: what to do.
+            even_read_only: whether it may be done while the log is read-only, since it appends nothing.
+        """
+        return await asyncio.wrap_future(self.writer.submit(work, even_read_only=even_read_only))
 
     async def once(
         self, once: Once, work: Callable[[Transaction], T], render: Callable[[T, tuple[EntryProof, ...]], StoredReply]

@@ -12,7 +12,7 @@ Source: DESIGN P1 (a node restored from an old backup), c2sp.org/tlog-witness (m
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,9 +24,10 @@ from tallystick_ledger.errors import NoteMalformed, SignatureRejected
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_ledger.tlog.merkle import EMPTY_ROOT, HashReader, root_at
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT
 from tallystick_ledger.tlog.note import open_note
 from tallystick_node.exchange import EXCHANGE_DEADLINE_S, exchange
+from tallystick_node.publisher import Publisher
 
 ASKED_AT_ONCE_MAX = 32
 ASK_DEADLINE_S = 2 * EXCHANGE_DEADLINE_S
@@ -102,19 +103,33 @@ def ask_all(seers: Sequence[Seer], origin: str, *, log_keys: Sequence[VerifierKe
     )
 
 
-def contradicting(words: Words, *, size: int, read: HashReader) -> Word | None:
-    """Return the first word of a head that our log does not lead to: a larger one, or another; None where all fit.
+def contradicting(words: Words, *, size: int, root_at: Callable[[int], bytes]) -> Word | None:
+    """Return the word of the largest head that our log does not lead to: a larger one, or another; None where all fit.
 
     Args:
         words: what others have seen.
         size: how many entries our log has.
-        read: hashes of our log, as far as that.
+        root_at: the root of its first entries, for as many as that.
     """
-    for word in words.heard:
-        head = word.head
-        if head.size > size or (head.size > 0 and root_at(head.size, read) != head.root):
-            return word
-    return None
+    others = [
+        word
+        for word in words.heard
+        if word.head.size > size or (word.head.size > 0 and root_at(word.head.size) != word.head.root)
+    ]
+    return max(others, key=lambda word: word.head.size, default=None)
+
+
+def ask_before_first_head(
+    publisher: Publisher, seers: Sequence[Seer], *, http: httpx.Client
+) -> tuple[Words, Word | None]:
+    """Return what others have seen of a log, and the word that it does not lead to; None where it leads to all.
+
+    Raises:
+        LogNotContinued: the database does not hold all that is committed.
+        OSError: the published files cannot be read now.
+    """
+    words = ask_all(seers, publisher.origin, log_keys=publisher.log_keys, http=http)
+    return words, contradicting(words, size=publisher.committed().size, root_at=publisher.root_at)
 
 
 def _ask(seer: Seer, origin: str, log_keys: Sequence[VerifierKey], http: httpx.Client) -> Word | None:

@@ -25,6 +25,7 @@ from tallystick_node.errors import (
     IdempotencyRefused,
     KeyInvalid,
     LogReadOnly,
+    LogUnasked,
     LogUnreadable,
     NotFound,
     OfferRefused,
@@ -65,6 +66,7 @@ STATUSES: dict[type[TallyError], int] = {
     ClockBehind: 503,
     LogReadOnly: 503,
     SignerUnavailable: 503,
+    LogUnasked: 503,
     SettingsInvalid: 500,
 }
 """The nearest class up the tree counts."""

@@ -16,12 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from tallystick_ledger.errors import TallyError, TileMalformed
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
 from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
+from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.merkle import EMPTY_ROOT, root_at
 from tallystick_ledger.tlog.note import open_note, sign_note
 from tallystick_ledger.tlog.reader import TileReader
@@ -70,6 +71,7 @@ class Publisher:
         handover: Handover | None = None,
         cosigners: Cosigners | None = None,
         is_shared: bool = False,
+        even_behind: bool = False,
     ) -> None:
         """Take up a log where its published files end.
 
@@ -83,6 +85,7 @@ class Publisher:
             handover: what the writer in this process committed last; the rest is read from the database.
             cosigners: witnesses to ask.
             is_shared: whether other processes publish this log too, one at a time.
+            even_behind: serve what is published also where the database is older: then nothing may be written.
 
         Raises:
             LogNotContinued: the database is older than the published head, or files are lost that it cannot replace.
@@ -97,6 +100,7 @@ class Publisher:
         self._handover = handover or Handover()
         self._cosigners = cosigners
         self._is_shared = is_shared
+        self._even_behind = even_behind
         self._lock = threading.Lock()
         try:
             self._published = self._last_published()
@@ -105,9 +109,24 @@ class Publisher:
         self._handover.publish(self.published_size)
 
     @property
+    def origin(self) -> str:
+        """The log's name in heads."""
+        return self._origin
+
+    @property
+    def log_keys(self) -> list[VerifierKey]:
+        """Every key that this log was ever signed with."""
+        return list(self._signers.keys())
+
+    @property
     def published_size(self) -> int:
         """How many entries the published head covers."""
         return self._published.head.size
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the database is older than what is published: an old one was put in its place."""
+        return self.committed().size < self.published_size
 
     @property
     def published(self) -> tuple[Checkpoint, bytes]:
@@ -130,7 +149,7 @@ class Publisher:
             try:
                 if not self._follow():
                     self._published = self._last_published()
-                head = self._committed()
+                head = self.committed()
                 if head.size <= self.published_size:
                     return False
                 self._publish(head, still_mine)
@@ -211,12 +230,29 @@ class Publisher:
         """Return a reader of the published files as of a size."""
         return TileReader(self._store.read, size)
 
-    def _committed(self) -> Checkpoint:
+    def committed(self) -> Checkpoint:
+        """Return the head of what is committed, published or not."""
         with self._engine.connect() as connection:
-            row = connection.execute(select(HEADS.c.checkpoint).where(HEADS.c.log == self._log)).first()
+            return self.committed_in(connection)
+
+    def committed_in(self, connection: Connection) -> Checkpoint:
+        """Return the same as a transaction sees it."""
+        row = connection.execute(select(HEADS.c.checkpoint).where(HEADS.c.log == self._log)).first()
         if row is None:
             return Checkpoint(self._origin, 0, EMPTY_ROOT)
         return parse_checkpoint_body(open_note(row.checkpoint, self._signers.keys()).body)
+
+    def root_at(self, size: int) -> bytes:
+        """Return the root of the first `size` entries that are committed, published or not, 32 bytes.
+
+        Raises:
+            LogNotContinued: the database does not hold them.
+        """
+        with self._lock:
+            edge = self._published.edge
+            if size <= edge.size:
+                return root_at(size, self.reader(edge.size))
+            return write_files(edge, size, self._pieces(edge.size, size), lambda _path, _content: None).root()
 
     def _pieces(self, start: int, end: int) -> Iterator[Piece]:
         """Yield the committed entries [start, end), those that the writer handed over as they are."""
@@ -247,14 +283,14 @@ class Publisher:
         Raises:
             LogNotContinued: the database is older than that head, or cannot replace what is lost.
         """
-        committed = self._committed()
+        committed = self.committed()
         try:
             note = self.checkpoint()
             head, _ = open_checkpoint(note, origin=self._origin, keys=self._signers.keys())
         except (LookupError, TallyError):
             self._tidy(0, 0, committed.size)
             return _Published(Checkpoint(self._origin, 0, EMPTY_ROOT), b"", Edge(0))
-        if committed.size < head.size:
+        if committed.size < head.size and not self._even_behind:
             raise _not_continued()
         edge = self._whole_edge(head)
         if edge is None:
@@ -263,7 +299,7 @@ class Publisher:
             edge = write_files(Edge(0), head.size, self._pieces(0, head.size), self._store.replace)
             if edge.root() != head.root:
                 raise _not_continued()
-        self._tidy(min(self._known_published(), head.size), head.size, committed.size)
+        self._tidy(min(self._known_published(), head.size), head.size, max(committed.size, head.size))
         return _Published(head, note, edge)
 
     def _known_published(self) -> int:

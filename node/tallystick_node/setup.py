@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, insert, select, update
 
 from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, require_not_older
 from tallystick.wire import SCOPES
@@ -33,7 +33,7 @@ from tallystick_node.migrations import Schema, migrate, open_database
 from tallystick_node.node import DESCRIPTOR_FILE, KEYS_FOLDER, Node
 from tallystick_node.signer import SignerClient
 from tallystick_node.signing import VKEY_FILES
-from tallystick_node.tables import APP_KEYS, PARTNERS
+from tallystick_node.tables import APP_KEYS, HEADS, PARTNERS
 from tallystick_node.witness.known import witness_name
 
 SECRET_SIZE_BYTES = 32
@@ -349,6 +349,20 @@ def remove_app_key(folder: Path, key_id: str) -> None:
     with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
         if connection.execute(delete(APP_KEYS).where(APP_KEYS.c.id == key_id)).rowcount == 0:
             raise SettingsInvalid("There is no app key of that id.", remedy="Look: tally-node keys list")
+
+
+def accept_clock(folder: Path, *, clock: Clock) -> int:
+    """Let the log go on by a clock that is behind its last entry, since that one was wrong; return by how many seconds.
+
+    Times run back in the log there, once, for everybody to see; that is what the operator says yes to.
+    """
+    now_s, moved_s = clock.now_s(), 0
+    with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
+        ahead = (HEADS.c.last_at_s > now_s, HEADS.c.successor.is_(None))
+        for row in connection.execute(select(HEADS.c.log, HEADS.c.last_at_s).where(*ahead)).all():
+            moved_s = max(moved_s, row.last_at_s - now_s)
+            connection.execute(update(HEADS).where(HEADS.c.log == row.log).values(last_at_s=now_s))
+    return moved_s
 
 
 def list_partners(folder: Path) -> list[tuple[str, str]]:

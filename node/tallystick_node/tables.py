@@ -6,7 +6,7 @@ to act on them. Times are whole seconds: signed data never passes through a data
 Subjects stand here under the company's own ids, since it is the company's database; they stand nowhere else.
 """
 
-from sqlalchemy import BigInteger, Integer, Table
+from sqlalchemy import BigInteger, Integer, Table, text
 from sqlmodel import Field, Index, SQLModel
 
 
@@ -18,6 +18,9 @@ class Head(SQLModel, table=True):
         published_size: entries below it are published, so the rows that hold them may be dropped; as far as was known
             when the last commit was made.
         successor: the log that goes on where this one ended; nothing is appended here any more.
+        last_at_s: when the last entry was recorded; times never run back in a log.
+        contradicted_by: a head of this log, as it was signed, that others hold and its entries do not lead to; nothing
+            is appended here any more.
     """
 
     log: str = Field(primary_key=True)
@@ -26,6 +29,8 @@ class Head(SQLModel, table=True):
     checkpoint: bytes
     published_size: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     successor: str | None = None
+    last_at_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    contradicted_by: bytes | None = None
 
 
 class Blob(SQLModel, table=True):
@@ -153,7 +158,14 @@ class Agreement(SQLModel, table=True):
 
 
 class Receipt(SQLModel, table=True):
-    """A receipt; `next_close_s` is when the next period of its program is to be evaluated here, if ever."""
+    """A receipt.
+
+    Attributes:
+        live_leaf: index of the entry that made it live, in the log that is written now: after a turn of the year that
+            is the part of the opening which carries it.
+        last_step: its last step as its entry has it, with what its ending let through.
+        next_close_s: when the next period of its program is to be evaluated here, if ever.
+    """
 
     id: str = Field(primary_key=True)
     version: int
@@ -163,6 +175,7 @@ class Receipt(SQLModel, table=True):
     state: str
     terms: str
     notice: str
+    last_step: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     evidence: str | None = None
     signed: str | None = None
     acknowledgement: str | None = None
@@ -178,10 +191,16 @@ class Receipt(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """A sealed event, and what is needed to find it again; erased with its subject."""
+    """A sealed event, and what is needed to find it again; erased with its subject.
+
+    Attributes:
+        leaf: index of its entry.
+        log: the name of the log in which that stands.
+    """
 
     id: str = Field(primary_key=True)
     leaf: int
+    log: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     subject: str
     type: str
     data_class: str
@@ -231,7 +250,13 @@ class Disclosure(SQLModel, table=True):
 
 
 class Claim(SQLModel, table=True):
-    """A claim this node issued or accepted."""
+    """A claim this node issued or accepted.
+
+    Attributes:
+        leaf: index of the entry that issued or accepted it.
+        log: the name of the log in which that stands.
+        logged_at_s: when that was recorded.
+    """
 
     number: int | None = Field(default=None, primary_key=True)
     digest: str = Field(unique=True)
@@ -249,6 +274,8 @@ class Claim(SQLModel, table=True):
     salt: str
     expires_at_s: int
     leaf: int
+    log: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    logged_at_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     answer: str = ""
     acceptance: str = ""
 

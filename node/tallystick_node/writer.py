@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -26,14 +26,22 @@ from tallystick.wire import EntryProof
 from tallystick_ledger.append import Plan, plan_append
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.entry import BLIND_SIZE_BYTES, ENTRY_SIZE_MAX_BYTES, Entry, make_entry
-from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.errors import EntryMalformed, TallyError
 from tallystick_ledger.tlog.head import Checkpoint
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT, Frontier
 from tallystick_ledger.tlog.note import sign_note
 from tallystick_ledger.tlog.proof import InclusionProof
-from tallystick_node.clock import Clock
+from tallystick_node.clock import Clock, steady_s
 from tallystick_node.database import is_storage_trouble, storage_errors, unavailable, writing
 from tallystick_node.driver import Driver, Prepared
-from tallystick_node.errors import IdempotencyRefused, LogEnded, SignerUnavailable, StorageUnavailable
+from tallystick_node.errors import (
+    ClockBehind,
+    IdempotencyRefused,
+    LogEnded,
+    SignerUnavailable,
+    StorageUnavailable,
+    log_read_only,
+)
 from tallystick_node.handover import Handover, Piece, pieces_of_plan
 from tallystick_node.log_rows import (
     BLOB_SIZE_MAX_BYTES,
@@ -44,6 +52,7 @@ from tallystick_node.log_rows import (
     end_log,
     lock_head,
     move_head,
+    stop_log,
 )
 from tallystick_node.signing import LogSigners
 from tallystick_node.tables import IDEMPOTENCY
@@ -82,12 +91,18 @@ class Appended:
 
 
 class Transaction:
-    """What a write may do: read and change rows, and append entries."""
+    """What a write may do: read and change rows, and append entries.
+
+    Attributes:
+        log: name of the log that the entries go to.
+        now_s: the time of the write, and of its entries; never before that of the entry before.
+    """
 
     def __init__(
-        self, connection: Connection, *, first_index: int, now_s: int, random_bytes: Callable[[int], bytes]
+        self, connection: Connection, *, log: str, first_index: int, now_s: int, random_bytes: Callable[[int], bytes]
     ) -> None:
         self.connection = connection
+        self.log = log
         self.now_s = now_s
         self.random_bytes = random_bytes
         self.entries: list[bytes] = []
@@ -223,6 +238,7 @@ class _Job:
     once: Once | None = None
     render: Callable[[Any, tuple[EntryProof, ...]], StoredReply] | None = None
     successor: OwnLog | None = None
+    even_read_only: bool = False
 
 
 @dataclass(slots=True)
@@ -254,6 +270,7 @@ class Writer:
         random_bytes: Callable[[int], bytes],
         keeps_published: bool = True,
         group_max: int = COMMIT_WRITES_MAX,
+        log_named: Callable[[str], OwnLog] | None = None,
     ) -> None:
         """Begin to write.
 
@@ -265,6 +282,7 @@ class Writer:
             keeps_published: whether entries stay in the database once the published files hold them: twice the space,
                 and files that are lost can be made again.
             group_max: writes that are committed together at most.
+            log_named: a log of this node by its name, for when another process has begun a successor to `log`.
         """
         self._engine = writing(engine)
         self._log = log
@@ -272,6 +290,9 @@ class Writer:
         self._random_bytes = random_bytes
         self._keeps_published = keeps_published
         self._group_max = group_max
+        self._log_named = log_named
+        self._begun_after_s = 0
+        self._refusal: TallyError | None = None
         self._connection: Connection | None = None
         self._dropped_size = 0  # of the log: no blob that ends before it is left
         self._committing = threading.Lock()  # whoever holds it has the connection, and may commit
@@ -293,7 +314,7 @@ class Writer:
         job = _Job(work, Future())
         if self._queue.empty() and self._committing.acquire(blocking=False):
             try:
-                self._require_open()
+                self._require_open(job)
                 self._commit([job])
             finally:
                 self._committing.release()
@@ -302,10 +323,15 @@ class Writer:
         written: Written[T] = job.answer.result()
         return written
 
-    def submit(self, work: Callable[[Transaction], T]) -> "Future[Written[T]]":
-        """Queue a write; the future holds what it gave once that is durable."""
+    def submit(self, work: Callable[[Transaction], T], *, even_read_only: bool = False) -> "Future[Written[T]]":
+        """Queue a write; the future holds what it gave once that is durable.
+
+        Args:
+            work: what to do.
+            even_read_only: whether it may be done while the log is read-only, since it appends nothing.
+        """
         answer: Future[Written[T]] = Future()
-        self._put(_Job(work, answer))
+        self._put(_Job(work, answer, even_read_only=even_read_only))
         return answer
 
     def submit_once(
@@ -332,6 +358,39 @@ class Writer:
         self._put(_Job(work, answer, successor=successor))
         return answer
 
+    def begin_after(self, at_s: int) -> None:
+        """Write nothing that would stand before a time at which somebody else has signed a head of this log."""
+        self._begun_after_s = max(self._begun_after_s, at_s)
+
+    def refuse(self, refusal: TallyError | None) -> None:
+        """Refuse every write from now on, with this error; or take them again, where it is None."""
+        self._refusal = refusal
+
+    def make_read_only(self, contradicted_by: bytes) -> "Future[Written[None]]":
+        """Queue that nothing is written to this log any more; only a successor goes on.
+
+        Args:
+            contradicted_by: the note of a head that our own key signed, and that is of another history of this log.
+        """
+
+        def stop(transaction: Transaction) -> None:
+            driver = Driver(transaction.connection)
+            if lock_head(driver, transaction.log).is_new:  # a database that was lost, and begun anew
+                empty = Checkpoint(self._log.origin, 0, EMPTY_ROOT)
+                note = sign_note(empty.body(), self._log.signers.replies(transaction.now_s), now_s=transaction.now_s)
+                move_head(
+                    driver,
+                    transaction.log,
+                    Frontier.empty(),
+                    checkpoint=note,
+                    published_size=0,
+                    last_at_s=0,
+                    is_new=True,
+                )
+            stop_log(driver, transaction.log, contradicted_by=contradicted_by)
+
+        return self.submit(stop, even_read_only=True)
+
     def close(self) -> None:
         """Finish what waits, then stop."""
         self._closed.set()
@@ -339,14 +398,16 @@ class Writer:
         self._thread.join()
 
     def _put(self, job: _Job) -> None:
-        self._require_open()
+        self._require_open(job)
         if self._queue.qsize() >= QUEUE_WRITES_MAX:  # a few more where several threads ask at once
             raise unavailable()
         self._queue.put(job)
 
-    def _require_open(self) -> None:
+    def _require_open(self, job: _Job) -> None:
         if self._closed.is_set():
             raise unavailable()
+        if self._refusal is not None and not job.even_read_only:
+            raise self._refusal
 
     def _run(self) -> None:
         while True:
@@ -380,7 +441,10 @@ class Writer:
             batch[0].answer.set_exception(undone.error)
             return
         except BaseException as error:  # noqa: BLE001  # handed to whoever asked
-            if isinstance(error, StorageUnavailable | SignerUnavailable) or len(batch) == 1:
+            if isinstance(error, LogEnded) and self._follow(error):
+                self._commit(batch)
+                return
+            if isinstance(error, StorageUnavailable | SignerUnavailable | ClockBehind | LogEnded) or len(batch) == 1:
                 for job in batch:
                     job.answer.set_exception(error)
                 return
@@ -396,6 +460,13 @@ class Writer:
                 outcome.job.answer.set_exception(outcome.error)
             else:
                 outcome.job.answer.set_result(result)
+
+    def _follow(self, ended: LogEnded) -> bool:
+        """Go on in the log that another process has begun; return whether it is known where that is."""
+        if self._log_named is None or ended.successor == self._log.name:
+            return False
+        self._log, self._dropped_size = self._log_named(ended.successor), 0
+        return True
 
     @contextmanager
     def _transaction(self) -> Generator[Connection]:
@@ -417,10 +488,14 @@ class Writer:
             driver = Driver(connection)
             head = self._head(driver, own)
             transaction = Transaction(
-                connection, first_index=head.frontier.size, now_s=self._clock.now_s(), random_bytes=self._random_bytes
+                connection,
+                log=own.name,
+                first_index=head.frontier.size,
+                now_s=steady_s(self._clock.now_s(), max(head.last_at_s, self._begun_after_s)),
+                random_bytes=self._random_bytes,
             )
             is_alone = len(batch) == 1 and (batch[0].once is None or batch[0].once.guard is None)
-            outcomes = [self._attempt(transaction, driver, job, is_alone=is_alone) for job in batch]
+            outcomes = [self._attempt(transaction, driver, head, job, is_alone=is_alone) for job in batch]
             plan = plan_append(head.frontier, transaction.entries)
             commit, pieces = Commit(plan, b""), list[Piece]()
             if plan.entries:
@@ -436,21 +511,28 @@ class Writer:
         Raises:
             LogEnded: another log goes on where it ended.
         """
-        if own is not self._log:
-            self._locked(driver, self._log)
-            end_log(driver, self._log.name, successor=own.name)
-        return self._locked(driver, own)
+        if own is self._log:
+            return self._locked(driver, own)
+        before = self._locked(driver, self._log)
+        end_log(driver, self._log.name, successor=own.name)
+        return replace(self._locked(driver, own), last_at_s=before.last_at_s)
 
     @staticmethod
     def _locked(driver: Driver, own: OwnLog) -> LockedHead:
         head = lock_head(driver, own.name)
         if head.successor is not None:
-            raise LogEnded("This log has ended.", remedy=f"Go on in its successor, {head.successor}.")
+            raise LogEnded(
+                "This log has ended.", remedy=f"Go on in its successor, {head.successor}.", successor=head.successor
+            )
         return head
 
-    def _attempt(self, transaction: Transaction, driver: Driver, job: _Job, *, is_alone: bool) -> _Outcome:
+    def _attempt(
+        self, transaction: Transaction, driver: Driver, head: LockedHead, job: _Job, *, is_alone: bool
+    ) -> _Outcome:
         before = len(transaction.entries)
         try:
+            if head.contradicted_by is not None and not job.even_read_only:
+                raise log_read_only()
             if job.once is not None:
                 if job.once.guard is not None:
                     job.once.guard(transaction)
@@ -497,7 +579,15 @@ class Writer:
         checkpoint = Checkpoint(own.origin, plan.after.size, plan.after.root())
         note = sign_note(checkpoint.body(), own.signers.replies(now_s), now_s=now_s)
         published_size = max(head.published_size, min(own.handover.published_size, head.frontier.size))
-        move_head(driver, own.name, plan.after, checkpoint=note, published_size=published_size, is_new=head.is_new)
+        move_head(
+            driver,
+            own.name,
+            plan.after,
+            checkpoint=note,
+            published_size=published_size,
+            last_at_s=now_s,
+            is_new=head.is_new,
+        )
         if not self._keeps_published and published_size > self._dropped_size:
             size_bytes = max(DROPPED_SIZE_MAX_BYTES, 2 * sum(len(piece.entries) for piece in pieces))
             if not drop_blobs(driver, own.name, until=published_size, size_max_bytes=size_bytes):
@@ -532,18 +622,20 @@ def _savepoint(driver: Driver) -> Generator[None]:
 
 
 def _parts(batch: Sequence[_Job]) -> Iterator[list[_Job]]:
-    """Yield a batch in parts, in order: of two writes under one key, the second finds the reply of the first."""
+    """Yield a batch in parts, in order: of two writes under one key, the second finds the reply of the first, and what
+    ends a log is alone."""
     part: list[_Job] = []
     keys: set[tuple[str, str]] = set()
     for job in batch:
         key = None if job.once is None else (job.once.caller, job.once.key)
-        if key in keys:
+        if part and (key in keys or job.successor is not None or part[0].successor is not None):
             yield part
             part, keys = [], set()
         part.append(job)
         if key is not None:
             keys.add(key)
-    yield part
+    if part:
+        yield part
 
 
 def find_reply(row_of: Callable[[Executable], Any | None], once: Once) -> StoredReply | None:

@@ -184,7 +184,7 @@ def test_an_auditor_reads_a_bundle_and_the_read_is_recorded(scene: Scene) -> Non
     assert read.content == (scene.gym.log / path).read_bytes()
     recorded = scene.gym.node.rows(select(AUDIT_READS).order_by(AUDIT_READS.c.id))
     assert len(recorded) == before + 1
-    assert (recorded[-1].path, recorded[-1].read_at_s) == (str(path), scene.story.clock.at_s)
+    assert (recorded[-1].path, recorded[-1].read_at_s) == (f"2027/{path}", scene.story.clock.at_s)
 
 
 def test_tiles_and_heads_need_no_key(scene: Scene) -> None:

@@ -11,6 +11,7 @@ from town import Company, Membership, consent, evidence, fitness_program, link
 
 from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
+from tallystick_node.setup import accept_clock
 from tallystick_node.tables import EVENTS, LINKS, MESSAGES
 
 
@@ -233,6 +234,8 @@ def test_a_reply_is_kept_for_thirty_days(scene: Scene) -> None:
     scene.gym.work()
     assert app(ready.company, ready.path, ready.body, once="a-month").content == first.content
     scene.story.clock.at_s = start_s
+    for company in scene.story.companies.values():
+        accept_clock(company.folder, clock=scene.story.clock)
 
 
 def test_every_message_between_partners_is_applied_once_however_often_it_arrives(scene: Scene) -> None:

@@ -269,7 +269,7 @@ def damaged(path: Path, content: bytes | None) -> Iterator[None]:
 @pytest.mark.parametrize("left", [None, 0, 20, 8_191])
 def test_a_tile_that_is_gone_or_cut_short_is_the_node_s_own_trouble(gym: Company, left: int | None) -> None:
     tile = gym.log / "tile/0/000"
-    gym.node.proofs = ProofService(gym.node.publisher)  # nothing kept
+    gym.node.shards.current.proofs = ProofService(gym.node.publisher)  # nothing kept
     with damaged(tile, None if left is None else tile.read_bytes()[:left]), nothing_changes(gym):
         refused(app(gym, "/v1/proofs/entries", {"indexes": [0]}), 503, "log_unreadable")
         refused(app(gym, "/v1/proofs/0", method="GET"), 503, "log_unreadable")

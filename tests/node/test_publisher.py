@@ -19,7 +19,7 @@ from tallystick_ledger.tlog.signers import NoteSigner
 from tallystick_ledger.tlog.tiles import TILE_WIDTH, paths_between, paths_for
 from tallystick_node.clock import SetClock
 from tallystick_node.config import DATABASE_FILE
-from tallystick_node.errors import LogNotContinued
+from tallystick_node.errors import LogNotContinued, LogReadOnly
 from tallystick_node.jobs import open_log
 from tallystick_node.node import Node
 from tallystick_node.publisher import CHECKPOINT
@@ -279,8 +279,12 @@ def test_a_database_from_before_the_published_head_is_refused(
     for file in folder.glob(f"{DATABASE_FILE}*"):
         file.unlink()
     shutil.copy(grown[0] / DATABASE_FILE, folder)
-    with pytest.raises(LogNotContinued):
-        opened(folder)
+    behind = opened(folder)
+    with pytest.raises(LogReadOnly):
+        write(behind, SIZE_COMMITTED + 1)
+    assert not behind.publisher.publish()
+    assert published(behind).size == SIZE_COMMITTED + 1
+    behind.close()
 
 
 def test_a_head_that_does_not_continue_the_last_one_is_not_published(

@@ -15,9 +15,9 @@ import typer
 from tallystick_ledger.errors import TallyError
 from tallystick_node.cli.keys import keys
 from tallystick_node.cli.partners import partner
-from tallystick_node.cli.shared import Folder, console, new_passphrase, passphrase_for, role_named, stderr
+from tallystick_node.cli.shared import Folder, clock_of, console, new_passphrase, passphrase_for, role_named, stderr
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, clock_for, load_settings
-from tallystick_node.setup import create_node, migrate_node, open_node, read_fingerprint
+from tallystick_node.setup import accept_clock, create_node, migrate_node, open_node, read_fingerprint
 from tallystick_node.witness.cli import app as witness
 
 app = typer.Typer(help="Run a Tallystick node.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -114,6 +114,26 @@ def serve(
         serve_app(make_app(node), bind)
     finally:
         node.close()
+
+
+@app.command()
+def successor(folder: Folder) -> None:
+    """Go on in a new log, where the old one is read-only since others hold another history of it."""
+    from tallystick_node.successor import begin_successor
+
+    done = begin_successor(folder, clock=clock_of(folder), passphrase=passphrase_for())
+    console.print(f"{done.last.origin} ends here with {done.last.size} entries.", markup=False)
+    if done.abandoned is not None:
+        console.print(f"Others hold a head of it with {done.abandoned.size} entries; what is in it is lost here.")
+    console.print(f"{done.origin} goes on; its opening says so. Next: tally-node serve {folder}", markup=False)
+
+
+@app.command("accept-clock")
+def accept_clock_command(folder: Folder) -> None:
+    """Go on by a clock that is behind the log's last entry, since it was ahead when that was written."""
+    moved_s = accept_clock(folder, clock=clock_of(folder))
+    said = f"The log goes on {moved_s} seconds before its last entry." if moved_s else "There is nothing to accept."
+    console.print(said)
 
 
 @app.command()

@@ -237,6 +237,8 @@ def _keep(
             salt=body.salt,
             expires_at_s=claim.exp,
             leaf=leaf,
+            log=transaction.log,
+            logged_at_s=transaction.now_s,
             answer="",
             acceptance=acceptance,
         )

@@ -62,6 +62,7 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
             insert(EVENTS).values(
                 id=event_id,
                 leaf=appended.index,
+                log=transaction.log,
                 subject=body.subject,
                 type=event.type,
                 data_class=event.data_class,

@@ -126,6 +126,8 @@ def issue_answer(
             salt=to_base64url(salt),
             expires_at_s=claim.exp,
             leaf=appended.index,
+            log=transaction.log,
+            logged_at_s=transaction.now_s,
             answer=answer.model_dump_json(),
             acceptance="",
         )
@@ -137,7 +139,7 @@ def claim_message(node: Node, digest: str) -> wire.PeerClaim | None:
     """Return what is sent of a claim, with its proof against the published head; None before that head covers it."""
     row = node.row(select(CLAIMS).where(CLAIMS.c.digest == digest))
     assert row is not None, "a claim is kept before its message is queued"
-    proven = node.proofs.entry(row.leaf)
+    proven = node.prove(row.log, row.leaf)
     if proven is None:
         return None
     return wire.PeerClaim(claim=row.token, salt=row.salt, entry=proven.entry, proof=proven.proof)

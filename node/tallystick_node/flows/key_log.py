@@ -6,11 +6,22 @@ Source: DESIGN section 4 (`key`), CONSTRUCTIONS (keys).
 from sqlalchemy import delete, insert, select
 
 from tallystick_ledger.encoding import to_base64url
-from tallystick_ledger.key_history import KeyState
+from tallystick_ledger.key_history import KeyChange, KeyState
 from tallystick_node.keys import STATE_ORDER
 from tallystick_node.node import Node
 from tallystick_node.tables import KEYS_LOGGED
 from tallystick_node.writer import Transaction
+
+
+def logged_keys(node: Node, transaction: Transaction) -> list[KeyChange]:
+    """Return the last step of each key that the log tells of."""
+    logged = {row.public: KeyState(row.state) for row in transaction.execute(select(KEYS_LOGGED)).all()}
+    return [
+        step
+        for line in node.keys.ring.keys
+        for step in line.steps()
+        if line.public in logged and step.state is logged[line.public]
+    ]
 
 
 def log_keys(node: Node, transaction: Transaction) -> None:

@@ -15,7 +15,7 @@ from tallystick_consent.entries import AgreementBody, ProgramBody
 from tallystick_consent.errors import ProgramRejected
 from tallystick_consent.program import Program, parse_program
 from tallystick_consent.signed import Agreement, Proposal, open_object, signed_digest
-from tallystick_ledger.encoding import canonical_json
+from tallystick_ledger.encoding import canonical_json, parse_canonical_json
 from tallystick_node.errors import Refused
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.node import Node, no_such_thing
@@ -194,6 +194,22 @@ def receive_agreement(
         transaction.execute(update(AGREEMENTS).where(AGREEMENTS.c.id == row.id).values(issuer_token=body.token))
         transaction.append("agreement", _agreement_body(row.id, program, caller, body.token, signer=caller))
     return wire.PeerAcknowledged()
+
+
+def logged_programs(transaction: Transaction, *, host: str) -> list[ProgramBody]:
+    """Return every version of a program that this node logged: its own, and those of partners that it signed."""
+    signed = select(AGREEMENTS.c.program, AGREEMENTS.c.version, AGREEMENTS.c.payer).where(
+        AGREEMENTS.c.issuer == host, AGREEMENTS.c.issuer_token.is_not(None)
+    )
+    agreed = {(row.payer, row.program, row.version) for row in transaction.execute(signed)}
+    rows = transaction.execute(
+        select(PROGRAMS).order_by(PROGRAMS.c.payer, PROGRAMS.c.program, PROGRAMS.c.version)
+    ).all()
+    return [
+        _program_body(parse_program(parse_canonical_json(row.document.encode())))
+        for row in rows
+        if row.payer == host or (row.payer, row.program, row.version) in agreed
+    ]
 
 
 def list_programs(node: Node) -> wire.Programs:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, insert, select, update
 
 from tallystick import wire
-from tallystick_consent.entries import receipt_body
+from tallystick_consent.entries import ReceiptBody, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipt import Notice, Receipt, ReceiptState, Terms, parse_terms
 from tallystick_ledger.encoding import canonical_json
@@ -22,7 +22,7 @@ from tallystick_node.flows.links import end_link
 from tallystick_node.flows.outgoing import queue_message, withhold_queued
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import DECISIONS, LINKS, RECEIPTS
-from tallystick_node.writer import Once, StoredReply, Transaction
+from tallystick_node.writer import Appended, Once, StoredReply, Transaction
 
 DAY_S = 86_400
 CLOSING_TAIL_S = 62 * DAY_S
@@ -44,7 +44,7 @@ def expire_receipts(transaction: Transaction, *, rows_max: int) -> int:
     for row in rows:
         withheld, on_its_way = withhold_queued(transaction, row.id)
         body = receipt_body(terms_of(row), ReceiptState.EXPIRED, deliverable=tuple(on_its_way))
-        transaction.append("receipt", body.document())
+        log_receipt(transaction, body)
         withhold_claims(transaction, withheld)
         end_receipt(transaction, row, ReceiptState.EXPIRED)
     return len(rows)
@@ -145,6 +145,19 @@ def insert_receipt(transaction: Transaction, terms: Terms, notice: Notice, *, pa
             uses=0,
         )
     )
+
+
+def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
+    """Log a step of a receipt that has its row, and keep the step: with what its ending let through, also after that
+    was acknowledged."""
+    before = transaction.row(select(RECEIPTS.c.last_step).where(RECEIPTS.c.id == body.receipt))
+    kept = body
+    if before is not None and before.last_step:
+        last = ReceiptBody.model_validate_json(before.last_step)
+        if last.state == body.state:
+            kept = body.model_copy(update={"deliverable": last.deliverable})
+    change_receipt(transaction, body.receipt, last_step=kept.model_dump_json())
+    return transaction.append("receipt", body.document())
 
 
 def change_receipt(transaction: Transaction, receipt: str, **values: object) -> None:

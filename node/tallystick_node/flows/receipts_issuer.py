@@ -28,6 +28,7 @@ from tallystick_node.flows.receipts import (
     change_receipt,
     end_receipt,
     insert_receipt,
+    log_receipt,
     require_none_open,
     require_recent,
     shown_once,
@@ -63,7 +64,7 @@ def receive_requested(
     if transaction.row(select(RECEIPTS.c.id).where(RECEIPTS.c.id == terms.receipt)) is None:
         require_none_open(transaction, terms.link)
         insert_receipt(transaction, terms, body.notice, partner=caller, role="issuer")
-        transaction.append("receipt", receipt_body(terms, ReceiptState.REQUESTED).document())
+        log_receipt(transaction, receipt_body(terms, ReceiptState.REQUESTED))
     return wire.PeerAcknowledged()
 
 
@@ -123,9 +124,9 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
         evidence = body.evidence.model_copy(update={"app": app})
         check_evidence(evidence, terms)
         token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=transaction.now_s))
-        transaction.append(
-            "receipt",
-            receipt_body(terms, ReceiptState.GIVEN, grade=evidence.grade, signed=signed_digest(token)).document(),
+        log_receipt(
+            transaction,
+            receipt_body(terms, ReceiptState.GIVEN, grade=evidence.grade, signed=signed_digest(token)),
         )
         given = {"state": ReceiptState.GIVEN, "evidence": evidence.model_dump_json(), "signed": token}
         change_receipt(transaction, receipt, **given)
@@ -145,7 +146,7 @@ async def refuse_receipt(node: Node, once: Once, receipt: str, body: wire.Refuse
     def work(transaction: Transaction) -> str:
         row = _row_of_subject(transaction, receipt, body.subject)
         check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
-        transaction.append("receipt", receipt_body(terms_of(row), ReceiptState.REFUSED).document())
+        log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
         change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
         tell_partner(transaction, "receipt.refused", row, wire.PeerReceiptRefused(receipt=receipt))
         return receipt
@@ -168,11 +169,9 @@ async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.With
             Withdrawal(receipt=receipt, version=terms.version, earned=body.earned, at=transaction.now_s)
         )
         withheld, on_its_way = withhold_queued(transaction, receipt)
-        transaction.append(
-            "receipt",
-            receipt_body(
-                terms, ReceiptState.WITHDRAWN, signed=signed_digest(token), deliverable=tuple(on_its_way)
-            ).document(),
+        log_receipt(
+            transaction,
+            receipt_body(terms, ReceiptState.WITHDRAWN, signed=signed_digest(token), deliverable=tuple(on_its_way)),
         )
         withhold_claims(transaction, withheld)
         end_receipt(transaction, row, ReceiptState.WITHDRAWN)
@@ -192,15 +191,15 @@ def acknowledged_given(node: Node, transaction: Transaction, row: Any, token: st
     if row.acknowledged_at_s is not None or row.state != ReceiptState.GIVEN:
         return
     terms = terms_of(row)
-    appended = transaction.append(
-        "receipt",
+    appended = log_receipt(
+        transaction,
         receipt_body(
             terms,
             ReceiptState.GIVEN,
             grade=json.loads(row.evidence)["grade"],
             signed=signed_digest(row.signed),
             acknowledgement=Signature(at=at_s, digest=signed_digest(token)),
-        ).document(),
+        ),
     )
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
     zone = zone_of(program)
@@ -226,14 +225,14 @@ def acknowledged_withdrawn(node: Node, transaction: Transaction, row: Any, sent:
     at_s = _check_acknowledgement(node, row, token, ReceiptState.WITHDRAWN, sent)
     if row.end_acknowledged_at_s is not None:
         return
-    transaction.append(
-        "receipt",
+    log_receipt(
+        transaction,
         receipt_body(
             terms_of(row),
             ReceiptState.WITHDRAWN,
             signed=signed_digest(sent),
             acknowledgement=Signature(at=at_s, digest=signed_digest(token)),
-        ).document(),
+        ),
     )
     change_receipt(transaction, row.id, end_acknowledged_at_s=at_s)
 

@@ -21,6 +21,7 @@ from tallystick_node.flows.receipts import (
     change_receipt,
     end_receipt,
     insert_receipt,
+    log_receipt,
     require_none_open,
     require_recent,
     row_of_partner,
@@ -48,7 +49,7 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
         terms = _terms(transaction, program, link=link.id, issuer=link.partner, events_from_s=body.events_from)
         require_recent(terms)
         insert_receipt(transaction, terms, program.notice, partner=link.partner, role="recipient")
-        transaction.append("receipt", receipt_body(terms, ReceiptState.REQUESTED).document())
+        log_receipt(transaction, receipt_body(terms, ReceiptState.REQUESTED))
         queue_message(
             transaction,
             "receipt.requested",
@@ -77,15 +78,15 @@ def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.
     check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
     check_evidence(evidence, terms)
     token = _acknowledge(node, transaction, terms, "given", body.token)
-    appended = transaction.append(
-        "receipt",
+    appended = log_receipt(
+        transaction,
         receipt_body(
             terms,
             ReceiptState.GIVEN,
             grade=evidence.grade,
             signed=signed_digest(body.token),
             acknowledgement=Signature(at=transaction.now_s, digest=signed_digest(token)),
-        ).document(),
+        ),
     )
     change_receipt(
         transaction,
@@ -110,7 +111,7 @@ def receive_refused(
     """
     row = row_of_partner(transaction, body.receipt, partner=caller, role="recipient")
     check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
-    transaction.append("receipt", receipt_body(terms_of(row), ReceiptState.REFUSED).document())
+    log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
     change_receipt(transaction, body.receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
     return wire.PeerAcknowledged()
 
@@ -128,14 +129,14 @@ def receive_withdrawn(
     check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
     terms = terms_of(row)
     token = _acknowledge(node, transaction, terms, "withdrawn", body.token)
-    transaction.append(
-        "receipt",
+    log_receipt(
+        transaction,
         receipt_body(
             terms,
             ReceiptState.WITHDRAWN,
             signed=signed_digest(body.token),
             acknowledgement=Signature(at=transaction.now_s, digest=signed_digest(token)),
-        ).document(),
+        ),
     )
     end_receipt(transaction, row, ReceiptState.WITHDRAWN, end_acknowledged_at_s=transaction.now_s)
     return wire.PeerAcknowledged(token=token)

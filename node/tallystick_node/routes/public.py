@@ -11,12 +11,14 @@ from sqlalchemy import select
 
 from tallystick_ledger.errors import BadInput, TileMalformed
 from tallystick_ledger.tlog.tiles import BundlePath, parse_path
+from tallystick_node.clock import CLOCK_BACK_MAX_S
 from tallystick_node.cosigning import Standing
-from tallystick_node.errors import ScopeMissing
+from tallystick_node.errors import ScopeMissing, log_read_only
 from tallystick_node.flows.descriptors import require_taken, take_descriptor
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.publisher import CHECKPOINT
 from tallystick_node.routes.apps import NodeHere, find_app, record_read
+from tallystick_node.shards import Shard
 from tallystick_node.tables import HEADS, PARTNERS
 
 router = APIRouter()
@@ -47,20 +49,21 @@ async def receive_descriptor(request: Request, node: NodeHere) -> Response:
 
 
 @router.get("/log/{year}/{path:path}")
-async def published(request: Request, node: NodeHere, year: int, path: str) -> Response:
-    """Return a file of the published log."""
-    if year != node.settings.log_year:
+async def published(request: Request, node: NodeHere, year: str, path: str) -> Response:
+    """Return a file of a published log: this year's, or one that it goes on from."""
+    shard = node.shards.named(year)
+    if shard is None:
         raise no_such_thing()
     if path == CHECKPOINT:
-        return _file(node, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
+        return _file(shard, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
     try:
         tile = parse_path(path)
     except TileMalformed as error:
         raise no_such_thing() from error
     if not isinstance(tile, BundlePath):
-        return _file(node, path, "application/octet-stream", TILE_HEADERS)
-    await _record_read(request, node, path)
-    return _file(node, path, "application/octet-stream", BUNDLE_HEADERS)
+        return _file(shard, path, "application/octet-stream", TILE_HEADERS)
+    await _record_read(request, node, f"{year}/{path}")
+    return _file(shard, path, "application/octet-stream", BUNDLE_HEADERS)
 
 
 async def _record_read(request: Request, node: Node, path: str) -> None:
@@ -69,11 +72,11 @@ async def _record_read(request: Request, node: Node, path: str) -> None:
     if "audit:read" not in app.scopes:
         raise ScopeMissing("Entry bundles are for auditors.", remedy="Use a key with the scope audit:read.")
 
-    await node.written(partial(record_read, app=app.id, what=path))
+    await node.written(partial(record_read, app=app.id, what=path), even_read_only=True)
 
 
-def _file(node: Node, path: str, media_type: str, headers: dict[str, str]) -> Response:
-    content = node.publisher.file(path)
+def _file(shard: Shard, path: str, media_type: str, headers: dict[str, str]) -> Response:
+    content = shard.publisher.file(path)
     if content is None:
         raise no_such_thing()
     return Response(content, headers=headers, media_type=media_type)
@@ -87,9 +90,19 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(node: NodeHere) -> dict[str, str]:
-    """Return that the database answers and a head is published, and how publication stands with its witnesses."""
+    """Return that the database answers and a head is published; how publication stands with its witnesses, and what
+    an operator should look at, if anything."""
     if node.row(select(HEADS.c.size)) is None or node.publisher.published_size == 0:
         raise no_such_thing()
-    publication = Standing.NOT_WITNESSED if node.cosigners is None else node.cosigners.standing
-    evidence = "kept" if node.evidence.count else "none"
-    return {"status": "ready", "publication": publication, "evidence": evidence}
+    cosigners = node.shards.current.cosigners
+    told = {
+        "status": "ready",
+        "publication": Standing.NOT_WITNESSED if cosigners is None else cosigners.standing,
+        "evidence": "kept" if node.evidence.count else "none",
+    }
+    if node.standing.is_read_only:
+        told |= {"status": "read_only", "log": node.shards.current.own.origin, "remedy": log_read_only().remedy}
+    if node.standing.silent:
+        told["not_asked"] = ", ".join(node.standing.silent)
+    ahead_s = node.standing.clock_ahead_s()
+    return told if abs(ahead_s) <= CLOCK_BACK_MAX_S else {**told, "clock_ahead_s": str(ahead_s)}

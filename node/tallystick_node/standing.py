@@ -1,0 +1,151 @@
+"""How a node's log stands with others: may it go on, who has not been heard yet, and does their time agree with ours.
+
+Before its first head after a start a node asks its witnesses and partners what they have seen of its log
+(`own_heads`). Where that is another history the log becomes read-only, in the database, for every process of the node.
+Who does not answer is asked again while the node runs; by then it writes, unless the settings say to wait for a word.
+
+Source: DESIGN P1 and P16.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import httpx
+
+from tallystick.evidence import EvidenceRejected, two_heads
+from tallystick_ledger.errors import NoteMalformed, SignatureRejected
+from tallystick_ledger.tlog.checkpoint import open_checkpoint
+from tallystick_node.clock import CLOCK_BACK_MAX_S, Clock
+from tallystick_node.errors import LogReadOnly, LogUnasked
+from tallystick_node.evidence_room import EvidenceRoom
+from tallystick_node.own_heads import Seer, Word, Words, ask_all, ask_before_first_head, contradicting
+from tallystick_node.shards import Shard, Shards
+from tallystick_node.writer import Writer
+
+TIME_COUNTS_FOR_S = 3_600
+"""How long a difference between a witness's clock and ours is remembered."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Standing:
+    """What this process knows of it; safe to use from several threads.
+
+    Attributes:
+        shards: the node's logs.
+        writer: of the log that goes on.
+        seers: whom to ask; read anew each time, since partners come and go.
+        http: follows no redirect.
+        evidence: keeps what shows two histories.
+        clock: the node's.
+        waits_for_word: whether nothing is written before anybody has answered.
+        silent: who has not answered since the start.
+    """
+
+    shards: Shards
+    writer: Writer
+    seers: Callable[[], Sequence[Seer]]
+    http: httpx.Client
+    evidence: EvidenceRoom
+    clock: Clock
+    waits_for_word: bool = False
+    silent: tuple[str, ...] = ()
+    _ahead_s: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the log must not be written any more."""
+        return self.shards.contradiction() is not None
+
+    def ask(self) -> None:
+        """Ask everybody, for a bounded time, and act on what they say: before the first head, and again for the silent.
+
+        Raises:
+            LogNotContinued: the database does not hold what is committed.
+            StorageUnavailable: what they say cannot be written down.
+        """
+        seers = self.seers()
+        words, other = ask_before_first_head(self.shards.current.publisher, seers, http=self.http)
+        self.silent = words.silent
+        self.writer.begin_after(words.latest_s)
+        publisher = self.shards.current.publisher
+        if other is None and publisher.is_behind:
+            other = Word("the log's own folder", *publisher.published)
+        if other is not None and not self.is_read_only:
+            self.stop(other)
+        if words.silent:
+            log.warning("%s did not say what they have seen of this log; they are asked again", ", ".join(words.silent))
+        unasked = self.waits_for_word and bool(seers) and not words.heard
+        self.writer.refuse(_unasked() if unasked else None)
+
+    def stop(self, word: Word) -> None:
+        """Make the log read-only: somebody has seen another history of it."""
+        publisher = self.shards.current.publisher
+        head, note = publisher.published
+        if 0 < word.head.size <= head.size and word.head.origin == head.origin:
+            # Two heads that no one log has convict it. One that is merely larger does not: it says that we have lost.
+            found = two_heads(word.note, note, keys=publisher.log_keys, read=publisher.reader(head.size))
+            with suppress(EvidenceRejected):
+                found.check(publisher.log_keys)
+                self.evidence.keep(found)
+        log.critical("%s has seen another history of this log; nothing is written to it any more", word.of)
+        self.writer.make_read_only(word.note).result()
+
+    def consider(self, note: bytes) -> None:
+        """Take a head that a witness shows in refusing one of ours; stop where our log, as it is by now, does not lead
+        to it."""
+        publisher = self.shards.current.publisher
+        with suppress(NoteMalformed, SignatureRejected):
+            head, _ = open_checkpoint(note, origin=publisher.origin, keys=publisher.log_keys)
+            words = Words((Word("a witness", head, note),), ())
+            other = contradicting(words, size=publisher.committed().size, root_at=publisher.root_at)
+            if other is not None and not self.is_read_only:
+                self.stop(other)
+
+    def require_unseen(self, origin: str, shard: Shard) -> None:
+        """Return quietly if nobody has seen a head of a log that is to be begun; else make the current one read-only.
+
+        Raises:
+            LogReadOnly: somebody has.
+        """
+        words = self.words_about(origin, shard)
+        seen = [word for word in words.heard if word.head.size > 0]
+        if seen:
+            self.stop(seen[0])
+            raise LogReadOnly(
+                "Somebody has seen the log that is to be begun, and it was not begun here.",
+                remedy="Restore the newest backup, or begin a successor: tally-node successor FOLDER",
+            )
+
+    def words_about(self, origin: str, shard: Shard) -> Words:
+        """Return what everybody has seen of a log that is signed as `shard` is."""
+        keys = [replace(key, name=origin) for key in shard.publisher.log_keys]
+        return ask_all(self.seers(), origin, log_keys=keys, http=self.http)
+
+    def heed_time(self, of: str, signed_at_s: int) -> None:
+        """Compare a time that somebody has just signed with ours; say so where the two cannot both be right."""
+        now_s = self.clock.now_s()
+        ahead_s = now_s - signed_at_s
+        with self._lock:
+            self._ahead_s[of] = now_s, ahead_s
+        if abs(ahead_s) > CLOCK_BACK_MAX_S:
+            log.error("our clock differs from that of %s by %d seconds, ours minus theirs", of, ahead_s)
+
+    def clock_ahead_s(self) -> int:
+        """Return how far our clock is ahead of the witness it differs from most, by what was signed lately; or 0."""
+        now_s = self.clock.now_s()
+        with self._lock:
+            lately = [ahead for at_s, ahead in self._ahead_s.values() if abs(now_s - at_s) < TIME_COUNTS_FOR_S]
+        return max(lately, key=abs, default=0)
+
+
+def _unasked() -> LogUnasked:
+    return LogUnasked(
+        "Nobody could be asked yet whether this log may go on; nothing is written before.",
+        remedy="Try again later; the operator sees to it that a witness or a partner can be reached.",
+    )

@@ -1,0 +1,364 @@
+"""A log that others know otherwise is not written any more: it is read, it says so, and a successor goes on (P1)."""
+
+import asyncio
+import hashlib
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from town import Company, Town, agree, consent, link, town
+from typer.testing import CliRunner
+
+from tallystick.audit import DirectorySource, audit
+from tallystick.errors import NodeFailed
+from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.errors import PolicyUnmet
+from tallystick_ledger.opening import parse_opening
+from tallystick_ledger.tlog.head import parse_checkpoint_body
+from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
+from tallystick_ledger.tlog.note import unchecked_text
+from tallystick_node.cli import app as cli
+from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock
+from tallystick_node.config import CLOCK_VARIABLE, load_settings
+from tallystick_node.errors import ClockBehind, LogReadOnly, LogUnasked, SettingsInvalid
+from tallystick_node.own_heads import ASK_DEADLINE_S
+from tallystick_node.setup import accept_clock
+from tallystick_node.successor import begin_successor
+from tallystick_node.writer import Transaction
+
+RUNNER = CliRunner()
+
+
+def witnessed_by(company: Company, witness: Company, **settings: object) -> None:
+    """Close the company, name a witness that must cosign, and open it again."""
+    company.stop()
+    logs = [f"log {(company.folder / name).read_text().strip()}" for name in ("log.vkey", "log-pq.vkey")]
+    key = VerifierKey(f"{witness.host}/witness", COSIGNATURE_ED25519, witness.keys.public("witness"))
+    lines = [*logs, f"witness w {key.text} {witness.url}/witness", "quorum w", ""]
+    (company.folder / "witness.policy").write_text("\n".join(lines))
+    named = {"witness_policy": "witness.policy", **settings}
+    (company.folder / "node.toml").write_text(load_settings(company.folder).model_copy(update=named).text())
+    company.start()
+
+
+def write(company: Company, text: str) -> None:
+    """Append an entry that means nothing."""
+    asyncio.run(company.node.written(lambda transaction: note(transaction, text)))
+
+
+def note(transaction: Transaction, text: str) -> None:
+    transaction.append("program", {"note": text})
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Town, Company, Company]]:
+    """A gym whose heads the insurer must cosign; they have an agreement."""
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        witnessed_by(gym, insurer)
+        agree(story, insurer, gym)
+        yield story, gym, insurer
+
+
+def backed_up(story: Town, company: Company) -> Path:
+    """Copy the company's folder while it is closed; open it again, and let it go on."""
+    company.stop()
+    backup = shutil.copytree(company.folder, story.folder / "backup")
+    company.start()
+    write(company, "what the backup does not have")
+    story.settle()
+    company.stop()
+    return backup
+
+
+def restored(company: Company, backup: Path) -> None:
+    shutil.rmtree(company.folder)
+    shutil.copytree(backup, company.folder)
+
+
+def readyz(company: Company) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(f"{company.url}/readyz").json()
+    return answer
+
+
+def refused(company: Company) -> None:
+    """The company's app is told that nothing is written, and that it may come back."""
+    with pytest.raises(NodeFailed) as failed:
+        company.app().programs.publish({"program": "x"} | {})
+    assert (failed.value.code, failed.value.status) == ("log_read_only", 503)
+
+
+def test_a_node_restored_from_an_old_backup_is_read_only_before_its_first_head(
+    pair: tuple[Town, Company, Company],
+) -> None:
+    story, gym, _insurer = pair
+    backup = backed_up(story, gym)
+    restored(gym, backup)
+    before = (gym.log / "checkpoint").read_bytes()
+    gym.start()
+    with pytest.raises(LogReadOnly):
+        write(gym, "another past")
+    gym.work()
+    assert (gym.log / "checkpoint").read_bytes() == before
+    told = readyz(gym)
+    assert (told["status"], told["log"]) == ("read_only", "gym.example/log/2027")
+    assert "successor" in told["remedy"]
+    # What it has is still read, and proven.
+    assert [each.program["program"] for each in gym.app().programs.list().programs] == ["ins-fit"]
+    assert gym.node.prove("2027", 0) is not None
+    assert httpx.get(f"{gym.url}/log/2027/checkpoint").content == before
+    auditor = gym.key("audit:read")
+    bundle = max(gym.log.glob("tile/entries/000.p/*")).relative_to(gym.log)
+    headers = {"Authorization": f"Bearer {auditor}"}
+    assert httpx.get(f"{gym.url}/log/2027/{bundle}", headers=headers).status_code == 200
+
+
+def test_it_stays_read_only_after_a_restart_while_nobody_can_be_asked(pair: tuple[Town, Company, Company]) -> None:
+    story, gym, insurer = pair
+    restored(gym, backed_up(story, gym))
+    gym.start()
+    gym.stop()
+    insurer.stop()
+    gym.start()
+    with pytest.raises(LogReadOnly):
+        write(gym, "another past")
+
+
+def test_a_partner_that_is_no_witness_of_the_policy_is_asked_as_well(tmp_path: Path) -> None:
+    """The insurer has cosigned the gym's head once; the gym's settings name no witness any more."""
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        witnessed_by(gym, insurer)
+        agree(story, insurer, gym)
+        backup = backed_up(story, gym)
+        restored(gym, backup)
+        plain = load_settings(gym.folder).model_copy(update={"witness_policy": ""})
+        (gym.folder / "node.toml").write_text(plain.text())
+        gym.start()
+        assert readyz(gym)["status"] == "read_only"
+
+
+def test_a_successor_goes_on_and_its_opening_says_from_where_and_what_was_lost(
+    pair: tuple[Town, Company, Company],
+) -> None:
+    story, gym, insurer = pair
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    backup = backed_up(story, gym)
+    seen = gym_head(insurer)
+    restored(gym, backup)
+    done = begin_successor(gym.folder, clock=story.clock)
+    assert (done.last.origin, done.origin) == ("gym.example/log/2027", "gym.example/log/2027-2")
+    assert done.abandoned is not None
+    assert (done.abandoned.size, done.abandoned.root) == seen
+    assert done.last.size < done.abandoned.size
+    gym.start()
+    story.settle()
+    assert readyz(gym)["status"] == "ready"
+    proven = gym.node.prove("2027-2", 0)
+    assert proven is not None
+    opening = parse_opening(parse_entry(proven.entry.encode()).body)
+    assert (opening.predecessor, opening.abandoned) == (done.last, done.abandoned)
+    # What was open is open still: the customer's receipt is live, and a visit is recorded under it.
+    assert gym.app().receipts.get(person.receipt).state == "given"
+    story.clock.at_s += 12 * 3600
+    person.visit("2027-02-27 18:00", 40)
+    story.settle()
+    new = gym.folder / "shards" / "2027-2" / "log"
+    report = audit([DirectorySource(str(new)), DirectorySource(str(gym.log)), DirectorySource(str(insurer.log))])
+    assert report.holds, report.findings
+    assert httpx.get(f"{gym.url}/log/2027-2/checkpoint").content == (new / "checkpoint").read_bytes()
+    assert httpx.get(f"{gym.url}/log/2027/checkpoint").status_code == 200
+
+
+def gym_head(insurer: Company) -> tuple[int, bytes]:
+    """Return the gym's head as the insurer cosigned it last."""
+    digest = hashlib.sha256(b"gym.example/log/2027").hexdigest()
+    raw = httpx.get(f"{insurer.url}/witness/{digest}/checkpoint").content
+    head = parse_checkpoint_body(unchecked_text(raw))
+    return head.size, head.root
+
+
+def test_a_second_successor_does_not_take_the_name_of_the_first(pair: tuple[Town, Company, Company]) -> None:
+    """The operator restores the same backup again, from before the successor."""
+    story, gym, _insurer = pair
+    backup = backed_up(story, gym)
+    restored(gym, backup)
+    assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-2"
+    gym.start()
+    story.settle()
+    gym.stop()
+    restored(gym, backup)
+    assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-3"
+
+
+def test_a_log_that_may_go_on_gets_no_successor(pair: tuple[Town, Company, Company]) -> None:
+    _story, gym, _insurer = pair
+    gym.stop()
+    with pytest.raises(SettingsInvalid, match="Nobody says"):
+        begin_successor(gym.folder, clock=gym.clock)
+    told = RUNNER.invoke(cli, ["successor", str(gym.folder)])
+    assert isinstance(told.exception, SettingsInvalid)
+
+
+def test_the_operator_is_told_what_the_successor_goes_on_from(pair: tuple[Town, Company, Company]) -> None:
+    story, gym, _insurer = pair
+    restored(gym, backed_up(story, gym))
+    clock = story.folder / "clock"
+    clock.write_text(str(story.clock.at_s))
+    told = RUNNER.invoke(cli, ["successor", str(gym.folder)], env={CLOCK_VARIABLE: str(clock)})
+    assert told.exit_code == 0, told.output
+    assert "gym.example/log/2027 ends here with" in told.output
+    assert "what is in it is lost here" in told.output
+    assert "gym.example/log/2027-2 goes on" in told.output
+
+
+def test_a_database_that_is_older_than_the_published_folder_is_read_only(tmp_path: Path) -> None:
+    """Only the database was restored; nobody else has seen anything."""
+    with town(tmp_path) as story:
+        gym = story.company("gym.example")
+        gym.stop()
+        old = (gym.folder / "node.db").read_bytes()
+        gym.start()
+        write(gym, "more")
+        gym.work()
+        gym.stop()
+        (gym.folder / "node.db").write_bytes(old)
+        gym.start()
+        with pytest.raises(LogReadOnly):
+            write(gym, "another past")
+        assert readyz(gym)["status"] == "read_only"
+        assert gym.node.prove("2027", 1) is not None
+        gym.stop()
+        done = begin_successor(gym.folder, clock=story.clock)
+        assert done.abandoned is not None
+        assert (done.last.size, done.abandoned.size) == (1, 2)
+        gym.start()
+        write(gym, "and on")
+
+
+def test_a_copy_of_a_folder_is_caught_by_the_witness_at_the_latest(pair: tuple[Town, Company, Company]) -> None:
+    """Two nodes with one log's keys: both look alike until the first of them has gone on."""
+    story, gym, insurer = pair
+    gym.stop()
+    copied = shutil.copytree(gym.folder, story.folder / "copy")
+    gym.start()
+    twin = Company.__new__(Company)
+    twin.__dict__ = {**gym.__dict__, "folder": copied, "_server": None, "_clients": {}}
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        twin.port = probe.getsockname()[1]
+    twin.url = f"http://127.0.0.1:{twin.port}"
+    twin.start()
+    write(gym, "the one")
+    write(twin, "the other")
+    gym.work()
+    with pytest.raises(Exception, match="witness"):
+        twin.work()
+    assert readyz(twin)["status"] == "read_only"
+    assert gym_head(insurer)[0] == gym.node.publisher.published_size
+    twin.stop()
+
+
+def test_a_dead_partner_delays_a_start_by_a_bounded_time(tmp_path: Path) -> None:
+    """It accepts connections, and never says anything."""
+    with town(tmp_path) as story, closing(socket.socket()) as dead:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        insurer.stop()
+        gym.stop()
+        dead.bind(("127.0.0.1", insurer.port))
+        dead.listen()
+        started = threading.Event()
+        starting = threading.Thread(target=lambda: (gym.start(), started.set()))
+        starting.start()
+        assert started.wait(ASK_DEADLINE_S + 5)
+        starting.join()
+        assert readyz(gym)["not_asked"] == "insurer.example"
+        write(gym, "and on it goes")
+
+
+def test_who_did_not_answer_is_asked_again(pair: tuple[Town, Company, Company]) -> None:
+    """The witness was away when the old backup was started; once it is back the log is read-only."""
+    story, gym, insurer = pair
+    restored(gym, backed_up(story, gym))
+    insurer.stop()
+    gym.start()
+    write(gym, "nobody could say no")
+    with pytest.raises(PolicyUnmet):
+        gym.node.publisher.publish()
+    insurer.start()
+    asyncio.run(gym.jobs.ask())
+    with pytest.raises(LogReadOnly):
+        write(gym, "now somebody does")
+    assert "not_asked" not in readyz(gym)
+
+
+def test_a_node_may_be_told_to_wait_for_a_word(pair: tuple[Town, Company, Company]) -> None:
+    _story, gym, insurer = pair
+    insurer.stop()
+    witnessed_by(gym, insurer, writes_wait_for_word=True)
+    with pytest.raises(LogUnasked):
+        write(gym, "too early")
+    insurer.start()
+    asyncio.run(gym.jobs.ask())
+    write(gym, "now")
+
+
+def test_a_clock_that_is_set_back_a_little_makes_no_entry_earlier(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        gym = story.company("gym.example")
+        opened_at_s = story.clock.at_s
+        story.clock.at_s -= CLOCK_BACK_MAX_S
+        write(gym, "five minutes ago")
+        assert last_at_s(gym) == opened_at_s
+
+
+def last_at_s(company: Company) -> int:
+    company.work()
+    proven = company.node.proofs.entry(company.node.publisher.published_size - 1)
+    assert proven is not None
+    return parse_entry(proven.entry.encode()).at_s
+
+
+def test_a_clock_that_is_set_back_far_stops_writing_until_it_is_right(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        gym = story.company("gym.example")
+        opened_at_s = story.clock.at_s
+        story.clock.at_s = opened_at_s - CLOCK_BACK_MAX_S - 1
+        with pytest.raises(ClockBehind, match="301 seconds behind"):
+            write(gym, "too early")
+        gym.stop()
+        gym.start()  # it is remembered
+        with pytest.raises(ClockBehind):
+            write(gym, "too early")
+        story.clock.at_s = opened_at_s
+        write(gym, "the clock is right again")
+
+
+def test_an_operator_may_accept_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        gym = story.company("gym.example")
+        story.clock.at_s += 86_400
+        write(gym, "a day ahead")
+        story.clock.at_s -= 86_400
+        with pytest.raises(ClockBehind):
+            write(gym, "right, and refused")
+        assert accept_clock(gym.folder, clock=story.clock) == 86_400
+        write(gym, "right")
+        assert last_at_s(gym) == story.clock.at_s
+        assert accept_clock(gym.folder, clock=story.clock) == 0
+
+
+def test_a_clock_that_is_ahead_of_a_witness_is_said(pair: tuple[Town, Company, Company]) -> None:
+    story, gym, insurer = pair
+    insurer.node.clock = insurer.node.writer._clock = SetClock(story.clock.at_s)
+    story.clock.at_s += 4_000
+    assert "clock_ahead_s" not in readyz(gym)
+    write(gym, "an hour ahead")
+    gym.node.publisher.publish()
+    assert 3_900 < int(readyz(gym)["clock_ahead_s"]) < 4_100

@@ -112,9 +112,7 @@ class Outbox:
         reply = wire.Asked if message.kind == "claim.ask" else wire.PeerAcknowledged
         try:
             peer = await asyncio.to_thread(self._node.peer, message.partner, self._http)
-            answer = await peer.post(
-                message.path, body, idempotency_key=message.id, reply=reply
-            )
+            answer = await peer.post(message.path, body, idempotency_key=message.id, reply=reply)
             token = answer.token if isinstance(answer, wire.PeerAcknowledged) else ""
             await self._node.written(lambda transaction: self._delivered(transaction, message, token))
         except (NodeUnreachable, ReplyForged) as error:

@@ -98,9 +98,7 @@ async def accept_link(node: Node, http: httpx.AsyncClient, once: Once, body: wir
     begun = (await node.written(lambda transaction: _begin(node, transaction, body, partner, program))).value
     try:
         peer = await asyncio.to_thread(node.peer, host, http)
-        answer = await peer.post(
-            "/peer/v1/links", begun.body, idempotency_key=begun.message, reply=wire.PeerLinked
-        )
+        answer = await peer.post("/peer/v1/links", begun.body, idempotency_key=begun.message, reply=wire.PeerLinked)
     except (NodeUnreachable, NodeFailed, RateLimited, KeyRefused, ReplyForged) as error:
         # Whether the partner took our half is unknown, so it is kept: the same request can be sent again.
         raise PeerUnavailable(

@@ -215,13 +215,17 @@ class Node:
         """Return whoever may have seen this node's log: the witnesses of its policy, and its partners."""
         policy = self._policy()
         witnesses = () if policy is None else policy.witnesses
-        seers = {each.url.rstrip("/"): Seer(each.key.name, each.url, each.key) for each in witnesses if each.url}
+        seers: dict[str, Seer] = {}
+        for each in witnesses:
+            if each.url is not None:
+                url = each.url.rstrip("/")
+                known = seers[url].keys if url in seers else ()
+                seers[url] = Seer(each.key.name, url, (*known, each.key))
         for partner in self.partners():
-            url = f"{partner.url}/witness"
-            key = VerifierKey(
-                witness_name(partner.host), COSIGNATURE_ED25519, from_base64url(partner.key("witness").public)
-            )
-            seers.setdefault(url, Seer(partner.host, url, key))
+            name = witness_name(partner.host)
+            cosigned_by = [from_base64url(key.public) for key in partner.keys if key.role == "witness"]
+            keys = tuple(VerifierKey(name, COSIGNATURE_ED25519, public) for public in cosigned_by)
+            seers.setdefault(f"{partner.url}/witness", Seer(partner.host, f"{partner.url}/witness", keys))
         return list(seers.values())
 
     def now_s(self) -> int:

@@ -43,12 +43,12 @@ class Seer:
     Attributes:
         name: for logs and messages.
         url: its witness prefix; `URL/<hex SHA-256 of the origin>/checkpoint` is what it cosigned last.
-        key: with which it cosigns.
+        keys: with which it cosigns; from them alone it is believed when it did.
     """
 
     name: str
     url: str
-    key: VerifierKey
+    keys: tuple[VerifierKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +144,10 @@ def _ask(seer: Seer, origin: str, log_keys: Sequence[VerifierKey], http: httpx.C
     except (NoteMalformed, SignatureRejected):
         log.warning("%s shows a head of this log that this log did not sign", seer.name)
         return None
-    return Word(seer.name, head, answer.content, _cosigned_at_s(answer.content, seer.key))
+    return Word(seer.name, head, answer.content, _cosigned_at_s(answer.content, seer.keys))
 
 
-def _cosigned_at_s(note: bytes, key: VerifierKey) -> int | None:
+def _cosigned_at_s(note: bytes, keys: Sequence[VerifierKey]) -> int | None:
     with suppress(NoteMalformed, SignatureRejected):
-        return open_note(note, [key]).verified[0].timestamp_s
+        return max((each.timestamp_s or 0 for each in open_note(note, keys).verified), default=None)
     return None

@@ -192,7 +192,7 @@ class World:
         }
         for name, witness in self.witnesses.items():
             self.network.add(name, witness.answer)
-        self.seers = [Seer(name, f"http://{name}/", witness.key) for name, witness in self.witnesses.items()]
+        self.seers = [Seer(name, f"http://{name}/", (witness.key,)) for name, witness in self.witnesses.items()]
         self.process: Process | None = None
         self.is_over = False
         # What the model knows.

@@ -16,6 +16,7 @@ from tallystick_node.database import Place, close
 from tallystick_node.log_store import LogStore
 from tallystick_node.migrations import open_database
 from tallystick_node.publisher import Publisher
+from tallystick_node.signing import FixedSigners
 from tallystick_node.tables import BLOBS
 from tallystick_node.writer import OwnLog, Transaction, Writer, Written
 
@@ -35,7 +36,7 @@ class Log:
 
     def __init__(self, place: Place, *, keeps_published: bool = True) -> None:
         self.engine: Engine = open_database(place)
-        self.own = OwnLog("2027", ORIGIN, LOG)
+        self.own = OwnLog("2027", ORIGIN, FixedSigners(LOG))
         self.writer = Writer(
             self.engine, log=self.own, clock=CLOCK, random_bytes=secrets.token_bytes, keeps_published=keeps_published
         )
@@ -48,7 +49,7 @@ class Log:
             store,
             log=self.own.name,
             origin=ORIGIN,
-            signers=[LOG, LOG_PQ],
+            signers=FixedSigners(LOG, LOG_PQ),
             clock=CLOCK,
             handover=handover,
         )

@@ -54,7 +54,6 @@ def connect(place: Place, *, alone: bool = False, patient: bool = False) -> Engi
         engine = _connect_postgres(place, patient=patient)
     else:
         with storage_errors():
-            place.parent.mkdir(mode=0o700, exist_ok=True)
             place.touch(mode=0o600)
         bounds: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT_S} if alone else {}
         engine = create_engine(

@@ -441,6 +441,7 @@ class Writer:
             batch[0].answer.set_exception(undone.error)
             return
         except BaseException as error:  # noqa: BLE001  # handed to whoever asked
+            self._disconnect()
             if isinstance(error, LogEnded) and self._follow(error):
                 self._commit(batch)
                 return

@@ -25,6 +25,7 @@ from tallystick_node.log_rows import BLOB_SIZE_MAX_BYTES, drop_blobs
 from tallystick_node.log_store import FolderStore
 from tallystick_node.migrations import Schema
 from tallystick_node.node import no_such_thing
+from tallystick_node.signing import FixedSigners
 from tallystick_node.tables import BLOBS, HEADS, PARTNERS
 from tallystick_node.writer import OwnLog, Transaction
 
@@ -167,14 +168,14 @@ def test_entries_that_are_not_published_are_not_dropped(tmp_path: Path) -> None:
 
 
 def test_a_successor_goes_on_where_a_log_ended(log: Log) -> None:
-    successor = OwnLog("2027-2", f"{ORIGIN}-2", NoteSigner(f"{ORIGIN}-2", ed25519_key("log")))
+    successor = OwnLog("2027-2", f"{ORIGIN}-2", FixedSigners(NoteSigner(f"{ORIGIN}-2", ed25519_key("log"))))
     log.append(finished(0, 5))
     opened = log.writer.go_on_in(successor, lambda transaction: transaction.append_finished([b"opening"])).result()
     assert (opened.value, log.writer.log.name) == (range(1), "2027-2")
     assert log.append(finished(0, 2)).indexes == range(1, 3)
     assert entries_of(log, "2027") == finished(0, 5)
     assert entries_of(log, "2027-2") == [b"opening", *finished(0, 2)]
-    body = open_note(log.append([b"more"]).commit.checkpoint, [successor.signer.verifier_key]).body
+    body = open_note(log.append([b"more"]).commit.checkpoint, successor.signers.keys()).body
     assert body.startswith(successor.origin.encode() + b"\n4\n")
 
 
@@ -185,7 +186,7 @@ def test_a_move_that_fails_moves_nothing(log: Log) -> None:
 
     log.append(finished(0, 1))
     with pytest.raises(NotFound):
-        log.writer.go_on_in(OwnLog("2028", "gym.example/log/2028", LOG), refuse).result(WITHIN_S)
+        log.writer.go_on_in(OwnLog("2028", "gym.example/log/2028", FixedSigners(LOG)), refuse).result(WITHIN_S)
     assert log.append(finished(1, 1)).indexes == range(1, 2)
     assert entries_of(log) == finished(0, 2)
 
@@ -193,7 +194,7 @@ def test_a_move_that_fails_moves_nothing(log: Log) -> None:
 def test_another_process_appends_nothing_to_a_log_that_has_ended(log: Log, tmp_path: Path) -> None:
     other = Log(tmp_path / "node.db")
     other.append(finished(0, 1))
-    log.writer.go_on_in(OwnLog("2028", "gym.example/log/2028", LOG), lambda _: None).result(WITHIN_S)
+    log.writer.go_on_in(OwnLog("2028", "gym.example/log/2028", FixedSigners(LOG)), lambda _: None).result(WITHIN_S)
     with pytest.raises(LogEnded, match="2028"):
         other.append(finished(1, 1))
     assert entries_of(log) == finished(0, 1)

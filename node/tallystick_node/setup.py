@@ -168,6 +168,8 @@ def migrate_node(folder: Path) -> dict[Schema, tuple[str, str]]:
     """
     databases = databases_of(load_settings(folder), folder, os.environ)
     places = {Schema.NODE: databases.node, Schema.CUSTODY: databases.custody}
+    if isinstance(databases.custody, Path):
+        databases.custody.parent.mkdir(mode=0o700, exist_ok=True)
     return {schema: migrate(place, schema) for schema, place in places.items()}
 
 

@@ -215,7 +215,7 @@ def test_the_operator_s_commands(tmp_path: Path) -> None:
     before = run("fingerprint", gym)
     run("keys", "add", gym, "front-desk", "--scope", "events:write", "--days", 30)
     listed = run("keys", "list", gym).splitlines()
-    assert len(listed) == 10
+    assert len(listed) == 11
     app_key = listed[-1].split()
     assert (app_key[1:3], app_key[3]) == (["front-desk", "events:write"], "until")
     with pytest.raises(KeysLocked):

@@ -25,16 +25,20 @@ def story(tmp_path: Path) -> Iterator[Town]:
         yield made
 
 
-def member(story: Town, name: str) -> Membership:
-    """Return somebody who has consented, and trained twelve days of March."""
+def members(story: Town, *names: str) -> list[Membership]:
+    """Return people who have consented, and trained twelve days of March."""
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     story.clock.at_s = at("2027-02-27 09:00")
-    person = consent(link(gym, insurer, at_gym=f"{name}-at-gym", at_insurer=f"{name}-at-ins", town=story), story)
+    people = [
+        consent(link(gym, insurer, at_gym=f"{name}-at-gym", at_insurer=f"{name}-at-ins", town=story), story)
+        for name in names
+    ]
     story.clock.at_s = at("2027-03-31 23:00")
-    person.confirm_membership("2027-03-01 09:00")
-    for day, minutes in ANA_MARCH.items():
-        person.visit(f"2027-03-{day:02} 18:00", minutes)
-    return person
+    for person in people:
+        person.confirm_membership("2027-03-01 09:00")
+        for day, minutes in ANA_MARCH.items():
+            person.visit(f"2027-03-{day:02} 18:00", minutes)
+    return people
 
 
 def paid(person: Membership) -> int:
@@ -43,7 +47,7 @@ def paid(person: Membership) -> int:
 
 
 def test_a_link_has_one_open_receipt_at_a_time(story: Town) -> None:
-    person = member(story, "ana")
+    (person,) = members(story, "ana")
     with pytest.raises(ConsentRefused) as refused:
         person.insurer.app().receipts.request(person.link)
     assert (refused.value.code, refused.value.existing_id) == ("receipt_exists", person.receipt)
@@ -60,14 +64,14 @@ def test_nothing_is_asked_over_a_link_that_nobody_has_confirmed(story: Town) -> 
 
 
 def test_one_subject_s_lost_key_keeps_no_other_month_from_closing(story: Town) -> None:
-    ana, ben = member(story, "ana"), member(story, "ben")
+    ana, ben = members(story, "ana", "ben")
     ana.gym.node.custody.forget(ana.gym.node.secret_name("subject", ana.at_gym))
     story.go_to(MARCH_CLOSES)
     assert (paid(ana), paid(ben)) == (0, 1)
 
 
 def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(story: Town) -> None:
-    ana, ben = member(story, "ana"), member(story, "ben")
+    ana, ben = members(story, "ana", "ben")
     gym = ana.gym
     story.clock.at_s = at(MARCH_CLOSES)
     for _month in ("February", "March"):
@@ -82,7 +86,7 @@ def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(story: T
 
 
 def test_an_answer_that_was_lost_before_a_withdrawal_accuses_nobody_later(story: Town) -> None:
-    person = member(story, "ana")
+    (person,) = members(story, "ana")
     story.clock.at_s = at(MARCH_CLOSES)
     person.gym.recorder.lose_answers_to = "/peer/v1/claims"
     story.settle()

@@ -343,7 +343,7 @@ def test_a_publication_waits_for_its_store_and_the_old_head_stands(
     node = open_node(tmp_path / "gym", clock=SetClock(NOW_S))
     write(node, 3)
     node.publisher.publish()
-    store = node._store
+    store = node.publisher._store
     assert isinstance(store, S3LogStore)
     healthy = store._store
     store._store = opened(f"http://127.0.0.1:{sick.server_port}", bucket)._store

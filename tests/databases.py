@@ -9,7 +9,6 @@ import atexit
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -103,6 +102,10 @@ def settings_for_databases(*, on_postgres: bool = ON_POSTGRES) -> dict[str, str]
     return {"database": here.fresh(Schema.NODE), "custody_database": here.fresh(Schema.CUSTODY)}
 
 
+_AS_LONG_AS_WE_RUN = '"$@" & read -r _; kill -QUIT $!; wait'
+"""The server ends, at once, with its standard input: so also with a test run that is killed."""
+
+
 def free_port() -> int:
     """Return a port of loopback that nobody listens on now."""
     with socket.socket() as probe:
@@ -141,7 +144,8 @@ def start_server(*, password: str = "") -> Server | None:
     options = [word for option in (*place, *quick) for word in ("-c", option)]
     with (folder / "log").open("wb") as errors:
         process = subprocess.Popen(
-            [binaries / "postgres", "-D", folder / "data", *options],
+            ["sh", "-c", _AS_LONG_AS_WE_RUN, "sh", binaries / "postgres", "-D", folder / "data", *options],
+            stdin=subprocess.PIPE,
             stdout=errors,
             stderr=errors,
             user=user,
@@ -165,6 +169,7 @@ def start_server(*, password: str = "") -> Server | None:
 def _stop(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
     if os.getpid() != owner:  # a forked child of the tests has nothing to stop
         return
-    process.send_signal(signal.SIGQUIT)  # at once: nothing in it is worth keeping
+    assert process.stdin is not None
+    process.stdin.close()
     process.wait(STARTED_WITHIN_S)
     shutil.rmtree(folder)

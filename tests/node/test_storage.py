@@ -77,9 +77,7 @@ def full(scene: Scene) -> AbstractContextManager[None]:
 
 def read_only(scene: Scene) -> AbstractContextManager[None]:
     if ON_POSTGRES:  # as a server is that stands by for another
-        return told(
-            scene, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET TRANSACTION READ ONLY", "SELECT 1"
-        )
+        return told(scene, "SET TRANSACTION READ ONLY", "SELECT 1")
     return told(scene, "PRAGMA query_only=ON", "PRAGMA query_only=OFF")
 
 
@@ -221,7 +219,7 @@ def test_a_database_that_is_none_is_not_opened(scene: Scene) -> None:
     with pytest.raises(StorageUnavailable):
         open_database(path)
     with pytest.raises(StorageUnavailable):
-        open_database(scene.story.folder / "nowhere" / "node.db")
+        open_database(scene.story.folder / "no" / "where" / "node.db")
 
 
 @pytest.mark.sqlite

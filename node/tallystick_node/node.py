@@ -103,8 +103,12 @@ class Node:
         self._witness_http = httpx.Client(trust_env=False, follow_redirects=False, headers=agent)
         self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
         self._is_shared = databases.are_shared
-        with self.turns.wait_for(PUBLISHING):  # it mends what is there, and must not find it half made
-            self.shards = Shards(self.engine, settings.log_name, self._open_shard)
+        try:
+            with self.turns.wait_for(PUBLISHING):  # it mends what is there, and must not find it half made
+                self.shards = Shards(self.engine, settings.log_name, self._open_shard)
+        except BaseException:
+            self._release()
+            raise
         self.writer = Writer(
             self.engine,
             log=self.shards.current.own,
@@ -131,12 +135,15 @@ class Node:
         """Finish what is queued, then release everything."""
         self.writer.close()
         self.shards.close()
+        self._release()
+        self._lock.release()
+
+    def _release(self) -> None:
         self._witness_http.close()
         self._key_folder.close()
         self.custody.close()
         self.turns.close()
         close(self.engine)
-        self._lock.release()
 
     @property
     def publisher(self) -> Publisher:

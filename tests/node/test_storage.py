@@ -53,8 +53,8 @@ def locked_by_another(scene: Scene) -> Iterator[None]:
 
 
 @contextmanager
-def told(scene: Scene, before: str, after: str) -> Iterator[None]:
-    """Say something to every connection before it is used, and take it back."""
+def told(scene: Scene, before: str, after: str = "") -> Iterator[None]:
+    """Say something to every connection before it is used, and take it back where it lasts longer than that."""
 
     def say(statement: str) -> Callable[[Connection], None]:
         return lambda connection: connection.exec_driver_sql(statement).close()
@@ -65,9 +65,10 @@ def told(scene: Scene, before: str, after: str) -> Iterator[None]:
         yield
     finally:
         event.remove(scene.gym.node.engine, "begin", listener)
-        with scene.gym.node.engine.connect() as connection:
-            say(after)(connection)
-        scene.gym.node.engine.dispose()
+        if after:
+            with scene.gym.node.engine.connect() as connection:
+                say(after)(connection)
+            scene.gym.node.engine.dispose()
 
 
 def full(scene: Scene) -> AbstractContextManager[None]:
@@ -77,7 +78,7 @@ def full(scene: Scene) -> AbstractContextManager[None]:
 
 def read_only(scene: Scene) -> AbstractContextManager[None]:
     if ON_POSTGRES:  # as a server is that stands by for another
-        return told(scene, "SET TRANSACTION READ ONLY", "SELECT 1")
+        return told(scene, "SET TRANSACTION READ ONLY")
     return told(scene, "PRAGMA query_only=ON", "PRAGMA query_only=OFF")
 
 

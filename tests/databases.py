@@ -46,6 +46,19 @@ class Server:
         self._create(name, template)
         return self.at(name)
 
+    def copy(self, url: str) -> str:
+        """Return the address of a copy of a database that nobody uses now."""
+        name = f"{self._run}_{len(self._made)}"
+        self._create(name, urlsplit(url).path[1:])
+        return self.at(name)
+
+    def replace(self, url: str, *, by: str) -> None:
+        """Put a copy of another database in the place of one that nobody uses now."""
+        name = urlsplit(url).path[1:]
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+        self._create(name, urlsplit(by).path[1:])
+
     def at(self, database: str) -> str:
         """Return the address of a database of this server."""
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{database}"))

@@ -6,6 +6,7 @@ is left to do. Companies are `gym.example`, `insurer.example` and others of that
 
 import asyncio
 import hashlib
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import uvicorn
-from databases import ON_POSTGRES, settings_for_databases
+from databases import ON_POSTGRES, required_server, settings_for_databases
 from sqlalchemy import select
 
 from tallystick import Client
@@ -93,6 +94,14 @@ class Recorder(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A copy of all that a company has: its folder, and where its databases are no files, copies of those."""
+
+    folder: Path
+    databases: dict[str, str]
 
 
 class Company:
@@ -194,6 +203,27 @@ class Company:
             self._loop.close()
             self.node.close()
             self._server = None
+
+    def back_up(self) -> Backup:
+        """Copy all that the company has; it is closed."""
+        folder = shutil.copytree(self.folder, self.folder.with_name(f"{self.folder.name}-backup"))
+        served = [place for place in (self.databases.node, self.databases.custody) if isinstance(place, str)]
+        return Backup(folder, {place: required_server().copy(place) for place in served})
+
+    def restore(self, backup: Backup, *, rows_alone: bool = False) -> None:
+        """Put a backup back, all of it or the company's rows alone; it is closed.
+
+        A backup of keys is never put back with the rows in earnest; here it is, and nobody was erased meanwhile.
+        """
+        rows = self.databases.node
+        if not rows_alone:
+            shutil.rmtree(self.folder)
+            shutil.copytree(backup.folder, self.folder)
+        elif isinstance(rows, Path):
+            shutil.copy(backup.folder / rows.name, rows)
+        for place, copied in backup.databases.items():
+            if place == rows or not rows_alone:
+                required_server().replace(place, by=copied)
 
     @property
     def is_open(self) -> bool:

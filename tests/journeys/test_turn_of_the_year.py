@@ -4,7 +4,6 @@ The old logs end with their last head and stay served; the new ones begin with w
 holds each against the other.
 """
 
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -187,7 +186,7 @@ def test_a_year_s_log_that_somebody_has_seen_already_is_not_begun_again(story: T
     person = member(story)
     gym, insurer = person.gym, person.insurer
     gym.stop()
-    backup = shutil.copytree(gym.folder, story.folder / "backup")
+    backup = gym.back_up()
     gym.start()
     story.go_to("2028-01-02 00:00")
     note = (shard(gym, "2028") / "checkpoint").read_bytes()
@@ -196,8 +195,7 @@ def test_a_year_s_log_that_somebody_has_seen_already_is_not_begun_again(story: T
         == 200
     )
     gym.stop()
-    shutil.rmtree(gym.folder)
-    shutil.copytree(backup, gym.folder)
+    gym.restore(backup)
     gym.start()
     gym.work()
     with pytest.raises(LogReadOnly):

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from town import Company, Town, agree, consent, link, town
+from town import Backup, Company, Town, agree, consent, link, town
 from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
@@ -66,20 +66,15 @@ def pair(tmp_path: Path) -> Iterator[tuple[Town, Company, Company]]:
         yield story, gym, insurer
 
 
-def backed_up(story: Town, company: Company) -> Path:
-    """Copy the company's folder while it is closed; open it again, and let it go on."""
+def backed_up(story: Town, company: Company) -> Backup:
+    """Back the company up while it is closed; open it again, and let it go on."""
     company.stop()
-    backup = shutil.copytree(company.folder, story.folder / "backup")
+    backup = company.back_up()
     company.start()
     write(company, "what the backup does not have")
     story.settle()
     company.stop()
     return backup
-
-
-def restored(company: Company, backup: Path) -> None:
-    shutil.rmtree(company.folder)
-    shutil.copytree(backup, company.folder)
 
 
 def readyz(company: Company) -> dict[str, Any]:
@@ -99,7 +94,7 @@ def test_a_node_restored_from_an_old_backup_is_read_only_before_its_first_head(
 ) -> None:
     story, gym, _insurer = pair
     backup = backed_up(story, gym)
-    restored(gym, backup)
+    gym.restore(backup)
     before = (gym.log / "checkpoint").read_bytes()
     gym.start()
     with pytest.raises(LogReadOnly):
@@ -121,7 +116,7 @@ def test_a_node_restored_from_an_old_backup_is_read_only_before_its_first_head(
 
 def test_it_stays_read_only_after_a_restart_while_nobody_can_be_asked(pair: tuple[Town, Company, Company]) -> None:
     story, gym, insurer = pair
-    restored(gym, backed_up(story, gym))
+    gym.restore(backed_up(story, gym))
     gym.start()
     gym.stop()
     insurer.stop()
@@ -137,7 +132,7 @@ def test_a_partner_that_is_no_witness_of_the_policy_is_asked_as_well(tmp_path: P
         witnessed_by(gym, insurer)
         agree(story, insurer, gym)
         backup = backed_up(story, gym)
-        restored(gym, backup)
+        gym.restore(backup)
         plain = load_settings(gym.folder).model_copy(update={"witness_policy": ""})
         (gym.folder / "node.toml").write_text(plain.text())
         gym.start()
@@ -151,7 +146,7 @@ def test_a_successor_goes_on_and_its_opening_says_from_where_and_what_was_lost(
     person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
     backup = backed_up(story, gym)
     seen = gym_head(insurer)
-    restored(gym, backup)
+    gym.restore(backup)
     done = begin_successor(gym.folder, clock=story.clock)
     assert (done.last.origin, done.origin) == ("gym.example/log/2027", "gym.example/log/2027-2")
     assert done.abandoned is not None
@@ -188,12 +183,12 @@ def test_a_second_successor_does_not_take_the_name_of_the_first(pair: tuple[Town
     """The operator restores the same backup again, from before the successor."""
     story, gym, _insurer = pair
     backup = backed_up(story, gym)
-    restored(gym, backup)
+    gym.restore(backup)
     assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-2"
     gym.start()
     story.settle()
     gym.stop()
-    restored(gym, backup)
+    gym.restore(backup)
     assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-3"
 
 
@@ -208,7 +203,7 @@ def test_a_log_that_may_go_on_gets_no_successor(pair: tuple[Town, Company, Compa
 
 def test_the_operator_is_told_what_the_successor_goes_on_from(pair: tuple[Town, Company, Company]) -> None:
     story, gym, _insurer = pair
-    restored(gym, backed_up(story, gym))
+    gym.restore(backed_up(story, gym))
     clock = story.folder / "clock"
     clock.write_text(str(story.clock.at_s))
     told = RUNNER.invoke(cli, ["successor", str(gym.folder)], env={CLOCK_VARIABLE: str(clock)})
@@ -223,12 +218,12 @@ def test_a_database_that_is_older_than_the_published_folder_is_read_only(tmp_pat
     with town(tmp_path) as story:
         gym = story.company("gym.example")
         gym.stop()
-        old = (gym.folder / "node.db").read_bytes()
+        backup = gym.back_up()
         gym.start()
         write(gym, "more")
         gym.work()
         gym.stop()
-        (gym.folder / "node.db").write_bytes(old)
+        gym.restore(backup, rows_alone=True)
         gym.start()
         with pytest.raises(LogReadOnly):
             write(gym, "another past")
@@ -242,6 +237,7 @@ def test_a_database_that_is_older_than_the_published_folder_is_read_only(tmp_pat
         write(gym, "and on")
 
 
+@pytest.mark.sqlite  # two folders with one PostgreSQL behind them write one log
 def test_a_copy_of_a_folder_is_caught_by_the_witness_at_the_latest(pair: tuple[Town, Company, Company]) -> None:
     """Two nodes with one log's keys: both look alike until the first of them has gone on."""
     story, gym, insurer = pair
@@ -285,7 +281,7 @@ def test_a_dead_partner_delays_a_start_by_a_bounded_time(tmp_path: Path) -> None
 def test_who_did_not_answer_is_asked_again(pair: tuple[Town, Company, Company]) -> None:
     """The witness was away when the old backup was started; once it is back the log is read-only."""
     story, gym, insurer = pair
-    restored(gym, backed_up(story, gym))
+    gym.restore(backed_up(story, gym))
     insurer.stop()
     gym.start()
     write(gym, "nobody could say no")

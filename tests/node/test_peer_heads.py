@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,13 +152,12 @@ def test_a_partner_that_shows_another_past_is_caught_with_both_heads(
     gym, insurer = pair
     rest(story, rounds=3)
     gym.stop()
-    backup = shutil.copytree(gym.folder, story.folder / "backup")
+    backup = gym.back_up()
     gym.start()
     write(gym, "what the insurer has seen")
     rest(story, rounds=2)
     gym.stop()
-    shutil.rmtree(gym.folder)
-    shutil.copytree(backup, gym.folder)
+    gym.restore(backup)
     gym.start()
     write(gym, "another past")
     write(gym, "and more of it")

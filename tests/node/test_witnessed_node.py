@@ -1,7 +1,6 @@
 """A node whose heads others cosign: a partner's node, and a witness that is nobody's partner (P1, P12)."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,17 +88,14 @@ def test_without_the_independent_witness_a_head_waits(scene: Scene) -> None:
     assert (gym.node.publisher.published_size, readyz(gym)["publication"]) == (published, "waiting")
 
 
-@pytest.mark.sqlite
 def test_a_node_restored_from_an_old_backup_convicts_itself_before_anybody_is_misled(scene: Scene) -> None:
     story, gym, insurer, _ = scene
     gym.stop()
-    backup = story.folder / "backup"
-    shutil.copytree(gym.folder, backup)
+    backup = gym.back_up()
     gym.start()
     agree(story, insurer, gym)
     gym.stop()
-    shutil.rmtree(gym.folder)
-    shutil.copytree(backup, gym.folder)
+    gym.restore(backup)
     gym.start()
     before = (gym.log / "checkpoint").read_bytes()
     with pytest.raises(LogReadOnly):

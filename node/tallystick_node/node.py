@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.policy import Policy, TrustedLog
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
-from tallystick_node.config import Settings, databases_of
+from tallystick_node.config import Databases, Settings, databases_of
 from tallystick_node.cosigning import Cosigners, load_policy
 from tallystick_node.custody import Custody, SubjectKeys
 from tallystick_node.database import close, single_statements, storage_errors
@@ -84,16 +84,31 @@ class Node:
         self.clock = clock
         self.random_bytes = random_bytes
         self.host = settings.host
-        databases = databases_of(settings, folder, os.environ)
+        self.transport = transport
+        self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
+        self._opened = ExitStack()
+        self._opened.callback(key_folder.close)
+        try:
+            self._open(databases_of(settings, folder, os.environ))
+        except BaseException:
+            self._opened.close()
+            raise
+
+    def _open(self, databases: Databases) -> None:
+        """Open what stays open until the node is closed; whoever calls lets go of it where this fails."""
+        folder, settings, clock, random_bytes = self.folder, self.settings, self.clock, self.random_bytes
         self.engine = open_database(databases.node, Schema.NODE)
+        self._opened.callback(close, self.engine)
         self._reading = single_statements(self.engine)
         self.turns = Turns(self.engine)
+        self._opened.callback(self.turns.close)
         self.keys.ring.require_continues(
             (row.public, row.state) for row in self.rows(select(KEYS_LOGGED.c.public, KEYS_LOGGED.c.state))
         )
         self.custody = Custody(
             folder / CUSTODY_FOLDER, clock=clock, random_bytes=random_bytes, database=databases.custody
         )
+        self._opened.callback(self.custody.close)
         self.vault = Vault(
             SubjectKeys(self.custody, lambda subject: self.secret_name("subject", subject)),
             origin=settings.host,
@@ -101,14 +116,11 @@ class Node:
         )
         agent = {"User-Agent": user_agent(settings.host)}
         self._witness_http = httpx.Client(trust_env=False, follow_redirects=False, headers=agent)
+        self._opened.callback(self._witness_http.close)
         self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
         self._is_shared = databases.are_shared
-        try:
-            with self.turns.wait_for(PUBLISHING):  # it mends what is there, and must not find it half made
-                self.shards = Shards(self.engine, settings.log_name, self._open_shard)
-        except BaseException:
-            self._release()
-            raise
+        with self.turns.wait_for(PUBLISHING):  # it mends what is there, and must not find it half made
+            self.shards = Shards(self.engine, settings.log_name, self._open_shard)
         self.writer = Writer(
             self.engine,
             log=self.shards.current.own,
@@ -128,22 +140,13 @@ class Node:
             clock,
             waits_for_word=settings.writes_wait_for_word,
         )
-        self.transport = transport
-        self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
 
     def close(self) -> None:
         """Finish what is queued, then release everything."""
         self.writer.close()
         self.shards.close()
-        self._release()
+        self._opened.close()
         self._lock.release()
-
-    def _release(self) -> None:
-        self._witness_http.close()
-        self._key_folder.close()
-        self.custody.close()
-        self.turns.close()
-        close(self.engine)
 
     @property
     def publisher(self) -> Publisher:

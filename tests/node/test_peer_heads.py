@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from town import Company, Town, agree, town
+from town import Company, Town, agree, at, town
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.evidence import parse_evidence
@@ -223,3 +223,16 @@ def test_a_partner_that_is_away_is_followed_again_when_it_returns(story: Town, p
     write(gym, "news")
     rest(story, rounds=2)
     assert seen_by(gym)[-1].checkpoint.size >= insurer.node.publisher.published_size - 1
+
+
+def test_a_new_year_s_logs_anchor_each_other_and_come_to_rest(story: Town, pair: tuple[Company, Company]) -> None:
+    gym, insurer = pair
+    rest(story, rounds=3)
+    story.clock.at_s = at("2028-01-02 09:00")
+    sizes = rest(story, rounds=8)
+    assert gym.node.publisher.origin == "gym.example/log/2028"
+    assert sizes[-1] == sizes[-3]
+    for company, other in ((gym, insurer), (insurer, gym)):
+        assert [head.checkpoint.origin for head in seen_by(company)][:2] == [
+            f"{other.host}/log/{year}" for year in (2027, 2028)
+        ]

@@ -72,7 +72,6 @@ class PeerHeads:
     def __init__(self, node: Node) -> None:
         """Follow for `node`, as often as its settings say."""
         self._node = node
-        self._own_log = node.settings.log_origin
         self._pool = ThreadPoolExecutor(LOOKS_AT_ONCE_MAX, thread_name_prefix="peer-heads")
         self._due_s: dict[str, int] = {}
         self._troubles: dict[str, str] = {}
@@ -94,7 +93,7 @@ class PeerHeads:
             await self._look_at(described, origin, is_known=origin in known)
 
     async def _look_at(self, partner: Descriptor, origin: str, *, is_known: bool) -> None:
-        before = await asyncio.to_thread(self._followed, origin)
+        before = await asyncio.to_thread(self._followed, origin, self._own_log)
         if before.is_forked:
             return
         try:
@@ -132,8 +131,9 @@ class PeerHeads:
     ) -> None:
         """Remember a head, and put it into our log where there is reason to."""
         origin = seen.checkpoint.origin
-        after = self._read(transaction.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin)))
-        news = transaction.next_index - self._count(transaction.row(self._anchors))
+        row = transaction.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin))
+        after = _read(row, transaction.log)
+        news = transaction.next_index - _count(transaction.row(_anchors_in(transaction.log)))
         anchored_at = (after.anchors, after.anchored_size, after.news)
         if is_forked or after.needs_anchor(seen.checkpoint.size, news=news):
             transaction.append("peer_head", peer_head(seen.note, keys=partner.log_keys(origin)).body())
@@ -147,7 +147,7 @@ class PeerHeads:
                 partner=partner.host,
                 note=kept.note,
                 state="forked" if is_forked else "following",
-                own_log=self._own_log,
+                own_log=transaction.log,
                 anchors=anchored_at[0],
                 anchored_size=anchored_at[1],
                 news=anchored_at[2],
@@ -157,39 +157,47 @@ class PeerHeads:
 
     def _is_due(self, before: Followed) -> bool:
         """Whether a head that is known already is to be anchored by now; `_record` asks again, in its transaction."""
-        size = self._count(self._node.row(select(HEADS.c.size).where(HEADS.c.log == self._node.settings.log_name)))
-        news = size - self._count(self._node.row(self._anchors))
+        own_log = self._own_log
+        size = _count(self._node.row(select(HEADS.c.size).where(HEADS.c.log == own_log)))
+        news = size - _count(self._node.row(_anchors_in(own_log)))
         return before.seen is not None and before.needs_anchor(before.seen.checkpoint.size, news=news)
 
     @property
-    def _anchors(self) -> Any:
-        """The query for how many entries of our log are anchors."""
-        return select(func.sum(FOLLOWED.c.anchors)).where(FOLLOWED.c.own_log == self._own_log)
-
-    def _count(self, row: Any | None) -> int:
-        return 0 if row is None or row[0] is None else int(row[0])
+    def _own_log(self) -> str:
+        """The name of the log that this node writes now."""
+        return self._node.shards.current.own.name
 
     def _known(self, partner: str) -> list[str]:
         """Return the logs of a partner that are followed, the last one last."""
         query = select(FOLLOWED.c.origin).where(FOLLOWED.c.partner == partner)
         return sorted(row.origin for row in self._node.rows(query))
 
-    def _followed(self, origin: str) -> Followed:
-        return self._read(self._node.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin)))
-
-    def _read(self, row: Any | None) -> Followed:
-        if row is None:
-            return Followed()
-        seen = SeenHead(parse_checkpoint_body(unchecked_text(row.note)), row.note)
-        if row.own_log != self._own_log:  # our own log is another one by now, and nothing of theirs is in it
-            return Followed(seen, row.state == "forked")
-        return Followed(seen, row.state == "forked", row.anchors, row.anchored_size, row.news)
+    def _followed(self, origin: str, own_log: str) -> Followed:
+        return _read(self._node.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin)), own_log)
 
     def _say(self, origin: str, trouble: str) -> None:
         """Tell the operator of a trouble, and of its end, once."""
         if self._troubles.get(origin, "") != trouble:
             log.warning("following %s: %s", origin, trouble or "as it should be")
         self._troubles[origin] = trouble
+
+
+def _read(row: Any | None, own_log: str) -> Followed:
+    if row is None:
+        return Followed()
+    seen = SeenHead(parse_checkpoint_body(unchecked_text(row.note)), row.note)
+    if row.own_log != own_log:  # our own log is another one by now, and nothing of theirs is in it
+        return Followed(seen, row.state == "forked")
+    return Followed(seen, row.state == "forked", row.anchors, row.anchored_size, row.news)
+
+
+def _anchors_in(own_log: str) -> Any:
+    """Return the query for how many entries of a log of ours are anchors."""
+    return select(func.sum(FOLLOWED.c.anchors)).where(FOLLOWED.c.own_log == own_log)
+
+
+def _count(row: Any | None) -> int:
+    return 0 if row is None or row[0] is None else int(row[0])
 
 
 def _worth_a_look(partner: Descriptor, known: list[str], *, year: int) -> list[str]:

@@ -187,6 +187,8 @@ class Jobs:
 
     async def look(self, partner: str) -> None:
         """Look at a partner's logs, where no other process does: an older head must not be remembered over a newer."""
+        if not self._peer_heads.is_due(partner):
+            return
         async with self._turn(f"look/{partner}") as turn:
             if turn is not None:
                 await self._peer_heads.look(partner)
@@ -243,7 +245,7 @@ class Jobs:
                     if row.host not in serving:
                         serving.add(row.host)
                         group.create_task(_again(partial(self.deliver, row.host), PAUSE_S))
-                        group.create_task(_again(partial(self.look, row.host), 1))
+                        group.create_task(_again(partial(self.look, row.host), PAUSE_S))
 
             group.create_task(_again(serve_new_partners, 1))
 

@@ -80,12 +80,16 @@ class PeerHeads:
         """Look no further; what is under way ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def is_due(self, partner: str) -> bool:
+        """Return whether it is time to look at a partner's logs; it costs next to nothing to ask."""
+        return self._node.settings.follow_interval_s > 0 and self._node.now_s() >= self._due_s.get(partner, 0)
+
     async def look(self, partner: str) -> None:
         """Look at a partner's logs, where that is due."""
-        now_s, interval_s = self._node.now_s(), self._node.settings.follow_interval_s
-        if interval_s == 0 or now_s < self._due_s.get(partner, 0):
+        if not self.is_due(partner):
             return
-        self._due_s[partner] = now_s + interval_s
+        now_s = self._node.now_s()
+        self._due_s[partner] = now_s + self._node.settings.follow_interval_s
         described = await asyncio.to_thread(self._node.partner, partner)
         known = await asyncio.to_thread(self._known, partner)
         year = datetime.fromtimestamp(now_s, UTC).year

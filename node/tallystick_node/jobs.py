@@ -21,6 +21,7 @@ from tallystick_node.errors import (
     ForkSuspected,
     LogReadOnly,
     LogUnasked,
+    SettingsInvalid,
     SignerUnavailable,
     StorageUnavailable,
 )
@@ -144,6 +145,10 @@ class Jobs:
         today = self._node.now_s() // DAY_S
         if today != self._wrapped_on_day:
             await asyncio.to_thread(self._node.custody.rewrap)
+            try:
+                await asyncio.to_thread(self._node.end_keys)
+            except (SettingsInvalid, OSError):
+                log.warning("keys that ended are not destroyed yet")
             await self._node.written(_purge)
             self._wrapped_on_day = today
 
@@ -152,7 +157,10 @@ class Jobs:
         if self._node.keys is self._keys_logged and not await asyncio.to_thread(self._node.keys_changed):
             return
         async with self._publishing:
-            await asyncio.to_thread(self._node.refresh_keys)
+            try:
+                await asyncio.to_thread(self._node.refresh_keys)
+            except SettingsInvalid as error:
+                log.error("changed keys are not taken up: %s", error.problem)
             keys = self._node.keys
             await self._node.written(partial(log_keys, self._node))
             self._keys_logged = keys

@@ -9,6 +9,7 @@ Source: CONSTRUCTIONS (keys).
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -41,6 +42,9 @@ SEED_SIZE_BYTES: dict[Role, int] = {
 }
 SIGNER_ROLES: tuple[Role, ...] = (*ED25519_ROLES, "log-pq", "witness-pq")
 """The roles whose key an external signer can hold: those that sign."""
+
+LISTED_SIZE_MAX_CHARS = 30_000
+"""What the keys of a descriptor may weigh together, so that it stays a token of 64 KiB."""
 
 STATE_ORDER = {state: at for at, state in enumerate(KeyState)}
 """A key goes from one state to a later one, and never back."""
@@ -258,7 +262,9 @@ class NodeKeys:
         It lists the identity key that signs it, and of the other roles every key, the newest where there are too many.
         """
         listed = [key for key in self.ring.keys if key.is_current or key.role != "identity"]
-        kept = sorted(listed, key=lambda key: (key.is_current, key.from_s))[-KEYS_MAX:]
+        newest = sorted(listed, key=lambda key: (key.is_current, key.from_s), reverse=True)[:KEYS_MAX]
+        sizes = accumulate(len(key.public) for key in newest)
+        kept = [key for key, size in zip(newest, sizes, strict=True) if size <= LISTED_SIZE_MAX_CHARS]
         described = Descriptor(
             v=1,
             host=settings.host,

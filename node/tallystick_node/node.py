@@ -264,20 +264,28 @@ class Node:
 
     def keys_changed(self) -> bool:
         """Return whether there is anything for `refresh_keys` to do."""
-        ended = any_ended(self.keys.ring, now_s=self.now_s())
-        return ended or self._key_folder.version() != self._keys_version
+        return self._key_folder.version() != self._keys_version
 
     def refresh_keys(self) -> None:
-        """Take up the keys as they lie in the folder, where the operator changed them, and destroy what has ended.
+        """Take up the keys as they lie in the folder, where the operator changed them.
 
         Raises:
-            SettingsInvalid: they cannot be read; the node goes on with those it has.
+            SettingsInvalid: they cannot be read; the node goes on with those it has until the list changes again.
+        """
+        version = self._key_folder.version()
+        if version != self._keys_version:
+            self._keys_version = version
+            self.keys = self._key_folder.load()
+
+    def end_keys(self) -> None:
+        """Destroy the secrets of keys that have ended.
+
+        Raises:
+            SettingsInvalid: somebody is changing the keys just now.
+            OSError: the folder cannot be written.
         """
         if any_ended(self.keys.ring, now_s=self.now_s()):
             end_keys(self._key_folder)
-        version = self._key_folder.version()
-        if version != self._keys_version:
-            self.keys, self._keys_version = self._key_folder.load(), version
 
     def descriptor(self) -> str:
         """Return the node's signed descriptor, compact JWS."""

@@ -15,16 +15,18 @@ from tallystick.descriptor import Descriptor, DescriptorOlder, Role, open_descri
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.note import open_note
 from tallystick_node.clock import SetClock
+from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
 from tallystick_node.key_changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
 from tallystick_node.key_files import SecretFiles
 from tallystick_node.keys import NodeKeys, load_keys
 from tallystick_node.setup import add_partner, create_node, list_partners, open_key_folder, open_node, remove_partner
-from tallystick_node.tables import CLAIMS, KEYS_LOGGED
+from tallystick_node.tables import CLAIMS, HEADS, KEYS_LOGGED
 
 DAY_S = 86_400
 NOW_S = 1_800_000_000
 CLOSES = "2027-04-16 01:00"
+SINCE = {"since": "2027-03-01T09:00:00-05:00"}
 ROTATED: tuple[Role, ...] = ("log", "log-pq", "witness", "witness-pq", "claim", "receipt", "http", "webhook", "seal")
 
 
@@ -115,7 +117,7 @@ def test_every_role_is_rotated_on_both_sides_and_nobody_notices(story: tuple[Tow
     # The overlap ends: the new key signs alone, whoever learned of it in time still follows, the old secret is gone.
     assert gym.node.keys.fingerprint == fingerprint
     made.clock.at_s += 31 * DAY_S
-    gym.app().events.record(subject="ana", type="membership.activated", data={"since": "2027-03-01T09:00:00-05:00"})
+    gym.app().events.record(subject="ana", type="membership.activated", data=SINCE)
     made.settle()
     assert len(keys_beside(gym)) == 1
     assert keys_beside(gym) != follower
@@ -367,6 +369,30 @@ def test_a_rotation_that_stops_before_the_list_is_replaced_has_not_happened(plac
     beside.rmdir()
     assert place.load() == before
     assert rotate_key(place, "log", overlap_days=1).id("log") != before.id("log")
+
+
+def test_a_descriptor_lists_the_newest_keys_that_fit_and_always_those_in_use(place: KeyFolder) -> None:
+    for _ in range(30):
+        clock_of(place).at_s += 1
+        keys = rotate_key(place, "log-pq", overlap_days=0)
+    described = open_descriptor(
+        keys.descriptor(load_settings(place.folder.parent)), expected_fingerprint=keys.fingerprint
+    )
+    listed = {key.id for key in described.keys}
+    assert {key.id for key in keys.ring.keys if key.is_current} < listed < {key.id for key in keys.ring.keys}
+
+
+def test_a_running_node_goes_on_with_the_keys_it_has_where_the_new_ones_cannot_be_read(gym: Company) -> None:
+    path = gym.folder / "keys" / "keys.json"
+    good = path.read_text()
+    path.write_text("{}")
+    gym.node.writer.submit(lambda transaction: transaction.append("event", {"commitment": "A" * 43})).result(10)
+    gym.work()
+    assert gym.node.publisher.published_size == gym.node.rows(select(HEADS.c.size))[0].size
+    path.write_text(good)
+    rotate(gym, "log")
+    gym.work()
+    assert len(keys_beside(gym)) == 2
 
 
 def test_a_list_of_keys_that_is_none_opens_nothing(place: KeyFolder) -> None:

@@ -13,7 +13,7 @@ from tallystick.audit.source import CHECKPOINT
 from tallystick.descriptor import Descriptor, PublicKey
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.key_history import KeyChange, KeyHistory, KeyState
-from tallystick_ledger.tlog.keys import COSIGNATURE_ML_DSA_44, ED25519
+from tallystick_ledger.tlog.keys import COSIGNATURE_ML_DSA_44, ED25519, VerifierKey
 
 SETTLED_AFTER_S = 3_600
 """A descriptor and a head are fetched one after the other: what changed so shortly before is not held against them."""
@@ -53,6 +53,16 @@ def check_descriptor_keys(descriptor: Descriptor, head: Head, history: KeyHistor
     for change in _present(history):
         if change.public not in listed and change.since_s + SETTLED_AFTER_S < head_s:
             _differs(found, f"The descriptor does not list {change.key}, which the log says is in use.")
+
+
+def log_keys(history: KeyHistory, origin: str, *, at_s: int) -> list[VerifierKey]:
+    """Return the keys that, as a log itself tells, counted for its heads at a time, seconds since 1970-01-01 UTC."""
+    kinds = {role: kind for kind, role in _ROLES.items()}
+    return [
+        VerifierKey(origin, kinds[change.role], change.public)
+        for change in history.changes.values()
+        if change.role in kinds and change.is_good_at(at_s)
+    ]
 
 
 def head_time_s(head: Head) -> int | None:

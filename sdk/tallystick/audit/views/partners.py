@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.integrity import reader_of
 from tallystick.audit.integrity.files import BUNDLE_SIZE_MAX_BYTES
+from tallystick.audit.key_history import log_keys
 from tallystick.audit.log import AuditedLog
 from tallystick.audit.replay import TIME_SLACK_S, SeenAt
 from tallystick.audit.views.seen import SeenHead, check_seen
@@ -19,6 +20,7 @@ from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_ledger.peer_head import parse_peer_head
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
+from tallystick_ledger.tlog.keys import VerifierKey
 
 
 def check_peer_heads(
@@ -48,13 +50,20 @@ def _seen_by(other: AuditedLog, log: AuditedLog) -> Iterator[SeenHead]:
         try:
             # The replay remembers no more of a note than its head; the rest is read again from where it stands.
             note = parse_peer_head(parse_entry(read.entry(seen.index)).body).note
-            open_checkpoint(note, origin=log.origin, keys=known_keys(log.source))
+            open_checkpoint(note, origin=log.origin, keys=_keys_at(log, seen.at_s))
         except (BadInput, LookupError, SignatureRejected):
             problem = f"The head is not signed by {log.origin}, under the keys that it is audited with."
             other.found.add("P1.peer_head", f"entry {seen.index}", problem)
             continue
         _check_times(other, seen, log)
         yield SeenHead(seen.checkpoint, note, other.host)
+
+
+def _keys_at(log: AuditedLog, at_s: int) -> list[VerifierKey]:
+    """Return the keys that a log is audited with, and those that its own history says counted at a time."""
+    known = known_keys(log.source)
+    told = log_keys(log.replay.ledger.keys, log.origin, at_s=at_s)
+    return [*known, *(key for key in told if key not in known)]
 
 
 def _check_times(other: AuditedLog, seen: SeenAt, log: AuditedLog) -> None:

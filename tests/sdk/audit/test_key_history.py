@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from logs import log_signers, publish
-from signers import ed25519_key
-from story import START_S, Ledger, tell
+from signers import NOW_S, ed25519_key
+from story import Ledger, tell
 
 from tallystick.audit import DirectorySource, Report, audit
 from tallystick.audit.key_history import SETTLED_AFTER_S
@@ -16,9 +16,6 @@ from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.key_history import KeyChange, KeyState
 from tallystick_ledger.public_keys import Role, key_id
-
-NOW_S = START_S + 100
-"""When the head is signed."""
 
 BEGAN_S = NOW_S - 100 * 86_400
 SIGNED_S = parse_entry(tell()[1].raws()[-1]).at_s
@@ -65,7 +62,7 @@ def report_on(
     _, insurer = tell()
     with_history(changes(keys_of(insurer)), ledger=insurer)
     insurer.spoil("accepted", **named)
-    return audit([DirectorySource(str(publish(folder, insurer.raws(), origin=insurer.origin, now_s=NOW_S)))]), insurer
+    return audit([DirectorySource(str(publish(folder, insurer.raws(), origin=insurer.origin)))]), insurer
 
 
 def whole(keys: dict[str, KeyChange]) -> list[KeyChange]:
@@ -143,7 +140,7 @@ def lines(keys: dict[str, KeyChange]) -> list[PublicKey]:
 def described(folder: Path, listed: Sequence[PublicKey], *more: KeyChange, issued_at: int = BEGAN_S) -> list[str]:
     _, insurer = tell()
     with_history([*keys_of(insurer).values(), *more], ledger=insurer)
-    log = str(publish(folder, insurer.raws(), origin=insurer.origin, now_s=NOW_S))
+    log = str(publish(folder, insurer.raws(), origin=insurer.origin))
     described = Descriptor(
         v=1,
         host=insurer.host,

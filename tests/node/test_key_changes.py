@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from town import Company, Membership, Town, agree, at, consent, fitness_program, link, town
 
 from tallystick.audit import DirectorySource, audit, open_web
-from tallystick.descriptor import Descriptor, DescriptorOlder, Role, open_descriptor
+from tallystick.descriptor import Descriptor, DescriptorOlder, Role, open_descriptor, public_key, sign_descriptor
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.note import open_note
 from tallystick_node.clock import SetClock
@@ -455,3 +455,36 @@ def test_a_log_of_before_keys_were_told_begins_to_tell_once(gym: Company) -> Non
     gym.stop()
     gym.start()
     assert gym.node.publisher.published_size == size + 10
+
+
+def test_a_descriptor_that_lists_the_key_of_another_partner_is_not_taken(pair: tuple[Town, Company, Company]) -> None:
+    """Else what the insurer signs would pass for what the track sent."""
+    made, gym, insurer = pair
+    track = made.company("track.example")
+    known_before = gym.node.partner_token("track.example")
+    described = open_descriptor(known_before, expected_fingerprint=track.keys.fingerprint)
+    stolen = known(gym, insurer).key("http")
+    listed = described.model_copy(update={"keys": (*described.keys, stolen), "issued_at": described.issued_at + 1})
+    forged = sign_descriptor(listed, identity=track.keys.ed25519("identity"))
+    refused = httpx.post(f"{gym.url}/.well-known/tallystick", content=forged)
+    assert (refused.status_code, refused.json()["code"]) == (401, "signature_invalid")
+    assert gym.node.partner_token("track.example") == known_before
+
+
+def test_a_key_counts_for_what_comes_now_only_while_it_is_neither_over_nor_revoked() -> None:
+    """And for what is shown to be older, as it did then."""
+    raw = bytes(range(32))
+    good = public_key("http", raw, from_s=NOW_S, until_s=NOW_S + DAY_S)
+    gone = good.model_copy(update={"revoked_since_s": NOW_S + 100})
+    assert [good.is_live(NOW_S + later_s) for later_s in (-301, -300, 0, DAY_S + 299, DAY_S + 300)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert not gone.is_live(NOW_S + 99)
+    assert (gone.is_good_at(NOW_S + 99), gone.is_good_at(NOW_S + 100)) == (True, False)
+    told = Descriptor(v=1, host="gym.example", url="http://gym", livemode=False, issued_at=NOW_S, keys=(gone,))
+    assert (told.live(NOW_S + 99).keys, told.ed25519("http")) == ((), {})
+    assert list(told.good_at(NOW_S + 99).ed25519("http")) == [gone.id]

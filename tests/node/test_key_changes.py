@@ -94,9 +94,6 @@ def states_of_claims(company: Company) -> list[str]:
     return [row.state for row in company.node.rows(select(CLAIMS.c.state))]
 
 
-@pytest.mark.xfail(
-    reason="the audit of a partner's ledger does not know yet which heads an earlier log key signed", strict=False
-)
 def test_every_role_is_rotated_on_both_sides_and_nobody_notices(story: tuple[Town, Membership]) -> None:
     made, ana = story
     gym, insurer = ana.gym, ana.insurer

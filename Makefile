@@ -12,8 +12,11 @@ SHORT := tests/node/test_storage.py $(JOURNEY_1)::test_1_01_twelve_days_bring_on
 PACKAGES := ledger/tallystick_ledger consent/tallystick_consent sdk/tallystick node/tallystick_node
 
 PEERS := build/bench-peers
+SEEDS ?= 0
+FIRST ?= 0
+UNLUCKY ?=
 
-.PHONY: help demo test test-postgres check check-compose revision bench bench-peers lock format clean
+.PHONY: help demo test test-postgres check check-compose simulate revision bench bench-peers lock format clean
 
 help:
 	@echo "make demo   play the journeys between real nodes, audit them, leave build/demo/"
@@ -22,6 +25,7 @@ help:
 	@echo "make test-postgres  the tests of nodes and journeys, with every node on PostgreSQL"
 	@echo "make check-compose  docker-compose.yml under the real Compose, installed for this alone"
 	@echo "make revision SCHEMA=node|custody ABOUT=words_with_underscores  draft a migration"
+	@echo "make simulate  the simulated world, seed after seed until it is stopped (SEEDS=N, FIRST=N, UNLUCKY=1)"
 	@echo "make bench  the benchmarks (ONLY=NAME runs one)"
 	@echo "make bench-peers  install from npm what some of them are held against, into build/"
 
@@ -66,6 +70,9 @@ check-compose:
 
 revision: $(VENV)/dev.stamp
 	$(BIN)/python -m tallystick_node.migrations.draft $(SCHEMA) $(ABOUT)
+
+simulate: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -m simulator --seeds $(SEEDS) --first $(FIRST) $(if $(UNLUCKY),--unlucky)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(ONLY)

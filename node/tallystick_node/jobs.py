@@ -24,6 +24,7 @@ from tallystick_node.errors import (
     SettingsInvalid,
     SignerUnavailable,
     StorageUnavailable,
+    StoreUnavailable,
 )
 from tallystick_node.flows.asks import settle_asks
 from tallystick_node.flows.closing import close_period, due_receipts, put_off_closing
@@ -84,7 +85,15 @@ class Jobs:
             await self._recover()
             await self.publish()
             await asyncio.to_thread(self._node.say_who_signs)
-        except (PolicyUnmet, ForkSuspected, SignerUnavailable, ClockBehind, LogUnasked, LogReadOnly) as error:
+        except (
+            PolicyUnmet,
+            ForkSuspected,
+            SignerUnavailable,
+            StoreUnavailable,
+            ClockBehind,
+            LogUnasked,
+            LogReadOnly,
+        ) as error:
             # A node whose witnesses are away still records, and still lets its customers withdraw; one whose log must
             # not be written is still read.
             log.warning("the first head waits: %s", error.code)

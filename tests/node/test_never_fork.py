@@ -232,7 +232,7 @@ def test_a_database_that_is_older_than_the_published_folder_is_read_only(tmp_pat
         gym.stop()
         done = begin_successor(gym.folder, clock=story.clock)
         assert done.abandoned is not None
-        assert (done.last.size, done.abandoned.size) == (11, 12)
+        assert done.abandoned.size == done.last.size + 1
         gym.start()
         write(gym, "and on")
 

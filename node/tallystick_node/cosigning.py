@@ -21,7 +21,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -106,6 +106,7 @@ class Cosigners:
         evidence: EvidenceRoom,
         monotonic_s: Callable[[], float] = time.monotonic,
         heed_time: Callable[[str, int], None] = lambda _of, _at_s: None,
+        pool: Executor | None = None,
     ) -> None:
         """Ask the witnesses of `policy`.
 
@@ -117,6 +118,7 @@ class Cosigners:
             evidence: keeps what a witness refused, and why.
             monotonic_s: for pauses alone; nothing signed comes from it.
             heed_time: is told of each time that a witness has just signed, seconds since 1970-01-01 UTC.
+            pool: in which they are asked; one of threads of its own, where there is none.
         """
         self._heed_time = heed_time
         self._policy = policy
@@ -126,7 +128,8 @@ class Cosigners:
         self._evidence = evidence
         self._monotonic_s = monotonic_s
         self._witnesses = _witnesses_in(policy)
-        self._pool = ThreadPoolExecutor(max_workers=max(1, len(self._witnesses)), thread_name_prefix="cosigning")
+        workers = max(1, len(self._witnesses))
+        self._pool = pool or ThreadPoolExecutor(max_workers=workers, thread_name_prefix="cosigning")
         self._convicted = _convicted() if evidence.convicts(origin, self._log_keys) else None
         self.standing = Standing.STOPPED if self._convicted else Standing.WAITING
 

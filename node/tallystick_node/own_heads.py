@@ -13,7 +13,7 @@ Source: DESIGN P1 (a node restored from an old backup), c2sp.org/tlog-witness (m
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -81,7 +81,14 @@ class Words:
         return max((each.cosigned_at_s or 0 for each in self.heard), default=0)
 
 
-def ask_all(seers: Sequence[Seer], origin: str, *, log_keys: Sequence[VerifierKey], http: httpx.Client) -> Words:
+def ask_all(
+    seers: Sequence[Seer],
+    origin: str,
+    *,
+    log_keys: Sequence[VerifierKey],
+    http: httpx.Client,
+    pool: Executor | None = None,
+) -> Words:
     """Return what `seers` have seen of the log `origin`.
 
     Args:
@@ -89,10 +96,12 @@ def ask_all(seers: Sequence[Seer], origin: str, *, log_keys: Sequence[VerifierKe
         origin: of our log.
         log_keys: our own keys; only a head that one of them signed counts.
         http: follows no redirect; closed by whoever opened it.
+        pool: in which they are asked; one of threads of its own, where there is none.
     """
     if not seers:
         return Words((), ())
-    pool = ThreadPoolExecutor(max_workers=min(ASKED_AT_ONCE_MAX, len(seers)), thread_name_prefix="own-heads")
+    if pool is None:
+        pool = ThreadPoolExecutor(max_workers=min(ASKED_AT_ONCE_MAX, len(seers)), thread_name_prefix="own-heads")
     asked = [pool.submit(_ask, seer, origin, log_keys, http) for seer in seers]
     wait(asked, timeout=ASK_DEADLINE_S)
     pool.shutdown(wait=False, cancel_futures=True)
@@ -120,7 +129,7 @@ def contradicting(words: Words, *, size: int, root_at: Callable[[int], bytes]) -
 
 
 def ask_before_first_head(
-    publisher: Publisher, seers: Sequence[Seer], *, http: httpx.Client
+    publisher: Publisher, seers: Sequence[Seer], *, http: httpx.Client, pool: Executor | None = None
 ) -> tuple[Words, Word | None]:
     """Return what others have seen of a log, and the word that it does not lead to; None where it leads to all.
 
@@ -128,7 +137,7 @@ def ask_before_first_head(
         LogNotContinued: the database does not hold all that is committed.
         OSError: the published files cannot be read now.
     """
-    words = ask_all(seers, publisher.origin, log_keys=publisher.log_keys, http=http)
+    words = ask_all(seers, publisher.origin, log_keys=publisher.log_keys, http=http, pool=pool)
     return words, contradicting(words, size=publisher.committed().size, root_at=publisher.root_at)
 
 

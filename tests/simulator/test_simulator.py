@@ -16,7 +16,7 @@ from tallystick_node import own_heads, writer
 
 SEEDS = 1_000
 PARTS = 10
-UNLUCKY_SEEDS = 40
+UNLUCKY_SEEDS = 15
 FOUND_WITHIN = 100
 """How many seeds it may take to find what a missing guard lets through."""
 

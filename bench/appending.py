@@ -22,7 +22,8 @@ DISTINCT_MAX = 50_000
 SMALL = 10_000
 """Entries of the log that a large one's growth is held against."""
 
-GROWN_BY = 20_000
+GROWN_BY = 50_000
+"""Entries that a turn appends: enough for several publications to fall into it."""
 
 MEMORY_MAX_MB = 200
 BYTES_MAX = 48

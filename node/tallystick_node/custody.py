@@ -24,6 +24,7 @@ from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
 from tallystick_node.clock import Clock
 from tallystick_node.custody_tables import DESTROYED, SECRETS
 from tallystick_node.database import Place, close, is_postgres, single_statements, storage_errors, writing
+from tallystick_node.durable import flush
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.key_files import write_secret_file
 from tallystick_node.migrations import Schema, open_database
@@ -195,11 +196,7 @@ class Custody:
         with suppress(FileExistsError):
             path.hardlink_to(beside)
         beside.unlink()
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush(self._folder)
 
 
 class SubjectKeys:

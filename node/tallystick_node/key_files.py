@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.errors import BadInput
+from tallystick_node.durable import flush
 from tallystick_node.errors import KeysLocked, SettingsInvalid
 
 KEY_FILE_MODE = 0o600
@@ -82,7 +83,7 @@ class SecretFiles:
         write_secret_file(
             self._path(name), self._written(name, text, sealed=self.is_sealed if sealed is None else sealed)
         )
-        flush_folder(self.folder)
+        flush(self.folder)
 
     def seal_all(self) -> list[str]:
         """Seal every secret that lies in clear; return their names.
@@ -101,7 +102,7 @@ class SecretFiles:
                 beside.unlink(missing_ok=True)
                 write_secret_file(beside, self._written(path.stem, text, sealed=True))
                 beside.rename(path)
-                flush_folder(self.folder)
+                flush(self.folder)
                 done.append(path.stem)
         return done
 
@@ -114,7 +115,7 @@ class SecretFiles:
                 file.flush()
                 os.fsync(file.fileno())
             path.unlink()
-            flush_folder(self.folder)
+            flush(self.folder)
 
     @property
     def is_sealed(self) -> bool:
@@ -194,7 +195,7 @@ def replace_file(path: Path, text: str) -> None:
     beside.unlink(missing_ok=True)
     write_secret_file(beside, text)
     beside.rename(path)
-    flush_folder(path.parent)
+    flush(path.parent)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -202,15 +203,6 @@ def write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(text, encoding="utf-8")
     beside.rename(path)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def read_passphrase_file(path: Path) -> bytes:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, cast
 
+from tallystick_node.durable import flush
+
 
 class LogStore(Protocol):
     """Keeps the files of one log under paths such as `tile/0/000`, and `checkpoint`.
@@ -95,7 +97,7 @@ class FolderStore:
                 _flush_file_system(self._root)
             return
         for path in self._unflushed | {os.path.dirname(path) for path in self._unflushed}:  # noqa: PTH120
-            _flush(path)
+            flush(path)
         self._unflushed.clear()
 
     def replace(self, path: str, content: bytes) -> None:
@@ -108,7 +110,7 @@ class FolderStore:
             opened.flush()
             os.fsync(opened.fileno())
         beside.rename(file)
-        _flush(str(file.parent))
+        flush(file.parent)
 
     def delete(self, path: str) -> None:
         """Delete a file, and the folder of partial tiles that it leaves empty."""
@@ -139,14 +141,6 @@ class FolderStore:
             if _SYNCFS is None:
                 self._unflushed.add(folder)
         self._made.add(folder)
-
-
-def _flush(path: str) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _flush_file_system(path: str) -> None:

@@ -185,6 +185,15 @@ class _Held:
         self._key = key
         self._public = public
 
+    def _asked(self, message: bytes, *, verify: Callable[[bytes, bytes], None]) -> bytes:
+        """Return the signer's signature over a message, once it is found to be one of this key."""
+        signature = self._holder.sign(self._key, message)
+        try:
+            verify(signature, message)
+        except InvalidSignature as error:
+            raise _unavailable("The signer's answer is not a signature of the key that was asked.") from error
+        return signature
+
     def __copy__(self) -> Self:
         return self
 
@@ -213,12 +222,7 @@ class HeldEd25519Key(_Held, Ed25519PrivateKey):
         Raises:
             SignerUnavailable: none came in time, or not one of this key.
         """
-        signature = self._holder.sign(self._key, bytes(data))
-        try:
-            self.public_key().verify(signature, data)
-        except InvalidSignature as error:
-            raise _unavailable("The signer's answer is not a signature of the key that was asked.") from error
-        return signature
+        return self._asked(bytes(data), verify=self.public_key().verify)
 
 
 class HeldMLDSA44Key(_Held, MLDSA44PrivateKey):
@@ -235,12 +239,7 @@ class HeldMLDSA44Key(_Held, MLDSA44PrivateKey):
             SignerUnavailable: none came in time, or not one of this key.
         """
         assert context is None, "C2SP cosignatures have no context"
-        signature = self._holder.sign(self._key, bytes(data))
-        try:
-            self.public_key().verify(signature, data)
-        except InvalidSignature as error:
-            raise _unavailable("The signer's answer is not a signature of the key that was asked.") from error
-        return signature
+        return self._asked(bytes(data), verify=self.public_key().verify)
 
     def sign_mu(self, mu: Any) -> bytes:  # noqa: ARG002
         """Refuse: the signer is asked for messages alone."""

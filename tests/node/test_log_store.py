@@ -8,7 +8,8 @@ import pytest
 from ownlog import LOG, LOG_PQ, ORIGIN, Log, finished, own_log
 
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
-from tallystick_ledger.tlog.merkle import Frontier, leaf_hashes, root_at
+from tallystick_ledger.tlog.hashing import leaf_hashes
+from tallystick_ledger.tlog.merkle import Frontier, root_at
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.tiles import TILE_WIDTH, parse_path

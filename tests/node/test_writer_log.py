@@ -14,7 +14,8 @@ from sqlalchemy import insert, select
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.tlog.blob import split_entries
-from tallystick_ledger.tlog.merkle import Frontier, leaf_hashes
+from tallystick_ledger.tlog.hashing import leaf_hashes
+from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import open_note
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner

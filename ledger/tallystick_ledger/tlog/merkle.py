@@ -16,8 +16,6 @@ from tallystick_ledger.errors import BadInput, ProofRejected
 from tallystick_ledger.tlog.hashing import EMPTY_ROOT as EMPTY_ROOT
 from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES as HASH_SIZE_BYTES
 from tallystick_ledger.tlog.hashing import NODE_PREFIX, in_use, node_hashes
-from tallystick_ledger.tlog.hashing import leaf_hash as leaf_hash
-from tallystick_ledger.tlog.hashing import leaf_hashes as leaf_hashes
 from tallystick_ledger.tlog.hashing import node_hash as node_hash
 
 SIZE_MAX = 2**63 - 1

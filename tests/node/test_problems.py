@@ -289,4 +289,5 @@ def test_every_answer_names_its_request_by_an_id_of_its_own(scene: Scene) -> Non
 def test_the_descriptor_and_the_health_need_no_key_and_say_no_more_than_they_must(scene: Scene) -> None:
     assert HTTP.get(scene.gym.url + "/.well-known/tallystick").text == scene.gym.descriptor
     assert HTTP.get(scene.gym.url + "/healthz").json() == {"status": "up"}
-    assert HTTP.get(scene.gym.url + "/readyz").json()["status"] == "ready"
+    ready = {"status": "ready", "publication": "not_witnessed", "evidence": "none"}
+    assert HTTP.get(scene.gym.url + "/readyz").json() == ready

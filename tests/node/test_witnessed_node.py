@@ -10,11 +10,12 @@ from town import Company, Town, agree, town
 from witnesses import AloneStand, keys_in
 
 from tallystick.audit import DirectorySource, audit
+from tallystick.evidence import TwoHeads, parse_evidence
 from tallystick_ledger.errors import PolicyUnmet
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_node.config import load_settings
-from tallystick_node.errors import LogReadOnly
+from tallystick_node.errors import ForkSuspected, LogReadOnly
 from tallystick_node.setup import witness_policy_lines
 
 
@@ -103,3 +104,36 @@ def test_a_node_restored_from_an_old_backup_convicts_itself_before_anybody_is_mi
     assert (gym.log / "checkpoint").read_bytes() == before
     gym.node.publisher.publish()
     assert (gym.log / "checkpoint").read_bytes() == before
+
+
+def test_a_restored_node_that_could_ask_nobody_convicts_itself_before_anybody_is_misled(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick_node.cosigning.SILENT_FOR_S", 0.0)
+    story, gym, insurer, stand = scene
+    gym.stop()
+    backup = gym.back_up()
+    gym.start()
+    agree(story, insurer, gym)
+    grown = gym.node.publisher.published_size
+    gym.stop()
+    insurer.stop()
+    stand.stop()
+    gym.restore(backup)
+    gym.start()
+    for number in range(grown):
+        write(gym, f"another past, {number}")
+    insurer.start()
+    stand.start()
+    before = (gym.log / "checkpoint").read_bytes()
+    with pytest.raises(ForkSuspected):
+        gym.node.publisher.publish()
+    assert (gym.log / "checkpoint").read_bytes() == before
+    kept = [parse_evidence(path.read_bytes()) for path in (gym.folder / "evidence").iterdir()]
+    forks = [each.check(log_keys(gym)) for each in kept if isinstance(each, TwoHeads)]
+    assert {each.origin for each in forks if each.accuses} == {gym.node.settings.log_origin}
+    unasked = "insurer.example/witness, witness.example"
+    told = {"status": "ready", "publication": "stopped", "evidence": "kept", "not_asked": unasked}
+    assert readyz(gym) == told
+    with pytest.raises(ForkSuspected):
+        gym.node.publisher.publish()

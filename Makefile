@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
-WORKERS ?= 2
+WORKERS ?= 3
 # What `check` runs once more with every node on PostgreSQL; `test-postgres` runs all of it.
 ON_POSTGRES := TALLYSTICK_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(WORKERS)
 JOURNEY_1 := tests/journeys/test_1_gym_to_insurer.py

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from places import ROOT
 
 BLOCK = re.compile(r"^```(sh|python)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,6 +35,7 @@ def script(tutorial: str) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.long
 def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
     tutorial = (ROOT / "README.md").read_text().partition("## A tutorial of ten minutes")[2]
     for port in ("8001", "8002"):

@@ -4,6 +4,7 @@ Bounded: where the publisher falls behind, the oldest is forgotten, and is read 
 """
 
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -97,10 +98,22 @@ class Handover:
                 self._forget_first()
 
     def between(self, start: int, end: int) -> Iterator[Piece]:
-        """Yield what is still here of the entries [start, end), in order; there may be gaps."""
+        """Yield what is still here of the entries [start, end), in order; there may be gaps.
+
+        One by one: a publisher that held all of them would keep alive what is forgotten here meanwhile, so that twice
+        the bound were in memory.
+        """
+        while (piece := self._next(start, end)) is not None:
+            start = piece.end
+            yield piece
+
+    def _next(self, start: int, end: int) -> Piece | None:
+        """Return the first piece that begins at `start` or later and ends by `end`."""
         with self._lock:
-            waiting = [piece for piece in self._pieces if start <= piece.first and piece.end <= end]
-        yield from waiting
+            at = bisect_left(self._pieces, start, key=lambda piece: piece.first)
+            if at == len(self._pieces) or self._pieces[at].end > end:
+                return None
+            return self._pieces[at]
 
     def publish(self, size: int) -> None:
         """Note that the published files hold the first `size` entries; they are not needed here any more."""

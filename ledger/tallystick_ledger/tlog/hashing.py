@@ -10,10 +10,12 @@ Source: FIPS 180-4 (SHA-256); RFC 6962, section 2.1 (what stands before a leaf, 
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from itertools import repeat
 from struct import Struct
 from typing import Protocol, Self, cast
 
@@ -97,18 +99,36 @@ def _hashlib_sha256(message: bytes) -> bytes:
     return hashlib.sha256(message).digest()
 
 
-_digest = type(hashlib.sha256()).digest
+_Sha256 = type(hashlib.sha256())
+
+
+def _hashlib_all(prefix: bytes, messages: Sequence[bytes | memoryview]) -> list[bytes]:
+    """Return the hash of the prefix and each message.
+
+    A copy of a running hash costs less than a new one, and no message is joined to its prefix. The loops are in `map`
+    and not in Python's own code: a fifth of the time, where the hashing takes so little.
+    """
+    running = list(map(_Sha256.copy, repeat(hashlib.sha256(prefix), len(messages))))
+    deque(map(_Sha256.update, running, messages), maxlen=0)
+    return list(map(_Sha256.digest, running))
 
 
 def _hashlib_leaves(entries: Sequence[bytes | memoryview]) -> list[bytes]:
-    # The loop is in `map` and not in Python's own code: a fifth of the time, where the hashing takes so little.
-    return list(map(_digest, map(hashlib.sha256, map(LEAF_PREFIX.__add__, entries))))
+    return _hashlib_all(LEAF_PREFIX, entries)
 
 
 def _hashlib_nodes(level: bytes) -> list[bytes]:
-    whole = len(level) // _PAIR_SIZE_BYTES * _PAIR_SIZE_BYTES
-    pairs = [level[start : start + _PAIR_SIZE_BYTES] for start in range(0, whole, _PAIR_SIZE_BYTES)]
-    return list(map(_digest, map(hashlib.sha256, map(NODE_PREFIX.__add__, pairs))))
+    hashes: list[bytes] = []
+    count = len(level) // _PAIR_SIZE_BYTES
+    for start in range(0, count, _LANES):
+        hashes += _hashlib_all(NODE_PREFIX, _pairs(min(_LANES, count - start))(level, start * _PAIR_SIZE_BYTES))
+    return hashes
+
+
+@lru_cache(maxsize=_LANES)
+def _pairs(count: int) -> Callable[[bytes, int], tuple[bytes, ...]]:
+    """Return what takes `count` pairs of hashes out of a level at an offset, in one call."""
+    return Struct(f"{_PAIR_SIZE_BYTES}s" * count).unpack_from
 
 
 class _Lanes(Protocol):
@@ -133,10 +153,6 @@ def _side_by_side(library: _Library) -> Hasher:
     def begun(prefix: bytes, lanes: int) -> _Lanes:
         return library.Sha256s(lanes).update([prefix] * lanes)
 
-    @lru_cache(maxsize=32)
-    def pairs(count: int) -> Callable[[bytes, int], tuple[bytes, ...]]:
-        return Struct(f"{_PAIR_SIZE_BYTES}s" * count).unpack_from
-
     def leaves(entries: Sequence[bytes | memoryview]) -> list[bytes]:
         hashes: list[bytes] = []
         for start in range(0, len(entries), _LANES):
@@ -152,7 +168,7 @@ def _side_by_side(library: _Library) -> Hasher:
         count = len(level) // _PAIR_SIZE_BYTES
         for start in range(0, count, _LANES):
             width = min(_LANES, count - start)
-            some = pairs(width)(level, start * _PAIR_SIZE_BYTES)
+            some = _pairs(width)(level, start * _PAIR_SIZE_BYTES)
             if width < _LANES_MIN:
                 hashes += [sha256(NODE_PREFIX + pair) for pair in some]
             else:

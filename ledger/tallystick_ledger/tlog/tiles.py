@@ -8,6 +8,8 @@ Source: c2sp.org/tlog-tiles ("Merkle Tree", "Partial Tiles", "Log entries").
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
 
 from tallystick_ledger.errors import TileMalformed
 from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES
@@ -144,7 +146,7 @@ def decode_bundle(raw: bytes, *, count: int) -> list[bytes]:
     # Most entries of a log are events, all of one length: then one comparison checks all lengths at once.
     stride = 2 + int.from_bytes(raw[:2], "big")
     if len(raw) == count * stride and raw[::stride] == raw[:1] * count and raw[1::stride] == raw[1:2] * count:
-        return [raw[start : start + stride - 2] for start in range(2, len(raw) + 1, stride)]
+        return list(_strides(count, stride).unpack(raw))
     entries: list[bytes] = []
     position = 0
     try:
@@ -159,6 +161,12 @@ def decode_bundle(raw: bytes, *, count: int) -> list[bytes]:
     if position < len(raw):
         raise _malformed("A bundle goes on after its last entry.")
     return entries
+
+
+@lru_cache(maxsize=64)
+def _strides(count: int, stride: int) -> Struct:
+    """Return what takes a bundle of entries of one length apart in one call."""
+    return Struct(f"2x{stride - 2}s" * count)
 
 
 def require_width(raw: bytes, width: int) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from tallystick.audit.integrity.files import FileCheck, Place, WrongFile, kin_of
 from tallystick.audit.source import Files
 from tallystick_ledger.replay import Finding
-from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES, leaf_hashes, node_hashes
-from tallystick_ledger.tlog.tiles import TILE_WIDTH, BundlePath, TilePath
+from tallystick_ledger.tlog.hashing import leaf_hashes, node_hashes
+from tallystick_ledger.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, BundlePath, TilePath
 
 TOLD_MAX_BYTES = 8 * 1024 * 1024
 """A span ends after the bundle with which it carries this much to the replay; another one takes up the rest."""
@@ -71,11 +71,15 @@ class Checked:
     cut: bool = False
 
 
-def tile_top(tile: bytes) -> bytes:
-    """Return the hash over all 256 hashes of a full tile."""
-    while len(tile) > HASH_SIZE_BYTES:
-        tile = b"".join(node_hashes(tile))
-    return tile
+def tile_tops(tiles: bytes) -> list[bytes]:
+    """Return the hash over each full tile of hashes that lie side by side.
+
+    All at once: a level of many tiles is hashed in far fewer calls than that of each tile alone.
+    """
+    level = tiles
+    for _ in range(TILE_HEIGHT - 1):
+        level = b"".join(node_hashes(level))
+    return node_hashes(level)
 
 
 def check_span(files: Files, span: Span) -> Checked:
@@ -93,6 +97,7 @@ def check_span(files: Files, span: Span) -> Checked:
         done.findings.append(Finding(rule, path, problem))
 
     check = FileCheck(files, span.listed, older, report, done.wrong)
+    full: list[bytes] = []
     told_bytes = 0
     for index in range(span.first, span.end):
         bundle = BundlePath(index, min(TILE_WIDTH, span.size - index * TILE_WIDTH))
@@ -106,7 +111,7 @@ def check_span(files: Files, span: Span) -> Checked:
         tile = b"".join(leaves)
         check.check_tile(TilePath(0, index, bundle.width), tile)
         if bundle.width == TILE_WIDTH:
-            done.tops.append(tile_top(tile))
+            full.append(tile)
         else:
             done.edge = tuple(leaves)
         done.end = index + 1
@@ -116,4 +121,5 @@ def check_span(files: Files, span: Span) -> Checked:
             told_bytes += sum(len(each) for each in new if not isinstance(each, int))
             if told_bytes >= TOLD_MAX_BYTES:
                 break
+    done.tops = tile_tops(b"".join(full))
     return done

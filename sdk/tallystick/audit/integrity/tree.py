@@ -16,7 +16,7 @@ from tallystick.audit.findings import Findings
 from tallystick.audit.integrity.crew import ALONE, Crew
 from tallystick.audit.integrity.files import TILE_SIZE_MAX_BYTES, WRONG_FILES_MAX, FileCheck, Kin, Place
 from tallystick.audit.integrity.listing import check_listing
-from tallystick.audit.integrity.span import Checked, Settle, Span, Told, tile_top
+from tallystick.audit.integrity.span import Checked, Settle, Span, Told, tile_tops
 from tallystick.audit.source import Files, Source
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
@@ -207,7 +207,7 @@ class TreeCheck:
             tile = b"".join(hashes)
             self._check.check_tile(TilePath(level, self._filled[level - 1], TILE_WIDTH), tile)
             self._filled[level - 1] += 1
-            self._carry(level + 1, tile_top(tile))
+            self._carry(level + 1, tile_tops(tile)[0])
             hashes.clear()
 
     def _root(self, size: int, edge: Sequence[bytes]) -> bytes:

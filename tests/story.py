@@ -41,6 +41,9 @@ TERMS = Terms(
     notice=digest("notice"),
 )
 
+UNSIGNED = ("requested", "deferred", "refused", "expired")
+"""Steps of a receipt that nobody signs."""
+
 
 @dataclass
 class Draft:
@@ -111,8 +114,8 @@ def receipt(state: str, *, acknowledged: bool = False, deliverable: Sequence[str
     body = receipt_body(
         TERMS,
         state,
-        grade="app_asserted" if state == "given" else "",
-        signed=digest(f"signed {state}") if state != "requested" else "",
+        grade="app_asserted" if state in ("given", "renewed") else "",
+        signed="" if state in UNSIGNED else digest(f"signed {state}"),
         deliverable=tuple(deliverable),
     ).document()
     return {**body, "acknowledgement": {"at": START_S, "digest": digest("acknowledgement")}} if acknowledged else body

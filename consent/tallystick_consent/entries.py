@@ -52,15 +52,26 @@ class ReceiptBody(_Body):
 
     Attributes:
         terms: digest of the terms.
-        signed: digest of the signed receipt or withdrawal; "" where nothing was signed.
+        signed: digest of the signed receipt, pause or ending; "" where nothing was signed.
         acknowledgement: where this step records that the other partner signed.
-        deliverable: where the state is `withdrawn`: digests of the claims that may still be delivered, or that had
-            already left when the subject withdrew.
+        deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
+            already left when it was taken.
     """
 
     receipt: ReceiptId
     version: Version
-    state: Literal["requested", "given", "refused", "withdrawn", "expired"]
+    state: Literal[
+        "requested",
+        "deferred",
+        "given",
+        "renewed",
+        "paused",
+        "refused",
+        "withdrawn",
+        "revoked",
+        "invalidated",
+        "expired",
+    ]
     issuer: Host
     recipient: Host
     program: ProgramName

@@ -23,7 +23,7 @@ from tallystick_consent.entries import (
     parse_carried,
 )
 from tallystick_consent.purposes import COVERED_BY
-from tallystick_consent.receipt import RUNG_HEIGHT, TRANSITIONS, ReceiptState
+from tallystick_consent.receipt import ASKED, IN_FORCE, OPEN, RUNG_HEIGHT, TRANSITIONS, ReceiptState
 from tallystick_consent.rules.periods import DAY_S, dates_of
 from tallystick_ledger.entry import Entry
 from tallystick_ledger.errors import BadInput, EntryMalformed
@@ -47,8 +47,8 @@ class ReceiptLife:
     Attributes:
         body: its last step.
         live_leaf: index of the entry that made it live, None while it is not.
-        lived_leaf: the same after it ended.
-        deliverable: digests of claims that may be delivered, and accepted, although it was withdrawn.
+        lived_leaf: the same after it was stopped.
+        deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
         carried_leaf: index of the part of the log's opening that carried it, None where it began in this log.
     """
 
@@ -57,6 +57,19 @@ class ReceiptLife:
     lived_leaf: int | None = None
     deliverable: frozenset[str] = frozenset()
     carried_leaf: int | None = None
+
+    def step(self, body: ReceiptBody, index: int, *, acknowledges: bool) -> None:
+        """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
+
+        Args:
+            acknowledges: it records that the other partner signed the step before, and so lists nothing anew.
+        """
+        self.body = body
+        if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
+            self.live_leaf, self.deliverable = index, frozenset()
+        elif not acknowledges:
+            self.live_leaf, self.lived_leaf = None, self.lived_leaf if self.live_leaf is None else self.live_leaf
+            self.deliverable = frozenset(body.deliverable)
 
     def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
         """Return the index of the entry by which the receipt covers an answer now, None where it does not."""
@@ -130,7 +143,7 @@ class ConsentReplay:
         for program in self.programs.values():
             yield Carried("program", program.document())
         for life in self.receipts.values():
-            if receipt_is_open(life.body, host=self.host) or life.body.receipt in outstanding:
+            if receipt_is_open(life.body) or life.body.receipt in outstanding:
                 yield carried_receipt(life.body, life.deliverable)
         for answer in self.before.values():
             if at_s - answer.at < REMEMBERED_S:
@@ -173,8 +186,8 @@ class ConsentReplay:
         if self.host not in (body.issuer, body.recipient):
             report("P4.party", "A receipt is between two other partners.")
         life = self.receipts[body.receipt] = ReceiptLife(body, carried_leaf=index)
-        if ReceiptState(body.state) is ReceiptState.GIVEN:
-            life.live_leaf = index if body.acknowledgement is not None else None
+        if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
+            life.live_leaf = index
         elif body.deliverable:
             life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
 
@@ -206,19 +219,13 @@ class ConsentReplay:
             report("P4.party", "A receipt is between two other partners.")
         if life is not None and _fixed(body) != _fixed(life.body):
             report("P4.terms", "A step of a receipt changes its terms without a new version.")
-        before = ReceiptState(life.body.state) if life else None
-        acknowledges = body.acknowledgement is not None and before is state
+        before = ReceiptState(life.body.state) if life else ReceiptState.UNKNOWN
+        acknowledges = life is not None and _acknowledges(body, life.body)
         if not acknowledges and state not in TRANSITIONS[before]:
-            report("P4.transition", f"A receipt that is {before or 'unknown'} cannot become {state}.")
+            report("P4.transition", f"A receipt that is {before} cannot become {state}.")
         if life is None:
             life = self.receipts[body.receipt] = ReceiptLife(body)
-        life.body = body
-        if state is ReceiptState.GIVEN:
-            if body.acknowledgement is not None:
-                life.live_leaf = index
-        elif life.live_leaf is not None:
-            life.live_leaf, life.lived_leaf = None, life.live_leaf
-            life.deliverable = frozenset(body.deliverable)
+        life.step(body, index, acknowledges=acknowledges)
 
     def _disclosure(self, body: DisclosureBody, index: int, at_s: int, report: _Report) -> None:
         known = self.disclosures.get(body.claim)
@@ -300,14 +307,12 @@ class ConsentReplay:
         return report
 
 
-def receipt_is_open(body: ReceiptBody, *, host: str) -> bool:
+def receipt_is_open(body: ReceiptBody) -> bool:
     """Return whether more may come of a receipt after its last step `body`, answers under way apart.
 
-    A withdrawal stays open at the issuer, `host`, until the other side has signed for it.
+    An ending that was signed stays open where that was until the other side has signed for it.
     """
-    if ReceiptState(body.state) is ReceiptState.WITHDRAWN:
-        return body.issuer == host and body.acknowledgement is None
-    return body.state in (ReceiptState.REQUESTED, ReceiptState.GIVEN)
+    return ReceiptState(body.state) in OPEN or (body.signed != "" and body.acknowledgement is None)
 
 
 def carried_receipt(body: ReceiptBody, deliverable: frozenset[str]) -> Carried:
@@ -330,6 +335,12 @@ def without_leaves(records: Iterable[Carried]) -> Iterator[Carried]:
             disclosure = {**record.body["disclosure"], "receipt_leaf": 0}
             record = Carried(record.kind, {**record.body, "disclosure": disclosure})
         yield record
+
+
+def _acknowledges(body: ReceiptBody, before: ReceiptBody) -> bool:
+    """Return whether a step records that the other partner signed the step before it, once."""
+    signs = body.acknowledgement is not None and ReceiptState(body.state) not in ASKED
+    return signs and before.state == body.state and before.acknowledgement is None
 
 
 def _fixed(body: ReceiptBody) -> ReceiptBody:

@@ -36,7 +36,7 @@ RULES: dict[str, str] = {
     "P4.terms": "The terms of a receipt stay as they were in every step of one version.",
     "P4.transition": "A receipt goes only from a state to one that may follow it.",
     "P4.no_receipt": "Every answer names a receipt that is in the ledger.",
-    "P4.not_live": "Every answer names a receipt that is given, acknowledged and valid at that place and time.",
+    "P4.not_live": "Every answer names a receipt that is in force, acknowledged and valid at that place and time.",
     "P4.receipt_leaf": "Every answer names the entry that made its receipt live.",
     "P4.recipient": "Every answer goes to the recipient that its receipt names.",
     "P4.purpose": "Every answer is for a purpose that its receipt covers.",
@@ -45,7 +45,7 @@ RULES: dict[str, str] = {
     "P4.period": "Every answer is about a period that its receipt covers.",
     "P4.not_issued": "A claim is delivered or withheld only after it was issued in the same ledger.",
     "P4.disclosure": "A claim is delivered or withheld once, and as it was issued.",
-    "P4.after_withdrawal": "After a receipt ended, only what the ending lists is delivered.",
+    "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered.",
     "P4.reward": "Every posted reward follows from an acceptance before it in the ledger, and each acceptance from at"
     " most one.",
     "P7.claim_twice": "A claim is issued once and accepted once.",

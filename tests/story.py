@@ -150,6 +150,31 @@ def reward(name: str, cause: str, *, unique: str) -> dict[str, object]:
     return transfer(name, BUDGET, MEMBER, REWARD_MINOR, cause=cause, unique=digest(unique))
 
 
+def erasure(state: str, *, of: str = "ana", origin: str = GYM, partner: str = INSURER) -> dict[str, object]:
+    """Return the body of a step of an erasure that Ana asked `origin` for."""
+    attested = {"at": START_S, "digest": digest("attestation")} if state == "attested" else None
+    receipts = [TERMS.receipt] if of == "ana" else []
+    return {
+        "erasure": identifier("era", of),
+        "state": state,
+        "origin": origin,
+        "partner": partner,
+        "receipts": receipts,
+        "request": digest(f"request {of}"),
+        "attestation": attested,
+    }
+
+
+def erase(gym: Ledger, insurer: Ledger) -> None:
+    """Ana asks the gym to erase her, at the end of the story; the insurer attests to its part."""
+    gym.add("withdrawn", "receipt", receipt("withdrawn"))
+    gym.add("erased", "erasure", erasure("erased"))
+    gym.add("withdrawal acknowledged", "receipt", receipt("withdrawn", acknowledged=True))
+    insurer.add("withdrawn", "receipt", receipt("withdrawn", acknowledged=True))
+    insurer.add("attested", "erasure", erasure("attested"))
+    gym.add("attested", "erasure", erasure("attested"))
+
+
 def tell() -> tuple[Ledger, Ledger]:
     """Return the gym's ledger and the insurer's: all is well in both, and they agree."""
     gym, insurer = Ledger(GYM), Ledger(INSURER)

@@ -9,8 +9,9 @@ Source: DESIGN section 4.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
 from tallystick_consent.receipt import DataClass, Digest, Host, ProgramName, ReceiptId, Rung, Seconds, Terms, Version
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
@@ -171,6 +172,32 @@ class AgreementBody(_Body):
     signer: Host
 
 
+class ErasureBody(_Body):
+    """That the subject of a link was erased at one end, and that the other end attested to its part.
+
+    Attributes:
+        erasure: names this request and no other: one a link, so that no two links can be told to be one person's.
+        state: `erased` at `origin`, where the subject asked; `attested` once `partner` has signed, in both ledgers.
+        receipts: of the link; answers under them are over.
+        request: digest of the signed request.
+        attestation: that the partner signed, where attested.
+    """
+
+    erasure: ErasureId
+    state: Literal["erased", "attested"]
+    origin: Host
+    partner: Host
+    receipts: Annotated[tuple[ReceiptId, ...], Field(max_length=RECEIPTS_MAX)]
+    request: Digest
+    attestation: Signature | None = None
+
+    @model_validator(mode="after")
+    def _signed_where_attested(self) -> "ErasureBody":
+        if (self.state == "attested") != (self.attestation is not None):
+            raise ValueError("an erasure is attested by a signature")
+        return self
+
+
 BODIES: dict[str, type[_Body]] = {
     "event": EventBody,
     "receipt": ReceiptBody,
@@ -178,6 +205,7 @@ BODIES: dict[str, type[_Body]] = {
     "acceptance": AcceptanceBody,
     "program": ProgramBody,
     "agreement": AgreementBody,
+    "erasure": ErasureBody,
 }
 
 
@@ -211,6 +239,7 @@ CARRIED: dict[str, type[_Body]] = {
     "receipt": ReceiptBody,
     "disclosure": CarriedDisclosure,
     "answer": CarriedAnswer,
+    "erasure": ErasureBody,
 }
 """Records of an opening that this floor owns."""
 
@@ -272,4 +301,23 @@ def receipt_body(
             "acknowledgement": acknowledgement,
             "deliverable": deliverable,
         }
+    )
+
+
+def erasure_body(request: ErasureRequest, *, signed: str, attestation: Signature | None = None) -> ErasureBody:
+    """Return the body of one step of an erasure.
+
+    Args:
+        request: what was asked.
+        signed: digest of the request as it was signed.
+        attestation: that the partner signed its answer; None where it has not yet.
+    """
+    return ErasureBody(
+        erasure=request.erasure,
+        state="erased" if attestation is None else "attested",
+        origin=request.origin,
+        partner=request.partner,
+        receipts=request.receipts,
+        request=signed,
+        attestation=attestation,
     )

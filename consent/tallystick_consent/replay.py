@@ -17,6 +17,7 @@ from tallystick_consent.entries import (
     CarriedAnswer,
     CarriedDisclosure,
     DisclosureBody,
+    ErasureBody,
     ProgramBody,
     ReceiptBody,
     parse_body,
@@ -92,6 +93,8 @@ class ConsentReplay:
         accepted: the claim accepted for each nullifier. Apart from `issued`, since a partner may be either end.
         logged_at_s: when each claim was issued or accepted here, by its digest.
         before: answers of the logs that this one continues, by their digest.
+        erasures: the last step of each erasure, by its id.
+        erased: receipts of links that were erased.
         unchecked: kinds without rules, and how many entries of each; those of records as `opening/KIND`.
     """
 
@@ -105,6 +108,8 @@ class ConsentReplay:
     accepted: dict[str, str] = field(default_factory=dict[str, str])
     logged_at_s: dict[str, int] = field(default_factory=dict[str, int])
     before: dict[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
+    erasures: dict[str, ErasureBody] = field(default_factory=dict[str, ErasureBody])
+    erased: set[str] = field(default_factory=set[str])
     unchecked: dict[str, int] = field(default_factory=dict[str, int])
     findings: list[Finding] = field(default_factory=list[Finding])
 
@@ -130,6 +135,8 @@ class ConsentReplay:
             self._acceptance(body, index, entry.at_s, report)
         elif isinstance(body, ProgramBody):
             self._program(body, report)
+        elif isinstance(body, ErasureBody):
+            self._erasure(body, report)
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`.
@@ -156,6 +163,9 @@ class ConsentReplay:
                 at = self.logged_at_s[claim]
                 answer = CarriedAnswer(claim=claim, nullifier=accepted.nullifier, state="accepted", at=at)
                 yield Carried("answer", answer.document())
+        for erasure in self.erasures.values():
+            if erasure.state == "erased":
+                yield Carried("erasure", erasure.document())
 
     def _open(self, entry: Entry, index: int, report: _Report) -> None:
         """Take what a part of the opening carries; what is wrong with the opening itself, the ledger's replay says."""
@@ -181,6 +191,8 @@ class ConsentReplay:
                 self._carry_answer(body)
             elif isinstance(body, ProgramBody):
                 self._program(body, report)
+            elif isinstance(body, ErasureBody):
+                self._erasure(body, report)
 
     def _carry_receipt(self, body: ReceiptBody, index: int, report: _Report) -> None:
         if self.host not in (body.issuer, body.recipient):
@@ -234,7 +246,8 @@ class ConsentReplay:
                 report("P7.claim_twice", "A claim is issued twice.")
             else:
                 self._check_once(body, report)
-            self._check_covered(body, body.recipient, at_s, report)
+            if not self._is_erased(body, report):
+                self._check_covered(body, body.recipient, at_s, report)
             self.disclosures[body.claim] = body, index
             self.logged_at_s.setdefault(body.claim, at_s)
             return
@@ -243,7 +256,7 @@ class ConsentReplay:
             return
         if known[0].state != "issued" or _answered(known[0]) != _answered(body):
             report("P4.disclosure", f"A claim that was {known[0].state} is {body.state}, or changed.")
-        if body.state == "delivered":
+        if body.state == "delivered" and not self._is_erased(body, report):
             self._check_delivered(body, report)
         self.disclosures[body.claim] = body, known[1]
 
@@ -259,7 +272,8 @@ class ConsentReplay:
     def _acceptance(self, body: AcceptanceBody, index: int, at_s: int, report: _Report) -> None:
         if body.claim in self.acceptances or body.claim in self.before:
             report("P7.claim_twice", "A claim is accepted twice.")
-        self._check_covered(body, self.host, at_s, report)
+        if not self._is_erased(body, report):
+            self._check_covered(body, self.host, at_s, report)
         if self.accepted.setdefault(body.nullifier, body.claim) != body.claim:
             report("P7.nullifier", "Two claims with one nullifier are accepted.")
         self.acceptances[body.claim] = body, index
@@ -268,6 +282,31 @@ class ConsentReplay:
     def _program(self, body: ProgramBody, report: _Report) -> None:
         if self.programs.setdefault((body.payer, body.program, body.program_version), body) != body:
             report("P8.program", "A version of a program is logged again with another content.")
+
+    def _erasure(self, body: ErasureBody, report: _Report) -> None:
+        known = self.erasures.get(body.erasure)
+        if self.host not in (body.origin, body.partner):
+            report("P9.party", "An erasure is between two other partners.")
+        if known is None:
+            if body.state == "attested" and self.host == body.origin:
+                report("P9.step", "A partner attested to an erasure that is not in this ledger.")
+            elif body.state == "erased" and self.host == body.partner:
+                report("P9.step", "A subject is erased here in another partner's name.")
+        elif known.state == "attested" or body.state == "erased" or _asked(known) != _asked(body):
+            report("P9.step", f"An erasure that was {known.state} is {body.state}, or changed.")
+        for receipt in body.receipts:
+            life = self.receipts.get(receipt)
+            if life is not None and life.live_leaf is not None:
+                report("P9.still_live", "A link is erased while a receipt of it is live.")
+        self.erasures[body.erasure] = body
+        self.erased.update(body.receipts)
+
+    def _is_erased(self, body: DisclosureBody | AcceptanceBody, report: _Report) -> bool:
+        """Return whether an answer names a receipt of an erased link; no other rule is about it then."""
+        if body.receipt not in self.erased:
+            return False
+        report("P9.after", "An answer is issued, delivered or accepted for a link that was erased.")
+        return True
 
     def _check_covered(self, body: DisclosureBody | AcceptanceBody, recipient: str, at_s: int, report: _Report) -> None:
         life = self.receipts.get(body.receipt)
@@ -347,6 +386,11 @@ def _fixed(body: ReceiptBody) -> ReceiptBody:
     """Return the body without what the steps of one version may change."""
     steps = {"state": "requested", "grade": "", "signed": "", "acknowledgement": None, "deliverable": ()}
     return body.model_copy(update=steps)
+
+
+def _asked(body: ErasureBody) -> ErasureBody:
+    """Return the body without what its steps may change."""
+    return body.model_copy(update={"state": "erased", "attestation": None})
 
 
 def _answered(body: DisclosureBody) -> DisclosureBody:

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import pytest
 from logs import digest, identifier
-from story import TERMS, acceptance, disclosure, tell
+from story import TERMS, acceptance, disclosure, erasure, tell
 
 from tallystick_consent.entries import BODIES, ReceiptBody, Signature, parse_body, receipt_body
 from tallystick_consent.receipt import ReceiptState
@@ -34,6 +34,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "signed": digest("agreement"),
         "signer": "gym.example",
     },
+    "erasure": erasure("attested"),
 }
 MAY_BE_LEFT_OUT = {
     ("receipt", "signed"),

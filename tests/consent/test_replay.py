@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 import pytest
 from logs import digest
-from story import INSURER, START_S, TERMS, Ledger, disclosure, receipt, tell
+from story import (
+    GYM,
+    INSURER,
+    START_S,
+    TERMS,
+    Ledger,
+    acceptance,
+    disclosure,
+    erase,
+    erasure,
+    receipt,
+    tell,
+)
 
 from tallystick_consent.entries import parse_body
 from tallystick_consent.replay import ConsentReplay
@@ -186,6 +198,75 @@ def test_one_wrong_entry_of_the_recipient_breaks_one_rule(case: str) -> None:
     _, insurer = tell()
     spoil(insurer)
     assert rules(insurer) == [rule]
+
+
+def issue_for_the_erased(gym: Ledger) -> None:
+    gym.add("more", "disclosure", disclosure("april", "issued", receipt_leaf=gym.index("live"), use=2))
+
+
+def deliver_for_the_erased(gym: Ledger) -> None:
+    delivered = gym.drafts.pop(gym.index("delivered"))
+    gym.spoil("withdrawn", deliverable=[gym["issued"].body["claim"]])
+    gym.spoil("withdrawal acknowledged", deliverable=[gym["issued"].body["claim"]])
+    gym.add("late", "disclosure", delivered.body)
+
+
+def accept_for_the_erased(insurer: Ledger) -> None:
+    insurer.add("more", "acceptance", acceptance("april", receipt_leaf=insurer.index("live"), disclosure_leaf=40))
+
+
+def erase_a_live_link(gym: Ledger) -> None:
+    gym.cut("delivered")
+    gym.add("erased", "erasure", erasure("erased"))
+
+
+def attest_to_what_nobody_asked(gym: Ledger) -> None:
+    gym.add("other", "erasure", erasure("attested", of="ben"))
+
+
+def erase_in_anothers_name(gym: Ledger) -> None:
+    gym.add("other", "erasure", erasure("erased", of="ben", origin=INSURER, partner=GYM))
+
+
+ERASED_CASES: dict[str, tuple[str, str, Spoil]] = {
+    "issued after the erasure": ("gym", "P9.after", issue_for_the_erased),
+    "delivered after the erasure": ("gym", "P9.after", deliver_for_the_erased),
+    "accepted after the erasure": ("insurer", "P9.after", accept_for_the_erased),
+    "erased while a receipt is live": ("gym", "P9.still_live", erase_a_live_link),
+    "erased twice": ("gym", "P9.step", lambda ledger: ledger.again("erased")),
+    "attested twice": ("insurer", "P9.step", lambda ledger: ledger.again("attested")),
+    "attested as another": ("gym", "P9.step", lambda ledger: ledger.spoil("attested", request=digest("another"))),
+    "attested and not erased": ("gym", "P9.step", attest_to_what_nobody_asked),
+    "erased in another's name": ("gym", "P9.step", erase_in_anothers_name),
+    "between two others": (
+        "gym",
+        "P9.party",
+        lambda ledger: ledger.add("x", "erasure", erasure("erased", of="ben", origin="bank.example")),
+    ),
+    "attested without a signature": (
+        "gym",
+        "entry.malformed",
+        lambda ledger: ledger.spoil("attested", attestation=None),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERASED_CASES)
+def test_one_wrong_entry_about_an_erasure_breaks_one_rule(case: str) -> None:
+    whose, rule, spoil = ERASED_CASES[case]
+    gym, insurer = tell()
+    erase(gym, insurer)
+    spoil(gym if whose == "gym" else insurer)
+    assert rules(gym) + rules(insurer) == [rule]
+
+
+def test_an_erasure_told_right_breaks_none() -> None:
+    """The acknowledgement of the withdrawal may come back after the erasure, and an attestation much later."""
+    gym, insurer = tell()
+    erase(gym, insurer)
+    assert rules(gym) == rules(insurer) == []
+    gym.cut("erased")
+    assert rules(gym) == []
 
 
 def test_a_story_told_right_breaks_none() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from logs import digest, entry_of
-from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, receipt, tell
+from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, erase, erasure, receipt, tell
 
 from tallystick_consent.replay import ConsentReplay, without_leaves
 from tallystick_ledger.opening import REMEMBERED_S, Carried, OpeningDraft
@@ -232,3 +232,14 @@ def test_a_disclosure_must_name_the_part_that_carries_its_receipt() -> None:
 def test_records_of_an_unknown_kind_are_counted_and_not_skipped_silently() -> None:
     replay = opened(GYM, [Carried("horoscope", {}), Carried("horoscope", {"sign": "leo"}), Carried("paid", {})])
     assert replay.unchecked == {"opening/horoscope": 2}
+
+
+def test_an_erasure_that_nobody_attested_goes_on_and_one_that_is_done_does_not() -> None:
+    ledger, other = tell()
+    erase(ledger, other)
+    done = replayed(ledger)
+    assert not [each for each in done.carries(NEW_YEAR_S) if each.kind == "erasure"]
+    ledger.cut("erased")
+    new = continued(replayed(ledger))
+    new.take(entry_of("erasure", erasure("attested"), name="attested", at_s=NEW_YEAR_S), 1)
+    assert new.findings == []

@@ -10,6 +10,7 @@ from logs import digest, identifier
 from signers import ed25519_key
 from story import GYM, INSURER, TERMS
 
+from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.jws import sign_jws
 from tallystick_consent.receipt import Evidence
@@ -45,6 +46,16 @@ OBJECTS: list[SignedObject] = [
         fee=identifier("trf", "fee"),
         fee_asset="USD/2",
         fee_amount=100,
+        at=AT_S,
+    ),
+    ErasureRequest(
+        erasure=identifier("era", "ana"), origin=GYM, partner=INSURER, link=TERMS.link, receipts=(), at=AT_S
+    ),
+    ErasureAttestation(
+        erasure=identifier("era", "ana"),
+        partner=INSURER,
+        request=digest("request"),
+        fields=tuple(FieldAnswer(field=field, fate="erased") for field in FIELDS),
         at=AT_S,
     ),
 ]

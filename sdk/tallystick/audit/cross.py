@@ -49,6 +49,7 @@ def cross_check(
         _check_deliveries(log, hosts)
         unchecked += _check_acceptances(log, hosts, origins)
         _check_receipts(log, hosts)
+        _check_erasures(log, hosts)
         _check_halves(log, hosts)
     return unchecked
 
@@ -182,6 +183,20 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
 
 def _terms(body: ReceiptBody) -> dict[str, object]:
     return body.model_dump(exclude=set(_STEPS))
+
+
+def _check_erasures(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+    """What a partner attested to it must have logged itself; it may have done so and not been heard."""
+    for erasure, body in log.replay.consent.erasures.items():
+        partners = hosts.get(body.partner)
+        if body.origin != log.host or body.state != "attested" or not partners:
+            continue
+        found = [each.replay.consent.erasures[erasure] for each in partners if erasure in each.replay.consent.erasures]
+        place = f"erasure {erasure}"
+        if not found:
+            log.found.add("X.erasure_missing", place, f"{body.partner} has not logged this erasure.")
+        elif body not in found:
+            log.found.add("X.erasure_differs", place, f"{body.partner} has logged another erasure than this.")
 
 
 def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:

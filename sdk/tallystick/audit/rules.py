@@ -60,6 +60,10 @@ RULES: dict[str, str] = {
     "P8.budget": "A program's budget of a period is funded from its own funds, by exactly what the program says.",
     "P8.program": "A version of a program stays as it was first logged.",
     "P8.reward": "A reward is what its program pays, taken from that program's budget of the accepted period.",
+    "P9.party": "An erasure stands only in the ledgers of the two ends of its link.",
+    "P9.step": "An erasure is logged once where the subject asked, then attested once, and stays as it was asked for.",
+    "P9.still_live": "Before a link is erased, its receipts have ended.",
+    "P9.after": "After a link was erased, nothing is issued, delivered or accepted under its receipts.",
     "P16.order": "No entry states a time more than 5 minutes before that of an entry before it.",
     "P16.window": "The time that an entry states lies between those at which the heads around it were cosigned, or"
     " seen by a partner, give or take 5 minutes.",
@@ -73,6 +77,8 @@ RULES: dict[str, str] = {
     " content.",
     "X.withheld": "No claim is accepted that its issuer says it withheld, unless the issuer replaced it.",
     "X.receipt_differs": "A version of a receipt has the same terms in both ledgers.",
+    "X.erasure_missing": "Every erasure that its partner is said to have attested stands in that partner's ledger.",
+    "X.erasure_differs": "An erasure and its attestation are the same in both ledgers.",
     "X.half_missing": "Every posted transfer between partners has its other half in the other ledger.",
     "X.half_differs": "Both halves of a transfer have one id, asset, amount and terms, name each other, and end alike.",
 }
@@ -85,7 +91,7 @@ LIMITS = (
 
 
 _NEED_SEVERAL = ("X.", "P1.fork", "P1.chain", "P1.peer_head")
-_NEED_REPLAY = ("entry.", "P1.opening", "P1.chain", "P1.key", "P1.peer_head", "P4.", "P7.", "P8.", "P16.", "X.")
+_NEED_REPLAY = ("entry.", "P1.opening", "P1.chain", "P1.key", "P1.peer_head", "P4.", "P7.", "P8.", "P9.", "P16.", "X.")
 """Rules, by how their ids begin, that need more than one source, or the replay of entries."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from logs import digest, plain_entries, publish
-from story import BUDGET_MINOR, FEE_MINOR, Ledger, acceptance, receipt, tell, transfer
+from story import BUDGET_MINOR, FEE_MINOR, Ledger, acceptance, erase, receipt, tell, transfer
 
 from tallystick.audit import DirectorySource, Report, audit
 
@@ -238,3 +238,25 @@ def test_money_of_three_companies_agrees_two_by_two(tmp_path: Path) -> None:
         ("X.half_differs", True)
     ]
     assert report.sources[2].entries["transfer"] == 1
+
+
+def test_both_sides_of_an_erasure_agree_and_the_partner_may_be_heard_late(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    erase(gym, insurer)
+    assert both(tmp_path / "heard", gym, insurer).holds
+    gym.cut("withdrawal acknowledged")
+    assert both(tmp_path / "not heard", gym, insurer).holds
+
+
+def test_an_attestation_that_its_partner_never_logged_is_found(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    erase(gym, insurer)
+    insurer.cut("withdrawn")
+    assert [finding.rule for finding in both(tmp_path, gym, insurer).findings] == ["X.erasure_missing"]
+
+
+def test_an_attestation_of_something_else_is_found(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    erase(gym, insurer)
+    insurer.spoil("attested", receipts=[])
+    assert [finding.rule for finding in both(tmp_path, gym, insurer).findings] == ["X.erasure_differs"]

@@ -1,0 +1,65 @@
+"""Replay of receipts: who they are between, and which step may follow which.
+
+Source: DESIGN section 5 (P4), ISO/IEC TS 27560, W3C DPV (consent states).
+"""
+
+from tallystick_consent.entries import ReceiptBody
+from tallystick_consent.receipt import ASKED, IN_FORCE, OPEN, TRANSITIONS, ReceiptState
+from tallystick_consent.replay.state import ConsentState, ReceiptLife, Report
+from tallystick_ledger.opening import Carried
+
+
+def take_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Report) -> None:
+    """Replay a step of a receipt, at `index`."""
+    life = state.receipts.get(body.receipt)
+    after = ReceiptState(body.state)
+    _check_parties(state, body, report)
+    if life is not None and _fixed(body) != _fixed(life.body):
+        report("P4.terms", "A step of a receipt changes its terms without a new version.")
+    before = ReceiptState(life.body.state) if life else ReceiptState.UNKNOWN
+    acknowledges = life is not None and _acknowledges(body, life.body)
+    if not acknowledges and after not in TRANSITIONS[before]:
+        report("P4.transition", f"A receipt that is {before} cannot become {after}.")
+    if life is None:
+        life = state.receipts[body.receipt] = ReceiptLife(body)
+    life.step(body, index, acknowledges=acknowledges)
+
+
+def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Report) -> None:
+    """Take a receipt as the part of the opening at `index` carries it."""
+    _check_parties(state, body, report)
+    life = state.receipts[body.receipt] = ReceiptLife(body, carried_leaf=index)
+    if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
+        life.live_leaf = index
+    elif body.deliverable:
+        life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
+
+
+def receipt_is_open(body: ReceiptBody) -> bool:
+    """Return whether more may come of a receipt after its last step `body`, answers under way apart.
+
+    An ending that was signed stays open where that was until the other side has signed for it.
+    """
+    return ReceiptState(body.state) in OPEN or (body.signed != "" and body.acknowledgement is None)
+
+
+def carried_receipt(body: ReceiptBody, deliverable: frozenset[str]) -> Carried:
+    """Return the record of a receipt whose last step is `body`, with what its ending still lets through."""
+    return Carried("receipt", body.model_copy(update={"deliverable": tuple(sorted(deliverable))}).document())
+
+
+def _check_parties(state: ConsentState, body: ReceiptBody, report: Report) -> None:
+    if state.host not in (body.issuer, body.recipient):
+        report("P4.party", "A receipt is between two other partners.")
+
+
+def _acknowledges(body: ReceiptBody, before: ReceiptBody) -> bool:
+    """Return whether a step records that the other partner signed the step before it, once."""
+    signs = body.acknowledgement is not None and ReceiptState(body.state) not in ASKED
+    return signs and before.state == body.state and before.acknowledgement is None
+
+
+def _fixed(body: ReceiptBody) -> ReceiptBody:
+    """Return the body without what the steps of one version may change."""
+    steps = {"state": "requested", "grade": "", "signed": "", "acknowledgement": None, "deliverable": ()}
+    return body.model_copy(update=steps)

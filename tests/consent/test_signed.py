@@ -12,8 +12,8 @@ from story import GYM, INSURER, TERMS
 
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.evidence import Evidence
 from tallystick_consent.jws import sign_jws
-from tallystick_consent.receipt import Evidence
 from tallystick_consent.signed import (
     Acceptance,
     Acknowledgement,

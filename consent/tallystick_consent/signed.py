@@ -62,6 +62,14 @@ class GivenReceipt(SignedObject):
     evidence: Evidence
 
 
+class RenewedReceipt(SignedObject):
+    """A receipt that a subject gave again, signed likewise; a type of its own, so that no first yes passes for one."""
+
+    TYPE = "tallystick-renewal+jwt"
+    terms: Terms
+    evidence: Evidence
+
+
 class Withdrawal(SignedObject):
     """That a subject withdrew, signed by the node where it did; `drop` delivers nothing more."""
 
@@ -71,13 +79,22 @@ class Withdrawal(SignedObject):
     earned: Literal["drop"]
 
 
+class Stop(SignedObject):
+    """That a receipt was paused, revoked or invalidated, signed by the node where it was."""
+
+    TYPE = "tallystick-stop+jwt"
+    receipt: ReceiptId
+    version: Version
+    state: Literal["paused", "revoked", "invalidated"]
+
+
 class Acknowledgement(SignedObject):
-    """A recipient's signature over a receipt or a withdrawal, named by its digest."""
+    """The other partner's signature over a receipt, a withdrawal or a stop, named by its digest."""
 
     TYPE = "tallystick-acknowledgement+jwt"
     receipt: ReceiptId
     version: Version
-    state: Literal["given", "withdrawn"]
+    state: Literal["given", "renewed", "paused", "withdrawn", "revoked", "invalidated"]
     digest: Digest
 
 

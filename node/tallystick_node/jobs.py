@@ -13,6 +13,7 @@ from functools import partial
 import httpx
 from sqlalchemy import delete, select
 
+from tallystick_consent.receipt import ASKED
 from tallystick_ledger.errors import PolicyUnmet, TallyError
 from tallystick_node.clock import CLOCK_BACK_MAX_S
 from tallystick_node.custody import DAY_S
@@ -33,7 +34,7 @@ from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.key_log import log_keys
 from tallystick_node.flows.links import destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
-from tallystick_node.flows.receipts import expire_receipts
+from tallystick_node.flows.receipts_stopping import expire_receipts
 from tallystick_node.flows.turning import open_log, turn_to, year_to_begin
 from tallystick_node.keys import NodeKeys
 from tallystick_node.node import PUBLISHING, Node
@@ -279,8 +280,8 @@ class Jobs:
         questions = (
             select(ASKS.c.id).limit(1),
             select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state == "requested").limit(1),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state == "given", RECEIPTS.c.valid_until_s <= now_s).limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
         )
         return any(self._node.row(question) is not None for question in questions)

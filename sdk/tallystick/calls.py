@@ -30,6 +30,7 @@ from tallystick.wire import (
     ConfirmLink,
     Consistency,
     Decisions,
+    DeferReceipt,
     EntryProof,
     EntryRange,
     Event,
@@ -41,11 +42,13 @@ from tallystick.wire import (
     FindSubtree,
     GiveReceipt,
     Inclusions,
+    InvalidateReceipt,
     Link,
     LinkOffer,
     Links,
     Login,
     OfferLink,
+    PauseReceipt,
     Program,
     Programs,
     PublishProgram,
@@ -53,10 +56,13 @@ from tallystick.wire import (
     Receipts,
     RecordEvent,
     RefuseReceipt,
+    RenewReceipt,
     Request,
     RequestReceipt,
+    RevokeReceipt,
     Rewards,
     SubtreeProof,
+    Unacknowledged,
     WithdrawReceipt,
 )
 from tallystick_consent.evidence import Evidence
@@ -214,6 +220,42 @@ class ReceiptCalls:
         """Record that the subject stops; nothing more is issued or delivered under the receipt."""
         body = _body(lambda: WithdrawReceipt(subject=subject))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
+
+    def defer(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject puts off the answer to a request."""
+        body = _body(lambda: DeferReceipt(subject=subject))
+        return _step(receipt_id, "defer", "deferred", body, idempotency_key)
+
+    def pause(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject stops for a while; events are still recorded, and nothing is answered."""
+        body = _body(lambda: PauseReceipt(subject=subject))
+        return _step(receipt_id, "pause", "paused", body, idempotency_key)
+
+    def renew(
+        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject says yes again: a paused receipt goes on, one to be confirmed is.
+
+        Args:
+            receipt_id: one that was given.
+            subject: our own id of the customer who gave it.
+            evidence: how this giving was seen.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(lambda: RenewReceipt(subject=subject, evidence=evidence))
+        return _step(receipt_id, "renew", "renewed", body, idempotency_key)
+
+    def revoke(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that this company ends the receipt; that is no act of the subject's."""
+        return _step(receipt_id, "revoke", "revoked", _body(RevokeReceipt), idempotency_key)
+
+    def invalidate(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the receipt, given here, never was valid."""
+        return _step(receipt_id, "invalidate", "invalidated", _body(InvalidateReceipt), idempotency_key)
+
+    def unacknowledged(self) -> Call[Unacknowledged]:
+        """Return the steps of receipts that partners have not signed for, those that wait longest first."""
+        return _get("/v1/receipts/unacknowledged", Unacknowledged, unproven)
 
 
 class EventCalls:

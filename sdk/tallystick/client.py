@@ -138,6 +138,12 @@ class Receipts(Group[ReceiptCalls]):
     give = Blocking(ReceiptCalls.give)
     refuse = Blocking(ReceiptCalls.refuse)
     withdraw = Blocking(ReceiptCalls.withdraw)
+    defer = Blocking(ReceiptCalls.defer)
+    pause = Blocking(ReceiptCalls.pause)
+    renew = Blocking(ReceiptCalls.renew)
+    revoke = Blocking(ReceiptCalls.revoke)
+    invalidate = Blocking(ReceiptCalls.invalidate)
+    unacknowledged = Blocking(ReceiptCalls.unacknowledged)
 
 
 class Events(Group[EventCalls]):
@@ -213,6 +219,12 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     give = Awaited(ReceiptCalls.give)
     refuse = Awaited(ReceiptCalls.refuse)
     withdraw = Awaited(ReceiptCalls.withdraw)
+    defer = Awaited(ReceiptCalls.defer)
+    pause = Awaited(ReceiptCalls.pause)
+    renew = Awaited(ReceiptCalls.renew)
+    revoke = Awaited(ReceiptCalls.revoke)
+    invalidate = Awaited(ReceiptCalls.invalidate)
+    unacknowledged = Awaited(ReceiptCalls.unacknowledged)
 
 
 class AsyncEvents(AsyncGroup[EventCalls]):

@@ -215,6 +215,33 @@ class WithdrawReceipt(Request):
     earned: Literal["drop"] = "drop"
 
 
+class DeferReceipt(Request):
+    """The subject puts off the answer to a request."""
+
+    subject: Subject
+
+
+class PauseReceipt(Request):
+    """The subject stops for a while: nothing is issued or delivered until it says yes again."""
+
+    subject: Subject
+
+
+class RenewReceipt(Request):
+    """The subject says yes again: after a pause, or before the consent would pause itself."""
+
+    subject: Subject
+    evidence: Evidence
+
+
+class RevokeReceipt(Request):
+    """A partner ends a receipt, or takes back its request; it is nobody's yes or no."""
+
+
+class InvalidateReceipt(Request):
+    """The partner where a receipt was given finds that the giving never was one."""
+
+
 class FindReceipts(Request):
     """Receipts of one customer, or of one link."""
 
@@ -231,7 +258,8 @@ class Receipt(Proven):
         partner_hint: what the owner recognises the other account by.
         acknowledged_at: when the other partner says it signed the giving; None: not yet acknowledged.
         ended_at: when it was withdrawn, refused or expired here.
-        end_acknowledged_at: when the other partner says it signed the withdrawal; None: not yet acknowledged.
+        end_acknowledged_at: when the other partner says it signed the ending; None: not yet acknowledged.
+        unacknowledged_since: when the last step was taken here, where the other partner has not signed for it yet.
     """
 
     receipt: str
@@ -244,6 +272,31 @@ class Receipt(Proven):
     acknowledged_at: int | None
     ended_at: int | None
     end_acknowledged_at: int | None
+    unacknowledged_since: int | None = None
+
+
+class UnacknowledgedStep(Reply):
+    """A step of a receipt that a partner has not signed for.
+
+    Attributes:
+        partner: who has not.
+        state: what the receipt became by it.
+        since: when it was taken here.
+        refused: whether that partner's node has refused to take it, so that nobody goes on asking.
+    """
+
+    receipt: str
+    partner: str
+    state: str
+    since: int
+    refused: bool
+
+
+class Unacknowledged(Reply):
+    """Steps that partners have not signed for, those that wait longest first."""
+
+    steps: tuple[UnacknowledgedStep, ...]
+    has_more: bool
 
 
 class Receipts(Reply):
@@ -576,7 +629,7 @@ class PeerLinkConfirmed(Request):
 
 
 class PeerSigned(Request):
-    """One signed object: a program, an agreement, a receipt or a withdrawal, as compact JWS."""
+    """One signed object: a program, an agreement, a receipt, a withdrawal or a stop, as compact JWS."""
 
     token: Annotated[str, Field(min_length=1, max_length=65_536)]
 
@@ -590,6 +643,12 @@ class PeerReceiptRequested(Request):
 
 class PeerReceiptRefused(Request):
     """The subject said no to a request."""
+
+    receipt: ReceiptId
+
+
+class PeerReceiptDeferred(Request):
+    """The subject puts off the answer to a request."""
 
     receipt: ReceiptId
 

@@ -101,6 +101,33 @@ def withdraw_receipt(scene: Scene) -> Write:
     return Write(scene.gym, path, {"subject": person.at_gym}, {"subject": "ana-at-gym"})
 
 
+def defer_receipt(scene: Scene) -> Write:
+    person = asked(scene)
+    path = f"/v1/receipts/{person.receipt}/defer"
+    return Write(scene.gym, path, {"subject": person.at_gym}, {"subject": "ana-at-gym"})
+
+
+def pause_receipt(scene: Scene) -> Write:
+    person = consent(someone(scene), scene.story)
+    path = f"/v1/receipts/{person.receipt}/pause"
+    return Write(scene.gym, path, {"subject": person.at_gym}, {"subject": "ana-at-gym"})
+
+
+def renew_receipt(scene: Scene) -> Write:
+    person = consent(someone(scene), scene.story)
+    body = {"subject": person.at_gym, "evidence": evidence().model_dump(exclude_none=True)}
+    other = {**body, "evidence": {**body["evidence"], "login": "aal3"}}  # type: ignore[dict-item]
+    return Write(scene.gym, f"/v1/receipts/{person.receipt}/renew", body, other)
+
+
+def revoke_receipt(scene: Scene) -> Write:
+    return Write(scene.insurer, f"/v1/receipts/{consent(someone(scene), scene.story).receipt}/revoke", {}, {})
+
+
+def invalidate_receipt(scene: Scene) -> Write:
+    return Write(scene.gym, f"/v1/receipts/{consent(someone(scene), scene.story).receipt}/invalidate", {}, {})
+
+
 def record_event(scene: Scene) -> Write:
     body = {"subject": "ana-at-gym", "type": "membership.activated", "data": {"since": "2027-02-27T09:00:00-05:00"}}
     return Write(scene.gym, "/v1/events", body, {**body, "data": {"since": "2027-02-27T09:00:00-06:00"}}, 201)
@@ -132,6 +159,11 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     give_receipt,
     refuse_receipt,
     withdraw_receipt,
+    defer_receipt,
+    pause_receipt,
+    renew_receipt,
+    revoke_receipt,
+    invalidate_receipt,
     record_event,
     publish_program,
     accept_program,
@@ -242,7 +274,10 @@ def test_every_message_between_partners_is_applied_once_however_often_it_arrives
     """Each message that one node has delivered to another is delivered again, signed anew, under its own key."""
     person = consent(someone(scene), scene.story)
     scene.insurer.app().claims.ask(person.link, "2027-03")
+    scene.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
+    scene.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
     no = asked(scene)
+    scene.gym.app().receipts.defer(no.receipt, subject=no.at_gym)
     scene.gym.app().receipts.refuse(no.receipt, subject=no.at_gym)
     scene.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
     scene.story.settle()
@@ -267,6 +302,9 @@ def test_every_message_between_partners_is_applied_once_however_often_it_arrives
         "receipts/given",
         "receipts/refused",
         "receipts/withdrawn",
+        "receipts/deferred",
+        "receipts/renewed",
+        "receipts/stopped",
         "asks",
     }
 
@@ -317,6 +355,9 @@ def test_a_receipt_is_not_given_refused_or_withdrawn_by_another_subject(scene: S
             ("give", give),
             ("refuse", {"subject": "ana-at-gym"}),
             ("withdraw", {"subject": "ana-at-gym"}),
+            ("defer", {"subject": "ana-at-gym"}),
+            ("pause", {"subject": "ana-at-gym"}),
+            ("renew", give),
         ):
             refused(app(scene.gym, f"{path}/{verb}", body), 404, "not_found")
             refused(app(scene.gym, f"{unknown}/{verb}", body), 404, "not_found")

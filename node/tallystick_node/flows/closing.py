@@ -29,14 +29,17 @@ CLOSE_AGAIN_AFTER_S = 3_600
 
 def due_receipts(node: Node, *, rows_max: int) -> list[str]:
     """Return receipts with a period that has closed and was not evaluated."""
-    due = (RECEIPTS.c.next_close_s.is_not(None)) & (RECEIPTS.c.next_close_s <= node.now_s())
+    # What is paused keeps its period, and closes it once it is live again.
+    live = RECEIPTS.c.live_leaf.is_not(None)
+    due = live & RECEIPTS.c.next_close_s.is_not(None) & (RECEIPTS.c.next_close_s <= node.now_s())
     rows = node.rows(select(RECEIPTS.c.id).where(due).order_by(RECEIPTS.c.next_close_s, RECEIPTS.c.id).limit(rows_max))
     return [row.id for row in rows]
 
 
 def close_period(node: Node, transaction: Transaction, receipt: str) -> None:
     """Evaluate a receipt's next period, once; answer it if it is true; then look to the period after."""
-    due = with_subject().where(RECEIPTS.c.id == receipt, RECEIPTS.c.next_close_s <= transaction.now_s)
+    closed = (RECEIPTS.c.next_close_s <= transaction.now_s, RECEIPTS.c.live_leaf.is_not(None))
+    due = with_subject().where(RECEIPTS.c.id == receipt, *closed)
     row = transaction.row(due)
     if row is None:
         return

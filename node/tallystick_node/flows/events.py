@@ -14,7 +14,7 @@ from tallystick import wire
 from tallystick_consent.decide import Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
-from tallystick_consent.receipt import ReceiptState
+from tallystick_consent.receipt import IN_FORCE, ReceiptState
 from tallystick_consent.rules import name_of, period_named
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
@@ -28,11 +28,16 @@ from tallystick_node.writer import Once, StoredReply, Transaction
 AHEAD_MAX_S = 300
 """How far an app's clock may be ahead of ours."""
 
+KEPT_UNDER = IN_FORCE | {ReceiptState.PAUSED}
+"""Under which receipts events are kept: a pause stops answers, so that what it would have answered can be made up."""
+
 _NOT_LIVE = {
     ReceiptState.WITHDRAWN: ("receipt_withdrawn", "The subject has withdrawn the receipt that covered this event."),
+    ReceiptState.REVOKED: ("receipt_revoked", "A partner has revoked the receipt that covered this event."),
+    ReceiptState.INVALIDATED: ("receipt_invalidated", "The receipt that covered this event was never valid."),
     ReceiptState.EXPIRED: ("receipt_expired", "The receipt that covered this event has expired."),
-    # Given, and yet not live: its time is over, and nothing has swept it up so far.
-    ReceiptState.GIVEN: ("receipt_expired", "The receipt that covered this event has expired."),
+    # Not ended, and yet not live: its time is over, and nothing has swept it up so far.
+    **dict.fromkeys(KEPT_UNDER, ("receipt_expired", "The receipt that covered this event has expired.")),
 }
 
 
@@ -137,7 +142,7 @@ def _covering(transaction: Transaction, event: JourneyEvent, *, subject: str, na
         .order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
     ).all()
     covering = [row for row in rows if (named is None or row.id == named) and _covers(row, event)]
-    live = [row for row in covering if row.state == ReceiptState.GIVEN and transaction.now_s < row.valid_until_s]
+    live = [row for row in covering if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
     if not live:
         raise _uncovered(covering)
     for row in live:

@@ -212,12 +212,15 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
     """Replace claims that ran out before they were delivered, with the same nullifier; return how many."""
     rows = transaction.execute(
         select(CLAIMS)
+        .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
         .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
+        # One that is held is neither ended nor issued anew before its receipt is live again, or has ended.
+        .where(RECEIPTS.c.live_leaf.is_not(None) | RECEIPTS.c.ended_at_s.is_not(None))
         .limit(rows_max)
     ).all()
     for row in rows:
         message = (MESSAGES.c.about == row.digest, MESSAGES.c.kind == "claim.issued")
-        live = select(RECEIPTS.c.id).where(RECEIPTS.c.id == row.receipt, RECEIPTS.c.state == "given")
+        live = select(RECEIPTS.c.id).where(RECEIPTS.c.id == row.receipt, RECEIPTS.c.live_leaf.is_not(None))
         if transaction.row(live) is None:
             # The entry that ended its receipt says all there is to say: it was listed, since it may have arrived.
             transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(state="expired"))

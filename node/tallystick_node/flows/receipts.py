@@ -12,16 +12,17 @@ from typing import Any
 from sqlalchemy import Select, insert, select, update
 
 from tallystick import wire
-from tallystick_consent.entries import ReceiptBody, receipt_body
+from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.receipt import Notice, Receipt, ReceiptState, Terms, parse_terms
+from tallystick_consent.receipt import IN_FORCE, OPEN, Notice, Receipt, ReceiptState, Terms, parse_terms
+from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import Refused
-from tallystick_node.flows.claims_state import drop_claims_of, withhold_claims
+from tallystick_node.flows.claims_state import drop_claims_of
 from tallystick_node.flows.links import end_link
-from tallystick_node.flows.outgoing import queue_message, withhold_queued
+from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.tables import DECISIONS, LINKS, RECEIPTS
+from tallystick_node.tables import DECISIONS, LINKS, MESSAGES, RECEIPTS
 from tallystick_node.writer import Appended, Once, StoredReply, Transaction
 
 DAY_S = 86_400
@@ -34,20 +35,8 @@ LOOKBACK_MAX_S = 366 * DAY_S
 REQUEST_LIFE_S = 30 * DAY_S
 """How long a subject may take to answer a request."""
 
-
-def expire_receipts(transaction: Transaction, *, rows_max: int) -> int:
-    """End what has run out: receipts past their validity, and requests that nobody answered. Return how many."""
-    now_s = transaction.now_s
-    lapsed = (RECEIPTS.c.state == ReceiptState.GIVEN) & (RECEIPTS.c.valid_until_s <= now_s)
-    unanswered = (RECEIPTS.c.state == ReceiptState.REQUESTED) & (RECEIPTS.c.requested_at_s + REQUEST_LIFE_S <= now_s)
-    rows = transaction.execute(select(RECEIPTS).where(lapsed | unanswered).limit(rows_max)).all()
-    for row in rows:
-        withheld, on_its_way = withhold_queued(transaction, row.id)
-        body = receipt_body(terms_of(row), ReceiptState.EXPIRED, deliverable=tuple(on_its_way))
-        log_receipt(transaction, body)
-        withhold_claims(transaction, withheld)
-        end_receipt(transaction, row, ReceiptState.EXPIRED)
-    return len(rows)
+UNACKNOWLEDGED_MAX = 1_000
+"""How many unacknowledged steps one answer lists, those that wait longest first."""
 
 
 def find_receipts(node: Node, body: wire.FindReceipts) -> wire.Receipts:
@@ -75,6 +64,36 @@ def get_receipt(node: Node, receipt: str) -> wire.Receipt:
     return _shown(row)
 
 
+def find_unacknowledged(node: Node) -> wire.Unacknowledged:
+    """Return the steps that partners have not signed for, those that wait longest first."""
+    waiting = select(RECEIPTS).where(RECEIPTS.c.unacknowledged_since_s.is_not(None))
+    oldest = waiting.order_by(RECEIPTS.c.unacknowledged_since_s, RECEIPTS.c.id).limit(UNACKNOWLEDGED_MAX + 1)
+    rows = node.rows(oldest)
+    listed = rows[:UNACKNOWLEDGED_MAX]
+    given_up = {
+        row.about
+        for row in node.rows(
+            select(MESSAGES.c.about, MESSAGES.c.kind, RECEIPTS.c.state.label("step"))
+            .join(RECEIPTS, RECEIPTS.c.id == MESSAGES.c.about)
+            .where(MESSAGES.c.state == "rejected", RECEIPTS.c.unacknowledged_since_s.is_not(None))
+        )
+        if row.kind == f"receipt.{row.step}"
+    }
+    return wire.Unacknowledged(
+        steps=tuple(
+            wire.UnacknowledgedStep(
+                receipt=row.id,
+                partner=row.partner,
+                state=row.state,
+                since=row.unacknowledged_since_s,
+                refused=row.id in given_up,
+            )
+            for row in listed
+        ),
+        has_more=len(rows) > len(listed),
+    )
+
+
 def receipt_of(row: Any) -> Receipt:
     """Return a row as `decide` takes it."""
     return Receipt(terms_of(row), ReceiptState(row.state), acknowledged=row.live_leaf is not None)
@@ -90,15 +109,29 @@ def with_subject() -> Select[Any]:
     return select(RECEIPTS, LINKS.c.subject).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
 
 
-def row_of_partner(transaction: Transaction, receipt: object, *, partner: str, role: str) -> Any:
+def row_of_partner(transaction: Transaction, receipt: object, *, partner: str, role: str | tuple[str, ...]) -> Any:
     """Return the row of a receipt with a partner.
 
     Raises:
         NotFound: there is none at this end.
     """
+    roles = (role,) if isinstance(role, str) else role
     row = transaction.row(
-        select(RECEIPTS).where(RECEIPTS.c.id == receipt, RECEIPTS.c.partner == partner, RECEIPTS.c.role == role)
+        select(RECEIPTS).where(RECEIPTS.c.id == receipt, RECEIPTS.c.partner == partner, RECEIPTS.c.role.in_(roles))
     )
+    if row is None:
+        raise no_such_thing()
+    return row
+
+
+def row_of_subject(transaction: Transaction, receipt: str, subject: str) -> Any:
+    """Return the row of a receipt that a customer of ours gives or stops here, with the subject of its link.
+
+    Raises:
+        NotFound: there is none of theirs.
+    """
+    mine = with_subject().where(RECEIPTS.c.id == receipt, RECEIPTS.c.role == "issuer", LINKS.c.subject == subject)
+    row = transaction.row(mine)
     if row is None:
         raise no_such_thing()
     return row
@@ -106,15 +139,11 @@ def row_of_partner(transaction: Transaction, receipt: object, *, partner: str, r
 
 def require_none_open(transaction: Transaction, link: str) -> None:
     """Refuse a second receipt while one of a link is open: both would answer for one slot."""
-    row = transaction.row(
-        select(RECEIPTS.c.id).where(
-            RECEIPTS.c.link == link, RECEIPTS.c.state.in_((ReceiptState.REQUESTED, ReceiptState.GIVEN))
-        )
-    )
+    row = transaction.row(select(RECEIPTS.c.id).where(RECEIPTS.c.link == link, RECEIPTS.c.state.in_(OPEN)))
     if row is not None:
         raise Refused(
             "receipt_exists",
-            "This link has a receipt that is requested or given.",
+            "This link has a receipt that has not ended.",
             remedy="Wait until it has ended, then ask anew.",
             existing_id=row.id,
         )
@@ -148,16 +177,59 @@ def insert_receipt(transaction: Transaction, terms: Terms, notice: Notice, *, pa
 
 
 def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
-    """Log a step of a receipt that has its row, and keep the step: with what its ending let through, also after that
-    was acknowledged."""
+    """Log a step of a receipt that has its row, and keep the step: with what it let through, also after that was
+    acknowledged."""
     before = transaction.row(select(RECEIPTS.c.last_step).where(RECEIPTS.c.id == body.receipt))
     kept = body
-    if before is not None and before.last_step:
+    if before is not None and before.last_step and ReceiptState(body.state) not in IN_FORCE:
         last = ReceiptBody.model_validate_json(before.last_step)
         if last.state == body.state:
             kept = body.model_copy(update={"deliverable": last.deliverable})
     change_receipt(transaction, body.receipt, last_step=kept.model_dump_json())
     return transaction.append("receipt", body.document())
+
+
+def acknowledge(node: Node, transaction: Transaction, row: Any, state: str, signed: str) -> str:
+    """Return our signature over the digest of what the other partner signed about a receipt."""
+    content = {"receipt": row.id, "version": row.version, "state": state, "digest": signed_digest(signed)}
+    return node.signed(Acknowledgement.model_validate({**content, "at": transaction.now_s}))
+
+
+def acknowledged(
+    node: Node, transaction: Transaction, row: Any, *, state: str, sent: str, token: str
+) -> Appended | None:
+    """Log the other partner's signature over a step; None where that is not the last one any more, or is logged.
+
+    Args:
+        state: the step's.
+        sent: what we signed.
+        token: its answer.
+
+    Raises:
+        SignatureRejected, BadInput, ReceiptRejected: not that partner's signature over this step.
+    """
+    answer = open_object(token, Acknowledgement, keys=node.partner(row.partner).ed25519("receipt"))
+    if (answer.receipt, answer.state, answer.digest) != (row.id, state, signed_digest(sent)):
+        raise ReceiptRejected(
+            "receipt_malformed", "An acknowledgement is of something else.", remedy="Acknowledge what was sent."
+        )
+    last = _last_step(row, signed=signed_digest(sent))
+    if (last.state, last.signed, last.acknowledgement) != (state, signed_digest(sent), None):
+        return None
+    signature = Signature(at=answer.at, digest=signed_digest(token))
+    appended = log_receipt(transaction, last.model_copy(update={"acknowledgement": signature, "deliverable": ()}))
+    change_receipt(transaction, row.id, unacknowledged_since_s=None)
+    if ReceiptState(state) not in OPEN:
+        change_receipt(transaction, row.id, end_acknowledged_at_s=answer.at)
+    return appended
+
+
+def _last_step(row: Any, *, signed: str) -> ReceiptBody:
+    """Return a receipt's last step; a row of version 0.1 kept none, and had one that was signed at most."""
+    if row.last_step:
+        return ReceiptBody.model_validate_json(row.last_step)
+    grade = json.loads(row.evidence)["grade"] if row.state == ReceiptState.GIVEN else ""
+    return receipt_body(terms_of(row), row.state, grade=grade, signed=signed)
 
 
 def change_receipt(transaction: Transaction, receipt: str, **values: object) -> None:
@@ -171,9 +243,7 @@ def end_receipt(transaction: Transaction, row: Any, state: ReceiptState, **more:
     change_receipt(transaction, row.id, next_period=None, next_close_s=None, **ended, **more)
     drop_claims_of(transaction, row.id)
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
-    alive = select(RECEIPTS.c.id).where(
-        RECEIPTS.c.link == row.link, RECEIPTS.c.state.in_((ReceiptState.REQUESTED, ReceiptState.GIVEN))
-    )
+    alive = select(RECEIPTS.c.id).where(RECEIPTS.c.link == row.link, RECEIPTS.c.state.in_(OPEN))
     if transaction.row(alive) is None:
         end_link(transaction, row.link)
 
@@ -211,4 +281,5 @@ def _shown(row: Any) -> wire.Receipt:
         acknowledged_at=row.acknowledged_at_s,
         ended_at=row.ended_at_s,
         end_acknowledged_at=row.end_acknowledged_at_s,
+        unacknowledged_since=row.unacknowledged_since_s,
     )

@@ -25,6 +25,7 @@ from tallystick_node.flows import (
     receipts,
     receipts_issuer,
     receipts_recipient,
+    receipts_stopping,
     rewards,
 )
 from tallystick_node.node import Node
@@ -161,6 +162,12 @@ def find_receipts(node: NodeHere, _app: ReceiptsReader, body: wire.FindReceipts)
     return receipts.find_receipts(node, body)
 
 
+@router.get("/receipts/unacknowledged")
+def list_unacknowledged(node: NodeHere, _app: ReceiptsReader) -> wire.Unacknowledged:
+    """Return the steps of receipts that partners have not signed for."""
+    return receipts.find_unacknowledged(node)
+
+
 @router.get("/receipts/{receipt}")
 def get_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Receipt:
     """Return one receipt."""
@@ -188,7 +195,47 @@ async def withdraw_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.WithdrawReceipt
 ) -> Response:
     """Record that the subject withdraws: nothing more leaves."""
-    return answer(await receipts_issuer.withdraw_receipt(node, once_of(request, app, body), receipt, body))
+    return answer(await receipts_stopping.withdraw_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/defer", **_writes(wire.Receipt))
+async def defer_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.DeferReceipt
+) -> Response:
+    """Record that the subject puts off the answer."""
+    return answer(await receipts_issuer.defer_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/pause", **_writes(wire.Receipt))
+async def pause_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.PauseReceipt
+) -> Response:
+    """Record that the subject pauses: nothing leaves until it is renewed."""
+    return answer(await receipts_stopping.pause_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/renew", **_writes(wire.Receipt))
+async def renew_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RenewReceipt
+) -> Response:
+    """Record that the subject says yes again, after a pause or because it was asked to confirm."""
+    return answer(await receipts_issuer.renew_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
+
+
+@router.post("/receipts/{receipt}/revoke", **_writes(wire.Receipt))
+async def revoke_receipt(
+    request: Request, node: NodeHere, app: ReceiptsApp, receipt: str, body: wire.RevokeReceipt
+) -> Response:
+    """Record that this company ends a receipt, whoever gave it."""
+    return answer(await receipts_stopping.revoke_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/invalidate", **_writes(wire.Receipt))
+async def invalidate_receipt(
+    request: Request, node: NodeHere, app: ReceiptsApp, receipt: str, body: wire.InvalidateReceipt
+) -> Response:
+    """Record that a receipt given here never was valid."""
+    return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
 
 
 @router.post("/events", **_writes(wire.Event, 201))

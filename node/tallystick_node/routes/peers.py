@@ -22,7 +22,15 @@ from tallystick.signing import VerifiedRequest, sign_response, verify_request
 from tallystick_ledger.encoding import canonical_json, parse_json_object, to_base64url
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_node.errors import ReplayDetected
-from tallystick_node.flows import accepting, asks, links, programs, receipts_issuer, receipts_recipient
+from tallystick_node.flows import (
+    accepting,
+    asks,
+    links,
+    programs,
+    receipts_issuer,
+    receipts_recipient,
+    receipts_stopping,
+)
 from tallystick_node.node import Node
 from tallystick_node.problems import invalid_form, problem_headers, problem_of
 from tallystick_node.tables import NONCES
@@ -51,7 +59,10 @@ CALLS = {
     "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts_issuer.receive_requested),
     "/receipts/given": _Call(wire.PeerSigned, receipts_recipient.receive_given),
     "/receipts/refused": _Call(wire.PeerReceiptRefused, receipts_recipient.receive_refused),
-    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts_recipient.receive_withdrawn),
+    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts_stopping.receive_withdrawn),
+    "/receipts/deferred": _Call(wire.PeerReceiptDeferred, receipts_recipient.receive_deferred),
+    "/receipts/renewed": _Call(wire.PeerSigned, receipts_recipient.receive_renewed),
+    "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),
     ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
     "/claims": _Call(wire.PeerClaim, accepting.receive_claim),
 }

@@ -28,8 +28,10 @@ from tallystick_node.errors import (
     StoreUnavailable,
 )
 from tallystick_node.flows.asks import settle_asks
+from tallystick_node.flows.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.closing import close_period, due_receipts, put_off_closing
 from tallystick_node.flows.descriptors import Couriers
+from tallystick_node.flows.erasure import ask_partner, due_erasures
 from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.key_log import log_keys
 from tallystick_node.flows.links import destroy_ended, expire_links
@@ -148,10 +150,13 @@ class Jobs:
                 partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
             ):
                 await self._attempt(expire)
+        for erasure in await asyncio.to_thread(due_erasures, self._node, rows_max=ROWS_A_TICK_MAX):
+            await self._attempt(partial(ask_partner, self._node, erasure=erasure))
         for receipt in await asyncio.to_thread(due_receipts, self._node, rows_max=ROWS_A_TICK_MAX):
             if not await self._attempt(partial(close_period, self._node, receipt=receipt)):
                 await self._node.written(partial(put_off_closing, receipt=receipt))
         await asyncio.to_thread(destroy_ended, self._node)
+        await self._scrub()
         today = self._node.now_s() // DAY_S
         if today != self._wrapped_on_day:
             await asyncio.to_thread(self._node.custody.rewrap)
@@ -160,7 +165,14 @@ class Jobs:
             except (SettingsInvalid, OSError):
                 log.warning("keys that ended are not destroyed yet")
             await self._node.written(_purge)
+            await self._node.written(partial(forget_outlived, self._node))
             self._wrapped_on_day = today
+
+    async def _scrub(self) -> None:
+        """Leave nothing of who was erased in any file; somebody may be reading just now, so perhaps the next time."""
+        numbers = await asyncio.to_thread(scrub_buried, self._node)
+        if numbers:
+            await self._node.written(partial(scrubbed, numbers=numbers))
 
     async def _follow_keys(self) -> None:
         """Take up keys that the operator changed, and log what changed; no head is published in between."""

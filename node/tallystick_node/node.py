@@ -28,7 +28,7 @@ from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
 from tallystick_node.config import Databases, Settings, databases_of
 from tallystick_node.cosigning import Cosigners, load_policy
-from tallystick_node.custody import Custody, SubjectKeys
+from tallystick_node.custody import Custody, SubjectKeys, erased
 from tallystick_node.database import close, single_statements, storage_errors
 from tallystick_node.errors import NotFound, PartnerUnknown, log_read_only
 from tallystick_node.evidence_room import EvidenceRoom
@@ -248,6 +248,15 @@ class Node:
         named = hmac.digest(index_key, length_prefixed("tallystick/secret-name/v1", kind, subject), "sha256")
         return f"{kind}/{to_base64url(named)}"
 
+    def require_not_erased(self, subject: str) -> None:
+        """Return quietly unless a subject was erased: nothing is written about that one again.
+
+        Raises:
+            PayloadErased: it was.
+        """
+        if self.custody.is_destroyed(self.secret_name("subject", subject)):
+            raise erased()
+
     # Reading
 
     def rows(self, statement: Executable) -> Sequence[Any]:
@@ -317,10 +326,15 @@ class Node:
         return await asyncio.wrap_future(self.writer.submit(work, even_read_only=even_read_only))
 
     async def once(
-        self, once: Once, work: Callable[[Transaction], T], render: Callable[[T, tuple[EntryProof, ...]], StoredReply]
+        self,
+        once: Once,
+        work: Callable[[Transaction], T],
+        render: Callable[[T, tuple[EntryProof, ...]], StoredReply],
+        *,
+        even_read_only: bool = False,
     ) -> StoredReply:
         """Do a write that somebody asked for under an idempotency key; return its reply once it is durable."""
-        return await asyncio.wrap_future(self.writer.submit_once(once, work, render))
+        return await asyncio.wrap_future(self.writer.submit_once(once, work, render, even_read_only=even_read_only))
 
     def replayed(self, once: Once) -> StoredReply | None:
         """Return the reply this key got before, None where it is new.

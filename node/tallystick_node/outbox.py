@@ -19,6 +19,7 @@ from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
 from tallystick_consent.receipt import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
+from tallystick_node.flows import erasure
 from tallystick_node.flows.issuing import claim_accepted, claim_message, claim_rejected
 from tallystick_node.flows.receipts import acknowledged
 from tallystick_node.flows.receipts_issuer import acknowledged_given
@@ -51,6 +52,7 @@ BODIES: dict[str, type[wire.Request]] = {
     "receipt.paused": wire.PeerSigned,
     "receipt.revoked": wire.PeerSigned,
     "receipt.invalidated": wire.PeerSigned,
+    "erasure.asked": wire.PeerSigned,
     "claim.ask": wire.PeerAsk,
     "claim.issued": wire.PeerClaim,
 }
@@ -173,11 +175,14 @@ class Outbox:
         if message.kind in GIVEN_AGAIN + STOPPED:
             row = transaction.row(select(RECEIPTS).where(RECEIPTS.c.id == message.about))
             assert row is not None, "a receipt is never removed before its messages"
-            take = acknowledged_given if message.kind in GIVEN_AGAIN else acknowledged
-            sent = wire.PeerSigned.model_validate_json(message.body).token
-            take(self._node, transaction, row, state=message.kind.removeprefix("receipt."), sent=sent, token=token)
+            if message.kind in STOPPED or row.signed is not None:  # what was given is gone once its subject is erased
+                take = acknowledged_given if message.kind in GIVEN_AGAIN else acknowledged
+                sent = wire.PeerSigned.model_validate_json(message.body).token
+                take(self._node, transaction, row, state=message.kind.removeprefix("receipt."), sent=sent, token=token)
         elif message.kind == "claim.issued":
             claim_accepted(self._node, transaction, message.about, token)
+        elif message.kind == "erasure.asked":
+            erasure.attested(self._node, transaction, message.about, token)
         _settle(transaction, message, "delivered")
 
     def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool) -> None:
@@ -262,6 +267,8 @@ def _refused(transaction: Transaction, message: Any) -> None:
         return
     if message.kind == "claim.issued":
         claim_rejected(transaction, message.about)
+    elif message.kind == "erasure.asked":
+        erasure.refused(transaction, message.about)
     _settle(transaction, message, "rejected")
 
 

@@ -48,7 +48,11 @@ class Blob(SQLModel, table=True):
 
 
 class Idempotency(SQLModel, table=True):
-    """A reply that was given, kept for the same key to get it again."""
+    """A reply that was given, kept for the same key to get it again.
+
+    Attributes:
+        subject: our customer that the reply tells of, "" for none; it is erased with that one.
+    """
 
     caller: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
@@ -56,6 +60,7 @@ class Idempotency(SQLModel, table=True):
     status: int
     body: str
     created_at_s: int = Field(index=True)
+    subject: str = Field(default="", index=True, sa_column_kwargs={"server_default": text("''")})
 
 
 class Nonce(SQLModel, table=True):
@@ -346,6 +351,53 @@ class Message(SQLModel, table=True):
     __table_args__ = (Index("message_by_partner_state", "partner", "state"),)
 
 
+class Erasure(SQLModel, table=True):
+    """A link that was, or is to be, erased at both of its ends.
+
+    Attributes:
+        link: its id; the row outlives what the link held.
+        of: the tombstone's name of the subject that asked here; "" where the partner asked.
+        buried: number of the tombstone.
+        state: `due` until its time within the 24 hours; `asked`; `attested`, or `refused` by the partner. Where the
+            partner asked, `attested` at once.
+        receipts: ids of the link's receipts, JSON.
+        held: claims that had not left, and those that may have, when the subject asked; JSON, by digest.
+        request, attestation: as they were signed.
+        log, leaf: where the entry stands by which it was asked for; null where the partner asked.
+        attested_log, attested_leaf: where the entry stands that tells of the attestation.
+    """
+
+    id: str = Field(primary_key=True)
+    link: str = Field(index=True)
+    partner: str
+    role: str
+    of: str = Field(index=True)
+    buried: int
+    state: str = Field(index=True)
+    receipts: str
+    held: str
+    due_s: int
+    asked_at_s: int | None = None
+    attested_at_s: int | None = None
+    request: str = ""
+    attestation: str = ""
+    log: str = ""
+    leaf: int | None = None
+    attested_log: str = ""
+    attested_leaf: int | None = None
+
+
+class Buried(SQLModel, table=True):
+    """A tombstone that these rows have obeyed.
+
+    Attributes:
+        scrubbed: whether what was deleted is in no file of the database any more.
+    """
+
+    number: int = Field(primary_key=True)
+    scrubbed: bool = False
+
+
 class Witnessed(SQLModel, table=True):
     """The checkpoint of a partner's log that this node cosigned last, its cosignature with it."""
 
@@ -436,3 +488,5 @@ KEYS_LOGGED = _table(KeyLogged)
 AUDIT_READS = _table(AuditRead)
 WITNESSED = _table(Witnessed)
 FOLLOWED = _table(Followed)
+ERASURES = _table(Erasure)
+BURIED = _table(Buried)

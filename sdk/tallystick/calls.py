@@ -33,9 +33,12 @@ from tallystick.wire import (
     DeferReceipt,
     EntryProof,
     EntryRange,
+    EraseSubject,
+    Erasures,
     Event,
     FindBySubject,
     FindConsistency,
+    FindErasures,
     FindInclusions,
     FindRange,
     FindReceipts,
@@ -392,6 +395,22 @@ class DecisionCalls:
     def find(self, subject: str) -> Call[Decisions]:
         """Return the decisions about one customer, each with its reasons."""
         return _search("/v1/decisions/search", _body(lambda: FindBySubject(subject=subject)), Decisions, unproven)
+
+
+class SubjectCalls:
+    """Everything about one customer at once."""
+
+    def erase(self, subject: str, *, idempotency_key: str | None = None) -> Call[Erasures]:
+        """Erase a customer: keys and rows here at once, the ledger and each partner within 24 hours.
+
+        It cannot be undone, and `subject` is never used again here: whoever comes back gets another id.
+        """
+        body = _body(lambda: EraseSubject(subject=subject))
+        return _write("/v1/erasures", body, Erasures, unproven, idempotency_key)
+
+    def erasures(self, subject: str | None = None) -> Call[Erasures]:
+        """Return how far the erasure of a customer is at each partner; None: all that no partner has attested yet."""
+        return _search("/v1/erasures/search", _body(lambda: FindErasures(subject=subject)), Erasures, unproven)
 
 
 class ProofCalls:

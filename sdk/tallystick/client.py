@@ -25,6 +25,7 @@ from tallystick.calls import (
     ProofCalls,
     ReceiptCalls,
     RewardCalls,
+    SubjectCalls,
     next_cursor,
 )
 from tallystick.core import (
@@ -190,6 +191,13 @@ class Decisions(Group[DecisionCalls]):
     find = Blocking(DecisionCalls.find)
 
 
+class Subjects(Group[SubjectCalls]):
+    """Everything about one customer at once."""
+
+    erase = Blocking(SubjectCalls.erase)
+    erasures = Blocking(SubjectCalls.erasures)
+
+
 class Proofs(Group[ProofCalls]):
     """Single entries of the node's ledger, to keep and to show."""
 
@@ -272,6 +280,13 @@ class AsyncDecisions(AsyncGroup[DecisionCalls]):
     find = Awaited(DecisionCalls.find)
 
 
+class AsyncSubjects(AsyncGroup[SubjectCalls]):
+    """As `Subjects`, awaited."""
+
+    erase = Awaited(SubjectCalls.erase)
+    erasures = Awaited(SubjectCalls.erasures)
+
+
 class AsyncProofs(AsyncGroup[ProofCalls]):
     """As `Proofs`, awaited."""
 
@@ -287,7 +302,7 @@ class Client:
     """A company's own node, as its apps call it; every reply is verified.
 
     Attributes:
-        links, receipts, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, events, programs, claims, rewards, decisions, subjects, proofs: what can be asked.
     """
 
     def __init__(
@@ -346,6 +361,7 @@ class Client:
         self.claims = Claims(ClaimCalls(), self._run)
         self.rewards = Rewards(RewardCalls(), self._run)
         self.decisions = Decisions(DecisionCalls(), self._run)
+        self.subjects = Subjects(SubjectCalls(), self._run)
         self.proofs = Proofs(ProofCalls(), self._run)
 
     def close(self) -> None:
@@ -410,7 +426,7 @@ class AsyncClient:
     """As `Client`, with every call awaited.
 
     Attributes:
-        links, receipts, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, events, programs, claims, rewards, decisions, subjects, proofs: what can be asked.
     """
 
     def __init__(
@@ -449,6 +465,7 @@ class AsyncClient:
         self.claims = AsyncClaims(ClaimCalls(), self._run)
         self.rewards = AsyncRewards(RewardCalls(), self._run)
         self.decisions = AsyncDecisions(DecisionCalls(), self._run)
+        self.subjects = AsyncSubjects(SubjectCalls(), self._run)
         self.proofs = AsyncProofs(ProofCalls(), self._run)
 
     async def close(self) -> None:

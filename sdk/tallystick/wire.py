@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from tallystick_consent.erasure import FieldAnswer
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.receipt import Digest, Host, LinkId, Notice, ProgramName, ReceiptId, Seconds, Version
 
@@ -28,6 +29,8 @@ Scope = Literal[
     "claims:read",
     "claims:write",
     "rewards:read",
+    "subjects:read",
+    "subjects:erase",
     "subject:assert",
     "audit:read",
 ]
@@ -489,6 +492,48 @@ class Decisions(Reply):
     """Decisions about one customer."""
 
     decisions: tuple[Decision, ...]
+
+
+# Erasure
+
+
+class EraseSubject(Request):
+    """The subject wants everything about it gone. It cannot be undone, and the id is never used again."""
+
+    subject: Subject
+
+
+class FindErasures(Request):
+    """How far the erasure of one customer is; without a subject, every erasure that is not attested."""
+
+    subject: Subject | None = None
+
+
+class Erasure(Reply):
+    """The erasure of one link of a subject.
+
+    Attributes:
+        state: `due` until its time within 24 hours; `asked`; `attested`, or `refused` by the partner.
+        due_at: when the ledger says it, and the partner is asked.
+        attested_at: when the partner says it signed.
+        overdue: whether the partner has had a month, and has not attested.
+        fields: what the partner answered for each field.
+    """
+
+    erasure: str
+    partner: str
+    state: Literal["due", "asked", "attested", "refused"]
+    due_at: int
+    asked_at: int | None
+    attested_at: int | None
+    overdue: bool
+    fields: tuple[FieldAnswer, ...] = ()
+
+
+class Erasures(Reply):
+    """Erasures, one a link."""
+
+    erasures: tuple[Erasure, ...]
 
 
 # Proofs against the published head

@@ -32,6 +32,7 @@ async def ask_claim(node: Node, once: Once, body: wire.AskClaim) -> StoredReply:
         link = transaction.row(select(LINKS).where(LINKS.c.id == body.link, LINKS.c.role == "recipient"))
         if link is None:
             raise no_such_thing()
+        transaction.subject = link.subject
         receipt = transaction.row(
             select(RECEIPTS).where(RECEIPTS.c.link == body.link).order_by(RECEIPTS.c.requested_at_s.desc())
         )

@@ -19,6 +19,7 @@ from tallystick_consent.rules import name_of, period_named
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
 from tallystick_ledger.vault import Opening, Sealed
+from tallystick_node.custody import erased
 from tallystick_node.errors import Refused
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.node import Node, no_such_thing
@@ -58,7 +59,12 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
             raise Refused(
                 "event_in_future", "An event lies in the future.", remedy="Compare the app's clock with the node's."
             )
-        receipt = _covering(transaction, event, subject=body.subject, named=body.receipt)
+        try:
+            receipt = _covering(transaction, event, subject=body.subject, named=body.receipt)
+        except Refused:
+            node.require_not_erased(body.subject)
+            raise
+        transaction.subject = body.subject
         payload = event_payload(event, source=node.host, subject=body.subject, receipt=receipt)
         sealed, opening = node.vault.seal(payload, subject=body.subject, entry_id=event_id, media_type=MEDIA_TYPE)
         committed = EventBody(commitment=to_base64url(sealed.commitment))
@@ -178,6 +184,8 @@ def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
 
 
 def _open(node: Node, row: Any) -> Opening:
+    if not row.ciphertext:
+        raise erased()
     sealed = Sealed(row.commitment, row.ciphertext)
     return node.vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=MEDIA_TYPE)
 

@@ -23,6 +23,7 @@ PATHS = {
     "receipt.paused": "/peer/v1/receipts/stopped",
     "receipt.revoked": "/peer/v1/receipts/stopped",
     "receipt.invalidated": "/peer/v1/receipts/stopped",
+    "erasure.asked": "/peer/v1/erasures",
     "claim.ask": "/peer/v1/asks",
     "claim.issued": "/peer/v1/claims",
 }

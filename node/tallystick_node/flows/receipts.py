@@ -134,6 +134,7 @@ def row_of_subject(transaction: Transaction, receipt: str, subject: str) -> Any:
     row = transaction.row(mine)
     if row is None:
         raise no_such_thing()
+    transaction.subject = subject
     return row
 
 

@@ -48,6 +48,7 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
         link = transaction.row(select(LINKS).where(LINKS.c.id == body.link, LINKS.c.role == "recipient"))
         if link is None or link.state != "active":
             raise no_such_thing()
+        transaction.subject = link.subject
         require_none_open(transaction, link.id)
         program = agreed_program(transaction, link.program, payer=node.host, issuer=link.partner)
         terms = _terms(transaction, program, link=link.id, issuer=link.partner, events_from_s=body.events_from)

@@ -19,6 +19,7 @@ from tallystick_node.flows import (
     asks,
     claims,
     decisions,
+    erasure,
     events,
     links,
     programs,
@@ -123,6 +124,8 @@ EventsReader = Annotated[App, Depends(require("events:read"))]
 EventsApp = Annotated[App, Depends(require("events:write"))]
 ClaimsReader = Annotated[App, Depends(require("claims:read"))]
 ClaimsApp = Annotated[App, Depends(require("claims:write"))]
+SubjectsReader = Annotated[App, Depends(require("subjects:read"))]
+SubjectsEraser = Annotated[App, Depends(require("subjects:erase", "subject:assert"))]
 RewardsReader = Annotated[App, Depends(require("rewards:read"))]
 
 
@@ -303,6 +306,18 @@ def find_rewards(node: NodeHere, _app: RewardsReader, body: wire.FindBySubject) 
 def find_decisions(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> wire.Decisions:
     """Return what this node decided about one customer, and why."""
     return decisions.find_decisions(node, body.subject)
+
+
+@router.post("/erasures", **_writes(wire.Erasures, 202))
+async def erase_subject(request: Request, node: NodeHere, app: SubjectsEraser, body: wire.EraseSubject) -> Response:
+    """Erase one customer: at once here, and link by link in the ledger and at partners."""
+    return answer(await erasure.erase_subject(node, once_of(request, app, body), body))
+
+
+@router.post("/erasures/search")
+def find_erasures(node: NodeHere, _app: SubjectsReader, body: wire.FindErasures) -> wire.Erasures:
+    """Return how far the erasure of one customer is, or which erasures partners have not attested."""
+    return erasure.find_erasures(node, body)
 
 
 def record_read(transaction: Transaction, *, app: str, what: str) -> None:

@@ -25,6 +25,7 @@ from tallystick_node.errors import ReplayDetected
 from tallystick_node.flows import (
     accepting,
     asks,
+    erasure,
     links,
     programs,
     receipts_issuer,
@@ -63,6 +64,7 @@ CALLS = {
     "/receipts/deferred": _Call(wire.PeerReceiptDeferred, receipts_recipient.receive_deferred),
     "/receipts/renewed": _Call(wire.PeerSigned, receipts_recipient.receive_renewed),
     "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),
+    "/erasures": _Call(wire.PeerSigned, erasure.receive_erasure),
     ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
     "/claims": _Call(wire.PeerClaim, accepting.receive_claim),
 }

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from tallystick import proven
 from tallystick.core import Call, RandomBytes, malformed, unproven
 from tallystick.errors import ReplyForged
+from tallystick.papers import Certificate, Trust, check_certificate
 from tallystick.verify import Verifier
 from tallystick.wire import (
     REQUEST_SIZE_MAX_BYTES,
@@ -71,7 +72,7 @@ from tallystick.wire import (
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import canonical_json, to_base64url
-from tallystick_ledger.errors import BadInput
+from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint
 
 VERIFIER_SIZE_BYTES = 32
@@ -412,6 +413,18 @@ class SubjectCalls:
         """Return how far the erasure of a customer is at each partner; None: all that no partner has attested yet."""
         return _search("/v1/erasures/search", _body(lambda: FindErasures(subject=subject)), Erasures, unproven)
 
+    def certificate(self, subject: str) -> Call[Certificate]:
+        """Return the certificate of a customer's erasure, checked: a file for the customer, that verifies offline."""
+
+        def check(told: Certificate, verifier: Verifier) -> None:
+            try:
+                check_certificate(told, Trust())
+            except TallyError as error:
+                raise _forged("The node's certificate does not hold.") from error
+            verifier.check_proofs([each.erased for each in told.links])
+
+        return _search("/v1/certificates/search", _body(lambda: FindBySubject(subject=subject)), Certificate, check)
+
 
 class ProofCalls:
     """What stands in the node's published ledger, proven, to keep and to show."""
@@ -531,7 +544,11 @@ def _step(receipt_id: str, verb: str, state: str, body: bytes, idempotency_key: 
 
 def _require(is_so: bool, problem: str) -> None:
     if not is_so:
-        raise ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
+        raise _forged(problem)
+
+
+def _forged(problem: str) -> ReplyForged:
+    return ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
 
 
 def _body(make: Callable[[], Request]) -> bytes:

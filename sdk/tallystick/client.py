@@ -196,6 +196,7 @@ class Subjects(Group[SubjectCalls]):
 
     erase = Blocking(SubjectCalls.erase)
     erasures = Blocking(SubjectCalls.erasures)
+    certificate = Blocking(SubjectCalls.certificate)
 
 
 class Proofs(Group[ProofCalls]):
@@ -285,6 +286,7 @@ class AsyncSubjects(AsyncGroup[SubjectCalls]):
 
     erase = Awaited(SubjectCalls.erase)
     erasures = Awaited(SubjectCalls.erasures)
+    certificate = Awaited(SubjectCalls.certificate)
 
 
 class AsyncProofs(AsyncGroup[ProofCalls]):

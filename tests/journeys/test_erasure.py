@@ -11,9 +11,12 @@ import pytest
 from outside import stored_of
 from sqlalchemy import select
 from town import ANA_MARCH, Company, Membership, Town, agree, consent, fitness_program, link, town
+from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
+from tallystick.cli import app
 from tallystick.errors import NodeProblem
+from tallystick.papers import Certificate
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_node.custody import Custody
@@ -346,3 +349,65 @@ def test_what_outlives_her_goes_when_nothing_can_be_paid_twice_any_more(story: T
     story.settle()
     assert insurer.node.custody.find(member) is None
     assert gym.node.rows(select(LINK_UNIQUE)) == []
+
+
+def verify(file: Path, *options: str) -> tuple[int, str]:
+    """Run `tally verify`; return its exit status and all that it said."""
+    ran = CliRunner().invoke(app, ["verify", str(file), *options])
+    return ran.exit_code, ran.output
+
+
+def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story: Town, tmp_path: Path) -> None:
+    person = ana(story)
+    person.gym.app().subjects.erase(person.at_gym)
+    with pytest.raises(NodeProblem) as early:
+        person.gym.app().subjects.certificate(person.at_gym)
+    assert early.value.code == "not_published"
+    story.clock.at_s += SPREAD_S
+    story.settle()
+
+    certificate = person.gym.app().subjects.certificate(person.at_gym)
+
+    file = tmp_path / "certificate.json"
+    file.write_text(certificate.model_dump_json())
+    assert person.at_gym not in file.read_text()
+    fingerprints = [each.keys.fingerprint for each in story.companies.values()]
+    status, said = verify(file, *(part for each in fingerprints for part in ("--fingerprint", each)))
+    assert status == 0
+    assert "insurer.example answered, and signed:" in said
+    assert "accounting: kept since a law obliges it to" in said
+    assert "Not proven by it:" in said
+    assert "ONLY IF" not in said
+    status, said = verify(file, "--fingerprint", fingerprints[0])
+    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (0, False, True)
+    other = tmp_path / "insurer.vkey"
+    other.write_bytes((person.insurer.folder / "log.vkey").read_bytes())
+    assert verify(file, "--key", str(other))[0] == 1
+    for lie in lies(certificate):
+        file.write_text(lie.model_dump_json())
+        status, said = verify(file)
+        assert (status, "DOES NOT HOLD" in said) == (1, True)
+    file.write_text(certificate.model_dump_json().replace('"v":1', '"v":2'))
+    assert verify(file)[0] == 1
+
+
+def lies(honest: Certificate) -> Iterator[Certificate]:
+    """Yield certificates in which one thing is wrong, and which only the check of that thing can refuse."""
+    (link,) = honest.links
+    assert link.attested is not None
+    unlogged = {"attested": link.erased}
+    elsewhere = {"erased": link.erased.model_copy(update={"index": link.erased.index + 1})}
+    for changes in (
+        {"request": link.attestation, "attestation": ""},
+        {"attestation": link.request},
+        {"erased": link.attested},
+        unlogged,
+        elsewhere,
+        {"erased": link.erased.model_copy(update={"entry": link.erased.entry.replace("erased", "Erased")})},
+    ):
+        yield honest.model_copy(update={"links": (link.model_copy(update=changes),)})
+    gym, insurer = honest.descriptors["gym.example"], honest.descriptors["insurer.example"]
+    yield honest.model_copy(update={"links": (link, link)})
+    yield honest.model_copy(update={"host": "insurer.example"})
+    yield honest.model_copy(update={"descriptors": {"gym.example": gym}})
+    yield honest.model_copy(update={"descriptors": {"gym.example": insurer, "insurer.example": gym}})

@@ -14,12 +14,14 @@ from typing import Any
 from sqlalchemy import func, insert, or_, select, update
 
 from tallystick import wire
+from tallystick.papers import Certificate, CertifiedLink
 from tallystick_consent.entries import ErasureBody, ReceiptBody, Signature, erasure_body, receipt_body
 from tallystick_consent.erasure import FIELDS, ErasedField, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipt import TRANSITIONS, ReceiptState
 from tallystick_consent.signed import Withdrawal, open_object, signed_digest
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
+from tallystick_node.errors import NotPublished
 from tallystick_node.flows.burying import (
     bury_link,
     bury_subject,
@@ -68,6 +70,41 @@ def find_erasures(node: Node, body: wire.FindErasures) -> wire.Erasures:
         node.rows(select(ERASURES).where(*mine).order_by(ERASURES.c.due_s, ERASURES.c.id).limit(LISTED_MAX)),
         now_s=node.now_s(),
     )
+
+
+def certificate(node: Node, subject: str) -> Certificate:
+    """Return the certificate of a subject's erasure, as far as the published head tells of it.
+
+    Raises:
+        NotFound: no such subject was erased here, or none that had a link.
+        NotPublished: the ledger does not say it of every link so far.
+    """
+    rows = node.rows(_of(node.secret_name("subject", subject)))
+    if not rows:
+        raise no_such_thing()
+    links = [_certified(node, row) for row in rows]
+    if any(each is None for each in links):
+        raise NotPublished(
+            "The ledger does not say yet of every link that it was erased.",
+            remedy="Ask again a day after the erasure; erasures/search says what is due when.",
+        )
+    partners = {row.partner: node.partner_token(row.partner) for row in rows}
+    return Certificate(
+        host=node.host,
+        issued_at=node.now_s(),
+        descriptors={node.host: node.descriptor(), **{host: token for host, token in partners.items() if token}},
+        links=tuple(each for each in links if each is not None),
+    )
+
+
+def _certified(node: Node, row: Any) -> CertifiedLink | None:
+    erased = node.prove(row.log, row.leaf) if row.leaf is not None else None
+    if erased is None:
+        return None
+    attested = node.prove(row.attested_log, row.attested_leaf) if row.attested_leaf is not None else None
+    if attested is None or not node.partner_token(row.partner):
+        return CertifiedLink(request=row.request, erased=erased)
+    return CertifiedLink(request=row.request, erased=erased, attestation=row.attestation, attested=attested)
 
 
 def due_erasures(node: Node, *, rows_max: int) -> list[str]:

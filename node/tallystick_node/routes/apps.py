@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import insert, select
 
 from tallystick import wire
+from tallystick.papers import Certificate
 from tallystick_consent.receipt import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
@@ -318,6 +319,12 @@ async def erase_subject(request: Request, node: NodeHere, app: SubjectsEraser, b
 def find_erasures(node: NodeHere, _app: SubjectsReader, body: wire.FindErasures) -> wire.Erasures:
     """Return how far the erasure of one customer is, or which erasures partners have not attested."""
     return erasure.find_erasures(node, body)
+
+
+@router.post("/certificates/search")
+def find_certificate(node: NodeHere, _app: SubjectsReader, body: wire.FindBySubject) -> Certificate:
+    """Return the certificate of one customer's erasure, to be checked offline."""
+    return erasure.certificate(node, body.subject)
 
 
 def record_read(transaction: Transaction, *, app: str, what: str) -> None:

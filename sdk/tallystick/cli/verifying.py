@@ -1,5 +1,6 @@
 """`tally verify`: what a file is, and whether what it says holds, from the file and the keys you have alone."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +11,27 @@ from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
 from tallystick.cli.shared import FINDINGS, policy_in, read, say
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
+from tallystick.papers import CERTIFICATE_SIZE_MAX_BYTES, Certificate, Trust, check_certificate, parse_certificate
+from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
 from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy
 from tallystick_ledger.tlog.proof import PROOF_SIZE_MAX_BYTES, InclusionProof, check_entry, check_proof, parse_proof
 
-FILE_SIZE_MAX_BYTES = max(PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES)
+FILE_SIZE_MAX_BYTES = max(PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES, CERTIFICATE_SIZE_MAX_BYTES)
 
 
 def verify_command(
-    file: Annotated[Path, typer.Argument(help="A .tlog-proof file, or a file of evidence.")],
+    file: Annotated[Path, typer.Argument(help="A .tlog-proof file, evidence, or an erasure certificate.")],
     entry: Annotated[Path | None, typer.Option(help="The entry that a proof is about, byte for byte.")] = None,
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
+    fingerprint: Annotated[
+        list[str] | None, typer.Option(help="Fingerprint of a company's identity key, compared by another way.")
+    ] = None,
 ) -> None:
-    """Verify offline a proof that an entry stands in a log, or evidence against a log, under keys you have."""
+    """Verify offline a proof that an entry stands in a log, evidence against a log, or a certificate of an erasure."""
     raw = read(file, FILE_SIZE_MAX_BYTES)
     trusted = policy_in(policy) if policy else None
     keys = parse_vkeys(read(key, POLICY_SIZE_MAX_BYTES), kinds=PUBLIC_KEY_SIZE_BYTES) if key else []
@@ -38,7 +44,9 @@ def verify_command(
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
     try:
-        if is_evidence:
+        if is_evidence and (paper := _paper_of(raw)) is not None:
+            told = _verified_paper(paper, Trust(_normal(fingerprint or ()), tuple(keys), trusted))
+        elif is_evidence:
             told = _verified_evidence(raw, _keys_of(trusted) if trusted else keys)
         else:
             told = _verified_proof(raw, claimed, keys, trusted)
@@ -46,6 +54,26 @@ def verify_command(
         say(f"DOES NOT HOLD. {error.code}: {error.problem}")
         raise typer.Exit(FINDINGS) from error
     typer.echo(told)
+
+
+def _paper_of(raw: bytes) -> Certificate | None:
+    """Return the paper in a file, None where the file is of another kind."""
+    return parse_certificate(raw) if "certificate" in parse_json_object(raw) else None
+
+
+def _normal(fingerprints: Iterable[str]) -> frozenset[str]:
+    return frozenset(each.replace(":", "").replace(" ", "").lower() for each in fingerprints)
+
+
+def _verified_paper(paper: Certificate, trust: Trust) -> str:
+    verdict = check_certificate(paper, trust)
+    lines = ["HOLDS.", *verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]
+    if verdict.unconfirmed:
+        lines.append(
+            "ONLY IF these fingerprints are theirs: the file itself says so. Compare them, or give --fingerprint."
+        )
+        lines += [f"  {host} {each}" for host, each in verdict.unconfirmed]
+    return "\n".join(printable(line) for line in lines)
 
 
 def _verified_evidence(raw: bytes, keys: list[VerifierKey]) -> str:

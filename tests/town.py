@@ -406,10 +406,12 @@ def agree(town: Town, insurer: Company, *issuers: Company) -> None:
     town.settle()
 
 
-def link(gym: Company, insurer: Company, *, at_gym: str, at_insurer: str, town: Town) -> Membership:
+def link(
+    gym: Company, insurer: Company, *, at_gym: str, at_insurer: str, town: Town, program: str = "ins-fit"
+) -> Membership:
     """One person, logged in at both apps, links the two accounts."""
     offer = insurer.app().links.offer(
-        subject=at_insurer, partner=gym.host, program="ins-fit", hint="policy ending 21", login="aal2"
+        subject=at_insurer, partner=gym.host, program=program, hint="policy ending 21", login="aal2"
     )
     gym.app().links.accept(subject=at_gym, offer=offer.offer, hint="member since 2020", login="aal2")
     linked = insurer.app().links.confirm(offer)

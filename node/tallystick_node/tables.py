@@ -233,7 +233,13 @@ class Ask(SQLModel, table=True):
 
 
 class Decision(SQLModel, table=True):
-    """What this node decided about a subject's period; never leaves it but to the subject."""
+    """What this node decided about a subject's period; never leaves it but to the subject.
+
+    Attributes:
+        band: which band was found, None where the rule has none or there was no answer.
+        flags: what a person should look at, by how often, JSON.
+        claim: digest of the claim that told it, "" where none did.
+    """
 
     id: int | None = Field(default=None, primary_key=True)
     subject: str = Field(index=True)
@@ -247,6 +253,25 @@ class Decision(SQLModel, table=True):
     not_counted: str
     reasons: str
     decided_at_s: int
+    band: int | None = None
+    flags: str = Field(default="{}", sa_column_kwargs={"server_default": text("'{}'")})
+    claim: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+
+
+class Contest(SQLModel, table=True):
+    """That a subject says a decision of this node is wrong; ends with the receipt, as the decision does.
+
+    Attributes:
+        decision: the decision's number.
+        ground: a word of `wire.Ground`; nothing a person wrote freely.
+    """
+
+    id: str = Field(primary_key=True)
+    subject: str = Field(index=True)
+    receipt: str = Field(index=True)
+    decision: int = Field(unique=True)
+    ground: str
+    contested_at_s: int
 
 
 class Disclosure(SQLModel, table=True):
@@ -263,6 +288,7 @@ class Claim(SQLModel, table=True):
         leaf: index of the entry that issued or accepted it.
         log: the name of the log in which that stands.
         logged_at_s: when that was recorded.
+        band: at a recipient, the band that it says; None where its rule has none.
     """
 
     number: int | None = Field(default=None, primary_key=True)
@@ -285,6 +311,7 @@ class Claim(SQLModel, table=True):
     logged_at_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     answer: str = ""
     acceptance: str = ""
+    band: int | None = None
 
 
 class Reward(SQLModel, table=True):
@@ -478,6 +505,7 @@ RECEIPTS = _table(Receipt)
 EVENTS = _table(Event)
 ASKS = _table(Ask)
 DECISIONS = _table(Decision)
+CONTESTS = _table(Contest)
 DISCLOSURES = _table(Disclosure)
 CLAIMS = _table(Claim)
 REWARDS = _table(Reward)

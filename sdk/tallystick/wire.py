@@ -420,6 +420,7 @@ class Claim(Reply):
     Attributes:
         state: `issued`, `delivered`, `withheld` or `expired` where it was issued; `accepted` where it was received.
         log_index: where the entry that issued or accepted it stands in this node's ledger.
+        band: the band that a claim says which was received; None where its program has none, or its receipt ended.
     """
 
     claim: str
@@ -431,6 +432,7 @@ class Claim(Reply):
     state: str
     expires_at: int
     log_index: int
+    band: int | None = None
 
 
 class Claims(Reply):
@@ -474,6 +476,8 @@ class Decision(Reply):
         counted: how many events counted.
         not_counted: how many did not, by the reason.
         reasons: why it was refused, each with what would have been permitted.
+        band: the band that was found; None where the rule has none, or there was no answer.
+        flags: what a person should look at, by how often, such as `implausible` days.
     """
 
     program: str
@@ -486,6 +490,8 @@ class Decision(Reply):
     not_counted: dict[str, int]
     reasons: tuple[dict[str, str], ...]
     decided_at: int
+    band: int | None = None
+    flags: dict[str, int] = {}
 
 
 class Decisions(Reply):

@@ -47,12 +47,22 @@ from tallystick_consent.rules.linter import (
     require_within,
     told_together,
 )
-from tallystick_consent.rules.periods import Period, dates_of, month_of, name_of, period_after, period_named, span_of
+from tallystick_consent.rules.periods import (
+    LAST_ZONE,
+    Period,
+    dates_of,
+    month_of,
+    name_of,
+    period_after,
+    period_named,
+    span_of,
+)
 
 MARGIN_S = 2 * 86_400
 """How far beyond a period events are read: days are local to a place, and visits merge over the edge."""
 
 __all__ = [
+    "LAST_ZONE",
     "MARGIN_S",
     "NO_ZONES",
     "Accepted",

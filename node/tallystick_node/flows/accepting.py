@@ -17,7 +17,7 @@ from tallystick_consent.entries import AcceptanceBody, DisclosureBody, parse_bod
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.program import Program
-from tallystick_consent.rules import read_statement
+from tallystick_consent.rules import Heard, read_statement
 from tallystick_consent.signed import Acceptance
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import from_base64url, to_base64url
@@ -55,7 +55,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     digest = to_base64url(claim_digest(body.claim, salt=salt))
     receipt, subject = _covering(transaction, claim, caller)
     program = known_program(transaction, node.host, claim.program, claim.version)
-    _require_covered(node, transaction, claim, program, receipt)
+    heard = _require_covered(node, transaction, claim, program, receipt)
     _require_own_nullifier(node, claim)
     _check_logged(node, body, stapled, claim, program, digest)
     first = transaction.row(
@@ -94,7 +94,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
             at=transaction.now_s,
         )
     )
-    _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token)
+    _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token, band=heard.band)
     return wire.PeerAcknowledged(token=token)
 
 
@@ -115,21 +115,21 @@ def _covering(transaction: Transaction, claim: Claim, caller: str) -> tuple[Any,
     return row, str(row.subject)
 
 
-def _require_covered(node: Node, transaction: Transaction, claim: Claim, program: Program, row: Any) -> None:
-    """Refuse a claim that its receipt does not cover, as the issuer's own node should have."""
+def _require_covered(node: Node, transaction: Transaction, claim: Claim, program: Program, row: Any) -> Heard:
+    """Return what a claim says; refuse one that its receipt does not cover, as the issuer's own node should have."""
     period = program.period(claim.period, zone=zone_of(program))
     asked = program.ask(period, issuer=claim.iss)
     permit = decide(asked, receipt_of(row), now_s=transaction.now_s)
     if isinstance(permit, Refusal):
         raise _rejected(permit.reasons[0].code, "A claim is not covered by the receipt that it names.")
-    if period.close_s > transaction.now_s + AHEAD_MAX_S:
+    if program.closed_for_all_s(period.name, zone=zone_of(program)) > transaction.now_s + AHEAD_MAX_S:
         raise _rejected("claim_mismatch", "A claim is about a period that has not closed.")
-    try:
-        read_statement(program.rule, claim.period, claim.answer.statement)
-    except BadInput as error:
-        raise _rejected("claim_mismatch", "A claim answers another question than its program asks.") from error
     if claim.aud != node.host:
         raise _rejected("claim_mismatch", "A claim is meant for somebody else.")
+    try:
+        return read_statement(program.rule, claim.period, claim.answer.statement)
+    except BadInput as error:
+        raise _rejected("claim_mismatch", "A claim answers another question than its program asks.") from error
 
 
 def _require_own_nullifier(node: Node, claim: Claim) -> None:
@@ -218,7 +218,14 @@ def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: 
 
 
 def _keep(
-    transaction: Transaction, claim: Claim, body: wire.PeerClaim, *, digest: str, leaf: int, acceptance: str
+    transaction: Transaction,
+    claim: Claim,
+    body: wire.PeerClaim,
+    *,
+    digest: str,
+    leaf: int,
+    acceptance: str,
+    band: int | None,
 ) -> None:
     transaction.execute(
         insert(CLAIMS).values(
@@ -241,6 +248,7 @@ def _keep(
             logged_at_s=transaction.now_s,
             answer="",
             acceptance=acceptance,
+            band=band,
         )
     )
 

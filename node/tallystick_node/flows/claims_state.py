@@ -39,5 +39,5 @@ def withhold_claims(transaction: Transaction, claims: Sequence[str]) -> None:
 
 def drop_claims_of(transaction: Transaction, receipt: str) -> None:
     """Drop what the claims of an ended receipt say; that they were issued, accepted and paid stays, for the books."""
-    dropped = {"token": "", "salt": "", "answer": ""}
+    dropped = {"token": "", "salt": "", "answer": "", "band": None}
     transaction.execute(update(CLAIMS).where(CLAIMS.c.receipt == receipt).values(**dropped))

@@ -2,10 +2,10 @@
 
 A false answer sends nothing, and nothing in the ledger or on the wire tells it from no answer at all.
 
-Source: DESIGN flow 4, CONSTRUCTIONS (rules and rewards), SCENARIOS 1.01, 1.03.
+Source: DESIGN flow 4, CONSTRUCTIONS (rules and rewards), SCENARIOS 1.01, 1.03, 3.01.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
 
@@ -13,11 +13,20 @@ from tallystick_consent.claim import Answer
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.program import Program
-from tallystick_consent.rules import Period, evaluate, period_after, statement_of
+from tallystick_consent.rules import (
+    NO_ZONES,
+    Evaluation,
+    Period,
+    Zones,
+    evaluate,
+    home_zone_name,
+    period_after,
+    statement_of,
+)
 from tallystick_node.flows.decisions import keep_decision, keep_refusal
 from tallystick_node.flows.events import open_permitted
 from tallystick_node.flows.issuing import issue_answer
-from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.flows.programs import known_program, zone_named, zone_of
 from tallystick_node.flows.receipts import receipt_of, with_subject
 from tallystick_node.node import Node
 from tallystick_node.tables import RECEIPTS
@@ -45,14 +54,15 @@ def close_period(node: Node, transaction: Transaction, receipt: str) -> None:
         return
     terms = receipt_of(row).terms
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
-    period = program.period(row.next_period, zone=zone_of(program))
-    _answer(node, transaction, row, program, period)
-    following = program.period(period_after(period.name), zone=zone_of(program))
+    answer_period(node, transaction, row, program, row.next_period)
+    zone = zone_of(program)
+    following = program.period(period_after(row.next_period), zone=zone)
     more = following.start_s < terms.events_until_s
+    closed_s = program.closed_for_all_s(following.name, zone=zone)
     transaction.execute(
         update(RECEIPTS)
         .where(RECEIPTS.c.id == receipt)
-        .values(next_period=following.name if more else None, next_close_s=following.close_s if more else None)
+        .values(next_period=following.name if more else None, next_close_s=closed_s if more else None)
     )
 
 
@@ -64,20 +74,57 @@ def put_off_closing(transaction: Transaction, receipt: str) -> None:
     )
 
 
-def _answer(node: Node, transaction: Transaction, row: Any, program: Program, period: Period) -> None:
+def answer_period(node: Node, transaction: Transaction, row: Any, program: Program, name: str) -> None:
+    """Evaluate a period under a receipt, keep what was decided for the subject to read, and answer if it is true.
+
+    Args:
+        row: the receipt, with the subject of its link.
+        name: of the period.
+
+    Raises:
+        PayloadUnavailable: a key that the permitted events need is missing.
+    """
+    read = _read(node, transaction, row, program, name)
+    if isinstance(read, Refusal):
+        keep_refusal(transaction, row, program, name, read)
+        return
+    found = evaluate(program.rule, read.events, period=read.period, zones=read.zones)
+    claim = _issue(node, transaction, row, program, name, found) if found.satisfied else ""
+    outcome = "issued" if found.satisfied else "not_reached"
+    keep_decision(transaction, row, program, name, outcome, found=found, claim=claim)
+
+
+class _Read(NamedTuple):
+    """What a rule reads of one subject: the permitted events, and the period as it lies at that subject's home."""
+
+    events: list[JourneyEvent]
+    period: Period
+    zones: Zones
+
+
+def _read(node: Node, transaction: Transaction, row: Any, program: Program, name: str) -> _Read | Refusal:
+    """Open what the receipt permits of a period; the zone of a home is the one known when the period began."""
+    zone = zone_of(program)
+    period = program.period(name, zone=zone)
     events: list[JourneyEvent] = []
     for ask in (program.ask(period, issuer=node.host), program.standing_ask(period, issuer=node.host)):
         if ask is None:
             continue
         permit = decide(ask, receipt_of(row), now_s=transaction.now_s)
         if isinstance(permit, Refusal):
-            keep_refusal(transaction, row, program, period.name, permit)
-            return
+            return permit
         events += open_permitted(node, transaction, permit, subject=row.subject)
-    found = evaluate(program.rule, events, period=period)
-    outcome = "issued" if found.satisfied else "not_reached"
-    keep_decision(transaction, row, program, period.name, outcome, counted=found.counted, not_counted=found.not_counted)
-    if found.satisfied:
-        statement = statement_of(program.rule, period.name, found)
-        answer = Answer.model_validate({"statement": statement, "value": True, "assurance": found.assurance})
-        issue_answer(node, transaction, row, program, period.name, answer)
+    rule = program.rule.spelled_out()
+    if not rule.needs_home:
+        return _Read(events, period, NO_ZONES)
+    home_name = home_zone_name(events, at_s=period.start_s)
+    home = None if home_name is None else zone_named(home_name)
+    if rule.period.of_home and home is not None:
+        period = program.period(name, zone=home)
+    return _Read(events, period, Zones(home=home))
+
+
+def _issue(node: Node, transaction: Transaction, row: Any, program: Program, name: str, found: Evaluation) -> str:
+    statement = statement_of(program.rule, name, found)
+    answer = Answer.model_validate({"statement": statement, "value": True, "assurance": found.assurance})
+    return issue_answer(node, transaction, row, program, name, answer)

@@ -8,6 +8,7 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.decide import Refusal
 from tallystick_consent.program import Program
+from tallystick_consent.rules import Evaluation
 from tallystick_node.node import Node
 from tallystick_node.tables import DECISIONS
 from tallystick_node.writer import Transaction
@@ -26,16 +27,16 @@ def keep_decision(
     period: str,
     outcome: str,
     *,
-    counted: int = 0,
-    not_counted: dict[str, int] | None = None,
+    found: Evaluation | None = None,
     reasons: str = "[]",
+    claim: str = "",
 ) -> None:
-    """Keep a decision; `outcome` is `issued`, `not_reached` or `refused`.
+    """Keep a decision; `outcome` is a word of `wire.Decision`.
 
     Args:
-        counted: how many inputs counted.
-        not_counted: how many did not, by reason.
+        found: what the rule came to, where it was evaluated.
         reasons: of a refusal, JSON.
+        claim: digest of the claim that tells it.
     """
     transaction.execute(
         insert(DECISIONS).values(
@@ -46,10 +47,13 @@ def keep_decision(
             version=program.version,
             period=period,
             outcome=outcome,
-            counted=counted,
-            not_counted=json.dumps(not_counted or {}),
+            counted=found.counted if found else 0,
+            not_counted=json.dumps(found.not_counted if found else {}),
             reasons=reasons,
             decided_at_s=transaction.now_s,
+            band=found.band if found else None,
+            flags=json.dumps(found.flags if found else {}),
+            claim=claim,
         )
     )
 
@@ -70,6 +74,8 @@ def find_decisions(node: Node, subject: str) -> wire.Decisions:
                 not_counted=json.loads(row.not_counted),
                 reasons=tuple(json.loads(row.reasons)),
                 decided_at=row.decided_at_s,
+                band=row.band,
+                flags=json.loads(row.flags),
             )
             for row in rows
         )

@@ -6,6 +6,7 @@ Source: DESIGN flow 1, SCENARIOS 1.05 and 1.07 (periods and their close).
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -15,7 +16,7 @@ from tallystick_consent.decide import Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
 from tallystick_consent.receipt import IN_FORCE, ReceiptState
-from tallystick_consent.rules import name_of, period_named
+from tallystick_consent.rules import name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
 from tallystick_ledger.vault import Opening, Sealed
@@ -121,7 +122,10 @@ def get_event(node: Node, event: str) -> wire.Event:
 
 
 def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subject: str) -> list[JourneyEvent]:
-    """Open the part of the vault that a permit covers, and nothing else; what was erased is not there."""
+    """Open the part of the vault that a permit covers, and nothing else; what was erased is not there.
+
+    Each event carries when it was recorded, so that what came after a period's close does not count for it.
+    """
     rows = transaction.execute(
         select(EVENTS).where(
             EVENTS.c.subject == subject,
@@ -133,9 +137,10 @@ def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subj
     opened: list[JourneyEvent] = []
     for row in rows:
         try:
-            opened.append(parse_payload(_open(node, row).payload))
+            event = parse_payload(_open(node, row).payload)
         except PayloadErased:
             continue
+        opened.append(replace(event, recorded_at_s=row.recorded_at_s))
     return opened
 
 
@@ -179,8 +184,7 @@ def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
     if event.type not in program.rule.spelled_out().closes_on:
         return False
     name = name_of(event.started_at.date(), program.rule.span)
-    period = period_named(name, rule=program.rule, zone=zone_of(program))
-    return transaction.now_s >= period.close_s
+    return transaction.now_s >= program.closed_for_all_s(name, zone=zone_of(program))
 
 
 def _open(node: Node, row: Any) -> Opening:

@@ -43,8 +43,10 @@ def issue_answer(
     answer: Answer,
     *,
     supersedes: str = "",
-) -> None:
+) -> str:
     """Sign, log and queue a true answer: the entry is committed before anything can be sent.
+
+    Returns the claim's digest, "" where the slot is answered already.
 
     Args:
         row: the receipt, with the subject of its link.
@@ -64,7 +66,7 @@ def issue_answer(
         CLAIMS.c.nullifier == spent, CLAIMS.c.role == "issuer", CLAIMS.c.state.in_(("issued", "delivered"))
     )
     if transaction.row(standing) is not None:
-        return  # the slot is answered; a second claim for it would be one too many
+        return ""  # the slot is answered; a second claim for it would be one too many
     claim = Claim(
         jti=transaction.new_id("clm"),
         vct=VCT,
@@ -133,6 +135,7 @@ def issue_answer(
         )
     )
     queue_message(transaction, "claim.issued", partner=row.partner, about=digest, body=None, receipt=row.id)
+    return digest
 
 
 def claim_message(node: Node, digest: str) -> wire.PeerClaim | None:

@@ -275,10 +275,18 @@ def zone_of(program: Program) -> ZoneInfo:
     Raises:
         ProgramRejected: there is no such zone.
     """
+    zone = zone_named(program.rule.zone)
+    if zone is None:
+        raise ProgramRejected("A program's zone does not exist.", remedy="Use an IANA time zone name.")
+    return zone
+
+
+def zone_named(name: str) -> ZoneInfo | None:
+    """Return an IANA zone, None where there is none of that name."""
     try:
-        return ZoneInfo(program.rule.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ProgramRejected("A program's zone does not exist.", remedy="Use an IANA time zone name.") from error
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def _require_runs_here(program: Program) -> None:
@@ -287,8 +295,7 @@ def _require_runs_here(program: Program) -> None:
     needs = {
         "windows": rule.span == "window",
         "answers by slot": rule.slot_by is not None,
-        "a zone of the subject's own": rule.needs_own_zone,
-        "true-ups": rule.late.evidence == "true_up",
+        "the zone of an airport": rule.needs_airport,
         "figures that are revealed": rule.rung == "aggregate",
     }
     missing = [name for name, is_needed in needs.items() if is_needed]

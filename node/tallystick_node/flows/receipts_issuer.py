@@ -231,4 +231,4 @@ def _first_period(transaction: Transaction, row: Any) -> dict[str, object]:
     zone = zone_of(program)
     begins_on = datetime.fromtimestamp(terms.events_from_s, zone).date()
     first = period_named(name_of(begins_on, program.rule.span), rule=program.rule, zone=zone)
-    return {"next_period": first.name, "next_close_s": first.close_s}
+    return {"next_period": first.name, "next_close_s": program.closed_for_all_s(first.name, zone=zone)}

@@ -285,6 +285,27 @@ class Town:
         self.clock.at_s = at(text, zone)
         self.settle()
 
+    def go_past_release(self, text: str, zone: ZoneInfo = NEW_YORK) -> None:
+        """Set the clock to a period's close, then to when the last claim leaves that waits for its release slot."""
+        self.go_to(text, zone)
+        self.release()
+
+    def release(self) -> None:
+        """Set the clock to when the last claim leaves that waits for its release slot, and let everybody work."""
+        self.clock.at_s = self.last_release_s()
+        self.settle()
+
+    def last_release_s(self) -> int:
+        """Return when the last claim leaves that waits for its release slot; now, where none does."""
+        waits = (MESSAGES.c.kind == "claim.issued") & (MESSAGES.c.state == "queued")
+        leaving = [
+            row.not_before_s
+            for company in self.companies.values()
+            if company.is_open
+            for row in company.node.rows(select(MESSAGES.c.not_before_s).where(waits))
+        ]
+        return max([self.clock.at_s, *leaving])
+
     def close(self) -> None:
         """Close every company."""
         for company in self.companies.values():

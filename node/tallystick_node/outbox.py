@@ -119,7 +119,8 @@ class Outbox:
                 MESSAGES.c.not_before_s <= now_s,
                 _MAY_LEAVE,
             )
-            .order_by(MESSAGES.c.number)
+            # Claims that waited for their slot leave in its order, and not in the one they were issued in.
+            .order_by(MESSAGES.c.not_before_s, MESSAGES.c.number)
             .limit(LOOK_AHEAD_MAX)
         )
         for row in rows:

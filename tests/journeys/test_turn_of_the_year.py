@@ -94,7 +94,7 @@ def test_a_claim_for_december_is_issued_in_january_and_both_years_are_audited(st
         assert company.node.shards.names() == ["2027", "2028"]
         assert company.node.publisher.origin == f"{company.host}/log/2028"
     ended = (person.gym.log / "checkpoint").read_bytes()
-    story.go_to(DECEMBER_CLOSES)
+    story.go_past_release(DECEMBER_CLOSES)
     (reward,) = person.insurer.app().rewards.find("ana-at-ins").rewards
     assert (reward.amount, reward.state, reward.period) == (2000, "posted", "2027-12")
     (row,) = person.gym.node.rows(select(CLAIMS.c.log, CLAIMS.c.state))

@@ -57,7 +57,7 @@ def test_3_01_ana_walks_and_her_bank_learns_a_band(tmp_path: Path) -> None:
         assert len(tracker.node.rows(select(EVENTS))) == 31
         story.go_to("2027-04-03 23:59")
         assert list(bank.app().claims.each()) == []
-        story.go_to("2027-04-04 00:00")
+        story.go_past_release("2027-04-04 00:00")
         (claim,) = bank.app().claims.each()
         assert claim.state == "accepted"
         decided = {each.period: each for each in tracker.app().decisions.find(person.at_gym).decisions}

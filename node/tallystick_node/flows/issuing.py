@@ -1,5 +1,7 @@
 """Claims at the issuer: a true answer is signed and logged before it is sent, then delivered, or expires.
 
+It leaves at the release slot of its period, shuffled and jittered for its recipient alone (P6).
+
 Source: DESIGN flow 4, CONSTRUCTIONS (between nodes), SCENARIOS 1.01, 1.16.
 """
 
@@ -14,6 +16,7 @@ from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.program import Program
+from tallystick_consent.release import leaving_times, slot_of
 from tallystick_consent.signed import Acceptance, open_object, signed_digest
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import to_base64url
@@ -30,6 +33,9 @@ from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS, TRANSFERS
 from tallystick_node.writer import Transaction
 
 DAY_S = 86_400
+RELEASE_KEY = "release"
+"""The secret in custody that release slots are drawn with; every process of the node draws alike."""
+
 SLOT = 0
 """Journey 1 pays once a period; programs that pay more often number their slots."""
 
@@ -134,8 +140,25 @@ def issue_answer(
             acceptance="",
         )
     )
-    queue_message(transaction, "claim.issued", partner=row.partner, about=digest, body=None, receipt=row.id)
+    queue_message(
+        transaction,
+        "claim.issued",
+        partner=row.partner,
+        about=digest,
+        body=None,
+        receipt=row.id,
+        not_before_s=_leaves_at_s(node, transaction, program, claim),
+    )
     return digest
+
+
+def _leaves_at_s(node: Node, transaction: Transaction, program: Program, claim: Claim) -> int:
+    """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
+    key = node.custody.find_or_make(RELEASE_KEY)
+    closed_s = program.closed_for_all_s(claim.period, zone=zone_of(program))
+    slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=transaction.now_s)
+    (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
+    return leaving.at_s
 
 
 def claim_message(node: Node, digest: str) -> wire.PeerClaim | None:

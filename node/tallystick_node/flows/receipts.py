@@ -14,13 +14,16 @@ from sqlalchemy import Select, insert, select, update
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.program import Program
 from tallystick_consent.receipt import IN_FORCE, OPEN, Notice, Receipt, ReceiptState, Terms, parse_terms
 from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
+from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims_state import drop_claims_of
 from tallystick_node.flows.links import end_link
 from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.flows.programs import known_program
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import DECISIONS, LINKS, MESSAGES, RECEIPTS
 from tallystick_node.writer import Appended, Once, StoredReply, Transaction
@@ -252,6 +255,38 @@ def end_receipt(transaction: Transaction, row: Any, state: ReceiptState, **more:
 def tell_partner(transaction: Transaction, kind: str, row: Any, body: wire.Request) -> None:
     """Queue a message about a receipt for the other end."""
     queue_message(transaction, kind, partner=row.partner, about=row.id, body=body)
+
+
+def require_within_receipts(transaction: Transaction, program: Program, *, link: str) -> None:
+    """Refuse a program that, beside the subject's other receipts with the same partner, tells more than they permit.
+
+    The subject is this node's own, at either end: what the other end knows of the same person is not asked.
+
+    Args:
+        program: what consent is asked, or given, for.
+        link: over which link; its own receipts are passed over.
+
+    Raises:
+        RulesTellTooMuch: together they tell more (P17).
+    """
+    asked = select(LINKS.c.subject, LINKS.c.partner, LINKS.c.role).where(LINKS.c.id == link)
+    row = transaction.row(asked)
+    assert row is not None, "consent is asked over a link that stands"
+    live = (
+        select(RECEIPTS.c.terms)
+        .join(LINKS, LINKS.c.id == RECEIPTS.c.link)
+        .where(
+            LINKS.c.subject == row.subject,
+            LINKS.c.partner == row.partner,
+            LINKS.c.role == row.role,
+            LINKS.c.id != link,
+            RECEIPTS.c.ended_at_s.is_(None),
+        )
+    )
+    terms = [parse_terms(json.loads(each.terms)) for each in transaction.execute(live).all()]
+    require_within_beside(
+        program, [known_program(transaction, each.recipient, each.program, each.program_version) for each in terms]
+    )
 
 
 async def shown_once(node: Node, once: Once, work: Any, *, status: int = 200) -> StoredReply:

@@ -36,6 +36,7 @@ from tallystick_node.flows.receipts import (
     log_receipt,
     require_none_open,
     require_recent,
+    require_within_receipts,
     row_of_subject,
     shown_once,
     tell_partner,
@@ -120,11 +121,15 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
     Raises:
         NotFound: no such request for this subject.
         ReceiptRejected: answered already, too late, or a wallet signature that is not over these terms.
+        RulesTellTooMuch: beside the subject's other receipts it would tell that company more than they permit (P17).
     """
 
     def work(transaction: Transaction) -> str:
         row = row_of_subject(transaction, receipt, body.subject)
         check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
+        terms = terms_of(row)
+        asked = known_program(transaction, terms.recipient, terms.program, terms.program_version)
+        require_within_receipts(transaction, asked, link=row.link)
         _give(node, transaction, row, ReceiptState.GIVEN, body.evidence.model_copy(update={"app": app}))
         return receipt
 

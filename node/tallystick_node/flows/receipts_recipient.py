@@ -28,6 +28,7 @@ from tallystick_node.flows.receipts import (
     log_receipt,
     require_none_open,
     require_recent,
+    require_within_receipts,
     row_of_partner,
     shown_once,
     terms_of,
@@ -42,6 +43,7 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
 
     Raises:
         NotFound: no active link of that id at which this node receives, or no agreed program.
+        RulesTellTooMuch: beside what the subject was asked for already it would tell more than that (P17).
     """
 
     def work(transaction: Transaction) -> str:
@@ -51,6 +53,7 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
         transaction.subject = link.subject
         require_none_open(transaction, link.id)
         program = agreed_program(transaction, link.program, payer=node.host, issuer=link.partner)
+        require_within_receipts(transaction, program, link=link.id)
         terms = _terms(transaction, program, link=link.id, issuer=link.partner, events_from_s=body.events_from)
         require_recent(terms)
         insert_receipt(transaction, terms, program.notice, partner=link.partner, role="recipient")

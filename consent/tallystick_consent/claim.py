@@ -15,7 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.receipt import Digest, Host, LinkId, ProgramName, ReceiptId, Seconds, Version
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
-from tallystick_consent.sdjwt import CREDENTIAL_TYP, issue_sd_jwt, verify_sd_jwt
+from tallystick_consent.sdjwt import CREDENTIAL_TYP, KeyBinding, issue_sd_jwt, verify_sd_jwt
+from tallystick_consent.status_list import Status
 
 VCT: Literal["urn:tallystick:claim:1"] = "urn:tallystick:claim:1"
 ANSWER = "answer"
@@ -32,12 +33,32 @@ def _exactly_true(value: object) -> object:
     return value
 
 
+def _not_null(value: object) -> object:
+    if value is None:
+        raise ValueError("what is not said of a claim is left out")
+    return value
+
+
 class Answer(_Strict):
     """What was asked, in words of the rule, and what is so."""
 
     statement: Annotated[str, Field(min_length=1, max_length=200)]
     value: Annotated[Literal[True], BeforeValidator(_exactly_true)]
     assurance: Literal["turnstile", "geofence", "mixed", "operator", "device", "device_attested", "device_inconsistent"]
+
+
+class HolderKey(_Strict):
+    """A wallet's Ed25519 public key, as `sdjwt.confirmation` writes it (RFC 8037)."""
+
+    crv: Literal["Ed25519"]
+    kty: Literal["OKP"]
+    x: Digest
+
+
+class Confirmation(_Strict):
+    """The `cnf` member of a claim: whose signature shows that it is presented by its holder (RFC 7800)."""
+
+    jwk: HolderKey
 
 
 class Claim(_Strict):
@@ -50,6 +71,8 @@ class Claim(_Strict):
         iat, exp: seconds since 1970-01-01 UTC.
         link, receipt, program, version, period, slot: what the answer is about, and under which rule.
         nullifier: base64url; the same one never counts twice.
+        status: where to look up whether it still stands; None in the claims of version 0.1, which could not be revoked.
+        cnf: the wallet key of the subject, one a link, where the subject has one; None where nobody can present it.
     """
 
     jti: Annotated[str, Field(pattern=r"^clm_[a-z2-7]{26}$")]
@@ -66,34 +89,56 @@ class Claim(_Strict):
     slot: Annotated[int, Field(ge=0, le=1_000_000)]
     nullifier: Digest
     answer: Answer
+    status: Annotated[Status | None, BeforeValidator(_not_null)] = None
+    cnf: Annotated[Confirmation | None, BeforeValidator(_not_null)] = None
+
+
+def holder_key(public_key: str) -> Confirmation:
+    """Return the `cnf` of a wallet key, given as base64url of its 32 bytes."""
+    return Confirmation(jwk=HolderKey(crv="Ed25519", kty="OKP", x=public_key))
 
 
 def issue_claim(
     claim: Claim, *, key_id: str, private_key: Ed25519PrivateKey, random_bytes: Callable[[int], bytes]
 ) -> str:
     """Return the signed claim, its answer disclosed."""
-    content = claim.model_dump(mode="json")
+    content = claim.model_dump(mode="json", exclude_none=True)
     answer = {ANSWER: content.pop(ANSWER)}
     return issue_sd_jwt(
         content, answer, typ=CREDENTIAL_TYP, key_id=key_id, private_key=private_key, random_bytes=random_bytes
     )
 
 
-def verify_claim(token: str, *, issuer: str, audience: str, keys: Mapping[str, Ed25519PublicKey], now_s: int) -> Claim:
+def verify_claim(
+    token: str,
+    *,
+    issuer: str,
+    audience: str,
+    keys: Mapping[str, Ed25519PublicKey],
+    now_s: int,
+    require_key_binding: KeyBinding | None = None,
+) -> Claim:
     """Return the claim of a token, once everything that can be checked without a node's state was checked.
+
+    Whether it was revoked since, its `status` leads to (`status_list`).
 
     Args:
         token: the claim as it was received.
-        issuer: the partner that sent it; a claim of another is refused.
-        audience: our host name.
+        issuer: the partner that sent it, or made it; a claim of another is refused.
+        audience: the recipient that it names: us, or where a holder presents it elsewhere, whom it was made for.
         keys: the issuer's claim keys, by key id.
         now_s: seconds since 1970-01-01 UTC, from the caller's clock.
+        require_key_binding: what the holder must have signed just now; None where a claim comes from its issuer, and
+            must not be bound.
 
     Raises:
-        ClaimRejected: malformed, wrongly signed, expired, for somebody else, or with its answer held back.
+        ClaimRejected: malformed, wrongly signed, expired, for somebody else, with its answer held back, or not
+            presented by its holder.
         BadInput: not an SD-JWT at all.
     """
-    verified = verify_sd_jwt(token, typ=CREDENTIAL_TYP, keys=keys, now_s=now_s, audience=audience, holder=None)
+    verified = verify_sd_jwt(
+        token, typ=CREDENTIAL_TYP, keys=keys, now_s=now_s, audience=audience, holder=require_key_binding
+    )
     claim = _parsed(verified.payload)
     if claim.iss != issuer or set(verified.disclosed) != {ANSWER}:
         raise ClaimRejected(

@@ -13,10 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.jws import TOKEN_SIZE_MAX_BYTES
 from tallystick_consent.receipt import Digest, Host, LinkId, ProgramName, ReceiptId, Seconds, Version
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_consent.sdjwt import CREDENTIAL_TYP, KeyBinding, issue_sd_jwt, verify_sd_jwt
 from tallystick_consent.status_list import Status
+from tallystick_ledger.encoding import from_base64url, parse_json_object
+from tallystick_ledger.errors import BadInput
 
 VCT: Literal["urn:tallystick:claim:1"] = "urn:tallystick:claim:1"
 ANSWER = "answer"
@@ -30,12 +33,6 @@ def _exactly_true(value: object) -> object:
     # Pydantic takes 1 for the literal True, JSON does not; and what is not so is never sent.
     if value is not True:
         raise ValueError("an answer that crosses is true")
-    return value
-
-
-def _not_null(value: object) -> object:
-    if value is None:
-        raise ValueError("what is not said of a claim is left out")
     return value
 
 
@@ -89,8 +86,8 @@ class Claim(_Strict):
     slot: Annotated[int, Field(ge=0, le=1_000_000)]
     nullifier: Digest
     answer: Answer
-    status: Annotated[Status | None, BeforeValidator(_not_null)] = None
-    cnf: Annotated[Confirmation | None, BeforeValidator(_not_null)] = None
+    status: Status | None = None
+    cnf: Confirmation | None = None
 
 
 def holder_key(public_key: str) -> Confirmation:
@@ -149,11 +146,33 @@ def verify_claim(
     return claim
 
 
+def peek_status(token: str) -> Status | None:
+    """Return where a token that nobody has checked yet says its status stands, so that the list can be fetched.
+
+    Raises:
+        ClaimRejected, BadInput: it is not of its form.
+    """
+    segments = token.partition("~")[0].split(".")
+    if len(token) > TOKEN_SIZE_MAX_BYTES or len(segments) != 3:
+        raise BadInput("A claim is not an SD-JWT.", remedy="Send it as its issuer signed it.")
+    payload = parse_json_object(from_base64url(segments[1]))
+    try:
+        return None if "status" not in payload else Status.model_validate(payload["status"])
+    except ValidationError as error:
+        raise _malformed() from error
+
+
 def _parsed(payload: Mapping[str, Any]) -> Claim:
+    if any(value is None for value in payload.values()):
+        raise _malformed()  # what is not said of a claim is left out
     # As strict as from JSON text: no member takes an int for a bool or a float for an int, and none is a list.
     try:
         return Claim.model_validate(payload)
     except ValidationError as error:
-        raise ClaimRejected(
-            "claim_malformed", "A claim's content is not of its form.", remedy="Issue it with this version's SDK."
-        ) from error
+        raise _malformed() from error
+
+
+def _malformed() -> ClaimRejected:
+    return ClaimRejected(
+        "claim_malformed", "A claim's content is not of its form.", remedy="Issue it with this version's SDK."
+    )

@@ -44,6 +44,7 @@ from tallystick_node.publisher import Publisher
 from tallystick_node.shards import Shard, Shards
 from tallystick_node.signing import NodeSigners, write_vkey_files
 from tallystick_node.standing import Standing
+from tallystick_node.statuses import OwnLists, PartnersLists
 from tallystick_node.tables import KEYS_LOGGED, PARTNERS
 from tallystick_node.turns import Turns
 from tallystick_node.witness.known import witness_name
@@ -86,6 +87,7 @@ class Node:
         self.host = settings.host
         self.transport = transport
         self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
+        self.own_lists, self.partners_lists = OwnLists(), PartnersLists()
         self._opened = ExitStack()
         self._opened.callback(key_folder.close)
         try:

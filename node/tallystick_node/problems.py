@@ -37,6 +37,7 @@ from tallystick_node.errors import (
     ScopeMissing,
     SettingsInvalid,
     SignerUnavailable,
+    StatusUnavailable,
     StorageUnavailable,
 )
 
@@ -63,6 +64,7 @@ STATUSES: dict[type[TallyError], int] = {
     PolicyUnmet: 422,
     PayloadUnavailable: 503,
     PeerUnavailable: 503,
+    StatusUnavailable: 503,
     StorageUnavailable: 503,
     LogUnreadable: 503,
     ClockBehind: 503,

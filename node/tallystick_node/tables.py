@@ -289,6 +289,7 @@ class Claim(SQLModel, table=True):
         log: the name of the log in which that stands.
         logged_at_s: when that was recorded.
         band: at a recipient, the band that it says; None where its rule has none.
+        status_list, status_index: where the issuer publishes whether it still stands; at the issuer alone.
     """
 
     number: int | None = Field(default=None, primary_key=True)
@@ -312,6 +313,31 @@ class Claim(SQLModel, table=True):
     answer: str = ""
     acceptance: str = ""
     band: int | None = None
+    status_list: str | None = None
+    status_index: int | None = None
+
+
+class StatusList(SQLModel, table=True):
+    """A list that says of the claims made for one partner whether they still stand.
+
+    Attributes:
+        used: how many places are taken.
+        changes: how many claims were revoked in it, so that a signed copy is known to be current.
+    """
+
+    id: str = Field(primary_key=True)
+    partner: str = Field(index=True)
+    used: int
+    changes: int
+    created_at_s: int
+
+
+class StatusPlace(SQLModel, table=True):
+    """A place of a status list that is taken, by a claim that the place itself does not name."""
+
+    list: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    revoked_at_s: int | None = None
 
 
 class Reward(SQLModel, table=True):
@@ -508,6 +534,8 @@ DECISIONS = _table(Decision)
 CONTESTS = _table(Contest)
 DISCLOSURES = _table(Disclosure)
 CLAIMS = _table(Claim)
+STATUS_LISTS = _table(StatusList)
+STATUS_PLACES = _table(StatusPlace)
 REWARDS = _table(Reward)
 ACCOUNTS = _table(Account)
 TRANSFERS = _table(Transfer)

@@ -29,6 +29,7 @@ from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts import receipt_of
 from tallystick_node.flows.rewards import pay_reward
+from tallystick_node.flows.status import require_standing
 from tallystick_node.node import Node
 from tallystick_node.tables import CLAIMS, LINKS, RECEIPTS
 from tallystick_node.writer import Transaction
@@ -43,7 +44,8 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     """Take a partner's claim: check all of it, log the acceptance, pay the reward, and sign.
 
     Raises:
-        ClaimRejected: malformed, forged, expired, for somebody else, or not what its ledger entry says.
+        ClaimRejected: malformed, forged, expired, revoked, for somebody else, or not what its ledger entry says.
+        StatusUnavailable: whether it was revoked could not be looked up.
         ProofRejected, SignatureRejected, BadInput: its proof does not hold, or parts are not of their form.
     """
     stapled = _stapled(node, body, caller, now_s=transaction.now_s)
@@ -63,6 +65,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     )
     if first is not None:
         return wire.PeerAcknowledged(token=first.acceptance)
+    require_standing(node, caller, claim.status)
     accepted = transaction.append(
         "acceptance",
         AcceptanceBody(

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from tallystick import wire
-from tallystick_consent.claim import VCT, Answer, Claim, issue_claim
+from tallystick_consent.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.evidence import Evidence
 from tallystick_consent.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.program import Program
 from tallystick_consent.release import leaving_times, slot_of
@@ -28,6 +29,7 @@ from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts import receipt_of, with_subject
+from tallystick_node.flows.status import draw_place, place_columns
 from tallystick_node.node import Node
 from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS, TRANSFERS
 from tallystick_node.writer import Transaction
@@ -73,6 +75,7 @@ def issue_answer(
     )
     if transaction.row(standing) is not None:
         return ""  # the slot is answered; a second claim for it would be one too many
+    status = draw_place(node, transaction, partner=row.partner)
     claim = Claim(
         jti=transaction.new_id("clm"),
         vct=VCT,
@@ -88,6 +91,8 @@ def issue_answer(
         slot=SLOT,
         nullifier=spent,
         answer=answer,
+        status=status,
+        cnf=holder_of(row),
     )
     token = issue_claim(
         claim,
@@ -138,6 +143,7 @@ def issue_answer(
             logged_at_s=transaction.now_s,
             answer=answer.model_dump_json(),
             acceptance="",
+            **place_columns(status),
         )
     )
     queue_message(
@@ -159,6 +165,12 @@ def _leaves_at_s(node: Node, transaction: Transaction, program: Program, claim: 
     slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=transaction.now_s)
     (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
     return leaving.at_s
+
+
+def holder_of(row: Any) -> Confirmation | None:
+    """Return whose signature shows that a claim under a receipt is presented by its subject; None without a wallet."""
+    public_key = Evidence.model_validate_json(row.evidence).public_key if row.evidence else None
+    return None if public_key is None else holder_key(public_key)
 
 
 def claim_message(node: Node, digest: str) -> wire.PeerClaim | None:

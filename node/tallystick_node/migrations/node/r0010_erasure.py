@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0010"
-down_revision = "node_0008"
+down_revision = "node_0009"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

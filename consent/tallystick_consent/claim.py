@@ -152,14 +152,30 @@ def peek_status(token: str) -> Status | None:
     Raises:
         ClaimRejected, BadInput: it is not of its form.
     """
-    segments = token.partition("~")[0].split(".")
-    if len(token) > TOKEN_SIZE_MAX_BYTES or len(segments) != 3:
-        raise BadInput("A claim is not an SD-JWT.", remedy="Send it as its issuer signed it.")
-    payload = parse_json_object(from_base64url(segments[1]))
+    payload = _peek(token)
     try:
         return None if "status" not in payload else Status.model_validate(payload["status"])
     except ValidationError as error:
         raise _malformed() from error
+
+
+def peek_audience(token: str) -> str:
+    """Return for whom a token that nobody has checked yet says it was made.
+
+    Raises:
+        ClaimRejected, BadInput: it is not of its form.
+    """
+    audience = _peek(token).get("aud")
+    if not isinstance(audience, str):
+        raise _malformed()
+    return audience
+
+
+def _peek(token: str) -> dict[str, Any]:
+    segments = token.partition("~")[0].split(".")
+    if len(token) > TOKEN_SIZE_MAX_BYTES or len(segments) != 3:
+        raise BadInput("A claim is not an SD-JWT.", remedy="Send it as its issuer signed it.")
+    return parse_json_object(from_base64url(segments[1]))
 
 
 def _parsed(payload: Mapping[str, Any]) -> Claim:

@@ -6,7 +6,7 @@ to act on them. Times are whole seconds: signed data never passes through a data
 Subjects stand here under the company's own ids, since it is the company's database; they stand nowhere else.
 """
 
-from sqlalchemy import BigInteger, Integer, Table, text
+from sqlalchemy import BigInteger, Integer, Table, false, text
 from sqlmodel import Field, Index, SQLModel
 
 
@@ -290,6 +290,8 @@ class Claim(SQLModel, table=True):
         logged_at_s: when that was recorded.
         band: at a recipient, the band that it says; None where its rule has none.
         status_list, status_index: where the issuer publishes whether it still stands; at the issuer alone.
+        has_holder: it is bound to a wallet's key, so that its subject can present it.
+        handed_at_s: when it was handed to its subject's wallet, if ever.
     """
 
     number: int | None = Field(default=None, primary_key=True)
@@ -315,6 +317,8 @@ class Claim(SQLModel, table=True):
     band: int | None = None
     status_list: str | None = None
     status_index: int | None = None
+    has_holder: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    handed_at_s: int | None = None
 
 
 class StatusList(SQLModel, table=True):
@@ -338,6 +342,13 @@ class StatusPlace(SQLModel, table=True):
     list: str = Field(primary_key=True)
     number: int = Field(primary_key=True)
     revoked_at_s: int | None = None
+
+
+class WalletKey(SQLModel, table=True):
+    """The key of a subject's wallet, and the one link that it signs for."""
+
+    public_key: str = Field(primary_key=True)
+    link: str
 
 
 class Reward(SQLModel, table=True):
@@ -536,6 +547,7 @@ DISCLOSURES = _table(Disclosure)
 CLAIMS = _table(Claim)
 STATUS_LISTS = _table(StatusList)
 STATUS_PLACES = _table(StatusPlace)
+WALLET_KEYS = _table(WalletKey)
 REWARDS = _table(Reward)
 ACCOUNTS = _table(Account)
 TRANSFERS = _table(Transfer)

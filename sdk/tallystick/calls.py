@@ -45,6 +45,7 @@ from tallystick.wire import (
     FindReceipts,
     FindSubtree,
     GiveReceipt,
+    HeldClaims,
     Inclusions,
     InvalidateReceipt,
     Link,
@@ -368,6 +369,13 @@ class ClaimCalls:
         """Ask the issuer of a link for its answer on a period; whether one will come, nothing tells."""
         body = _body(lambda: AskClaim(link=link, period=period))
         return _write("/v1/claims/ask", body, Asked, unproven, idempotency_key)
+
+    def held(self, subject: str) -> Call[HeldClaims]:
+        """Return the claims about a customer that the customer's wallet can present, for the app to hand over.
+
+        There are none unless the receipt was given with the wallet's key; `tallystick.presenting` presents them.
+        """
+        return _search("/v1/claims/search", _body(lambda: FindBySubject(subject=subject)), HeldClaims, unproven)
 
     def list(self, *, limit: int = 100, cursor: str | None = None) -> Call[Claims]:
         """Return a page of claims, newest first.

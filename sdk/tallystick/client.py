@@ -167,6 +167,7 @@ class Claims(Group[ClaimCalls]):
     """Ask for answers, and see which came."""
 
     ask = Blocking(ClaimCalls.ask)
+    held = Blocking(ClaimCalls.held)
     list = Blocking(ClaimCalls.list)
 
     def each(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[Claim]:
@@ -256,6 +257,7 @@ class AsyncClaims(AsyncGroup[ClaimCalls]):
     """As `Claims`, awaited."""
 
     ask = Awaited(ClaimCalls.ask)
+    held = Awaited(ClaimCalls.held)
     list = Awaited(ClaimCalls.list)
 
     async def each(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[Claim]:

@@ -435,6 +435,26 @@ class Claim(Reply):
     band: int | None = None
 
 
+class HeldClaim(Reply):
+    """A claim that the wallet of its subject can present.
+
+    Attributes:
+        token: SD-JWT, bound to the wallet's key.
+    """
+
+    issuer: str
+    recipient: str
+    period: str
+    expires_at: int
+    token: str
+
+
+class HeldClaims(Reply):
+    """The claims that one customer's wallet can present, newest first."""
+
+    claims: tuple[HeldClaim, ...]
+
+
 class Claims(Reply):
     """A page of claims, newest first."""
 

@@ -60,6 +60,7 @@ ROUTES = (
     Route("POST /v1/programs/ins-fit/9/accept", ("programs:write",), {}),
     Route("GET /v1/budgets/ins-fit/2027-03", ("programs:read",)),
     Route("POST /v1/claims/ask", ("claims:write",), {"link": LINK, "period": "2027-03"}),
+    Route("POST /v1/claims/search", ("claims:read", "subject:assert"), SUBJECT),
     Route("GET /v1/claims", ("claims:read",)),
     Route("POST /v1/rewards/search", ("rewards:read",), SUBJECT),
     Route("POST /v1/decisions/search", ("receipts:read",), SUBJECT),

@@ -53,11 +53,12 @@ def drop_claims_of(transaction: Transaction, receipt: str, *, but: Collection[st
 
 
 def _left_unused(receipt: str) -> Select[Any]:
-    """Return the query of claims that were sent, and of which nothing was heard."""
+    """Return the query of claims that were sent, and of which nothing was heard, or that a wallet may have."""
     sent = exists().where(
         MESSAGES.c.about == CLAIMS.c.digest,
         MESSAGES.c.kind == "claim.issued",
         or_(MESSAGES.c.state == "sending", MESSAGES.c.maybe_arrived),
     )
     unused = CLAIMS.c.state.in_(("issued", "withheld"))
-    return select(CLAIMS.c.digest).where(CLAIMS.c.receipt == receipt, CLAIMS.c.role == "issuer", unused, sent)
+    left = or_(sent, CLAIMS.c.handed_at_s.is_not(None))
+    return select(CLAIMS.c.digest).where(CLAIMS.c.receipt == receipt, CLAIMS.c.role == "issuer", unused, left)

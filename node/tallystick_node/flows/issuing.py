@@ -75,6 +75,7 @@ def issue_answer(
     )
     if transaction.row(standing) is not None:
         return ""  # the slot is answered; a second claim for it would be one too many
+    holder = holder_of(row)
     status = draw_place(node, transaction, partner=row.partner)
     claim = Claim(
         jti=transaction.new_id("clm"),
@@ -92,7 +93,7 @@ def issue_answer(
         nullifier=spent,
         answer=answer,
         status=status,
-        cnf=holder_of(row),
+        cnf=holder,
     )
     token = issue_claim(
         claim,
@@ -143,6 +144,7 @@ def issue_answer(
             logged_at_s=transaction.now_s,
             answer=answer.model_dump_json(),
             acceptance="",
+            has_holder=holder is not None,
             **place_columns(status),
         )
     )

@@ -42,6 +42,7 @@ from tallystick_node.flows.receipts import (
     tell_partner,
     terms_of,
 )
+from tallystick_node.flows.wallet import bind_wallet_key
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import LINKS, RECEIPTS
 from tallystick_node.writer import Once, StoredReply, Transaction
@@ -210,6 +211,7 @@ def _give(node: Node, transaction: Transaction, row: Any, state: ReceiptState, e
     """Sign a receipt that the subject gives, or gives again, and send it: nothing leaves before it is acknowledged."""
     terms = terms_of(row)
     check_evidence(evidence, terms)
+    bind_wallet_key(transaction, evidence, link=row.link)
     kind = GivenReceipt if state is ReceiptState.GIVEN else RenewedReceipt
     token = node.signed(kind(terms=terms, evidence=evidence, at=transaction.now_s))
     listed = tuple(on_its_way(transaction, row.id))

@@ -29,6 +29,7 @@ from tallystick_node.flows import (
     receipts_recipient,
     receipts_stopping,
     rewards,
+    wallet,
 )
 from tallystick_node.node import Node
 from tallystick_node.tables import APP_KEYS, AUDIT_READS
@@ -127,6 +128,7 @@ ClaimsReader = Annotated[App, Depends(require("claims:read"))]
 ClaimsApp = Annotated[App, Depends(require("claims:write"))]
 SubjectsReader = Annotated[App, Depends(require("subjects:read"))]
 SubjectsEraser = Annotated[App, Depends(require("subjects:erase", "subject:assert"))]
+ClaimsSubjectApp = Annotated[App, Depends(require("claims:read", "subject:assert"))]
 RewardsReader = Annotated[App, Depends(require("rewards:read"))]
 
 
@@ -284,6 +286,12 @@ def find_budget(node: NodeHere, _app: ProgramsReader, program: str, period: str)
 async def ask_claim(request: Request, node: NodeHere, app: ClaimsApp, body: wire.AskClaim) -> Response:
     """Ask a link's issuer for its answer on a period."""
     return answer(await asks.ask_claim(node, once_of(request, app, body), body))
+
+
+@router.post("/claims/search")
+async def held_claims(node: NodeHere, _app: ClaimsSubjectApp, body: wire.FindBySubject) -> wire.HeldClaims:
+    """Return the claims that one customer's wallet can present."""
+    return await wallet.hand_claims(node, body)
 
 
 @router.get("/claims")

@@ -1,6 +1,7 @@
 """`tally verify`: what a file is, and whether what it says holds, from the file and the keys you have alone."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from tallystick.audit import AuditNotRun
 from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
+from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, policy_in, read, say
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
 from tallystick.papers import CERTIFICATE_SIZE_MAX_BYTES, Certificate, Trust, check_certificate, parse_certificate
@@ -23,16 +25,29 @@ FILE_SIZE_MAX_BYTES = max(PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES, CERTIFI
 
 
 def verify_command(
-    file: Annotated[Path, typer.Argument(help="A .tlog-proof file, evidence, or an erasure certificate.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .tlog-proof file, evidence, an erasure certificate, or a presented claim.")
+    ],
     entry: Annotated[Path | None, typer.Option(help="The entry that a proof is about, byte for byte.")] = None,
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
+    descriptor: Annotated[Path | None, typer.Option(help="Descriptor of a presented claim's issuer.")] = None,
     fingerprint: Annotated[
-        list[str] | None, typer.Option(help="Fingerprint of a company's identity key, compared by another way.")
+        list[str] | None, typer.Option(help="Fingerprint of a company's identity key, as two people compared it.")
     ] = None,
+    verifier: Annotated[str, typer.Option(help="The name that you gave to the wallet.")] = "",
+    nonce: Annotated[str, typer.Option(help="The nonce that you gave to the wallet.")] = "",
+    status: Annotated[Path | None, typer.Option(help="The status list that a presented claim names.")] = None,
+    at: Annotated[int | None, typer.Option(help="Seconds since 1970-01-01 UTC to verify at; now, if left out.")] = None,
 ) -> None:
-    """Verify offline a proof that an entry stands in a log, evidence against a log, or a certificate of an erasure."""
+    """Verify offline a proof that an entry stands in a log, evidence against a log, a certificate of an erasure, or a
+    claim that somebody presents, under keys you have."""
     raw = read(file, FILE_SIZE_MAX_BYTES)
+    if is_presented(raw):
+        now_s = int(time.time()) if at is None else at
+        asked = Asked(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)
+        _tell(lambda: verified_presented(raw, asked))
+        return
     trusted = policy_in(policy) if policy else None
     keys = parse_vkeys(read(key, POLICY_SIZE_MAX_BYTES), kinds=PUBLIC_KEY_SIZE_BYTES) if key else []
     if key is not None and policy is not None:
@@ -43,17 +58,33 @@ def verify_command(
     if not is_evidence and key is None and policy is None:
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
+    if is_evidence:
+        _tell(lambda: _verified_object(raw, Trust(_normal(fingerprint or ()), tuple(keys), trusted)))
+    else:
+        _tell(lambda: _verified_proof(raw, claimed, keys, trusted))
+
+
+def _tell(verified: Callable[[], str]) -> None:
+    """Print what was verified; end with an exit status that says so where it does not hold.
+
+    Raises:
+        AuditNotRun: it could not be verified, since something was not given.
+    """
     try:
-        if is_evidence and (paper := _paper_of(raw)) is not None:
-            told = _verified_paper(paper, Trust(_normal(fingerprint or ()), tuple(keys), trusted))
-        elif is_evidence:
-            told = _verified_evidence(raw, _keys_of(trusted) if trusted else keys)
-        else:
-            told = _verified_proof(raw, claimed, keys, trusted)
+        told = verified()
+    except AuditNotRun:
+        raise
     except TallyError as error:
         say(f"DOES NOT HOLD. {error.code}: {error.problem}")
         raise typer.Exit(FINDINGS) from error
     typer.echo(told)
+
+
+def _verified_object(raw: bytes, trust: Trust) -> str:
+    paper = _paper_of(raw)
+    if paper is not None:
+        return _verified_paper(paper, trust)
+    return _verified_evidence(raw, _keys_of(trust.policy) if trust.policy else list(trust.keys))
 
 
 def _paper_of(raw: bytes) -> Certificate | None:

@@ -1,4 +1,4 @@
-"""Claims that were made from here on can be revoked: each has a place in a status list."""
+"""Claims that are made from here on can be revoked, each in its place of a status list, and presented by a wallet."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,10 @@ WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the lists, their places, and the place of each claim; older claims have none, and stay valid."""
+    """Add the lists, their places, and the place of each claim; older claims have none, and stay valid.
+
+    Which wallet signed for which link before, nobody looks up: their claims name no key.
+    """
     op.create_table(
         "statuslist",
         sa.Column("id", sa.String(), primary_key=True),
@@ -25,5 +28,12 @@ def upgrade() -> None:
         sa.Column("number", WHOLE, primary_key=True, autoincrement=False),
         sa.Column("revoked_at_s", WHOLE, nullable=True),
     )
+    op.create_table(
+        "walletkey",
+        sa.Column("public_key", sa.String(), primary_key=True),
+        sa.Column("link", sa.String(), nullable=False),
+    )
+    op.add_column("claim", sa.Column("has_holder", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("claim", sa.Column("handed_at_s", WHOLE, nullable=True))
     op.add_column("claim", sa.Column("status_list", sa.String(), nullable=True))
     op.add_column("claim", sa.Column("status_index", WHOLE, nullable=True))

@@ -9,7 +9,7 @@ Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
 from collections.abc import Iterable
 
 from tallystick_consent.program import Program
-from tallystick_consent.receipt import RUNG_HEIGHT
+from tallystick_consent.receipt import RUNG_HEIGHT, Rung
 from tallystick_consent.rules import Question, require_within
 from tallystick_consent.rules.periods import DAYS_IN
 
@@ -27,7 +27,7 @@ def require_within_beside(program: Program, others: Iterable[Program]) -> None:
     classes = _asked_about(program)
     beside = [each for each in others if each.program != program.program and _asked_about(each) & classes]
     together = [program, *beside]
-    rung = max((each.rung for each in together), key=RUNG_HEIGHT.__getitem__)
+    rung: Rung = max((each.rung for each in together), key=lambda rung: RUNG_HEIGHT[rung])
     require_within([_question(each) for each in together], rung=rung)
 
 

@@ -11,9 +11,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from sys import intern
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from tallystick_consent.errors import ReceiptRejected, places_in
 from tallystick_consent.purposes import KnownPurpose
@@ -112,6 +120,24 @@ def check_transition(before: ReceiptState, after: ReceiptState) -> None:
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Sparse(BaseModel):
+    """A document with members that stand in it only where they are set: older ones keep their bytes and digests.
+
+    Attributes:
+        LATER: those members; each has a default.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = write(self)
+        for name in self.LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del document[name]
+        return document
 
 
 class Notice(_Strict):

@@ -191,7 +191,7 @@ class Outbox:
         if _is_settled(transaction, message):
             return
         maybe_arrived = maybe_arrived or message.maybe_arrived
-        if message.receipt is not None and not _is_open(transaction, message.receipt):
+        if _has_ended(transaction, message):
             _withhold(transaction, message, maybe_arrived=maybe_arrived)
             return
         attempts = message.attempts + 1
@@ -220,7 +220,7 @@ def recover_sending(transaction: Transaction, *, partner: str | None = None) -> 
     """
     left = select(MESSAGES).where(MESSAGES.c.state == "sending")
     for row in transaction.execute(left if partner is None else left.where(MESSAGES.c.partner == partner)).all():
-        if row.receipt is not None and not _is_open(transaction, row.receipt):
+        if _has_ended(transaction, row):
             _withhold(transaction, row, maybe_arrived=True)
         else:
             again = {"state": "queued", "maybe_arrived": True}
@@ -277,6 +277,8 @@ def _settle(transaction: Transaction, message: Any, state: str) -> None:
     transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(state=state))
 
 
-def _is_open(transaction: Transaction, receipt: str) -> bool:
-    row = transaction.row(select(RECEIPTS.c.state).where(RECEIPTS.c.id == receipt))
-    return row is not None and ReceiptState(row.state) in OPEN
+def _has_ended(transaction: Transaction, message: Any) -> bool:
+    """Return whether the receipt that a message leaves under has ended, and its ending does not let the message go."""
+    mine = select(RECEIPTS.c.state).join(MESSAGES, MESSAGES.c.receipt == RECEIPTS.c.id)
+    row = transaction.row(mine.where(MESSAGES.c.number == message.number))
+    return row is not None and ReceiptState(row.state) not in OPEN

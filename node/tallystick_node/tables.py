@@ -168,7 +168,9 @@ class Receipt(SQLModel, table=True):
     Attributes:
         live_leaf: index of the entry that made it live, in the log that is written now: after a turn of the year that
             is the part of the opening which carries it.
+        lived_leaf: the same, after it was stopped.
         last_step: its last step as its entry has it, with what its ending let through.
+        settles_until_s: until when what its ending lists may still come; None where nothing may.
         unacknowledged_since_s: when the step was taken here that the other partner has not signed for.
         next_close_s: when the next period of its program is to be evaluated here, if ever.
     """
@@ -194,6 +196,8 @@ class Receipt(SQLModel, table=True):
     valid_until_s: int
     next_period: str | None = None
     next_close_s: int | None = Field(default=None, index=True)
+    lived_leaf: int | None = None
+    settles_until_s: int | None = Field(default=None, index=True)
     unacknowledged_since_s: int | None = Field(default=None, index=True)
 
 

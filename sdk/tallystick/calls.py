@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError
@@ -221,9 +221,24 @@ class ReceiptCalls:
         body = _body(lambda: RefuseReceipt(subject=subject))
         return _step(receipt_id, "refuse", "refused", body, idempotency_key)
 
-    def withdraw(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject stops; nothing more is issued or delivered under the receipt."""
-        body = _body(lambda: WithdrawReceipt(subject=subject))
+    def withdraw(
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        earned: Literal["drop", "settle_earned"] = "drop",
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Record that the subject stops for good.
+
+        Args:
+            receipt_id: one that was given.
+            subject: our own id of the customer who gave it.
+            earned: `drop`: nothing more is issued or delivered. `settle_earned`: what the subject has earned until now
+                is evaluated once, and delivered when its period has closed.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(lambda: WithdrawReceipt(subject=subject, earned=earned))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
 
     def defer(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:

@@ -212,10 +212,11 @@ class RefuseReceipt(Request):
 
 
 class WithdrawReceipt(Request):
-    """The subject stops: `drop` issues and delivers nothing more."""
+    """The subject stops: `drop` issues and delivers nothing more; `settle_earned` first answers for the time until now,
+    and lets what was earned leave when its period has closed."""
 
     subject: Subject
-    earned: Literal["drop"] = "drop"
+    earned: Literal["drop", "settle_earned"] = "drop"
 
 
 class DeferReceipt(Request):

@@ -13,7 +13,8 @@ from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused, NodeProblem
 from tallystick.journeys import visit
 from tallystick_ledger.encoding import from_base64url
-from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS
+from tallystick_ledger.entry import parse_entry
+from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS, HEADS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -150,6 +151,155 @@ def test_1_08_after_withdrawal_nothing_is_evaluated_and_the_insurer_acknowledges
     assert person.gym.node.custody.find(f"link/{person.link}") is None
     assert person.insurer.node.custody.find(f"link/{person.link}") is None
     assert_books_agree(story)
+
+
+def settle_earned(person: Membership) -> None:
+    stopped = person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym, earned="settle_earned")
+    assert stopped.state == "withdrawn"
+
+
+def secrets_of(person: Membership) -> int:
+    """Return at how many ends the secret of the link is kept."""
+    return sum(end.node.custody.find(f"link/{person.link}") is not None for end in (person.gym, person.insurer))
+
+
+def test_1_08_settled_with_ten_days_there_is_nothing_to_settle(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day <= 19})
+    story.go_to("2027-03-20 12:00")
+    settle_earned(person)
+    story.settle()
+    assert person.gym.node.rows(select(CLAIMS)) == []
+    assert person.gym.node.rows(select(DECISIONS)) == []
+    assert secrets_of(person) == 0
+    assert person.gym.app().receipts.get(person.receipt).end_acknowledged_at == at("2027-03-20 12:00")
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == []
+    assert claims_sent(person.gym) == 0
+    assert_books_agree(story)
+
+
+def steps_of(company: Company) -> list[str]:
+    """Return the receipt's steps and the answers of a company's log, in order."""
+    found: list[str] = []
+    for index in range(company.node.rows(select(HEADS.c.size))[0].size):
+        entry = parse_entry(company.app().proofs.get(index).entry.encode())
+        if entry.kind in ("receipt", "disclosure", "acceptance"):
+            found.append(f"{entry.kind} {entry.body.get('state', '')}".strip())
+    return found
+
+
+def test_1_08_settled_with_twelve_days_the_claim_is_logged_first_leaves_after_the_close_and_is_paid(
+    story: Town,
+) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    settle_earned(person)
+    story.settle()
+    assert [each.app().receipts.get(person.receipt).state for each in (person.gym, person.insurer)] == ["withdrawn"] * 2
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    assert secrets_of(person) == 2
+    with pytest.raises(ConsentRefused):
+        person.visit("2027-03-26 08:00", 60)
+    story.go_to("2027-04-15 23:59")
+    assert claims_sent(person.gym) == 0
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+    assert secrets_of(person) == 0
+    for company in (person.gym, person.insurer):
+        (claim,) = company.node.rows(select(CLAIMS))
+        assert (claim.token, claim.salt, claim.answer) == ("", "", "")
+    assert steps_of(person.gym)[-4:] == [
+        "disclosure issued",
+        "receipt withdrawn",
+        "receipt withdrawn",
+        "disclosure delivered",
+    ]
+    assert steps_of(person.insurer)[-2:] == ["receipt withdrawn", "acceptance"]
+    assert_books_agree(story)
+
+
+def test_1_08_what_was_earned_and_had_not_left_is_settled_too(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    person.insurer.stop()
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-18 00:00")
+    settle_earned(person)
+    person.insurer.start()
+    story.go_to("2027-04-18 18:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert secrets_of(person) == 0
+    assert_books_agree(story)
+
+
+def test_1_08_what_is_settled_and_never_arrives_runs_out_and_the_secret_goes_at_both_ends(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    settle_earned(person)
+    story.settle()
+    person.insurer.stop()
+    story.go_to("2027-05-15 23:59")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    assert person.gym.node.custody.find(f"link/{person.link}") is not None
+    story.go_to("2027-05-17 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["expired"]
+    assert person.gym.node.custody.find(f"link/{person.link}") is None
+    person.insurer.start()
+    story.go_to("2027-05-18 00:00")
+    assert secrets_of(person) == 0
+    assert rewards(person) == []
+    assert_books_agree(story)
+
+
+def test_1_08_a_settled_claim_whose_answer_was_lost_is_tried_again_and_paid_once(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    settle_earned(person)
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    person.gym.recorder.lose_answers_to = None
+    story.go_to("2027-04-19 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert_books_agree(story)
+
+
+def test_1_08_settled_in_december_and_paid_in_the_next_years_log(story: Town) -> None:
+    person = ana(story)
+    story.go_to("2027-12-01 10:00")
+    person.train(story, ANA_MARCH, month="2027-12")
+    story.go_to("2027-12-28 12:00")
+    settle_earned(person)
+    story.settle()
+    story.go_to("2028-01-05 12:00")
+    story.go_to("2028-01-16 00:00")
+    story.go_to("2028-01-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-12")]
+    assert secrets_of(person) == 0
+    assert_books_agree(story)
+
+
+def test_1_07_a_visit_uploaded_before_the_close_counts_and_after_it_is_refused(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day != 19})
+    story.go_to("2027-04-10 09:00")
+    person.visit("2027-03-19 18:00", 47)
+    story.go_to(MARCH_CLOSES)
+    with pytest.raises(Conflict) as refused:
+        person.visit("2027-03-30 18:00", 47)
+    assert refused.value.code == "period_closed"
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert decision(person) == ("issued", 12, {"too_short": 1})
 
 
 def test_1_08_a_claim_that_has_not_left_is_withheld_by_the_withdrawal(story: Town) -> None:

@@ -62,7 +62,7 @@ def carries(state: ConsentState, at_s: int) -> Iterator[Carried]:
     for program in state.programs.values():
         yield Carried("program", program.document())
     for life in state.receipts.values():
-        if receipt_is_open(life.body) or life.body.receipt in outstanding:
+        if receipt_is_open(life.body, host=state.host, at_s=at_s) or life.body.receipt in outstanding:
             yield carried_receipt(life.body, life.deliverable)
     for answer in state.before.values():
         if at_s - answer.at < REMEMBERED_S:

@@ -31,16 +31,19 @@ def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Re
     life = state.receipts[body.receipt] = ReceiptLife(body, carried_leaf=index)
     if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
         life.live_leaf = index
-    elif body.deliverable:
+    else:
         life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
 
 
-def receipt_is_open(body: ReceiptBody) -> bool:
+def receipt_is_open(body: ReceiptBody, *, host: str, at_s: int) -> bool:
     """Return whether more may come of a receipt after its last step `body`, answers under way apart.
 
-    An ending that was signed stays open where that was until the other side has signed for it.
+    An ending that was signed stays open where that was until the other side has signed for it; one that lists what is
+    still to come, at the recipient `host`, while the receipt would have been valid.
     """
-    return ReceiptState(body.state) in OPEN or (body.signed != "" and body.acknowledgement is None)
+    if ReceiptState(body.state) in OPEN or (body.signed != "" and body.acknowledgement is None):
+        return True
+    return body.recipient == host and bool(body.deliverable) and at_s < body.valid_until
 
 
 def carried_receipt(body: ReceiptBody, deliverable: frozenset[str]) -> Carried:

@@ -41,7 +41,7 @@ def carry_over(transaction: Transaction, draft: OpeningDraft, *, host: str) -> l
         draft.add(record)
     recent = _recent_answers(transaction)
     outstanding = {body.receipt for _, body in recent if isinstance(body, DisclosureBody) and body.state == "issued"}
-    places = dict(_carry_receipts(transaction, draft, outstanding=outstanding))
+    places = dict(_carry_receipts(transaction, draft, host=host, outstanding=outstanding))
     for at_s, body in recent:
         if isinstance(body, CarriedAnswer):
             draft.add(Carried("answer", body.document()))
@@ -88,14 +88,14 @@ def _recent_answers(transaction: Transaction) -> list[tuple[int, DisclosureBody 
 
 
 def _carry_receipts(
-    transaction: Transaction, draft: OpeningDraft, *, outstanding: set[str]
+    transaction: Transaction, draft: OpeningDraft, *, host: str, outstanding: set[str]
 ) -> Iterator[tuple[str, int]]:
     """Carry every receipt of which more may come; yield its id, and where it stands in the new log."""
     for row in transaction.execute(select(RECEIPTS).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)).all():
         body = ReceiptBody.model_validate_json(row.last_step)
-        if not receipt_is_open(body) and body.receipt not in outstanding:
+        if not receipt_is_open(body, host=host, at_s=transaction.now_s) and body.receipt not in outstanding:
             continue
         place = draft.add(carried_receipt(body, frozenset(body.deliverable)))
-        if row.live_leaf is not None:
-            transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(live_leaf=place))
+        moved = {"lived_leaf": place} if row.live_leaf is None else {"live_leaf": place}
+        transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(**moved))
         yield body.receipt, place

@@ -42,14 +42,18 @@ def withhold_claims(transaction: Transaction, claims: Sequence[str]) -> None:
 def drop_claims_of(transaction: Transaction, receipt: str, *, but: Collection[str] = ()) -> None:
     """Drop what the claims of an ended receipt say; that they were issued, accepted and paid stays, for the books.
 
-    A claim that may be in somebody's hands and was not used is revoked, except for those of `but`, by digest. One that
-    never left is not: nobody has it, and a status that changes would tell its recipient that there was one.
+    A claim that may be in somebody's hands and was not used is revoked. One that never left is not: nobody has it, and
+    a status that changes would tell its recipient that there was one.
+
+    Args:
+        but: digests of those that are still to be delivered.
     """
     for row in transaction.execute(_left_unused(receipt)).all():
         if row.digest not in but:
             revoke_claim(transaction, row.digest)
     dropped = {"token": "", "salt": "", "answer": "", "band": None}
-    transaction.execute(update(CLAIMS).where(CLAIMS.c.receipt == receipt).values(**dropped))
+    over = (CLAIMS.c.receipt == receipt, CLAIMS.c.digest.not_in(but))
+    transaction.execute(update(CLAIMS).where(*over).values(**dropped))
 
 
 def _left_unused(receipt: str) -> Select[Any]:

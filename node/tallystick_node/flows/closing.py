@@ -66,6 +66,24 @@ def close_period(node: Node, transaction: Transaction, receipt: str) -> None:
     )
 
 
+def settle_periods(node: Node, transaction: Transaction, receipt: str) -> None:
+    """Evaluate what a subject who stops has earned: every period that has begun and was not closed, up to now.
+
+    What is answered leaves when its period has closed, like any other answer.
+    """
+    row = transaction.row(with_subject().where(RECEIPTS.c.id == receipt, RECEIPTS.c.live_leaf.is_not(None)))
+    name = None if row is None else row.next_period
+    while row is not None and name is not None:
+        terms = receipt_of(row).terms
+        program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
+        period = program.period(name, zone=zone_of(program))
+        if period.start_s >= min(transaction.now_s, terms.events_until_s):
+            return
+        answer_period(node, transaction, row, program, name)
+        name = period_after(name)
+        row = transaction.row(with_subject().where(RECEIPTS.c.id == receipt))
+
+
 def put_off_closing(transaction: Transaction, receipt: str) -> None:
     """Try a receipt's period again later: it could not be evaluated, and others must not wait for it."""
     later = {"next_close_s": transaction.now_s + CLOSE_AGAIN_AFTER_S}

@@ -28,7 +28,7 @@ from tallystick_node.flows.decisions import keep_refusal
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.receipts import receipt_of, with_subject
+from tallystick_node.flows.receipts import finish_settling, receipt_of, with_subject
 from tallystick_node.flows.status import draw_place, place_columns
 from tallystick_node.node import Node
 from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS, TRANSFERS
@@ -75,6 +75,7 @@ def issue_answer(
     )
     if transaction.row(standing) is not None:
         return ""  # the slot is answered; a second claim for it would be one too many
+    closed_s = program.closed_for_all_s(period, zone=zone_of(program))  # what is settled before leaves only then
     holder = holder_of(row)
     status = draw_place(node, transaction, partner=row.partner)
     claim = Claim(
@@ -83,7 +84,7 @@ def issue_answer(
         iss=node.host,
         aud=row.partner,
         iat=transaction.now_s,
-        exp=transaction.now_s + program.claim_valid_days * DAY_S,
+        exp=max(transaction.now_s, closed_s) + program.claim_valid_days * DAY_S,
         link=row.link,
         receipt=row.id,
         program=program.program,
@@ -155,15 +156,14 @@ def issue_answer(
         about=digest,
         body=None,
         receipt=row.id,
-        not_before_s=_leaves_at_s(node, transaction, program, claim),
+        not_before_s=_leaves_at_s(node, transaction, claim, closed_s=closed_s),
     )
     return digest
 
 
-def _leaves_at_s(node: Node, transaction: Transaction, program: Program, claim: Claim) -> int:
+def _leaves_at_s(node: Node, transaction: Transaction, claim: Claim, *, closed_s: int) -> int:
     """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
     key = node.custody.find_or_make(RELEASE_KEY)
-    closed_s = program.closed_for_all_s(claim.period, zone=zone_of(program))
     slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=transaction.now_s)
     (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
     return leaving.at_s
@@ -201,6 +201,7 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     body = last_disclosure(transaction, digest).model_copy(update={"state": "delivered", "acceptance": signed})
     entry = log_disclosure(transaction, body).entry
     transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == digest).values(state="delivered", acceptance=token))
+    finish_settling(transaction, row.receipt)
     booked = select(TRANSFERS.c.id).where(TRANSFERS.c.id == acceptance.fee)
     if program.fee is None or transaction.row(booked) is not None:
         return
@@ -243,9 +244,10 @@ def _require_ours(transaction: Transaction, acceptance: Acceptance, row: Any, pr
 
 def claim_rejected(transaction: Transaction, digest: str) -> None:
     """Log that a claim will not be delivered: the recipient refused it for good, or its receipt ended on the way."""
-    row = transaction.row(select(CLAIMS.c.state).where(CLAIMS.c.digest == digest))
+    row = transaction.row(select(CLAIMS.c.state, CLAIMS.c.receipt).where(CLAIMS.c.digest == digest))
     if row is not None and row.state == "issued":
         withhold_claims(transaction, [digest])
+        finish_settling(transaction, row.receipt)
 
 
 def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int:
@@ -262,8 +264,10 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
         message = (MESSAGES.c.about == row.digest, MESSAGES.c.kind == "claim.issued")
         live = select(RECEIPTS.c.id).where(RECEIPTS.c.id == row.receipt, RECEIPTS.c.live_leaf.is_not(None))
         if transaction.row(live) is None:
-            # The entry that ended its receipt says all there is to say: it was listed, since it may have arrived.
+            # The entry that ended its receipt says all there is to say: it was listed.
             transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(state="expired"))
+            transaction.execute(update(MESSAGES).where(*message, MESSAGES.c.state == "queued").values(state="expired"))
+            finish_settling(transaction, row.receipt)
             continue
         if transaction.row(select(MESSAGES.c.id).where(*message, MESSAGES.c.state == "sending")) is not None:
             continue  # it may be arriving at this moment; the answer, or its absence, decides

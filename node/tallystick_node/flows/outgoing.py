@@ -78,6 +78,13 @@ def on_its_way(transaction: Transaction, receipt: str) -> list[str]:
     return [row.about for row in transaction.execute(select(MESSAGES.c.about).where(*mine, waiting, maybe)).all()]
 
 
+def let_leave(transaction: Transaction, receipt: str) -> None:
+    """Let what is queued under a receipt leave at its time, although the receipt ends: its ending lists it."""
+    mine = (MESSAGES.c.receipt == receipt, MESSAGES.c.kind == "claim.issued")
+    waiting = MESSAGES.c.state.in_(("queued", "sending"))
+    transaction.execute(update(MESSAGES).where(*mine, waiting).values(receipt=None))
+
+
 def withhold_queued(transaction: Transaction, receipt: str) -> tuple[list[str], list[str]]:
     """Withhold every answer under a receipt that has not left; return what was withheld, and what is on its way.
 

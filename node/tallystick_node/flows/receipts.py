@@ -7,6 +7,7 @@ Source: DESIGN flow 3, CONSTRUCTIONS (keys), SCENARIOS section 0 (withdrawal of 
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, insert, select, update
@@ -25,7 +26,7 @@ from tallystick_node.flows.links import end_link
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.tables import DECISIONS, LINKS, MESSAGES, RECEIPTS
+from tallystick_node.tables import CLAIMS, DECISIONS, LINKS, MESSAGES, RECEIPTS
 from tallystick_node.writer import Appended, Once, StoredReply, Transaction
 
 DAY_S = 86_400
@@ -241,15 +242,55 @@ def change_receipt(transaction: Transaction, receipt: str, **values: object) -> 
     transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == receipt).values(**values))
 
 
-def end_receipt(transaction: Transaction, row: Any, state: ReceiptState, **more: object) -> None:
-    """End a receipt, what was derived under it, and its link where it was the last one there."""
-    ended = {"state": state, "ended_at_s": transaction.now_s, "live_leaf": None}
+def stopped(row: Any) -> dict[str, object]:
+    """Return what a receipt's leaves become when answers stop."""
+    return {"live_leaf": None, "lived_leaf": row.lived_leaf if row.live_leaf is None else row.live_leaf}
+
+
+def end_receipt(
+    transaction: Transaction,
+    row: Any,
+    state: ReceiptState,
+    *,
+    listed: Sequence[str] = (),
+    settles_until_s: int | None = None,
+    **more: object,
+) -> None:
+    """End a receipt, what was derived under it, and its link where it was the last one there.
+
+    Args:
+        listed: digests of the claims that are still to come.
+        settles_until_s: when the last of them runs out; None where there is none.
+    """
+    ended = {"state": state, "ended_at_s": transaction.now_s, "settles_until_s": settles_until_s, **stopped(row)}
     change_receipt(transaction, row.id, next_period=None, next_close_s=None, **ended, **more)
-    drop_claims_of(transaction, row.id)
+    drop_claims_of(transaction, row.id, but=listed)
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
-    alive = select(RECEIPTS.c.id).where(RECEIPTS.c.link == row.link, RECEIPTS.c.state.in_(OPEN))
-    if transaction.row(alive) is None:
-        end_link(transaction, row.link)
+    _end_link_if_last(transaction, row.link)
+
+
+def finish_settling(transaction: Transaction, receipt: str) -> None:
+    """Drop what was settled of a receipt that has ended; once all that its ending lists has come or run out, its link
+    may end."""
+    row = transaction.row(select(RECEIPTS).where(RECEIPTS.c.id == receipt))
+    if row is None or row.settles_until_s is None:
+        return
+    mine = transaction.execute(select(CLAIMS.c.digest, CLAIMS.c.state).where(CLAIMS.c.receipt == receipt)).all()
+    if row.role == "issuer":
+        to_come = [each.digest for each in mine if each.state == "issued"]
+    else:
+        listed = ReceiptBody.model_validate_json(row.last_step).deliverable
+        to_come = sorted(set(listed) - {each.digest for each in mine})
+    drop_claims_of(transaction, receipt, but=to_come)
+    if not to_come or row.settles_until_s <= transaction.now_s:
+        change_receipt(transaction, receipt, settles_until_s=None)
+        _end_link_if_last(transaction, row.link)
+
+
+def _end_link_if_last(transaction: Transaction, link: str) -> None:
+    alive = RECEIPTS.c.state.in_(OPEN) | RECEIPTS.c.settles_until_s.is_not(None)
+    if transaction.row(select(RECEIPTS.c.id).where(RECEIPTS.c.link == link, alive)) is None:
+        end_link(transaction, link)
 
 
 def tell_partner(transaction: Transaction, kind: str, row: Any, body: wire.Request) -> None:

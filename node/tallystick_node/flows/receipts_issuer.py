@@ -39,6 +39,7 @@ from tallystick_node.flows.receipts import (
     require_within_receipts,
     row_of_subject,
     shown_once,
+    stopped,
     tell_partner,
     terms_of,
 )
@@ -212,8 +213,12 @@ def _give(node: Node, transaction: Transaction, row: Any, state: ReceiptState, e
     terms = terms_of(row)
     check_evidence(evidence, terms)
     bind_wallet_key(transaction, evidence, link=row.link)
-    kind = GivenReceipt if state is ReceiptState.GIVEN else RenewedReceipt
-    token = node.signed(kind(terms=terms, evidence=evidence, at=transaction.now_s))
+    at_s = transaction.now_s
+    if state is ReceiptState.GIVEN:
+        token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=at_s))
+    else:
+        renews = signed_digest(row.signed)
+        token = node.signed(RenewedReceipt(terms=terms, evidence=evidence, renews=renews, at=at_s))
     listed = tuple(on_its_way(transaction, row.id))
     log_receipt(
         transaction,
@@ -223,7 +228,7 @@ def _give(node: Node, transaction: Transaction, row: Any, state: ReceiptState, e
         transaction,
         row.id,
         state=state,
-        live_leaf=None,
+        **stopped(row),
         evidence=evidence.model_dump_json(),
         signed=token,
         unacknowledged_since_s=transaction.now_s,

@@ -104,6 +104,10 @@ def _take_given(
         raise ReceiptRejected(
             "receipt_malformed", "A receipt has other terms than were asked for.", remedy="Ask for it anew."
         )
+    if isinstance(given, RenewedReceipt) and given.renews != signed_digest(row.signed or ""):
+        raise ReceiptRejected(
+            "receipt_malformed", "A renewal does not follow the receipt that is here.", remedy="Send what came before."
+        )
     check_transition(ReceiptState(row.state), state)
     check_evidence(evidence, terms)
     token = acknowledge(node, transaction, row, state, signed)

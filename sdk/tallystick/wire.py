@@ -493,7 +493,8 @@ class Decision(Reply):
     """What this node decided about one customer's period, for that customer to read.
 
     Attributes:
-        outcome: `issued`, `not_reached` or `refused`.
+        outcome: `issued`, `not_reached` or `refused`; where late evidence was looked at, `made_good` by a new claim, or
+            what was told `stands`.
         counted: how many events counted.
         not_counted: how many did not, by the reason.
         reasons: why it was refused, each with what would have been permitted.
@@ -506,7 +507,7 @@ class Decision(Reply):
     period: str
     partner: str
     receipt: str
-    outcome: Literal["issued", "not_reached", "refused"]
+    outcome: Literal["issued", "not_reached", "refused", "made_good", "stands"]
     counted: int
     not_counted: dict[str, int]
     reasons: tuple[dict[str, str], ...]

@@ -2,7 +2,7 @@
 
 A false answer sends nothing, and nothing in the ledger or on the wire tells it from no answer at all.
 
-Source: DESIGN flow 4, CONSTRUCTIONS (rules and rewards), SCENARIOS 1.01, 1.03, 3.01.
+Source: DESIGN flow 4, CONSTRUCTIONS (rules and rewards), SCENARIOS 1.01, 1.03, 3.01, 3.06.
 """
 
 from typing import Any, NamedTuple
@@ -22,15 +22,22 @@ from tallystick_consent.rules import (
     home_zone_name,
     period_after,
     statement_of,
+    true_up,
+    with_late,
 )
-from tallystick_node.flows.decisions import keep_decision, keep_refusal
-from tallystick_node.flows.events import open_permitted
+from tallystick_node.flows.decisions import keep_decision, keep_refusal, keep_second_look, told_of
+from tallystick_node.flows.events import came_late, open_permitted
 from tallystick_node.flows.issuing import issue_answer
 from tallystick_node.flows.programs import known_program, zone_named, zone_of
 from tallystick_node.flows.receipts import receipt_of, with_subject
 from tallystick_node.node import Node
 from tallystick_node.tables import RECEIPTS
 from tallystick_node.writer import Transaction
+
+DAY_S = 86_400
+
+TOO_LATE_TOLD_S = 31 * DAY_S
+"""How long after evidence counts no more its subject is still told so; older periods are not looked at again."""
 
 CLOSE_AGAIN_AFTER_S = 3_600
 """How long a period that could not be evaluated, for want of a key for example, is left alone."""
@@ -55,6 +62,7 @@ def close_period(node: Node, transaction: Transaction, receipt: str) -> None:
     terms = receipt_of(row).terms
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
     answer_period(node, transaction, row, program, row.next_period)
+    _look_again(node, transaction, row, program)
     zone = zone_of(program)
     following = program.period(period_after(row.next_period), zone=zone)
     more = following.start_s < terms.events_until_s
@@ -110,6 +118,38 @@ def answer_period(node: Node, transaction: Transaction, row: Any, program: Progr
     claim = _issue(node, transaction, row, program, name, found) if found.satisfied else ""
     outcome = "issued" if found.satisfied else "not_reached"
     keep_decision(transaction, row, program, name, outcome, found=found, claim=claim)
+
+
+def _look_again(node: Node, transaction: Transaction, row: Any, program: Program) -> None:
+    """Evaluate closed periods again for which evidence came since, where the rule takes it: a true-up.
+
+    What is better for the subject now is told by a new claim; nothing that was told is edited, and what does not change
+    is kept for the subject to read too.
+    """
+    rule = program.rule
+    if rule.spelled_out().late.evidence != "true_up":
+        return
+    for told in told_of(transaction, row.id):
+        if told.period == row.next_period:
+            continue  # just answered; what came late for it is made good in the next period
+        period = program.period(told.period, zone=zone_of(program))
+        if transaction.now_s >= period.close_s + rule.spelled_out().late.up_within_days * DAY_S + TOO_LATE_TOLD_S:
+            continue
+        asked = program.ask(period, issuer=node.host)
+        if not came_late(transaction, asked, subject=row.subject, since_s=told.looked_at_s) and not told.left_late:
+            continue
+        read = _read(node, transaction, row, program, told.period)
+        if isinstance(read, Refusal):
+            keep_refusal(transaction, row, program, told.period, read)
+            continue
+        found = evaluate(rule, with_late(read.events), period=read.period, zones=read.zones)
+        if (found.counted, found.not_counted) == (told.answer.counted, told.answer.not_counted):
+            continue  # what came late is about the days around the period, which are read with it
+        follows = true_up(rule, told.answer, found, period=read.period, now_s=transaction.now_s)
+        claim = ""
+        if follows == "better":
+            claim = _issue(node, transaction, row, program, told.period, found)  # "" where one stands already
+        keep_second_look(transaction, row, program, told.period, follows, found=found, claim=claim)
 
 
 class _Read(NamedTuple):

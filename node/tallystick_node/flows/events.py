@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from tallystick import wire
-from tallystick_consent.decide import Permit
+from tallystick_consent.decide import Ask, Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
 from tallystick_consent.receipt import IN_FORCE, ReceiptState
@@ -142,6 +142,18 @@ def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subj
             continue
         opened.append(replace(event, recorded_at_s=row.recorded_at_s))
     return opened
+
+
+def came_late(transaction: Transaction, asked: Ask, *, subject: str, since_s: int) -> bool:
+    """Return whether anything that a question is about was recorded from a moment on; nothing is opened for that."""
+    late = select(EVENTS.c.id).where(
+        EVENTS.c.subject == subject,
+        EVENTS.c.data_class.in_(sorted(asked.data_classes)),
+        EVENTS.c.at_s >= asked.events_from_s,
+        EVENTS.c.at_s < asked.events_until_s,
+        EVENTS.c.recorded_at_s >= since_s,
+    )
+    return transaction.row(late.limit(1)) is not None
 
 
 def _covering(transaction: Transaction, event: JourneyEvent, *, subject: str, named: str | None) -> str:

@@ -16,13 +16,14 @@ from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.jws import TOKEN_SIZE_MAX_BYTES
 from tallystick_consent.receipt import Digest, Host, LinkId, ProgramName, ReceiptId, Seconds, Version
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
-from tallystick_consent.sdjwt import CREDENTIAL_TYP, KeyBinding, issue_sd_jwt, verify_sd_jwt
+from tallystick_consent.sdjwt import CREDENTIAL_TYP, KeyBinding, issue_written, verify_sd_jwt
 from tallystick_consent.status_list import Status
 from tallystick_ledger.encoding import from_base64url, parse_json_object
 from tallystick_ledger.errors import BadInput
 
 VCT: Literal["urn:tallystick:claim:1"] = "urn:tallystick:claim:1"
 ANSWER = "answer"
+_DISCLOSED = {ANSWER}
 
 
 class _Strict(BaseModel):
@@ -39,9 +40,9 @@ def _exactly_true(value: object) -> object:
 class Answer(_Strict):
     """What was asked, in words of the rule, and what is so."""
 
+    assurance: Literal["turnstile", "geofence", "mixed", "operator", "device", "device_attested", "device_inconsistent"]
     statement: Annotated[str, Field(min_length=1, max_length=200)]
     value: Annotated[Literal[True], BeforeValidator(_exactly_true)]
-    assurance: Literal["turnstile", "geofence", "mixed", "operator", "device", "device_attested", "device_inconsistent"]
 
 
 class HolderKey(_Strict):
@@ -72,22 +73,23 @@ class Claim(_Strict):
         cnf: the wallet key of the subject, one a link, where the subject has one; None where nobody can present it.
     """
 
-    jti: Annotated[str, Field(pattern=r"^clm_[a-z2-7]{26}$")]
-    vct: Literal["urn:tallystick:claim:1"]
-    iss: Host
-    aud: Host
-    iat: Seconds
-    exp: Seconds
-    link: LinkId
-    receipt: ReceiptId
-    program: ProgramName
-    version: Version
-    period: Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
-    slot: Annotated[int, Field(ge=0, le=1_000_000)]
-    nullifier: Digest
+    # In the order of the alphabet: a model writes its members as they stand here, and so its JSON is the canonical one.
     answer: Answer
-    status: Status | None = None
+    aud: Host
     cnf: Confirmation | None = None
+    exp: Seconds
+    iat: Seconds
+    iss: Host
+    jti: Annotated[str, Field(pattern=r"^clm_[a-z2-7]{26}$")]
+    link: LinkId
+    nullifier: Digest
+    period: Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
+    program: ProgramName
+    receipt: ReceiptId
+    slot: Annotated[int, Field(ge=0, le=1_000_000)]
+    status: Status | None = None
+    vct: Literal["urn:tallystick:claim:1"]
+    version: Version
 
 
 def holder_key(public_key: str) -> Confirmation:
@@ -99,10 +101,14 @@ def issue_claim(
     claim: Claim, *, key_id: str, private_key: Ed25519PrivateKey, random_bytes: Callable[[int], bytes]
 ) -> str:
     """Return the signed claim, its answer disclosed."""
-    content = claim.model_dump(mode="json", exclude_none=True)
-    answer = {ANSWER: content.pop(ANSWER)}
-    return issue_sd_jwt(
-        content, answer, typ=CREDENTIAL_TYP, key_id=key_id, private_key=private_key, random_bytes=random_bytes
+    return issue_written(
+        claim.model_dump_json(exclude=_DISCLOSED, exclude_none=True),
+        ANSWER,
+        claim.answer.model_dump_json(),
+        typ=CREDENTIAL_TYP,
+        key_id=key_id,
+        private_key=private_key,
+        random_bytes=random_bytes,
     )
 
 

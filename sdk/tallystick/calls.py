@@ -9,7 +9,7 @@ Source: docs/protocol.md (For apps).
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -18,7 +18,14 @@ from pydantic import BaseModel, ValidationError
 from tallystick import proven
 from tallystick.core import Call, RandomBytes, malformed, unproven
 from tallystick.errors import ReplyForged
-from tallystick.papers import Certificate, Trust, check_certificate
+from tallystick.papers import (
+    EXPORT_SIZE_MAX_BYTES,
+    Certificate,
+    Export,
+    Trust,
+    check_certificate,
+    check_export,
+)
 from tallystick.verify import Verifier
 from tallystick.wire import (
     REQUEST_SIZE_MAX_BYTES,
@@ -37,6 +44,7 @@ from tallystick.wire import (
     EraseSubject,
     Erasures,
     Event,
+    ExportSubject,
     FindBySubject,
     FindConsistency,
     FindErasures,
@@ -435,6 +443,28 @@ class SubjectCalls:
     def erasures(self, subject: str | None = None) -> Call[Erasures]:
         """Return how far the erasure of a customer is at each partner; None: all that no partner has attested yet."""
         return _search("/v1/erasures/search", _body(lambda: FindErasures(subject=subject)), Erasures, unproven)
+
+    def export(self, subject: str, *, events_from: int | None = None, events_until: int | None = None) -> Call[Export]:
+        """Return everything that the node holds about a customer, checked: a file for the customer.
+
+        Args:
+            subject: our own id of the customer.
+            events_from: only events from this time on, seconds since 1970-01-01 UTC, where there are too many.
+            events_until: only events before this time.
+        """
+        body = _body(lambda: ExportSubject(subject=subject, events_from=events_from, events_until=events_until))
+
+        def check(told: Export, verifier: Verifier) -> None:
+            _require(told.subject == subject, "The node exported another customer.")
+            try:
+                check_export(told, Trust())
+            except TallyError as error:
+                raise _forged("The node's export does not hold.") from error
+            for head in told.heads.values():
+                verifier.check_head(head.encode())
+
+        call = _search("/v1/exports/search", body, Export, check)
+        return replace(call, size_max_bytes=EXPORT_SIZE_MAX_BYTES)
 
     def certificate(self, subject: str) -> Call[Certificate]:
         """Return the certificate of a customer's erasure, checked: a file for the customer, that verifies offline."""

@@ -30,7 +30,6 @@ from tallystick.calls import (
 )
 from tallystick.core import (
     DEADLINE_S,
-    REPLY_SIZE_MAX_BYTES,
     RETRIES_MAX,
     TIMEOUT_S,
     Answer,
@@ -198,6 +197,7 @@ class Subjects(Group[SubjectCalls]):
     erase = Blocking(SubjectCalls.erase)
     erasures = Blocking(SubjectCalls.erasures)
     certificate = Blocking(SubjectCalls.certificate)
+    export = Blocking(SubjectCalls.export)
 
 
 class Proofs(Group[ProofCalls]):
@@ -289,6 +289,7 @@ class AsyncSubjects(AsyncGroup[SubjectCalls]):
     erase = Awaited(SubjectCalls.erase)
     erasures = Awaited(SubjectCalls.erasures)
     certificate = Awaited(SubjectCalls.certificate)
+    export = Awaited(SubjectCalls.export)
 
 
 class AsyncProofs(AsyncGroup[ProofCalls]):
@@ -416,7 +417,7 @@ class Client:
             with self._http.stream(
                 request.method, request.url, headers=request.headers, content=request.body, timeout=timeout_s
             ) as response:
-                incoming = Incoming(response.headers, size_max_bytes=REPLY_SIZE_MAX_BYTES)
+                incoming = Incoming(response.headers, size_max_bytes=request.reply_size_max_bytes)
                 for chunk in response.iter_bytes():
                     incoming.add(chunk)
                     if self._monotonic_s() > until_s:
@@ -524,7 +525,7 @@ class AsyncClient:
                     request.method, request.url, headers=request.headers, content=request.body, timeout=timeout_s
                 ) as response,
             ):
-                incoming = Incoming(response.headers, size_max_bytes=REPLY_SIZE_MAX_BYTES)
+                incoming = Incoming(response.headers, size_max_bytes=request.reply_size_max_bytes)
                 async for chunk in response.aiter_bytes():
                     incoming.add(chunk)
                 return Answer(response.status_code, response.headers, incoming.body())

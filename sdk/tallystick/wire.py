@@ -531,6 +531,19 @@ class EraseSubject(Request):
     subject: Subject
 
 
+class ExportSubject(Request):
+    """Everything about one customer, in one file.
+
+    Attributes:
+        events_from, events_until: only events that happened from the one time on and before the other; where there are
+            more than one file holds.
+    """
+
+    subject: Subject
+    events_from: Seconds | None = None
+    events_until: Seconds | None = None
+
+
 class FindErasures(Request):
     """How far the erasure of one customer is; without a subject, every erasure that is not attested."""
 

@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 from outside import stored_of
 from sqlalchemy import select
-from town import ANA_MARCH, Company, Membership, Town, agree, consent, fitness_program, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, fitness_program, link, town
 from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.cli import app
 from tallystick.errors import NodeProblem
-from tallystick.papers import Certificate
+from tallystick.papers import Certificate, Export
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_node.custody import Custody
 from tallystick_node.errors import SettingsInvalid
+from tallystick_node.flows import access
 from tallystick_node.flows.burying import SPREAD_S
 from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
 from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS, IDEMPOTENCY, LINK_UNIQUE, LINKS, RECEIPTS, REWARDS
@@ -411,3 +412,75 @@ def lies(honest: Certificate) -> Iterator[Certificate]:
     yield honest.model_copy(update={"host": "insurer.example"})
     yield honest.model_copy(update={"descriptors": {"gym.example": gym}})
     yield honest.model_copy(update={"descriptors": {"gym.example": insurer, "insurer.example": gym}})
+
+
+def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(story: Town, tmp_path: Path) -> None:
+    person = ana(story)
+    export = person.gym.app().subjects.export(person.at_gym)
+    assert len(export.events) == 14
+    assert [each.link for each in export.links] == [person.link]
+    assert [(each.receipt.state, each.receipt.notice.statement[:8]) for each in export.receipts] == [
+        ("given", "Your gym")
+    ]
+    assert [(each.state, each.disclosure is not None, bool(each.token)) for each in export.claims] == [
+        ("delivered", True, True)
+    ]
+    assert [each.outcome for each in export.decisions] == ["not_reached", "issued"]
+    assert export.rewards == ()
+    file = tmp_path / "export.json"
+    file.write_text(export.model_dump_json())
+    status, said = verify(file)
+    assert status == 0
+    assert "14 events and 1 claim of this subject stand in the ledger of gym.example." in said
+    assert "That it is complete: gym.example's word." in said
+    for lie in export_lies(export):
+        file.write_text(lie.model_dump_json())
+        status, said = verify(file)
+        assert (status, "DOES NOT HOLD" in said) == (1, True)
+    theirs = person.insurer.app().subjects.export(person.at_insurer)
+    assert [(each.amount, each.reasons["rule"]) for each in theirs.rewards] == [(2000, "ins-fit@1")]
+    assert [each.role for each in theirs.claims] == ["recipient"]
+    assert theirs.events == ()
+    half = person.gym.app().subjects.export(person.at_gym, events_until=at("2027-03-10 00:00"))
+    assert len(half.events) == 7
+    person.gym.app().subjects.erase(person.at_gym)
+    with pytest.raises(NodeProblem) as gone:
+        person.gym.app().subjects.export(person.at_gym)
+    assert gone.value.code == "payload_erased"
+
+
+def export_lies(honest: Export) -> Iterator[Export]:
+    """Yield exports in which one thing is wrong, and which only the check of that thing can refuse."""
+    first, second, *rest = honest.events
+    (claim,), (receipt,) = honest.claims, honest.receipts
+    swapped = first.model_copy(update={"logged": second.logged})
+    yield honest.model_copy(update={"events": (swapped, *rest)})
+    another = first.model_copy(update={"event": first.event.model_copy(update={"opening": second.event.opening})})
+    yield honest.model_copy(update={"events": (another, *rest)})
+    yield honest.model_copy(update={"subject": "ben-at-gym"})
+    yield honest.model_copy(update={"heads": {}})
+    moved = first.model_copy(update={"logged": first.logged.model_copy(update={"log": "2026"})})
+    yield honest.model_copy(update={"events": (moved,)})
+    yield honest.model_copy(update={"claims": (claim.model_copy(update={"token": claim.token + "~"}),)})
+    yield honest.model_copy(update={"claims": (claim.model_copy(update={"period": "2027-04"}),)})
+    yield honest.model_copy(update={"claims": (claim.model_copy(update={"logged": first.logged}),)})
+    notice = receipt.receipt.notice.model_copy(update={"silence": "Nothing."})
+    told = receipt.receipt.model_copy(update={"notice": notice})
+    yield honest.model_copy(update={"receipts": (receipt.model_copy(update={"receipt": told}),)})
+    terms = receipt.receipt.model_copy(update={"terms": {**receipt.receipt.terms, "retention_s": 1}})
+    yield honest.model_copy(update={"receipts": (receipt.model_copy(update={"receipt": terms}),)})
+    yield honest.model_copy(update={"descriptors": {}})
+
+
+def test_an_export_of_more_than_one_file_holds_is_refused_before_its_first_byte(
+    story: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = ana(story)
+    monkeypatch.setattr(access, "EVENTS_MAX", 14)
+    monkeypatch.setattr(access, "EVENTS_AT_ONCE", 5)
+    assert len(person.gym.app().subjects.export(person.at_gym).events) == 14
+    monkeypatch.setattr(access, "EVENTS_MAX", 13)
+    with pytest.raises(NodeProblem) as refused:
+        person.gym.app().subjects.export(person.at_gym)
+    assert refused.value.code == "limit_reached"
+    assert len(person.gym.app().subjects.export(person.at_gym, events_from=at("2027-03-02 00:00")).events) == 12

@@ -67,6 +67,7 @@ ROUTES = (
     Route("POST /v1/erasures", ("subjects:erase", "subject:assert"), {"subject": "nobody-at-gym"}),
     Route("POST /v1/erasures/search", ("subjects:read",), SUBJECT),
     Route("POST /v1/certificates/search", ("subjects:read",), SUBJECT),
+    Route("POST /v1/exports/search", ("subjects:read",), SUBJECT),
     Route("GET /v1/proofs/0", ("audit:read",)),
     Route("POST /v1/proofs/entries", ("audit:read",), {"indexes": [0]}),
     Route("POST /v1/proofs/range", ("audit:read",), {"start": 0, "end": 1}),

@@ -118,6 +118,15 @@ def get_event(node: Node, event: str) -> wire.Event:
     row = node.row(select(EVENTS).where(EVENTS.c.id == event))
     if row is None:
         raise no_such_thing()
+    return shown_event(node, row)
+
+
+def shown_event(node: Node, row: Any) -> wire.Event:
+    """Return an event of a row, opened.
+
+    Raises:
+        PayloadErased, PayloadUnavailable: its payload cannot be read any more.
+    """
     return _shown(row.id, row.type, row.receipt, row.recorded_at_s, _open(node, row))
 
 

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from sqlalchemy import insert, select
 
 from tallystick import wire
-from tallystick.papers import Certificate
+from tallystick.papers import Certificate, Export
 from tallystick_consent.receipt import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
 from tallystick_node.flows import (
+    access,
     asks,
     claims,
     decisions,
@@ -333,6 +335,12 @@ def find_erasures(node: NodeHere, _app: SubjectsReader, body: wire.FindErasures)
 def find_certificate(node: NodeHere, _app: SubjectsReader, body: wire.FindBySubject) -> Certificate:
     """Return the certificate of one customer's erasure, to be checked offline."""
     return erasure.certificate(node, body.subject)
+
+
+@router.post("/exports/search", response_model=Export)
+def export_subject(node: NodeHere, _app: SubjectsReader, body: wire.ExportSubject) -> StreamingResponse:
+    """Return everything about one customer, opened and proven, written as it is read."""
+    return StreamingResponse(access.export_subject(node, body), media_type="application/json")
 
 
 def record_read(transaction: Transaction, *, app: str, what: str) -> None:

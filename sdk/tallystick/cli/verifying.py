@@ -13,7 +13,17 @@ from tallystick.audit.keys import parse_vkeys
 from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, policy_in, read, say
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
-from tallystick.papers import CERTIFICATE_SIZE_MAX_BYTES, Certificate, Trust, check_certificate, parse_certificate
+from tallystick.papers import (
+    CERTIFICATE_SIZE_MAX_BYTES,
+    EXPORT_SIZE_MAX_BYTES,
+    Certificate,
+    Export,
+    Trust,
+    check_certificate,
+    check_export,
+    parse_certificate,
+    parse_export,
+)
 from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
@@ -21,12 +31,14 @@ from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
 from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy
 from tallystick_ledger.tlog.proof import PROOF_SIZE_MAX_BYTES, InclusionProof, check_entry, check_proof, parse_proof
 
-FILE_SIZE_MAX_BYTES = max(PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES, CERTIFICATE_SIZE_MAX_BYTES)
+FILE_SIZE_MAX_BYTES = max(
+    PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES, CERTIFICATE_SIZE_MAX_BYTES, EXPORT_SIZE_MAX_BYTES
+)
 
 
 def verify_command(
     file: Annotated[
-        Path, typer.Argument(help="A .tlog-proof file, evidence, an erasure certificate, or a presented claim.")
+        Path, typer.Argument(help="A .tlog-proof file, evidence, a customer's paper or a presented claim.")
     ],
     entry: Annotated[Path | None, typer.Option(help="The entry that a proof is about, byte for byte.")] = None,
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
@@ -40,8 +52,8 @@ def verify_command(
     status: Annotated[Path | None, typer.Option(help="The status list that a presented claim names.")] = None,
     at: Annotated[int | None, typer.Option(help="Seconds since 1970-01-01 UTC to verify at; now, if left out.")] = None,
 ) -> None:
-    """Verify offline a proof that an entry stands in a log, evidence against a log, a certificate of an erasure, or a
-    claim that somebody presents, under keys you have."""
+    """Verify offline a proof that an entry stands in a log, evidence against a log, a paper for a customer (a
+    certificate of an erasure, an export), or a claim that somebody presents, under keys you have."""
     raw = read(file, FILE_SIZE_MAX_BYTES)
     if is_presented(raw):
         now_s = int(time.time()) if at is None else at
@@ -87,17 +99,20 @@ def _verified_object(raw: bytes, trust: Trust) -> str:
     return _verified_evidence(raw, _keys_of(trust.policy) if trust.policy else list(trust.keys))
 
 
-def _paper_of(raw: bytes) -> Certificate | None:
+def _paper_of(raw: bytes) -> Certificate | Export | None:
     """Return the paper in a file, None where the file is of another kind."""
-    return parse_certificate(raw) if "certificate" in parse_json_object(raw) else None
+    members = parse_json_object(raw)
+    if "certificate" in members:
+        return parse_certificate(raw)
+    return parse_export(raw) if "export" in members else None
 
 
 def _normal(fingerprints: Iterable[str]) -> frozenset[str]:
     return frozenset(each.replace(":", "").replace(" ", "").lower() for each in fingerprints)
 
 
-def _verified_paper(paper: Certificate, trust: Trust) -> str:
-    verdict = check_certificate(paper, trust)
+def _verified_paper(paper: Certificate | Export, trust: Trust) -> str:
+    verdict = check_certificate(paper, trust) if isinstance(paper, Certificate) else check_export(paper, trust)
     lines = ["HOLDS.", *verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]
     if verdict.unconfirmed:
         lines.append(

@@ -3,6 +3,7 @@
 DESIGN flow 8 and P9, SCENARIOS I4.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,15 @@ from typer.testing import CliRunner
 from tallystick.audit import DirectorySource, audit
 from tallystick.cli import app
 from tallystick.errors import NodeProblem
-from tallystick.papers import Certificate, Export
-from tallystick_ledger.encoding import to_base64url
+from tallystick.papers import Certificate, CertifiedLink, Export
+from tallystick.wire import EntryProof
+from tallystick_consent.entries import ErasureBody, Signature, erasure_body
+from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
+from tallystick_consent.signed import signed_digest
+from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_node.custody import Custody
+from tallystick_node.custody_tables import SECRETS
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows import access
 from tallystick_node.flows.burying import SPREAD_S
@@ -70,6 +76,7 @@ def assert_books_agree(story: Town) -> None:
     assert report.holds, report.findings
 
 
+@pytest.mark.long
 def test_an_erased_subjects_payloads_are_gone_at_once_and_every_proof_still_verifies(story: Town) -> None:
     person = ana(story)
     visit = person.visit("2027-04-15 18:00", 50)
@@ -90,6 +97,7 @@ def test_an_erased_subjects_payloads_are_gone_at_once_and_every_proof_still_veri
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_within_a_day_the_ledgers_say_it_and_the_partner_answers_for_every_field(story: Town) -> None:
     person = ana(story)
     person.gym.app().subjects.erase(person.at_gym)
@@ -118,6 +126,7 @@ def test_within_a_day_the_ledgers_say_it_and_the_partner_answers_for_every_field
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_the_reward_stays_in_the_insurers_books_and_its_customer_still_sees_it(story: Town) -> None:
     person = ana(story)
     erase_at_gym(person, story)
@@ -127,6 +136,7 @@ def test_the_reward_stays_in_the_insurers_books_and_its_customer_still_sees_it(s
     assert person.insurer.node.custody.find(link_secret_name(person.link)) is None
 
 
+@pytest.mark.long
 def test_nothing_more_is_recorded_linked_or_answered_about_who_was_erased(story: Town) -> None:
     person = ana(story)
     person.gym.app().subjects.erase(person.at_gym)
@@ -147,6 +157,7 @@ def test_nothing_more_is_recorded_linked_or_answered_about_who_was_erased(story:
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_a_claim_that_was_waiting_never_leaves_and_one_on_its_way_is_listed(story: Town) -> None:
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
@@ -164,6 +175,7 @@ def test_a_claim_that_was_waiting_never_leaves_and_one_on_its_way_is_listed(stor
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_a_partner_that_was_away_is_asked_when_it_returns_and_until_then_it_is_listed(story: Town) -> None:
     person = ana(story)
     person.insurer.stop()
@@ -179,6 +191,7 @@ def test_a_partner_that_was_away_is_asked_when_it_returns_and_until_then_it_is_l
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_the_other_end_may_be_asked_just_as_well(story: Town) -> None:
     """The insurer's customer asks the insurer; the gym keeps the visits of its own member, and says on which ground."""
     person = ana(story)
@@ -196,6 +209,7 @@ def test_the_other_end_may_be_asked_just_as_well(story: Town) -> None:
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_two_links_of_one_person_are_erased_at_two_times_under_two_names(story: Town) -> None:
     gym, bank = story.companies["gym.example"], story.company("bank.example")
     person = link(gym, story.companies["insurer.example"], at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story)
@@ -213,6 +227,7 @@ def test_two_links_of_one_person_are_erased_at_two_times_under_two_names(story: 
         assert len({each.body["erasure"] for each in entries(gym, "erasure")}) == count
 
 
+@pytest.mark.long
 def test_nobody_can_be_erased_in_anothers_name(story: Town) -> None:
     """A partner's request is about its own links, and is signed by it."""
     person = ana(story)
@@ -222,6 +237,7 @@ def test_nobody_can_be_erased_in_anothers_name(story: Town) -> None:
     assert refused.value.code == "scope_missing"
 
 
+@pytest.mark.long
 def test_rows_that_name_the_subject_are_gone_everywhere(story: Town) -> None:
     person = ana(story)
     erase_at_gym(person, story)
@@ -241,19 +257,28 @@ def test_p9_no_file_of_either_company_holds_a_value_of_hers_or_a_key_that_opens_
     """Both ends erase her; what is looked for is found in plenty before, so the search does find."""
     person = ana(story)
     gym, insurer = person.gym, person.insurer
-    keys = {
-        "gym": [gym.node.custody.find(gym.node.secret_name("subject", person.at_gym))],
-        "insurer": [insurer.node.custody.find(insurer.node.secret_name("member", person.at_insurer))],
-    }
-    keys["gym"].append(gym.node.custody.find(link_secret_name(person.link)))
+    named = (
+        (gym, gym.node.secret_name("subject", person.at_gym)),
+        (gym, link_secret_name(person.link)),
+        (insurer, link_secret_name(person.link)),
+    )
+    keys = [(wrapped(company, name), company.node.custody.find(name)) for company, name in named]
     sealed = [row.ciphertext for row in gym.node.rows(select(EVENTS.c.ciphertext))]
     claims = [row.token for row in gym.node.rows(select(CLAIMS.c.token))]
-    assert all(keys["gym"])
     assert all(sealed)
     assert all(claims)
-    plain = [person.at_gym, person.at_insurer, "member since 2020", "policy ending 21", "2027-03-04T18:00", *claims]
+    given = [row.signed for row in gym.node.rows(select(RECEIPTS.c.signed))]  # who gave it, and how that was seen
+    plain = [
+        person.at_gym,
+        person.at_insurer,
+        "member since 2020",
+        "policy ending 21",
+        *given,
+        *claims,
+        "2027-03-04T18:00",
+    ]
     before = {company.host: files_of(company) for company in (gym, insurer)}
-    assert [text for text in plain[:4] if not found(before, text.encode())] == []
+    assert [text for text in plain[:-1] if not found(before, text.encode())] == []
     assert found(before, sealed[0])
 
     gym.app().subjects.erase(person.at_gym)
@@ -262,10 +287,18 @@ def test_p9_no_file_of_either_company_holds_a_value_of_hers_or_a_key_that_opens_
     story.settle()
     after = {company.host: files_of(company) for company in (gym, insurer)}
 
-    secrets = [key for each in keys.values() for key in each if key is not None]
+    secrets = [key for _, key in keys if key is not None]
     encoded = [to_base64url(key).encode() for key in secrets]
-    wanted = [*(text.encode() for text in plain), *sealed, *secrets, *encoded]
+    wanted = [*(text.encode() for text in plain), *sealed, *secrets, *encoded, *(sealed_key for sealed_key, _ in keys)]
+    assert len(secrets) == len(named)
+    assert [company.node.custody.find(name) for company, name in named] == [None] * len(named)
     assert {place: each[:20] for each in wanted for place in found(after, each)} == {}
+
+
+def wrapped(company: Company, name: str) -> bytes:
+    """Return a secret as custody's database has it."""
+    with company.node.custody.engine.connect() as connection:
+        return bytes(connection.execute(select(SECRETS.c.wrapped).where(SECRETS.c.name == name)).scalar_one())
 
 
 def found(files: dict[str, dict[str, bytes]], wanted: bytes) -> list[str]:
@@ -294,6 +327,7 @@ def test_p9_a_backup_of_the_rows_opens_nothing_and_its_restoration_is_erased_aga
     assert [row.state for row in person.gym.node.rows(select(RECEIPTS.c.state))] == ["withdrawn"]
 
 
+@pytest.mark.long
 def test_p9_a_partner_that_puts_its_own_backup_back_does_not_bring_her_back_either(story: Town) -> None:
     person = ana(story)
     person.insurer.stop()
@@ -309,6 +343,7 @@ def test_p9_a_partner_that_puts_its_own_backup_back_does_not_bring_her_back_eith
     assert person.insurer.node.custody.find(link_secret_name(person.link)) is None
 
 
+@pytest.mark.long
 def test_p9_seven_days_later_the_wrapping_keys_of_a_stolen_custody_are_gone(story: Town) -> None:
     """Whoever kept rows and wrapped keys of before, and comes for the wrapping keys a week later, opens nothing."""
     person = ana(story)
@@ -335,6 +370,7 @@ def test_p9_seven_days_later_the_wrapping_keys_of_a_stolen_custody_are_gone(stor
         custody.close()
 
 
+@pytest.mark.long
 def test_what_outlives_her_goes_when_nothing_can_be_paid_twice_any_more(story: Town) -> None:
     """`u` and the member's key stay while a slot could be paid again; `p` stands in the ledger, and opens nothing."""
     person = ana(story)
@@ -384,7 +420,7 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     other = tmp_path / "insurer.vkey"
     other.write_bytes((person.insurer.folder / "log.vkey").read_bytes())
     assert verify(file, "--key", str(other))[0] == 1
-    for lie in lies(certificate):
+    for lie in (*lies(certificate), *logged_lies(person.gym, person.insurer, certificate)):
         file.write_text(lie.model_dump_json())
         status, said = verify(file)
         assert (status, "DOES NOT HOLD" in said) == (1, True)
@@ -392,11 +428,44 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     assert verify(file)[0] == 1
 
 
+def logged_lies(gym: Company, insurer: Company, honest: Certificate) -> Iterator[Certificate]:
+    """Yield certificates of what the gym has really logged: an erasure that another was asked for, and an answer to
+    something else."""
+    link = honest.links[0]
+    said = {"link": f"lnk_{'a' * 26}", "receipts": (), "at": 1}
+    asked = ErasureRequest(erasure=f"era_{'a' * 26}", origin="bank.example", partner=insurer.host, **said)
+    token = gym.node.signed(asked)
+    erased = logged(gym, erasure_body(asked, signed=signed_digest(token)))
+    yield honest.model_copy(update={"links": (CertifiedLink(request=token, erased=erased),)})
+    body = ErasureBody.model_validate_json(canonical_json(parse_entry(link.erased.entry.encode()).body))
+    fields = tuple(FieldAnswer(field=field, fate="erased") for field in FIELDS)
+    answer = insurer.node.signed(
+        ErasureAttestation(
+            erasure=body.erasure, partner=insurer.host, request=signed_digest("another"), fields=fields, at=1
+        )
+    )
+    signature = Signature(at=1, digest=signed_digest(answer))
+    attested = logged(gym, body.model_copy(update={"state": "attested", "attestation": signature}))
+    wrong = link.model_copy(update={"attestation": answer, "attested": attested})
+    yield honest.model_copy(update={"links": (wrong,)})
+
+
+def logged(company: Company, body: ErasureBody) -> EntryProof:
+    """Return an entry that a company writes, proven under its next published head."""
+    written = company.node.writer.write(lambda transaction: transaction.append("erasure", body.document()))
+    company.work()
+    proven = company.node.prove(company.node.shards.current.own.name, written.value.index)
+    assert proven is not None
+    return proven
+
+
 def lies(honest: Certificate) -> Iterator[Certificate]:
     """Yield certificates in which one thing is wrong, and which only the check of that thing can refuse."""
     (link,) = honest.links
     assert link.attested is not None
     unlogged = {"attested": link.erased}
+    entry = parse_entry(link.erased.entry.encode())
+    later = canonical_json({**json.loads(entry.raw), "at": entry.at_s + 1}).decode()
     elsewhere = {"erased": link.erased.model_copy(update={"index": link.erased.index + 1})}
     for changes in (
         {"request": link.attestation, "attestation": ""},
@@ -404,7 +473,7 @@ def lies(honest: Certificate) -> Iterator[Certificate]:
         {"erased": link.attested},
         unlogged,
         elsewhere,
-        {"erased": link.erased.model_copy(update={"entry": link.erased.entry.replace("erased", "Erased")})},
+        {"erased": link.erased.model_copy(update={"entry": later})},
     ):
         yield honest.model_copy(update={"links": (link.model_copy(update=changes),)})
     gym, insurer = honest.descriptors["gym.example"], honest.descriptors["insurer.example"]
@@ -472,6 +541,7 @@ def export_lies(honest: Export) -> Iterator[Export]:
     yield honest.model_copy(update={"descriptors": {}})
 
 
+@pytest.mark.long
 def test_an_export_of_more_than_one_file_holds_is_refused_before_its_first_byte(
     story: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,12 +202,11 @@ def _check_event(exported: ExportedEvent, export: Export, ledger: _Ledger) -> No
     entry = ledger.entry(exported.logged)
     if entry is None:
         return
-    require(entry.kind == "event" and entry.id == event.event, "An entry in it is of another event.")
     check_commitment(
         from_base64url(str(entry.body.get("commitment"))),
         opening,
         origin=export.host,
-        entry_id=entry.id,
+        entry_id=event.event,
         media_type=MEDIA_TYPE,
     )
 

@@ -103,11 +103,28 @@ class Ledger:
 
 
 def transfer(name: str, debit: str, credit: str, amount_minor: int, **more: str) -> dict[str, object]:
-    """Return the body of a posted transfer."""
-    terms, transfer_id = digest(f"terms of {name}"), identifier("trf", name)
+    """Return the body of a posted transfer, under the terms of the program."""
+    terms, transfer_id = digest("program"), identifier("trf", name)
     return Transfer(
         transfer_id, TransferState.POSTED, debit, credit, ASSET, amount_minor, terms, **more
     ).body()  # fmt: skip
+
+
+def program(name: str = PROGRAM, *, cuts: Sequence[int] = (12,)) -> dict[str, object]:
+    """Return the body of a version of a program that asks whether a month's days of visits reach `cuts`."""
+    visits = {"data_class": "visit", "figure": digest("days of visits in a month"), "cuts": list(cuts)}
+    return {
+        "program": name,
+        "program_version": 1,
+        "digest": digest("program"),
+        "payer": INSURER,
+        "purpose": "dpv:PersonalisedBenefits",
+        "rung": "predicate",
+        "asset": ASSET,
+        "reward": REWARD_MINOR,
+        "budget": BUDGET_MINOR,
+        "tells": {"alone": "predicate", "figures": [visits]},
+    }
 
 
 def receipt(state: str, *, acknowledged: bool = False, deliverable: Sequence[str] = ()) -> dict[str, object]:
@@ -180,18 +197,15 @@ def tell() -> tuple[Ledger, Ledger]:
     gym, insurer = Ledger(GYM), Ledger(INSURER)
     gym.add("opening", "opening", {"log": gym.origin})
     gym.add("visit", "event", {"commitment": digest("visit")})
+    gym.add("program", "program", program())
     gym.add("requested", "receipt", receipt("requested"))
     gym.add("given", "receipt", receipt("given"))
     gym.add("live", "receipt", receipt("given", acknowledged=True))
     gym.add("issued", "disclosure", disclosure("march", "issued", receipt_leaf=gym.index("live")))
     gym.add("delivered", "disclosure", disclosure("march", "delivered", receipt_leaf=gym.index("live")))
 
-    program = {"program": PROGRAM, "program_version": 1, "digest": digest("program"), "payer": INSURER}
-    money = {"asset": ASSET, "reward": REWARD_MINOR, "budget": BUDGET_MINOR}
     insurer.add("opening", "opening", {"log": insurer.origin})
-    insurer.add(
-        "program", "program", {**program, **money, "purpose": "dpv:PersonalisedBenefits", "rung": "predicate"}
-    )  # fmt: skip
+    insurer.add("program", "program", program())
     insurer.add("funding", "transfer", transfer("funding", f"funds/{PROGRAM}", BUDGET, BUDGET_MINOR))
     insurer.add("requested", "receipt", receipt("requested"))
     insurer.add("live", "receipt", receipt("given", acknowledged=True))

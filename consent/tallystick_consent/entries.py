@@ -7,12 +7,13 @@ Source: DESIGN section 4.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
 from tallystick_consent.receipt import DataClass, Digest, Host, ProgramName, ReceiptId, Rung, Seconds, Terms, Version
+from tallystick_consent.rules.linter import FIGURES_MAX, AskedFigure
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.errors import EntryMalformed
@@ -30,9 +31,13 @@ Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
 class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Members that earlier versions did not know: None where unset, and left out then, so that old bytes stay."""
+
     def document(self) -> dict[str, Any]:
         """Return the body as JSON values."""
-        return self.model_dump(mode="json")
+        unset = {name for name in self.LATER if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=unset)
 
 
 class EventBody(_Body):
@@ -57,7 +62,10 @@ class ReceiptBody(_Body):
         acknowledgement: where this step records that the other partner signed.
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
+        acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
     """
+
+    LATER = frozenset({"acknowledge_by"})
 
     receipt: ReceiptId
     version: Version
@@ -89,6 +97,7 @@ class ReceiptBody(_Body):
     signed: Digest | Literal[""] = ""
     acknowledgement: Signature | None = None
     deliverable: Annotated[tuple[Digest, ...], Field(max_length=1_000)] = ()
+    acknowledge_by: Seconds | None = None
 
 
 class DisclosureBody(_Body):
@@ -145,8 +154,26 @@ class AcceptanceBody(_Body):
     key: KeyName = ""
 
 
+class Tells(_Body):
+    """What the answers of a program tell, as the rules' linter finds it.
+
+    Attributes:
+        alone: the rung of what they tell by themselves, repetition and the size of the reward included.
+        figures: what is asked about, and where answers cut it: what several programs tell together follows from these.
+    """
+
+    alone: Rung
+    figures: Annotated[tuple[AskedFigure, ...], Field(max_length=FIGURES_MAX)]
+
+
 class ProgramBody(_Body):
-    """A version of a program, by digest, and what an auditor must know of it."""
+    """A version of a program, by digest, and what an auditor must know of it.
+
+    Attributes:
+        tells: None in the entries of version 0.1.
+    """
+
+    LATER = frozenset({"tells"})
 
     program: ProgramName
     program_version: Version
@@ -157,6 +184,7 @@ class ProgramBody(_Body):
     asset: Annotated[str, Field(pattern=r"^[A-Z]{3,12}/[0-9]$")]
     reward: Annotated[int, Field(ge=1, lt=2**53)]
     budget: Annotated[int, Field(ge=1, lt=2**53)]
+    tells: Tells | None = None
 
 
 class AgreementBody(_Body):
@@ -277,6 +305,7 @@ def receipt_body(
     signed: str = "",
     acknowledgement: Signature | None = None,
     deliverable: tuple[str, ...] = (),
+    acknowledge_by: int | None = None,
 ) -> ReceiptBody:
     """Return the body of one step of the receipt with these terms."""
     return ReceiptBody.model_validate(
@@ -300,6 +329,7 @@ def receipt_body(
             "signed": signed,
             "acknowledgement": acknowledgement,
             "deliverable": deliverable,
+            "acknowledge_by": acknowledge_by,
         }
     )
 

@@ -13,10 +13,20 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tallystick_consent.decide import Ask
+from tallystick_consent.entries import Tells
 from tallystick_consent.errors import ProgramRejected, places_in
 from tallystick_consent.purposes import KnownPurpose
 from tallystick_consent.receipt import RUNG_HEIGHT, DataClass, Host, Line, Notice, ProgramName, Rung, Version
-from tallystick_consent.rules import LAST_ZONE, MARGIN_S, AnyRule, Period, period_named
+from tallystick_consent.rules import (
+    LAST_ZONE,
+    MARGIN_S,
+    AnyRule,
+    Period,
+    Question,
+    figures_of,
+    period_named,
+    told_together,
+)
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 
@@ -130,6 +140,12 @@ class Program(_Strict):
         return self.ask(period, issuer=issuer)._replace(
             data_classes=rule.standing_classes, events_from_s=0, events_until_s=period.end_s
         )
+
+
+def told_by(program: Program) -> Tells:
+    """Return what the program's answers tell, as its ledger entry says it (P17)."""
+    asked = Question(f"{program.program}@{program.version}", program.rule, periods=program.consent_days)
+    return Tells(alone=told_together([asked]).rung, figures=figures_of(program.rule))
 
 
 def parse_program(document: object) -> Program:

@@ -1,6 +1,6 @@
 """Replay of answers: each covered by a live receipt where it stands in the log, and counted once.
 
-Source: DESIGN section 5 (P4, P7).
+Source: DESIGN section 5 (P4, P7, P14).
 """
 
 from datetime import date
@@ -10,6 +10,7 @@ from tallystick_consent.purposes import COVERED_BY
 from tallystick_consent.receipt import RUNG_HEIGHT
 from tallystick_consent.replay.erasures import is_erased
 from tallystick_consent.replay.state import ConsentState, Report
+from tallystick_consent.replay.together import check_told
 from tallystick_consent.rules.periods import DAY_S, dates_of
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.opening import Carried
@@ -27,8 +28,10 @@ def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s:
             report("P7.claim_twice", "A claim is issued twice.")
         else:
             _check_once(state, body, report)
+            _check_use(state, body, report)
         if not is_erased(state, body, report):
             _check_covered(state, body, body.recipient, at_s, report)
+            check_told(state, body, payer=body.recipient, source=state.host, report=report)
         state.disclosures[body.claim] = body, index
         state.logged_at_s.setdefault(body.claim, at_s)
         return
@@ -48,6 +51,7 @@ def take_acceptance(state: ConsentState, body: AcceptanceBody, index: int, at_s:
         report("P7.claim_twice", "A claim is accepted twice.")
     if not is_erased(state, body, report):
         _check_covered(state, body, state.host, at_s, report)
+        check_told(state, body, payer=state.host, source=body.issuer, report=report)
     if state.accepted.setdefault(body.nullifier, body.claim) != body.claim:
         report("P7.nullifier", "Two claims with one nullifier are accepted.")
     state.acceptances[body.claim] = body, index
@@ -118,11 +122,30 @@ def _check_covered(
 
 def _check_once(state: ConsentState, body: DisclosureBody, report: Report) -> None:
     earlier = state.issued.get(body.nullifier)
-    if earlier is not None and body.supersedes != earlier:
+    if earlier is None:
+        if body.supersedes:
+            report("P7.supersedes", "A claim replaces one that was never issued here for the same nullifier.")
+    elif body.supersedes != earlier:
         report("P7.nullifier", "Two claims with one nullifier are issued, and the second does not replace the first.")
     elif body.nullifier in state.delivered:
         report("P7.nullifier", "A claim replaces one that was delivered.")
+    elif earlier in state.disclosures and _slot(state.disclosures[earlier][0]) != _slot(body):
+        report("P7.slot", "A claim replaces one to another recipient, or of another program or period.")
     state.issued[body.nullifier] = body.claim
+
+
+def _check_use(state: ConsentState, body: DisclosureBody, report: Report) -> None:
+    """A number that is passed over stands for an answer that is not in the log."""
+    life = state.receipts.get(body.receipt)
+    if life is None:
+        return
+    if life.uses is not None and body.use != life.uses + 1:
+        report("P4.use", f"An answer is number {body.use} under its receipt, behind number {life.uses}.")
+    life.uses = body.use
+
+
+def _slot(body: DisclosureBody) -> tuple[str, str, str]:
+    return body.recipient, body.program, body.period
 
 
 def _answered(body: DisclosureBody) -> DisclosureBody:

@@ -16,7 +16,7 @@ from tallystick_consent.replay.answers import take_acceptance, take_disclosure
 from tallystick_consent.replay.erasures import take_erasure
 from tallystick_consent.replay.opening import carries, take_opening
 from tallystick_consent.replay.programs import take_program
-from tallystick_consent.replay.receipts import take_receipt
+from tallystick_consent.replay.receipts import finish_receipts, take_receipt
 from tallystick_consent.replay.state import ConsentState
 from tallystick_ledger.entry import Entry
 from tallystick_ledger.errors import EntryMalformed
@@ -45,7 +45,7 @@ class ConsentReplay(ConsentState):
             report("entry.malformed", error.problem)
             return
         if isinstance(body, ReceiptBody):
-            take_receipt(self, body, index, report)
+            take_receipt(self, body, index, entry.at_s, report)
         elif isinstance(body, DisclosureBody):
             take_disclosure(self, body, index, entry.at_s, report)
         elif isinstance(body, AcceptanceBody):
@@ -54,6 +54,10 @@ class ConsentReplay(ConsentState):
             take_program(self, body, report)
         elif isinstance(body, ErasureBody):
             take_erasure(self, body, report)
+
+    def finish(self, *, newest_s: int) -> None:
+        """Check what holds only of the whole log; `newest_s` is the latest time that any entry of it states."""
+        finish_receipts(self, newest_s=newest_s)
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`.

@@ -17,8 +17,36 @@ from tallystick_consent.entries import (
 from tallystick_consent.receipt import IN_FORCE, ReceiptState
 from tallystick_ledger.replay import Finding
 
+TIME_SLACK_S = 300
+"""How far two honest clocks may lie apart (P16)."""
+
 Report = Callable[[str, str], None]
 """Is told that a rule does not hold at the entry at hand: its id, and one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """That the other partner signed for a step of a receipt, as one ledger has it.
+
+    Attributes:
+        version: of the receipt.
+        state: the step's.
+        signed: digest of what was sent, which is what the partner signed for.
+        at_s: when it says that it signed.
+        digest: of its signature.
+        index: of the entry that records it.
+    """
+
+    version: int
+    state: str
+    signed: str
+    at_s: int
+    digest: str
+    index: int
+
+    def step(self) -> tuple[int, str, str]:
+        """Return what was signed for, as both ledgers name it."""
+        return self.version, self.state, self.signed
 
 
 @dataclass(slots=True)
@@ -31,6 +59,11 @@ class ReceiptLife:
         lived_leaf: the same after it was stopped.
         deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
         carried_leaf: index of the part of the log's opening that carried it, None where it began in this log.
+        stepped_leaf: index of the entry of its last step.
+        stepped_at_s: when that was logged; 0 where the log's opening carried it.
+        acknowledged: the other partner's signatures, in order.
+        uses: the use number of the answer last issued; None where the opening carried the receipt, and does not tell.
+        day: the first single day that an answer was about; "" for none.
     """
 
     body: ReceiptBody
@@ -38,6 +71,11 @@ class ReceiptLife:
     lived_leaf: int | None = None
     deliverable: frozenset[str] = frozenset()
     carried_leaf: int | None = None
+    stepped_leaf: int = 0
+    stepped_at_s: int = 0
+    acknowledged: tuple[Acknowledged, ...] = ()
+    uses: int | None = 0
+    day: str = ""
 
     def step(self, body: ReceiptBody, index: int, *, acknowledges: bool) -> None:
         """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
@@ -75,6 +113,7 @@ class ConsentState:
         before: answers of the logs that this one continues, by their digest.
         erasures: the last step of each erasure, by its id.
         erased: receipts of links that were erased.
+        answered: the programs, and their versions, answered for each other partner and period.
         unchecked: kinds without rules, and how many entries of each; those of records as `opening/KIND`.
     """
 
@@ -90,6 +129,9 @@ class ConsentState:
     before: dict[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
     erasures: dict[str, ErasureBody] = field(default_factory=dict[str, ErasureBody])
     erased: set[str] = field(default_factory=set[str])
+    answered: dict[tuple[str, str], frozenset[tuple[str, int]]] = field(
+        default_factory=dict[tuple[str, str], frozenset[tuple[str, int]]]
+    )
     unchecked: dict[str, int] = field(default_factory=dict[str, int])
     findings: list[Finding] = field(default_factory=list[Finding])
 

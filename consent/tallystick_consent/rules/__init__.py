@@ -38,12 +38,15 @@ from tallystick_consent.rules.first import AnyRule, Filter, VisitDays
 from tallystick_consent.rules.language import Rule
 from tallystick_consent.rules.late import TrueUp, true_up, with_late
 from tallystick_consent.rules.linter import (
+    AskedFigure,
     ByBand,
     Flat,
     PerUnit,
     Question,
     RewardShape,
     Telling,
+    figures_of,
+    figures_together,
     require_within,
     told_together,
 )
@@ -67,6 +70,7 @@ __all__ = [
     "NO_ZONES",
     "Accepted",
     "AnyRule",
+    "AskedFigure",
     "ByBand",
     "Conclusion",
     "Conjunction",
@@ -92,6 +96,8 @@ __all__ = [
     "day_on",
     "dry_run",
     "evaluate",
+    "figures_of",
+    "figures_together",
     "home_zone_name",
     "month_of",
     "name_of",

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from tallystick import wire
 from tallystick_consent.entries import AgreementBody, ProgramBody
 from tallystick_consent.errors import ProgramRejected
-from tallystick_consent.program import Program, parse_program
+from tallystick_consent.program import Program, parse_program, told_by
 from tallystick_consent.signed import Agreement, Proposal, open_object, signed_digest
 from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
@@ -359,6 +359,7 @@ def _program_body(program: Program) -> ProgramBody:
         asset=program.reward.asset,
         reward=program.reward.amount,
         budget=program.budget.amount,
+        tells=told_by(program),
     )
 
 

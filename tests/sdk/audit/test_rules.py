@@ -137,6 +137,10 @@ CASES: dict[str, tuple[str, Spoil]] = {
         lambda ledger: ledger.again("funding", credit="budget/x", transfer=NEW),
     ),
     "a program that changes": ("P8.program", lambda ledger: ledger.again("program", budget=BUDGET_MINOR + 1)),
+    "a purse of a person": ("P3.account", lambda ledger: ledger.spoil("reward", credit="member/ana@example.com")),
+    "a value the gym knows": ("P3.unique", lambda ledger: ledger.spoil("reward", unique=digest("nullifier march"))),
+    "a reward under other terms": ("P14.terms", lambda ledger: ledger.spoil("reward", terms=digest("another"))),
+    "a fee under other terms": ("P14.terms", lambda ledger: ledger.spoil("fee", terms=digest("another"))),
     "a reward too small": ("P8.reward", lambda ledger: ledger.spoil("reward", amount=REWARD_MINOR - 1)),
     "a reward from another account": ("P8.reward", pay_from_elsewhere),
 }
@@ -211,8 +215,8 @@ def test_every_rule_that_code_can_report_is_explained_and_the_other_way_round() 
 
 
 def test_every_rule_has_a_test_that_expects_it() -> None:
-    below = ("consent/test_replay.py", "consent/test_chain.py", "ledger/test_key_history.py")
-    tests = [*(ROOT / "tests" / name for name in below), *Path(__file__).parent.glob("test_*.py")]
+    below = ("consent/test_replay*.py", "consent/test_chain.py", "ledger/test_key_history.py", "sdk/audit/test_*.py")
+    tests = [path for each in below for path in (ROOT / "tests").glob(each)]
     text = "".join(path.read_text() for path in tests)
     assert [rule for rule in RULES if f'"{rule}"' not in text] == []
 

@@ -87,6 +87,7 @@ class LogReplay:
     def finish(self, found: Findings) -> None:
         """Check what holds only of the whole."""
         self.ledger.finish()
+        self.consent.finish(newest_s=self.times.newest_s)
         self._drain(found)
 
     def _take(self, raw: bytes) -> None:

@@ -41,7 +41,9 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
 def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Report) -> None:
     """Take a receipt as the part of the opening at `index` carries it."""
     _check_parties(state, body, report)
-    life = state.receipts[body.receipt] = ReceiptLife(body, carried_leaf=index, stepped_leaf=index, uses=None)
+    life = state.receipts[body.receipt] = ReceiptLife(
+        body, carried_leaf=index, stepped_leaf=index, uses=None, grade=body.grade
+    )
     if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
         life.live_leaf = index
     else:

@@ -64,6 +64,7 @@ class ReceiptLife:
         acknowledged: the other partner's signatures, in order.
         uses: the use number of the answer last issued; None where the opening carried the receipt, and does not tell.
         day: the first single day that an answer was about; "" for none.
+        grade: of the evidence of its last giving; "" where none is told.
     """
 
     body: ReceiptBody
@@ -76,6 +77,7 @@ class ReceiptLife:
     acknowledged: tuple[Acknowledged, ...] = ()
     uses: int | None = 0
     day: str = ""
+    grade: str = ""
 
     def step(self, body: ReceiptBody, index: int, *, acknowledges: bool) -> None:
         """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
@@ -83,7 +85,7 @@ class ReceiptLife:
         Args:
             acknowledges: it records that the other partner signed the step before, and so lists nothing anew.
         """
-        self.body = body
+        self.body, self.grade = body, body.grade or self.grade
         if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
             self.live_leaf, self.deliverable = index, frozenset()
         elif not acknowledges:

@@ -30,7 +30,7 @@ from tallystick_consent.rules.language import (
     Measure,
     Rule,
 )
-from tallystick_ledger.encoding import length_prefixed, to_base64url
+from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 EXACT_CUTS_MIN = 3
 """From so many cuts on, ranges of one value each are not ranges any more but the figure."""
@@ -226,10 +226,7 @@ class _Asked:
 
 def _asked(question: Question) -> list[_Asked]:
     plan = question.rule.spelled_out()
-    found = [
-        _Asked(question.name, each.data_class, plan.span + each.model_dump_json(exclude={"outcome"}), _cuts(each))
-        for each in plan.measures
-    ]
+    found = [_Asked(question.name, each.data_class, plan.span + _spelled(each), _cuts(each)) for each in plan.measures]
     if found:
         return found
     return [_Asked(question.name, each.data_class, plan.span + each.model_dump_json(), (1,)) for each in plan.requires]
@@ -240,6 +237,10 @@ def _together_each(asked: Sequence[_Asked]) -> list[_Finding]:
     for data_class in sorted({each.data_class for each in asked}):
         found += _together(data_class, [each for each in asked if each.data_class == data_class])
     return found
+
+
+def _spelled(measure: Measure) -> str:
+    return canonical_json(measure.model_dump(mode="json", exclude={"outcome"})).decode()
 
 
 def _figure_digest(figure: str) -> str:

@@ -118,6 +118,19 @@ _NEED_NO_REPLAY = ("log.", "P1.fork", "P1.continues", "P1.split_view", "P1.behin
 """Rules, by how their ids begin, that need more than one source, and those that need no replay of entries."""
 
 
+_NEED_MORE = {
+    "P1.split_view": "needs witnesses that are asked, or several logs",
+    "P1.behind": "needs witnesses that are asked, or several logs",
+    "P1.continues": "needs an earlier audit, --since",
+    "P16.stale": "needs --max-age",
+}
+
+
+def needs_of(rule: str) -> str:
+    """Return what an audit must be given to check a rule, beyond one log; "" for nothing."""
+    return _NEED_MORE.get(rule, "needs several logs" if rule.startswith(_NEED_SEVERAL) else "")
+
+
 def rules_for(
     source_count: int,
     *,

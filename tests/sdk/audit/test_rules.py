@@ -21,7 +21,7 @@ from story import (
     transfer,
 )
 
-from tallystick.audit import RULES, DirectorySource, Report, audit
+from tallystick.audit import RULES, SUBJECTS, DirectorySource, Report, audit
 from tallystick.audit.rules import rules_for
 from tallystick_ledger.books import Balance
 from tallystick_ledger.replay import LedgerReplay
@@ -230,3 +230,15 @@ def test_a_rule_that_was_not_looked_at_is_not_said_to_hold() -> None:
     assert {rule.partition(".")[0] for rule in rules_for(2, replayed=False)} == {"log", "P1"}
     assert {"P1.continues", "P16.stale", "P1.split_view", "P1.behind"}.isdisjoint(rules_for(1))
     assert {"P1.split_view", "P1.behind"} <= set(rules_for(1, asked=True))
+
+
+def test_the_page_says_of_every_promise_what_is_checked_and_what_is_not() -> None:
+    page = (ROOT / "docs/auditing.md").read_text()
+    assert [f"P{number}" for number in range(1, 18)] == [name for name in SUBJECTS if name.startswith("P")]
+    assert {rule.partition(".")[0] for rule in RULES} <= SUBJECTS.keys()
+    for name, subject in SUBJECTS.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| {name} |"))
+        assert subject.promise in row
+        assert subject.unseen[1:] in row
+        told = set(re.findall(r"`([a-z_]+)`", row.split("|")[3]))
+        assert told == {rule.partition(".")[2] for rule in RULES if rule.partition(".")[0] == name}

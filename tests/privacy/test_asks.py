@@ -6,9 +6,12 @@ How long it takes is measured by `make privacy`, never here.
 import http.client
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
+from rulebook import document
 from sqlalchemy import select
+from town import consent, fitness_program, link, town
 
 from privacy.asks import GROUPS, PERIOD, Asked, Scene, post, scene, shapes
 from tallystick_node.tables import ASKS, DECISIONS, HEADS
@@ -81,3 +84,21 @@ def test_a_question_that_makes_no_sense_gets_the_same_answer(scene_of_all: Scene
     told = [asked(scene_of_all, about(scene_of_all, "permitted"))]
     told += [asked(scene_of_all, {**about(scene_of_all, kind), **changes}) for kind in ("permitted", "unknown")]
     assert len(shapes(told)) == 1
+
+
+def test_a_question_about_no_period_of_the_program_holds_up_no_other(tmp_path: Path) -> None:
+    """A month of a program that closes every week: nothing to decide, and nothing that a later question waits for."""
+    weekly = {**fitness_program(), "rule": {**document("steps-tier"), "late": {"evidence": "refused"}}}
+    weekly |= {"rung": "band", "data_classes": ["steps"]}
+    measure = {**weekly["rule"]["measures"][0], "basis": "facility_local", "coverage_at_least": 5}
+    period = {**weekly["rule"]["period"], "span": "iso_week", "of_home": False}
+    weekly["rule"] |= {"measures": [measure], "period": period}
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        insurer.app().programs.publish(weekly)
+        story.settle()
+        gym.app().programs.accept("ins-fit", 1)
+        story.settle()
+        person = consent(link(gym, insurer, at_gym="ana", at_insurer="ana", town=story), story)
+        of = Scene(story, gym, insurer, {"permitted": [person.link]})
+        assert asked(of, about(of, "permitted")).status == 202

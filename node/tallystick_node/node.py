@@ -39,7 +39,7 @@ from tallystick_node.key_files import write_whole
 from tallystick_node.keys import NodeKeys
 from tallystick_node.log_store_s3 import open_log_store
 from tallystick_node.migrations import Schema, open_database
-from tallystick_node.own_heads import Seer
+from tallystick_node.own_heads import Seer, Word
 from tallystick_node.publisher import Publisher
 from tallystick_node.shards import Shard, Shards
 from tallystick_node.signing import NodeSigners, write_vkey_files
@@ -141,6 +141,7 @@ class Node:
             self.evidence,
             clock,
             waits_for_word=settings.writes_wait_for_word,
+            is_enough=self._is_enough,
         )
 
     def close(self) -> None:
@@ -198,7 +199,8 @@ class Node:
         """Return the policy that the settings name; it was written for the log that the node began with."""
         if not self.settings.witness_policy:
             return None
-        path, waits = self.folder / self.settings.witness_policy, self.settings.publication_waits
+        path = self.folder / self.settings.witness_policy
+        waits = self.settings.publication_waits or self.settings.writes_wait_for_word
         return load_policy(path, log_keys=self._signing_keys(self.settings.log_origin), waits=waits)
 
     def _signing_keys(self, origin: str) -> list[VerifierKey]:
@@ -239,6 +241,13 @@ class Node:
             keys = tuple(VerifierKey(name, COSIGNATURE_ED25519, public) for public in cosigned_by)
             seers.setdefault(f"{partner.url}/witness", Seer(partner.host, f"{partner.url}/witness", keys))
         return list(seers.values())
+
+    def _is_enough(self, words: Sequence[Word]) -> bool:
+        """Return whether those who gave these words make the policy's quorum; without one, anybody does."""
+        policy = self._policy()
+        if policy is None or policy.quorum is None:
+            return bool(words)
+        return policy.is_met_by({key for word in words for key in word.keys})
 
     def now_s(self) -> int:
         """Return the node's time: whole seconds since 1970-01-01 UTC."""

@@ -4,8 +4,9 @@ A database from an old backup looks like any other to the node that opens it. It
 each serves the head of our log that it cosigned last. If one of those, signed with our own key, is not a head of what
 our database holds, then another history of this log is out in the world, and to write on would fork it.
 
-All are asked at once, and each for a bounded time: whoever is dead holds up nobody. What is not signed by our key means
-nothing, since anybody on the way could have written it.
+All are asked at once, and each for a bounded time: whoever is dead holds up nobody. What nobody signed means nothing,
+since anybody on the way could have written it: a head counts that our own key signed, and "I have seen none" only where
+whoever says so then cosigns the head that we have.
 
 Source: DESIGN P1 (a node restored from an old backup), c2sp.org/tlog-witness (monitoring).
 """
@@ -25,7 +26,8 @@ from tallystick_ledger.tlog.checkpoint import open_checkpoint
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.merkle import EMPTY_ROOT
-from tallystick_ledger.tlog.note import open_note
+from tallystick_ledger.tlog.note import add_lines, open_note, parse_lines
+from tallystick_ledger.tlog.witness import AddCheckpoint
 from tallystick_node.exchange import EXCHANGE_DEADLINE_S, exchange
 from tallystick_node.publisher import Publisher
 
@@ -58,14 +60,16 @@ class Word:
     Attributes:
         of: its name.
         head: a head that our own key signed; of size 0 where it has seen none.
-        note: the head as it was signed, the evidence.
+        note: the head as it was signed, the evidence; empty where nobody signed that it has seen none.
         cosigned_at_s: when it cosigned that head, by its own clock and signature; None where it does not say.
+        keys: with which it cosigns.
     """
 
     of: str
     head: Checkpoint
     note: bytes = b""
     cosigned_at_s: int | None = None
+    keys: tuple[VerifierKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,11 @@ class Words:
 
     heard: tuple[Word, ...]
     silent: tuple[str, ...]
+
+    @property
+    def signed(self) -> tuple[Word, ...]:
+        """Those words that stand on a signature: ours under a head that is shown, or theirs under the head we have."""
+        return tuple(each for each in self.heard if each.note)
 
     @property
     def latest_s(self) -> int:
@@ -98,11 +107,28 @@ def ask_all(
         http: follows no redirect; closed by whoever opened it.
         pool: in which they are asked; one of threads of its own, where there is none.
     """
+    return _asked(seers, lambda seer: _ask(seer, origin, log_keys, http), pool)
+
+
+def ask_to_cosign(seers: Sequence[Seer], head: Checkpoint, note: bytes, *, http: httpx.Client) -> Words:
+    """Return the words of those who cosign a head of ours as the first one that they see of its log.
+
+    Args:
+        seers: who say that they have seen none.
+        head: what we have.
+        note: that head, signed by us.
+        http: follows no redirect; closed by whoever opened it.
+    """
+    return _asked(seers, lambda seer: _cosigned(seer, head, note, http), None)
+
+
+def _asked(seers: Sequence[Seer], ask: Callable[[Seer], Word | None], pool: Executor | None) -> Words:
+    """Ask everybody at once, until the deadline."""
     if not seers:
         return Words((), ())
     if pool is None:
         pool = ThreadPoolExecutor(max_workers=min(ASKED_AT_ONCE_MAX, len(seers)), thread_name_prefix="own-heads")
-    asked = [pool.submit(_ask, seer, origin, log_keys, http) for seer in seers]
+    asked = [pool.submit(ask, seer) for seer in seers]
     wait(asked, timeout=ASK_DEADLINE_S)
     pool.shutdown(wait=False, cancel_futures=True)
     heard = [each.result() if each.done() and not each.cancelled() else None for each in asked]
@@ -145,7 +171,7 @@ def _ask(seer: Seer, origin: str, log_keys: Sequence[VerifierKey], http: httpx.C
     digest = hashlib.sha256(origin.encode()).hexdigest()
     answer = exchange(http, "GET", f"{seer.url.rstrip('/')}/{digest}/checkpoint")
     if answer is not None and answer.status_code == HTTPStatus.NOT_FOUND:
-        return Word(seer.name, Checkpoint(origin, 0, EMPTY_ROOT))
+        return Word(seer.name, Checkpoint(origin, 0, EMPTY_ROOT), keys=seer.keys)
     if answer is None or answer.status_code != HTTPStatus.OK:
         return None
     try:
@@ -153,7 +179,19 @@ def _ask(seer: Seer, origin: str, log_keys: Sequence[VerifierKey], http: httpx.C
     except (NoteMalformed, SignatureRejected):
         log.warning("%s shows a head of this log that this log did not sign", seer.name)
         return None
-    return Word(seer.name, head, answer.content, _cosigned_at_s(answer.content, seer.keys))
+    return Word(seer.name, head, answer.content, _cosigned_at_s(answer.content, seer.keys), seer.keys)
+
+
+def _cosigned(seer: Seer, head: Checkpoint, note: bytes, http: httpx.Client) -> Word | None:
+    answer = exchange(http, "POST", f"{seer.url.rstrip('/')}/add-checkpoint", AddCheckpoint(0, (), note).encode())
+    if answer is None or answer.status_code != HTTPStatus.OK:
+        return None
+    try:
+        cosigned = add_lines(note, parse_lines(answer.content))
+    except NoteMalformed:
+        return None
+    at_s = _cosigned_at_s(cosigned, seer.keys)
+    return None if at_s is None else Word(seer.name, head, cosigned, at_s, seer.keys)
 
 
 def _cosigned_at_s(note: bytes, keys: Sequence[VerifierKey]) -> int | None:

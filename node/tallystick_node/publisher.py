@@ -242,6 +242,15 @@ class Publisher:
             return Checkpoint(self._origin, 0, EMPTY_ROOT)
         return parse_checkpoint_body(open_note(row.checkpoint, self._signers.keys()).body)
 
+    def signed_head(self) -> tuple[Checkpoint, bytes]:
+        """Return the head of what is committed, and a note of it under the keys that sign now; it is not published.
+
+        Raises:
+            SignerUnavailable: the external signer does not sign it.
+        """
+        head, now_s = self.committed(), self._clock.now_s()
+        return head, sign_note(head.body(), self._signers.replies(now_s), now_s=now_s)
+
     def root_at(self, size: int) -> bytes:
         """Return the root of the first `size` entries that are committed, published or not, 32 bytes.
 

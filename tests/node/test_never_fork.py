@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 import shutil
 import socket
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hosts import Host
 from town import Backup, Company, Town, agree, consent, link, town
 from typer.testing import CliRunner
 
@@ -28,7 +30,7 @@ from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock
 from tallystick_node.config import CLOCK_VARIABLE, load_settings
 from tallystick_node.errors import ClockBehind, LogReadOnly, LogUnasked, SettingsInvalid
 from tallystick_node.own_heads import ASK_DEADLINE_S
-from tallystick_node.setup import accept_clock
+from tallystick_node.setup import accept_clock, add_partner, create_node
 from tallystick_node.successor import begin_successor
 from tallystick_node.writer import Transaction
 
@@ -303,6 +305,87 @@ def test_a_node_may_be_told_to_wait_for_a_word(pair: tuple[Town, Company, Compan
     insurer.start()
     asyncio.run(gym.jobs.ask())
     write(gym, "now")
+
+
+def hostile_partner(story: Town, company: Company, host: Host) -> None:
+    """The company trusts a partner whose node says what `host` says."""
+    keys = create_node(
+        story.folder / "liar", host="liar.example", url=host.url, bind="127.0.0.1:1", sandbox=True, clock=story.clock
+    )
+    descriptor = (story.folder / "liar" / "descriptor.jwt").read_text()
+    add_partner(company.folder, descriptor, expected_fingerprint=keys.fingerprint, clock=story.clock)
+
+
+def test_nobody_s_404_is_no_word(pair: tuple[Town, Company, Company]) -> None:
+    """A partner, or a proxy in front of it, says that it has seen nothing, while the honest witness is away."""
+    story, gym, insurer = pair
+    with Host() as liar:
+        hostile_partner(story, gym, liar)
+        witnessed_by(gym, insurer, writes_wait_for_word=True)
+        gym.restore(backed_up(story, gym))
+        insurer.stop()
+        gym.start()
+        with pytest.raises(LogUnasked):
+            write(gym, "another past")
+        assert readyz(gym)["not_asked"] == "insurer.example/witness, liar.example"
+        insurer.start()
+        asyncio.run(gym.jobs.ask())
+        with pytest.raises(LogReadOnly):
+            write(gym, "another past")
+
+
+def test_with_a_policy_its_quorum_gives_the_word_and_no_other_partner(pair: tuple[Town, Company, Company]) -> None:
+    story, gym, insurer = pair
+    bank = story.company("bank.example")
+    witnessed_by(gym, insurer, writes_wait_for_word=True)
+    insurer.stop()
+    gym.stop()
+    gym.start()
+    with pytest.raises(LogUnasked):
+        write(gym, "the bank alone has cosigned it")
+    assert bank.is_open
+    assert readyz(gym)["not_asked"] == "insurer.example/witness"
+
+
+def test_who_has_seen_nothing_of_a_log_gives_its_word_by_cosigning_it(tmp_path: Path) -> None:
+    """No policy names anybody, so nobody has cosigned anything; still a node that waits for a word gets one.
+
+    What is no word is a 404 that nobody signs.
+    """
+    with town(tmp_path) as story, Host() as liar:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        hostile_partner(story, gym, liar)
+        gym.stop()
+        insurer.stop()
+        waiting = load_settings(gym.folder).model_copy(update={"writes_wait_for_word": True})
+        (gym.folder / "node.toml").write_text(waiting.text())
+        gym.start()
+        with pytest.raises(LogUnasked):
+            write(gym, "too early")
+        insurer.start()
+        asyncio.run(gym.jobs.ask())
+        write(gym, "now")
+        assert gym_head(insurer) == (gym.node.publisher.published_size, gym.node.publisher.published[0].root)
+        insurer.stop()
+        asyncio.run(gym.jobs.ask())
+        write(gym, "and on, since this process has had its word")
+
+
+def test_a_new_node_begins_once_a_partner_that_waits_for_it_knows_it(tmp_path: Path) -> None:
+    """Its log is empty, and that too is cosigned: a database that was lost looks the same to it."""
+    with town(tmp_path) as story:
+        insurer = story.company("insurer.example")
+        gym = Company(tmp_path / "gym", "gym.example", story.clock, secrets.token_bytes)
+        story.companies[gym.host] = gym
+        gym.trust(insurer)
+        waiting = load_settings(gym.folder).model_copy(update={"writes_wait_for_word": True})
+        (gym.folder / "node.toml").write_text(waiting.text())
+        gym.start()
+        with pytest.raises(LogUnasked):
+            write(gym, "the insurer does not know the gym yet")
+        insurer.trust(gym)
+        asyncio.run(gym.jobs.ask())
+        write(gym, "now")
 
 
 def test_a_clock_that_is_set_back_a_little_makes_no_entry_earlier(tmp_path: Path) -> None:

@@ -84,11 +84,6 @@ class Words:
         """Those words that stand on a signature: ours under a head that is shown, or theirs under the head we have."""
         return tuple(each for each in self.heard if each.note)
 
-    @property
-    def latest_s(self) -> int:
-        """The latest time that anybody signed; 0 where nobody did."""
-        return max((each.cosigned_at_s or 0 for each in self.heard), default=0)
-
 
 def ask_all(
     seers: Sequence[Seer],

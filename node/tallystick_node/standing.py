@@ -77,7 +77,7 @@ class Standing:
         seers, publisher = self.seers(), self.shards.current.publisher
         words, other = ask_before_first_head(publisher, seers, http=self.http)
         self.silent = words.silent
-        self.writer.begin_after(words.latest_s)
+        self._look_at_times(words)
         if other is None and publisher.is_behind:
             other = Word("the log's own folder", *publisher.published)
         if other is not None and not self.is_read_only:
@@ -87,6 +87,13 @@ class Standing:
         if self.silent:
             log.warning("%s did not say what they have seen of this log; they are asked again", ", ".join(self.silent))
         self.writer.refuse(_unasked() if self.waits_for_word else None)
+
+    def _look_at_times(self, words: Words) -> None:
+        """Say whose signed time is ahead of our clock; it stops nothing, since anybody may sign any time."""
+        now_s = self.clock.now_s()
+        for word in words.heard:
+            if (ahead_s := (word.cosigned_at_s or 0) - now_s) > CLOCK_BACK_MAX_S:
+                log.error("%s has signed a head of this log %d seconds ahead of our clock", word.of, ahead_s)
 
     def _wait_for_word(self, seers: Sequence[Seer], words: Words, *, may_go_on: bool) -> None:
         """Wait no more once enough have given their word; who says that it has seen nothing is asked to cosign."""

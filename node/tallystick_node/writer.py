@@ -295,7 +295,6 @@ class Writer:
         self._keeps_published = keeps_published
         self._group_max = group_max
         self._log_named = log_named
-        self._begun_after_s = 0
         self._refusal: TallyError | None = None
         self._connection: Connection | None = None
         self._dropped_size = 0  # of the log: no blob that ends before it is left
@@ -363,10 +362,6 @@ class Writer:
         answer: Future[Written[T]] = Future()
         self._put(_Job(work, answer, successor=successor))
         return answer
-
-    def begin_after(self, at_s: int) -> None:
-        """Write nothing that would stand before a time at which somebody else has signed a head of this log."""
-        self._begun_after_s = max(self._begun_after_s, at_s)
 
     def refuse(self, refusal: TallyError | None) -> None:
         """Refuse every write from now on, with this error; or take them again, where it is None."""
@@ -498,7 +493,7 @@ class Writer:
                 connection,
                 log=own.name,
                 first_index=head.frontier.size,
-                now_s=steady_s(self._clock.now_s(), max(head.last_at_s, self._begun_after_s)),
+                now_s=steady_s(self._clock.now_s(), head.last_at_s),
                 random_bytes=self._random_bytes,
             )
             is_alone = len(batch) == 1 and (batch[0].once is None or batch[0].once.guard is None)

@@ -433,6 +433,22 @@ def test_an_operator_may_accept_a_clock_that_was_ahead(tmp_path: Path) -> None:
         assert accept_clock(gym.folder, clock=story.clock) == 0
 
 
+def test_nobody_stops_a_log_by_a_time_that_it_signs(
+    pair: tuple[Town, Company, Company], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The insurer's clock, or its will, is a hundred years ahead when it cosigns the gym's head."""
+    story, gym, insurer = pair
+    ahead_s = 100 * 365 * 86_400
+    insurer.node.clock = insurer.node.writer._clock = SetClock(story.clock.at_s + ahead_s)
+    write(gym, "cosigned in a hundred years")
+    gym.node.publisher.publish()
+    gym.stop()
+    gym.start()
+    write(gym, "and on, by our own clock")
+    assert last_at_s(gym) == story.clock.at_s
+    assert f"{ahead_s} seconds ahead of our clock" in caplog.text
+
+
 def test_a_clock_that_is_ahead_of_a_witness_is_said(pair: tuple[Town, Company, Company]) -> None:
     story, gym, insurer = pair
     insurer.node.clock = insurer.node.writer._clock = SetClock(story.clock.at_s)

@@ -250,6 +250,11 @@ class NodeKeys:
         kinds = {"witness": COSIGNATURE_ED25519, "witness-pq": COSIGNATURE_ML_DSA_44}
         return [VerifierKey(name, kinds[key.role], key.raw) for key in self.ring.keys if key.role in kinds]
 
+    def live_witness_keys(self, name: str, *, now_s: int) -> list[VerifierKey]:
+        """Return those of them that have neither ended nor been revoked: nobody else has one that was stolen before."""
+        live = {key.raw for key in self.ring.keys if key.can_sign(now_s)}
+        return [key for key in self.witness_keys(name) if key.public_key in live]
+
     def log_keys(self, origin: str) -> list[VerifierKey]:
         """Return the verifier keys of every key that this log was ever signed with, revoked ones too: what this node
         itself signed it knows again."""

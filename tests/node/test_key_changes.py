@@ -1,5 +1,6 @@
 """Keys change while trust stays: rotation with an overlap, revocation, and what partners and auditors see."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,14 @@ import httpx
 import pytest
 from sqlalchemy import delete, select
 from town import Company, Membership, Town, agree, at, consent, fitness_program, link, town
+from witnesses import NodeStand, ask, grown
 
 from tallystick.audit import DirectorySource, audit, open_web
 from tallystick.descriptor import Descriptor, DescriptorOlder, Role, open_descriptor, public_key, sign_descriptor
+from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_ledger.tlog.note import open_note
+from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, open_note, sign_note
+from tallystick_ledger.tlog.witness import SignSubtree
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
@@ -489,3 +493,20 @@ def test_a_key_counts_for_what_comes_now_only_while_it_is_neither_over_nor_revok
     told = Descriptor(v=1, host="gym.example", url="http://gym", livemode=False, issued_at=NOW_S, keys=(gone,))
     assert (told.live(NOW_S + 99).keys, told.ed25519("http")) == ((), {})
     assert list(told.good_at(NOW_S + 99).ed25519("http")) == [gone.id]
+
+
+def test_a_stolen_witness_key_that_is_revoked_makes_the_new_one_sign_nothing(tmp_path: Path) -> None:
+    """Its thief, with a log that lies, writes it under an older head, and asks for the line over all of that."""
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        story.settle()
+        size = gym.node.publisher.published_size
+        assert ask(NodeStand(insurer), grown(gym, 0, size)).status_code == 200
+        stolen = CosignatureSigner("insurer.example/witness", insurer.keys.ed25519("witness"))
+        revoke(insurer, "witness", since_s=story.clock.at_s)
+        story.settle()
+        fork = Checkpoint(gym.node.settings.log_origin, size - 1, hashlib.sha256(b"another history").digest())
+        lying = NoteSigner(fork.origin, gym.keys.ed25519("log"))
+        note = sign_note(fork.body(), [lying, stolen], now_s=story.clock.at_s)
+        asked = SignSubtree(0, fork.size, fork.root, (), note)
+        assert httpx.post(f"{insurer.url}/witness/sign-subtree", content=asked.encode()).status_code == 403

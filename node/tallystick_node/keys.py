@@ -261,6 +261,11 @@ class NodeKeys:
         kinds = {"log": ED25519, "log-pq": COSIGNATURE_ML_DSA_44}
         return [VerifierKey(origin, kinds[key.role], key.raw) for key in self.ring.keys if key.role in kinds]
 
+    def revoked_log_keys(self, origin: str) -> dict[VerifierKey, int]:
+        """Return those of them that are revoked, each with the time since when nothing under it counts, in seconds."""
+        since_s = {key.raw: key.revoked_since_s for key in self.ring.keys if key.revoked_since_s is not None}
+        return {key: since_s[key.public_key] for key in self.log_keys(origin) if key.public_key in since_s}
+
     def descriptor(self, settings: Settings) -> str:
         """Return the node's signed descriptor, compact JWS.
 

@@ -234,7 +234,7 @@ class Node:
             if each.url is not None:
                 url = each.url.rstrip("/")
                 known = seers[url].keys if url in seers else ()
-                seers[url] = Seer(each.key.name, url, (*known, each.key))
+                seers[url] = Seer(each.key.name, url, (*known, each.key), is_chosen=True)
         for partner in self.partners():
             name = witness_name(partner.host)
             cosigned_by = [from_base64url(key.public) for key in partner.keys if key.role == "witness"]

@@ -6,14 +6,15 @@ our database holds, then another history of this log is out in the world, and to
 
 All are asked at once, and each for a bounded time: whoever is dead holds up nobody. What nobody signed means nothing,
 since anybody on the way could have written it: a head counts that our own key signed, and "I have seen none" only where
-whoever says so then cosigns the head that we have.
+whoever says so then cosigns the head that we have. A head under a key that we have revoked counts where a witness that
+we chose has cosigned it before that time, and nowhere else: whoever has stolen the key can make any other.
 
 Source: DESIGN P1 (a node restored from an old backup), c2sp.org/tlog-witness (monitoring).
 """
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,11 +47,14 @@ class Seer:
         name: for logs and messages.
         url: its witness prefix; `URL/<hex SHA-256 of the origin>/checkpoint` is what it cosigned last.
         keys: with which it cosigns; from them alone it is believed when it did.
+        is_chosen: whether the node's own policy names it as a witness: then it is believed when that was before a key
+            was revoked.
     """
 
     name: str
     url: str
     keys: tuple[VerifierKey, ...]
+    is_chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ def ask_all(
     origin: str,
     *,
     log_keys: Sequence[VerifierKey],
+    revoked: Mapping[VerifierKey, int],
     http: httpx.Client,
     pool: Executor | None = None,
 ) -> Words:
@@ -99,10 +104,11 @@ def ask_all(
         seers: whom to ask.
         origin: of our log.
         log_keys: our own keys; only a head that one of them signed counts.
+        revoked: those of them that are revoked, each with the time since when nothing under it counts, in seconds.
         http: follows no redirect; closed by whoever opened it.
         pool: in which they are asked; one of threads of its own, where there is none.
     """
-    return _asked(seers, lambda seer: _ask(seer, origin, log_keys, http), pool)
+    return _asked(seers, lambda seer: _ask(seer, origin, log_keys, revoked, http), pool)
 
 
 def ask_to_cosign(seers: Sequence[Seer], head: Checkpoint, note: bytes, *, http: httpx.Client) -> Words:
@@ -158,11 +164,18 @@ def ask_before_first_head(
         LogNotContinued: the database does not hold all that is committed.
         OSError: the published files cannot be read now.
     """
-    words = ask_all(seers, publisher.origin, log_keys=publisher.log_keys, http=http, pool=pool)
+    keys, revoked = publisher.log_keys, publisher.revoked_keys
+    words = ask_all(seers, publisher.origin, log_keys=keys, revoked=revoked, http=http, pool=pool)
     return words, contradicting(words, size=publisher.committed().size, root_at=publisher.root_at)
 
 
-def _ask(seer: Seer, origin: str, log_keys: Sequence[VerifierKey], http: httpx.Client) -> Word | None:
+def _ask(
+    seer: Seer,
+    origin: str,
+    log_keys: Sequence[VerifierKey],
+    revoked: Mapping[VerifierKey, int],
+    http: httpx.Client,
+) -> Word | None:
     digest = hashlib.sha256(origin.encode()).hexdigest()
     answer = exchange(http, "GET", f"{seer.url.rstrip('/')}/{digest}/checkpoint")
     if answer is not None and answer.status_code == HTTPStatus.NOT_FOUND:
@@ -170,11 +183,17 @@ def _ask(seer: Seer, origin: str, log_keys: Sequence[VerifierKey], http: httpx.C
     if answer is None or answer.status_code != HTTPStatus.OK:
         return None
     try:
-        head, _ = open_checkpoint(answer.content, origin=origin, keys=log_keys)
+        head, opened = open_checkpoint(answer.content, origin=origin, keys=log_keys)
     except (NoteMalformed, SignatureRejected):
         log.warning("%s shows a head of this log that this log did not sign", seer.name)
         return None
-    return Word(seer.name, head, answer.content, _cosigned_at_s(answer.content, seer.keys), seer.keys)
+    at_s = _cosigned_at_s(answer.content, seer.keys)
+    before_s = at_s if seer.is_chosen else None
+    signed = [each.key for each in opened.verified]
+    if not any(key not in revoked or (before_s is not None and before_s < revoked[key]) for key in signed):
+        log.error("%s shows a head of this log under a key that is revoked; it counts for nothing", seer.name)
+        return None
+    return Word(seer.name, head, answer.content, at_s, seer.keys)
 
 
 def _cosigned(seer: Seer, head: Checkpoint, note: bytes, http: httpx.Client) -> Word | None:

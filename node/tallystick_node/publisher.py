@@ -10,7 +10,7 @@ Source: C2SP tlog-tiles, LEDGER-FORMATS section 4 (writer order), P2.
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -117,6 +117,17 @@ class Publisher:
     def log_keys(self) -> list[VerifierKey]:
         """Every key that this log was ever signed with."""
         return list(self._signers.keys())
+
+    @property
+    def revoked_keys(self) -> Mapping[VerifierKey, int]:
+        """Those of them that are revoked, each with the time since when nothing under it counts, in seconds."""
+        return self._signers.revoked()
+
+    @property
+    def counting_keys(self) -> list[VerifierKey]:
+        """Those under which a head that others show counts against this log: who has stolen a key has it revoked."""
+        revoked = self.revoked_keys
+        return [key for key in self.log_keys if key not in revoked]
 
     @property
     def published_size(self) -> int:

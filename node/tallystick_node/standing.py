@@ -116,9 +116,10 @@ class Standing:
         head, note = publisher.published
         if 0 < word.head.size <= head.size and word.head.origin == head.origin:
             # Two heads that no one log has convict it. One that is merely larger does not: it says that we have lost.
-            found = two_heads(word.note, note, keys=publisher.log_keys, read=publisher.reader(head.size))
+            keys = publisher.counting_keys
+            found = two_heads(word.note, note, keys=keys, read=publisher.reader(head.size))
             with suppress(EvidenceRejected):
-                found.check(publisher.log_keys)
+                found.check(keys)
                 self.evidence.keep(found)
         log.critical("%s has seen another history of this log; nothing is written to it any more", word.of)
         self.writer.make_read_only(word.note).result()
@@ -128,7 +129,7 @@ class Standing:
         to it."""
         publisher = self.shards.current.publisher
         with suppress(NoteMalformed, SignatureRejected):
-            head, _ = open_checkpoint(note, origin=publisher.origin, keys=publisher.log_keys)
+            head, _ = open_checkpoint(note, origin=publisher.origin, keys=publisher.counting_keys)
             words = Words((Word("a witness", head, note),), ())
             other = contradicting(words, size=publisher.committed().size, root_at=publisher.root_at)
             if other is not None and not self.is_read_only:
@@ -152,7 +153,8 @@ class Standing:
     def words_about(self, origin: str, shard: Shard) -> Words:
         """Return what everybody has seen of a log that is signed as `shard` is."""
         keys = [replace(key, name=origin) for key in shard.publisher.log_keys]
-        return ask_all(self.seers(), origin, log_keys=keys, http=self.http)
+        revoked = {replace(key, name=origin): since_s for key, since_s in shard.publisher.revoked_keys.items()}
+        return ask_all(self.seers(), origin, log_keys=keys, revoked=revoked, http=self.http)
 
     def heed_time(self, of: str, signed_at_s: int) -> None:
         """Compare a time that somebody has just signed with ours; say so where the two cannot both be right."""

@@ -22,15 +22,16 @@ from tallystick.errors import NodeFailed
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import PolicyUnmet
 from tallystick_ledger.opening import parse_opening
-from tallystick_ledger.tlog.head import parse_checkpoint_body
+from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
-from tallystick_ledger.tlog.note import unchecked_text
+from tallystick_ledger.tlog.note import NoteSigner, sign_note, unchecked_text
 from tallystick_node.cli import app as cli
 from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock
 from tallystick_node.config import CLOCK_VARIABLE, load_settings
 from tallystick_node.errors import ClockBehind, LogReadOnly, LogUnasked, SettingsInvalid
+from tallystick_node.key_changes import revoke_key
 from tallystick_node.own_heads import ASK_DEADLINE_S
-from tallystick_node.setup import accept_clock, add_partner, create_node
+from tallystick_node.setup import accept_clock, add_partner, create_node, open_key_folder
 from tallystick_node.successor import begin_successor
 from tallystick_node.writer import Transaction
 
@@ -386,6 +387,58 @@ def test_a_new_node_begins_once_a_partner_that_waits_for_it_knows_it(tmp_path: P
         insurer.trust(gym)
         asyncio.run(gym.jobs.ask())
         write(gym, "now")
+
+
+def revoke_log_keys(story: Town, company: Company) -> None:
+    """The company's log keys were stolen, and are revoked from now on."""
+    with open_key_folder(company.folder, clock=story.clock) as place:
+        for role in ("log", "log-pq"):
+            revoke_key(place, role, since_s=story.clock.at_s, reason="compromised")
+
+
+def test_a_key_that_was_stolen_and_revoked_stops_no_log_and_takes_no_successor_s_name(tmp_path: Path) -> None:
+    """Its thief is a partner, and shows a head under it: another one that the gym may have signed, or a longer one."""
+    with town(tmp_path) as story, Host() as thief:
+        gym = story.company("gym.example")
+        hostile_partner(story, gym, thief)
+        story.clock.at_s += 10
+        stolen = gym.node.keys.ed25519("log")
+        revoke_log_keys(story, gym)
+        gym.work()
+        names = ["2027", *(f"2027-{number}" for number in range(2, 5))]
+        for size in (3, 2**40):
+            for name in names:
+                signer = NoteSigner(f"gym.example/log/{name}", stolen)
+                head = Checkpoint(signer.verifier_key.name, size, hashlib.sha256(b"never was").digest())
+                digest = hashlib.sha256(head.origin.encode()).hexdigest()
+                thief.shown_at[f"/witness/{digest}/checkpoint"] = sign_note(head.body(), [signer], now_s=0)
+            gym.stop()
+            gym.start()
+            write(gym, "and on")
+            assert gym.node.evidence.count == 0
+        gym.node.writer.make_read_only(gym.node.publisher.published[1]).result()
+        gym.stop()
+        assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-2"
+
+
+def test_what_a_chosen_witness_cosigned_before_a_key_was_revoked_still_counts(
+    pair: tuple[Town, Company, Company],
+) -> None:
+    story, gym, insurer = pair
+    backup = backed_up(story, gym)
+    story.clock.at_s += 10
+    revoke_log_keys(story, gym)
+    keys = shutil.copytree(gym.folder / "keys", story.folder / "keys of today")
+    gym.restore(backup)
+    shutil.rmtree(gym.folder / "keys")
+    shutil.copytree(keys, gym.folder / "keys")
+    with open_key_folder(gym.folder, clock=story.clock) as place:
+        (key, *_) = place.load().log_signers("gym.example/log/2027", now_s=story.clock.at_s)
+    policy = (gym.folder / "witness.policy").read_text()
+    (gym.folder / "witness.policy").write_text(f"log {key.verifier_key.text}\n{policy}")
+    gym.start()
+    assert insurer.is_open
+    assert readyz(gym)["status"] == "read_only"
 
 
 def test_a_clock_that_is_set_back_a_little_makes_no_entry_earlier(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import hmac
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +22,7 @@ from tallystick.wire import EntryProof
 from tallystick_consent.signed import SignedObject, sign_object
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
-from tallystick_ledger.tlog.policy import Policy, TrustedLog
+from tallystick_ledger.tlog.policy import Policy
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
 from tallystick_node.config import Databases, Settings, databases_of
@@ -42,7 +41,7 @@ from tallystick_node.migrations import Schema, open_database
 from tallystick_node.own_heads import Seer, Word
 from tallystick_node.publisher import Publisher
 from tallystick_node.shards import Shard, Shards
-from tallystick_node.signing import NodeSigners, write_vkey_files
+from tallystick_node.signing import NodeSigners, counting_keys, write_vkey_files
 from tallystick_node.standing import Standing
 from tallystick_node.statuses import OwnLists, PartnersLists
 from tallystick_node.tables import KEYS_LOGGED, PARTNERS
@@ -180,7 +179,7 @@ class Node:
             settings = settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})
         store = open_log_store(settings, self.folder)
         own = OwnLog(name, origin, NodeSigners(lambda: self.keys, origin=origin))
-        cosigners = self._cosigners(folder, origin)
+        cosigners = self._cosigners(folder, own)
         publisher = Publisher(
             self.engine,
             store,
@@ -201,27 +200,22 @@ class Node:
             return None
         path = self.folder / self.settings.witness_policy
         waits = self.settings.publication_waits or self.settings.writes_wait_for_word
-        return load_policy(path, log_keys=self._signing_keys(self.settings.log_origin), waits=waits)
+        return load_policy(path, log_keys=self.keys.log_keys(self.settings.log_origin), waits=waits)
 
-    def _signing_keys(self, origin: str) -> list[VerifierKey]:
-        return [signer.verifier_key for signer in self.keys.head_signers(origin, now_s=self.now_s())]
-
-    def _cosigners(self, folder: Path, origin: str) -> Cosigners | None:
+    def _cosigners(self, folder: Path, own: OwnLog) -> Cosigners | None:
         """Return the witnesses that the settings name, and leave their keys beside the log for whoever audits it."""
         policy = self._policy()
         if policy is None:
             return None
         keys = "".join(f"{each.key.text}\n" for each in policy.witnesses)
         (folder / WITNESS_KEYS_FILE).write_text(keys, encoding="utf-8")
-        if all(each.key.name != origin for each in policy.logs):
-            # The file was written for another year: who must cosign holds for every log of ours, under our own keys.
-            policy = replace(policy, logs=tuple(TrustedLog(key, None) for key in self._signing_keys(origin)))
         return Cosigners(
             policy,
-            origin=origin,
+            origin=own.origin,
             http=self._witness_http,
             waits=self.settings.publication_waits,
             evidence=self.evidence,
+            log_keys=lambda: counting_keys(own.signers),
             heed_time=lambda of, at_s: self.standing.heed_time(of, at_s),
         )
 

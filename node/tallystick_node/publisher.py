@@ -41,7 +41,7 @@ from tallystick_node.handover import Handover, Piece, pieces_of
 from tallystick_node.log_files import Edge, Place, edge_places, root_of_tile, write_files
 from tallystick_node.log_rows import stored_entries
 from tallystick_node.log_store import FolderStore, LogStore
-from tallystick_node.signing import LogSigners
+from tallystick_node.signing import LogSigners, counting_keys
 from tallystick_node.tables import HEADS
 
 CHECKPOINT = "checkpoint"
@@ -126,8 +126,7 @@ class Publisher:
     @property
     def counting_keys(self) -> list[VerifierKey]:
         """Those under which a head that others show counts against this log: who has stolen a key has it revoked."""
-        revoked = self.revoked_keys
-        return [key for key in self.log_keys if key not in revoked]
+        return counting_keys(self._signers)
 
     @property
     def published_size(self) -> int:

@@ -38,6 +38,12 @@ class LogSigners(Protocol):
         ...
 
 
+def counting_keys(signers: LogSigners) -> list[VerifierKey]:
+    """Return those of a log's keys under which a head counts: who has stolen one has had it revoked."""
+    known, revoked = signers.keys(), signers.revoked()
+    return [key for key in known if key not in revoked]
+
+
 class FixedSigners:
     """Signers that never change: a log's Ed25519 key, and whoever signs its published heads besides."""
 

@@ -80,7 +80,13 @@ def cosigners(folder: Path, *lines: str, waits: bool = True, watch: Watch | None
     room = EvidenceRoom(folder, now_s=lambda: NOW_S)
     with httpx.Client(trust_env=False) as http:
         made = Cosigners(
-            policy, origin=ORIGIN, http=http, waits=waits, evidence=room, monotonic_s=watch or time.monotonic
+            policy,
+            origin=ORIGIN,
+            http=http,
+            waits=waits,
+            evidence=room,
+            log_keys=lambda: KEYS,
+            monotonic_s=watch or time.monotonic,
         )
         yield made
         made.close()

@@ -26,7 +26,7 @@ help:
 	@echo "make check-compose  docker-compose.yml under the real Compose, installed for this alone"
 	@echo "make revision SCHEMA=node|custody ABOUT=words_with_underscores  draft a migration"
 	@echo "make simulate  the simulated world, seed after seed until it is stopped (SEEDS=N, FIRST=N, UNLUCKY=1)"
-	@echo "make privacy  how well outsiders tell people apart or match them, measured (P11); fails above the margins"
+	@echo "make privacy  how well outsiders tell people apart or match them, measured (P6, P11); fails above the margins"
 	@echo "make bench  the benchmarks (ONLY=NAME runs one)"
 	@echo "make bench-peers  install what some of them are held against, from npm and PyPI, into build/"
 

@@ -297,14 +297,17 @@ class Town:
 
     def last_release_s(self) -> int:
         """Return when the last claim leaves that waits for its release slot; now, where none does."""
+        return max([self.clock.at_s, *self.waiting_releases()])
+
+    def waiting_releases(self) -> list[int]:
+        """Return when each claim leaves that waits for its release slot."""
         waits = (MESSAGES.c.kind == "claim.issued") & (MESSAGES.c.state == "queued")
-        leaving = [
+        return [
             row.not_before_s
             for company in self.companies.values()
             if company.is_open
             for row in company.node.rows(select(MESSAGES.c.not_before_s).where(waits))
         ]
-        return max([self.clock.at_s, *leaving])
 
     def close(self) -> None:
         """Close every company."""

@@ -88,7 +88,7 @@ def scene(folder: Path, *, people: int) -> Iterator[Scene]:
 
         people_of = range(people)
         found = {
-            "unknown": [to_base64url(secrets.token_bytes(16)) for _ in people_of],
+            "unknown": [new_id("lnk", secrets.token_bytes(16)) for _ in people_of],
             "unlinked": [_link(gym, bank, f"unlinked-{each}", program="bank-fit") for each in people_of],
             **{
                 kind: [_link(gym, insurer, f"{kind}-{each}") for each in people_of]

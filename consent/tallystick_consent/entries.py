@@ -28,7 +28,9 @@ KeyName = Annotated[str, Field(pattern=r"^([a-z-]{3,10}-[0-9a-f]{8})?$")]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """A body of an entry, or of a record that an opening carries."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     LATER: ClassVar[frozenset[str]] = frozenset()
@@ -40,20 +42,20 @@ class _Body(BaseModel):
         return self.model_dump(mode="json", exclude=unset)
 
 
-class EventBody(_Body):
+class EventBody(Body):
     """A journey event: its commitment alone. Type, time, subject and receipt lie inside the sealed payload."""
 
     commitment: Digest
 
 
-class Signature(_Body):
+class Signature(Body):
     """That the other partner signed: when it says it did, and the digest of what it signed."""
 
     at: Seconds
     digest: Digest
 
 
-class ReceiptBody(_Body):
+class ReceiptBody(Body):
     """One step in the life of a receipt.
 
     Attributes:
@@ -100,7 +102,7 @@ class ReceiptBody(_Body):
     acknowledge_by: Seconds | None = None
 
 
-class DisclosureBody(_Body):
+class DisclosureBody(Body):
     """An answer that was issued, delivered or withheld: which one, and under which receipt.
 
     Attributes:
@@ -129,7 +131,7 @@ class DisclosureBody(_Body):
     key: KeyName = ""
 
 
-class AcceptanceBody(_Body):
+class AcceptanceBody(Body):
     """That a claim was taken, written before it was used.
 
     Attributes:
@@ -154,7 +156,7 @@ class AcceptanceBody(_Body):
     key: KeyName = ""
 
 
-class Tells(_Body):
+class Tells(Body):
     """What the answers of a program tell, as the rules' linter finds it.
 
     Attributes:
@@ -166,7 +168,7 @@ class Tells(_Body):
     figures: Annotated[tuple[AskedFigure, ...], Field(max_length=FIGURES_MAX)]
 
 
-class ProgramBody(_Body):
+class ProgramBody(Body):
     """A version of a program, by digest, and what an auditor must know of it.
 
     Attributes:
@@ -187,7 +189,7 @@ class ProgramBody(_Body):
     tells: Tells | None = None
 
 
-class AgreementBody(_Body):
+class AgreementBody(Body):
     """That two partners signed a program: the digest of the signed object, and whose signature it is."""
 
     agreement: Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]
@@ -200,7 +202,7 @@ class AgreementBody(_Body):
     signer: Host
 
 
-class ErasureBody(_Body):
+class ErasureBody(Body):
     """That the subject of a link was erased at one end, and that the other end attested to its part.
 
     Attributes:
@@ -226,7 +228,7 @@ class ErasureBody(_Body):
         return self
 
 
-BODIES: dict[str, type[_Body]] = {
+BODIES: dict[str, type[Body]] = {
     "event": EventBody,
     "receipt": ReceiptBody,
     "disclosure": DisclosureBody,
@@ -237,7 +239,7 @@ BODIES: dict[str, type[_Body]] = {
 }
 
 
-class CarriedDisclosure(_Body):
+class CarriedDisclosure(Body):
     """An answer that an opening carries, since it may still be delivered; its `receipt_leaf` is one of the new log.
 
     Attributes:
@@ -248,7 +250,7 @@ class CarriedDisclosure(_Body):
     at: Seconds
 
 
-class CarriedAnswer(_Body):
+class CarriedAnswer(Body):
     """An answer that an opening carries, since its nullifier is spent.
 
     Attributes:
@@ -262,7 +264,7 @@ class CarriedAnswer(_Body):
     at: Seconds
 
 
-CARRIED: dict[str, type[_Body]] = {
+CARRIED: dict[str, type[Body]] = {
     "program": ProgramBody,
     "receipt": ReceiptBody,
     "disclosure": CarriedDisclosure,
@@ -272,7 +274,7 @@ CARRIED: dict[str, type[_Body]] = {
 """Records of an opening that this floor owns."""
 
 
-def parse_body(kind: str, body: Mapping[str, Any]) -> _Body:
+def parse_body(kind: str, body: Mapping[str, Any]) -> Body:
     """Return the typed body of an entry of a kind in `BODIES`.
 
     Raises:
@@ -281,7 +283,16 @@ def parse_body(kind: str, body: Mapping[str, Any]) -> _Body:
     return _parse(BODIES[kind], body, f"The body of an entry of kind {kind}")
 
 
-def parse_carried(record: Carried) -> _Body:
+def parse_spelled(kind: str, raw: bytes) -> Body:
+    """Return the typed body of an entry of a kind in `BODIES`, from its bytes, which are known to be canonical JSON.
+
+    Raises:
+        EntryMalformed: the body is not of its form.
+    """
+    return _validate(BODIES[kind], raw, f"The body of an entry of kind {kind}")
+
+
+def parse_carried(record: Carried) -> Body:
     """Return the typed body of a record that an opening carries, of a kind in `CARRIED`.
 
     Raises:
@@ -290,9 +301,13 @@ def parse_carried(record: Carried) -> _Body:
     return _parse(CARRIED[record.kind], record.body, f"A record of kind {record.kind} in an opening")
 
 
-def _parse(model: type[_Body], body: Mapping[str, Any], named: str) -> _Body:
+def _parse(model: type[Body], body: Mapping[str, Any], named: str) -> Body:
+    return _validate(model, canonical_json(dict(body)), named)
+
+
+def _validate(model: type[Body], raw: bytes, named: str) -> Body:
     try:
-        return model.model_validate_json(canonical_json(dict(body)))
+        return model.model_validate_json(raw)
     except ValidationError as error:
         raise EntryMalformed(f"{named} is not of its form.", remedy="Write it with this version's node.") from error
 

@@ -4,6 +4,8 @@ Source: DESIGN section 5 (P4, P7, P14).
 """
 
 from datetime import date
+from functools import lru_cache
+from operator import attrgetter
 
 from tallystick_consent.entries import AcceptanceBody, CarriedAnswer, CarriedDisclosure, DisclosureBody, ReceiptBody
 from tallystick_consent.purposes import COVERED_BY
@@ -148,16 +150,23 @@ def _slot(body: DisclosureBody) -> tuple[str, str, str]:
     return body.recipient, body.program, body.period
 
 
-def _answered(body: DisclosureBody) -> DisclosureBody:
-    """Return the body without what its steps may change."""
-    return body.model_copy(update={"state": "issued", "acceptance": ""})
+_answered = attrgetter(*(name for name in DisclosureBody.model_fields if name not in ("state", "acceptance")))
+"""What the steps of an answer may not change."""
 
 
-def _overlaps(period: str, terms: ReceiptBody) -> bool:
+@lru_cache(maxsize=1_024)
+def _range_of(period: str) -> tuple[int, int] | None:
+    """Return when a period begins and ends in UTC, seconds since 1970-01-01; None where it is none."""
     try:
         first, last = dates_of(period)
     except BadInput:
+        return None
+    return (first - _EPOCH).days * DAY_S, ((last - _EPOCH).days + 1) * DAY_S
+
+
+def _overlaps(period: str, terms: ReceiptBody) -> bool:
+    known = _range_of(period)
+    if known is None:
         return False
-    start_s = (first - _EPOCH).days * DAY_S
-    end_s = ((last - _EPOCH).days + 1) * DAY_S
+    start_s, end_s = known
     return terms.events_from < end_s + ZONE_SPREAD_S and start_s - ZONE_SPREAD_S < terms.events_until

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tallystick_consent.entries import (
     BODIES,
     AcceptanceBody,
+    Body,
     DisclosureBody,
     ErasureBody,
     ProgramBody,
@@ -44,12 +45,17 @@ class ConsentReplay(ConsentState):
         except EntryMalformed as error:
             report("entry.malformed", error.problem)
             return
+        self.take_body(body, index, entry.at_s)
+
+    def take_body(self, body: Body, index: int, at_s: int) -> None:
+        """Replay the entry at `index`, recorded at `at_s`, of a kind in `BODIES` and with this body."""
+        report = self.reporter(index)
         if isinstance(body, ReceiptBody):
-            take_receipt(self, body, index, entry.at_s, report)
+            take_receipt(self, body, index, at_s, report)
         elif isinstance(body, DisclosureBody):
-            take_disclosure(self, body, index, entry.at_s, report)
+            take_disclosure(self, body, index, at_s, report)
         elif isinstance(body, AcceptanceBody):
-            take_acceptance(self, body, index, entry.at_s, report)
+            take_acceptance(self, body, index, at_s, report)
         elif isinstance(body, ProgramBody):
             take_program(self, body, report)
         elif isinstance(body, ErasureBody):

@@ -3,6 +3,8 @@
 Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent states).
 """
 
+from operator import attrgetter
+
 from tallystick_consent.entries import ReceiptBody
 from tallystick_consent.receipt import ASKED, IN_FORCE, OPEN, TRANSITIONS, ReceiptState
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
@@ -101,7 +103,8 @@ def _acknowledges(body: ReceiptBody, before: ReceiptBody) -> bool:
     return signs and before.state == body.state and before.acknowledgement is None
 
 
-def _fixed(body: ReceiptBody) -> ReceiptBody:
-    """Return the body without what the steps of one version may change."""
-    steps = {"state": "requested", "grade": "", "signed": "", "acknowledgement": None, "deliverable": ()}
-    return body.model_copy(update={**steps, "acknowledge_by": None})
+_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by"})
+"""Members that belong to one step, and not to a version."""
+
+_fixed = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
+"""What the steps of one version may not change."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from tallystick_consent.entries import AcceptanceBody
 from tallystick_consent.replay import ConsentReplay
 from tallystick_ledger.books import BUDGET_PREFIX, Books, Transfer, TransferState
-from tallystick_ledger.entry import Entry
 from tallystick_ledger.replay import Finding
 
 FUNDS_PREFIX = "funds/"
@@ -62,20 +61,25 @@ class RewardReplay:
     halves: dict[str, Half] = field(default_factory=dict[str, Half])
     findings: list[Finding] = field(default_factory=list[Finding])
 
-    def take(self, entry: Entry, index: int, *, books: Books, consent: ConsentReplay) -> None:
-        """Replay one entry at `index`, which the consent replay has taken, and which the books have not refused."""
-        if entry.kind == "acceptance":
-            claim = entry.body.get("claim")
-            accepted = consent.acceptances.get(claim) if isinstance(claim, str) else None
+    def take(
+        self, kind: str, entry_id: str, index: int, *, named: object, books: Books, consent: ConsentReplay
+    ) -> None:
+        """Replay the entry at `index`, which the consent replay has taken, and which the books have not refused.
+
+        Args:
+            named: the `claim` of an acceptance, the id of a transfer; nothing is asked of other kinds.
+        """
+        if kind == "acceptance":
+            accepted = consent.acceptances.get(named) if isinstance(named, str) else None
             if accepted is not None and accepted[1] == index:
-                self.acceptances[entry.id] = accepted[0]
-        elif entry.kind == "opening":
+                self.acceptances[entry_id] = accepted[0]
+        elif kind == "opening":
             for (account, _), balance in books.balances.items():
                 if account.startswith(BUDGET_PREFIX):
                     self.funded[account] = balance.credits_posted
-        elif entry.kind == "transfer":
-            transfer = books.transfers[entry.body["transfer"]]
-            report = self._reporter(f"entry {index}")
+        elif kind == "transfer" and isinstance(named, str):
+            transfer = books.transfers[named]
+            report = self._reporter(index)
             self._check_names(transfer, consent, report)
             if transfer.counterparty:
                 self.halves[transfer.id] = Half(transfer, index)
@@ -140,9 +144,9 @@ class RewardReplay:
         if program is not None and transfer.terms != program.digest:
             report("P14.terms", "A reward or fee names other terms than the program it is paid by.")
 
-    def _reporter(self, where: str) -> _Report:
+    def _reporter(self, index: int) -> _Report:
         def report(rule: str, problem: str) -> None:
-            self.findings.append(Finding(rule, where, problem))
+            self.findings.append(Finding(rule, f"entry {index}", problem))
 
         return report
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hostile import Scene, app, everything, nothing_changes, partner, refused
 from sqlalchemy import select
+from sqlmodel import SQLModel
 from town import Company, Membership, consent, evidence, link
 
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
@@ -13,7 +14,7 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.signed import SignedObject, sign_object, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import SignatureRejected
-from tallystick_node.flows.burying import SPREAD_S
+from tallystick_node.flows.burying import LINKED_BY, NAMED_BY, SPREAD_S
 from tallystick_node.flows.erasure import ask_partner, attested, due_erasures
 from tallystick_node.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
 
@@ -165,3 +166,10 @@ def test_who_was_never_here_can_be_erased_and_nothing_is_said_of_it(scene: Scene
     record = {"subject": "nobody", "type": "membership.activated", "data": {"since": "2027-02-27T09:00:00-05:00"}}
     refused(app(scene.gym, "/v1/events", record), 410, "payload_erased")
     assert len(scene.gym.node.rows(select(CLAIMS))) == before
+
+
+def test_no_table_names_a_subject_or_a_link_that_erasure_does_not_know_of() -> None:
+    """Whoever adds such a table says in `burying` what becomes of its rows."""
+    tables = SQLModel.metadata.tables.values()
+    assert {each for each in tables if "subject" in each.columns} == set(NAMED_BY)
+    assert {each for each in tables if "link" in each.columns} == set(LINKED_BY)

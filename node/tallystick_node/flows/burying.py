@@ -22,7 +22,6 @@ from tallystick_ledger.opening import REMEMBERED_S
 from tallystick_node.database import scrub
 from tallystick_node.flows.claims_state import drop_claims_of
 from tallystick_node.flows.links import RELINK_AFTER_S, end_link, half_name, link_secret_name
-from tallystick_node.flows.outgoing import withhold_queued
 from tallystick_node.node import Node
 from tallystick_node.tables import (
     ACCEPTING,
@@ -46,7 +45,10 @@ SPREAD_S = 86_400
 """Over how long the links of a subject are erased in the ledger and at partners, so that they are not one person's."""
 
 NAMED_BY = (LINKS, EVENTS, REWARDS, DECISIONS, OFFERS, ACCEPTING, IDEMPOTENCY)
-"""Tables whose rows name a subject."""
+"""Tables whose rows name a subject: `bury_subject` knows each."""
+
+LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES)
+"""Tables whose rows name a link: `empty_link` knows each, or the row outlives it on purpose."""
 
 
 def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
@@ -112,6 +114,21 @@ def empty_messages(transaction: Transaction, link: str, receipts: Sequence[str])
     """Empty the messages about a link that need not be sent any more."""
     waiting = MESSAGES.c.state.in_(("queued", "sending"))
     transaction.execute(update(MESSAGES).where(_about(link, receipts), ~waiting).values(body=None))
+
+
+def hold_back(transaction: Transaction, link: str) -> tuple[list[str], list[str]]:
+    """Hold back every answer on a link that has not left, also what an ending let through; return which those are, by
+    digest, and which may have arrived, since they are being sent or got no reply: these are tried no further."""
+    claims = select(CLAIMS.c.digest).where(CLAIMS.c.link == link)
+    mine = (MESSAGES.c.kind == "claim.issued", MESSAGES.c.about.in_(claims))
+    waiting = select(MESSAGES.c.about, MESSAGES.c.state, MESSAGES.c.maybe_arrived).where(
+        *mine, MESSAGES.c.state.in_(("queued", "sending"))
+    )
+    rows = transaction.execute(waiting).all()
+    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state == "queued").values(state="withheld"))
+    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state != "sending").values(body=None))
+    may_have = [row.about for row in rows if row.state == "sending" or row.maybe_arrived]
+    return [row.about for row in rows if row.about not in may_have], may_have
 
 
 def receipts_of(transaction: Transaction, link: str) -> list[str]:
@@ -194,13 +211,11 @@ def _plan(transaction: Transaction, link: Any, *, of: str, number: int) -> None:
     if transaction.row(select(ERASURES.c.id).where(ERASURES.c.link == link.id, ERASURES.c.of == of)) is not None:
         return
     receipts = receipts_of(transaction, link.id)
-    held, on_their_way = list[str](), list[str]()
+    held, on_their_way = hold_back(transaction, link.id)
     ours = select(RECEIPTS.c.id, RECEIPTS.c.state).where(RECEIPTS.c.link == link.id, RECEIPTS.c.role == "issuer")
     for row in transaction.execute(ours).all():
         if not can_be_withdrawn(row.state):
             continue
-        not_left, may_have = withhold_queued(transaction, row.id)
-        held, on_their_way = [*held, *not_left], [*on_their_way, *may_have]
         # Ended here and now; the entry that says so follows at the link's own time.
         ended = {"state": ReceiptState.WITHDRAWN, "ended_at_s": transaction.now_s}
         transaction.execute(

@@ -9,6 +9,7 @@ Source: DESIGN flow 8 and P9, CONSTRUCTIONS (between nodes), GDPR articles 17 an
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, or_, select, update
@@ -28,12 +29,13 @@ from tallystick_node.flows.burying import (
     can_be_withdrawn,
     empty_link,
     empty_messages,
+    hold_back,
     is_sending,
     receipts_of,
     unscrubbed,
 )
 from tallystick_node.flows.claims_state import last_disclosure, withhold_claims
-from tallystick_node.flows.outgoing import queue_message, withhold_queued
+from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.receipts import change_receipt, end_receipt, log_receipt, tell_partner, terms_of
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import CLAIMS, DECISIONS, ERASURES, EVENTS, LINKS, MESSAGES, RECEIPTS
@@ -46,6 +48,9 @@ ACCOUNTING_KEPT_S = 10 * 366 * 86_400
 """How long transfers are kept for: the longest that tax law asks for where these companies are."""
 
 LISTED_MAX = 1_000
+
+_Held = tuple[list[str], list[str]]
+"""Claims by digest: those that were held back, and those that may have arrived."""
 
 
 async def erase_subject(node: Node, once: Once, body: wire.EraseSubject) -> StoredReply:
@@ -131,8 +136,9 @@ def ask_partner(node: Node, transaction: Transaction, erasure: str) -> None:
         at=transaction.now_s,
     )
     token = node.signed(request)
+    held = _held(transaction, row)
     for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == row.link)).all():
-        _end(node, transaction, receipt, token, held=json.loads(row.held))
+        _end(node, transaction, receipt, token, held=held)
     empty_link(transaction, row.link)
     appended = transaction.append("erasure", erasure_body(request, signed=signed_digest(token)).document())
     queue_message(transaction, "erasure.asked", partner=row.partner, about=row.id, body=wire.PeerSigned(token=token))
@@ -174,8 +180,9 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
             at=transaction.now_s,
         )
     )
+    held = hold_back(transaction, link.id)
     for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == link.id)).all():
-        _end_for_partner(transaction, receipt, request, body.token)
+        _end_for_partner(transaction, receipt, request, body.token, held=held)
     number = bury_link(node, transaction, link)
     signed = Signature(at=transaction.now_s, digest=signed_digest(attestation))
     logged = erasure_body(request, signed=signed_digest(body.token), attestation=signed)
@@ -239,7 +246,7 @@ def refused(transaction: Transaction, erasure: str) -> None:
     transaction.execute(update(ERASURES).where(ERASURES.c.id == erasure).values(state="refused"))
 
 
-def _end(node: Node, transaction: Transaction, receipt: Any, request: str, *, held: dict[str, list[str]]) -> None:
+def _end(node: Node, transaction: Transaction, receipt: Any, request: str, *, held: _Held) -> None:
     """End one receipt of a link whose subject asked us: withdrawn where it was given, refused where it was asked for.
 
     The issuer tells the recipient by a withdrawal of its own; a recipient's request says it all.
@@ -250,30 +257,33 @@ def _end(node: Node, transaction: Transaction, receipt: Any, request: str, *, he
             tell_partner(transaction, "receipt.refused", receipt, wire.PeerReceiptRefused(receipt=receipt.id))
         return
     if not can_be_withdrawn(_last_state(receipt)):
+        withhold_claims(transaction, _still_issued(transaction, receipt.id, held[0]))
         return
     if receipt.role == "recipient":
         log_receipt(transaction, receipt_body(terms, ReceiptState.WITHDRAWN, signed=signed_digest(request)))
         end_receipt(transaction, receipt, ReceiptState.WITHDRAWN)
         return
     token = node.signed(Withdrawal(receipt=receipt.id, version=terms.version, earned="drop", at=transaction.now_s))
-    not_left, may_have = withhold_queued(transaction, receipt.id)
-    on_their_way = _still_issued(transaction, receipt.id, [*held.get("on_their_way", ()), *may_have])
+    on_their_way = _still_issued(transaction, receipt.id, held[1])
     log_receipt(
         transaction,
-        receipt_body(
-            terms, ReceiptState.WITHDRAWN, signed=signed_digest(token), deliverable=tuple(sorted(on_their_way))
-        ),
+        receipt_body(terms, ReceiptState.WITHDRAWN, signed=signed_digest(token), deliverable=tuple(on_their_way)),
     )
-    withhold_claims(transaction, _still_issued(transaction, receipt.id, [*held.get("held", ()), *not_left]))
+    withhold_claims(transaction, _still_issued(transaction, receipt.id, held[0]))
     end_receipt(transaction, receipt, ReceiptState.WITHDRAWN)
     tell_partner(transaction, "receipt.withdrawn", receipt, wire.PeerSigned(token=token))
 
 
-def _end_for_partner(transaction: Transaction, receipt: Any, request: ErasureRequest, token: str) -> None:
+def _end_for_partner(
+    transaction: Transaction, receipt: Any, request: ErasureRequest, token: str, *, held: _Held
+) -> None:
     """End one receipt of a link whose subject asked the other end; its request is the word that it ended."""
-    if _refuse_if_asked(transaction, receipt) or not can_be_withdrawn(_last_state(receipt)):
+    if _refuse_if_asked(transaction, receipt):
         return
-    not_left, may_have = withhold_queued(transaction, receipt.id)
+    not_left = _still_issued(transaction, receipt.id, held[0])
+    if not can_be_withdrawn(_last_state(receipt)):
+        withhold_claims(transaction, not_left)
+        return
     log_receipt(
         transaction,
         receipt_body(
@@ -281,7 +291,7 @@ def _end_for_partner(transaction: Transaction, receipt: Any, request: ErasureReq
             ReceiptState.WITHDRAWN,
             signed=signed_digest(token),
             acknowledgement=Signature(at=request.at, digest=signed_digest(token)),
-            deliverable=tuple(may_have),
+            deliverable=tuple(_still_issued(transaction, receipt.id, held[1])),
         ),
     )
     withhold_claims(transaction, not_left)
@@ -307,12 +317,18 @@ def _acknowledge_endings(transaction: Transaction, row: Any, answer: Signature) 
             change_receipt(transaction, receipt.id, end_acknowledged_at_s=answer.at)
 
 
+def _held(transaction: Transaction, row: Any) -> _Held:
+    """Return what was held back when the subject asked, and since; and what may have arrived."""
+    then, now = json.loads(row.held), hold_back(transaction, row.link)
+    return [*then["held"], *now[0]], [*then["on_their_way"], *now[1]]
+
+
 def _last_state(receipt: Any) -> str:
     """Return the state that the ledger has a receipt in; its row may be ahead of that."""
     return str(json.loads(receipt.last_step)["state"]) if receipt.last_step else str(receipt.state)
 
 
-def _still_issued(transaction: Transaction, receipt: str, claims: list[str]) -> list[str]:
+def _still_issued(transaction: Transaction, receipt: str, claims: Sequence[str]) -> list[str]:
     """Return those of these claims of a receipt of which nothing more was logged than that they were issued."""
     of_it = select(CLAIMS.c.digest).where(CLAIMS.c.receipt == receipt)
     mine = {row.digest for row in transaction.execute(of_it).all()}

@@ -33,6 +33,7 @@ from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
 from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS, IDEMPOTENCY, LINK_UNIQUE, LINKS, RECEIPTS, REWARDS
 
 MARCH_CLOSES = "2027-04-16 00:00"
+MARCH_IS_TOLD = "2027-04-25 00:00"
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def ana(story: Town) -> Membership:
     person.confirm_membership("2027-03-01 09:00")
     person.train(story, ANA_MARCH)
     story.go_to(MARCH_CLOSES)
+    story.go_to(MARCH_IS_TOLD)
     return person
 
 

@@ -27,7 +27,8 @@ def require_within_beside(program: Program, others: Iterable[Program]) -> None:
     classes = _asked_about(program)
     beside = [each for each in others if each.program != program.program and _asked_about(each) & classes]
     together = [program, *beside]
-    rung: Rung = max((each.rung for each in together), key=lambda rung: RUNG_HEIGHT[rung])
+    rungs: list[Rung] = [each.rung for each in together]
+    rung = max(rungs, key=lambda each: RUNG_HEIGHT[each])
     require_within([_question(each) for each in together], rung=rung)
 
 

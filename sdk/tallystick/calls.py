@@ -78,6 +78,15 @@ from tallystick.wire import (
     Unacknowledged,
     WithdrawReceipt,
 )
+from tallystick.wire_why import (
+    Contest,
+    ContestDecision,
+    Explanations,
+    Ground,
+    OpenContests,
+    TriedProgram,
+    TryProgram,
+)
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import canonical_json, to_base64url
@@ -348,6 +357,20 @@ class ProgramCalls:
 
         return _write("/v1/programs", body, Program, check, idempotency_key)
 
+    def try_out(self, document: Mapping[str, Any], periods: Sequence[str]) -> Call[TriedProgram]:
+        """Return what a program would have said of past periods, over the node's own events; nothing comes of it.
+
+        Args:
+            document: as for `publish`.
+            periods: ISO 8601 names of the rule's span, such as `2027-03`; 36 at most.
+
+        Raises:
+            ProgramRejected: the document is not a program; nothing was sent.
+        """
+        parse_program(dict(document))
+        body = _body(lambda: TryProgram(program=dict(document), periods=[*periods]))
+        return _search("/v1/programs/try", body, TriedProgram, unproven)
+
     def list(self) -> Call[Programs]:
         """Return every program that the node knows."""
 
@@ -427,6 +450,32 @@ class DecisionCalls:
     def find(self, subject: str) -> Call[Decisions]:
         """Return the decisions about one customer, each with its reasons."""
         return _search("/v1/decisions/search", _body(lambda: FindBySubject(subject=subject)), Decisions, unproven)
+
+    def why(self, subject: str) -> Call[Explanations]:
+        """Return why, for everything about one customer: each answer, silence, refusal and reward."""
+        return _search("/v1/why/search", _body(lambda: FindBySubject(subject=subject)), Explanations, unproven)
+
+    def contest(
+        self, decision: int, *, subject: str, ground: Ground, idempotency_key: str | None = None
+    ) -> Call[Contest]:
+        """Record that the subject says a decision is wrong.
+
+        Args:
+            decision: its number, from `why`.
+            subject: the company's own id of the customer, who is logged in.
+            ground: what is wrong with it.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(lambda: ContestDecision(subject=subject, decision=decision, ground=ground))
+
+        def check(made: Contest, _verifier: Verifier) -> None:
+            _require((made.decision, made.ground) == (decision, ground), "The node recorded another contest.")
+
+        return _write("/v1/decisions/contest", body, Contest, check, idempotency_key)
+
+    def contests(self) -> Call[OpenContests]:
+        """Return what customers contest, newest first."""
+        return _get("/v1/decisions/contests", OpenContests, unproven)
 
 
 class SubjectCalls:

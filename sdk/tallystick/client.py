@@ -160,6 +160,7 @@ class Programs(Group[ProgramCalls]):
     list = Blocking(ProgramCalls.list)
     accept = Blocking(ProgramCalls.accept)
     budget = Blocking(ProgramCalls.budget)
+    try_out = Blocking(ProgramCalls.try_out)
 
 
 class Claims(Group[ClaimCalls]):
@@ -189,6 +190,9 @@ class Decisions(Group[DecisionCalls]):
     """What this node decided, for the customer to read."""
 
     find = Blocking(DecisionCalls.find)
+    why = Blocking(DecisionCalls.why)
+    contest = Blocking(DecisionCalls.contest)
+    contests = Blocking(DecisionCalls.contests)
 
 
 class Subjects(Group[SubjectCalls]):
@@ -251,6 +255,7 @@ class AsyncPrograms(AsyncGroup[ProgramCalls]):
     list = Awaited(ProgramCalls.list)
     accept = Awaited(ProgramCalls.accept)
     budget = Awaited(ProgramCalls.budget)
+    try_out = Awaited(ProgramCalls.try_out)
 
 
 class AsyncClaims(AsyncGroup[ClaimCalls]):
@@ -281,6 +286,9 @@ class AsyncDecisions(AsyncGroup[DecisionCalls]):
     """As `Decisions`, awaited."""
 
     find = Awaited(DecisionCalls.find)
+    why = Awaited(DecisionCalls.why)
+    contest = Awaited(DecisionCalls.contest)
+    contests = Awaited(DecisionCalls.contests)
 
 
 class AsyncSubjects(AsyncGroup[SubjectCalls]):

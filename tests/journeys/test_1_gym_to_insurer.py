@@ -348,6 +348,9 @@ def test_1_10_another_club_of_the_same_person_is_answered_alike_and_pays_nothing
         assert rewards(people[0]) == [(2000, "posted", "2027-03")]
         assert [each.state for each in gym.app().claims.each()] == ["delivered"]
         assert [each.state for each in track.app().claims.each()] == ["delivered"]
+        (why,) = insurer.app().decisions.why("ana-at-ins").explanations
+        assert (why.kind, why.rule, why.told) == ("reward", "ins-fit@1", "visit.qualified_days(2027-03) >= 12")
+        assert [(each.reason, each.count) for each in why.not_counted] == [("rewarded_already", 1)]
         assert_books_agree(story)
 
 

@@ -11,16 +11,19 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from hostile import partner
 from outside import stored_of
 from places import ROOT
-from rulebook import ANA_STEPS, LISBON, document, march_days, steps
+from rulebook import ANA_STEPS, LISBON, document, march_days, rule_named, steps
 from sqlalchemy import select
 from town import NEW_YORK, Company, Membership, Town, at, consent, link, town
 
 from tallystick.audit import DirectorySource, audit
-from tallystick.errors import Conflict
+from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick.journeys import home_set
 from tallystick.wire import Decision
+from tallystick.wire_why import Explanation
+from tallystick_consent.rules import privacy_cost
 from tallystick_ledger.encoding import from_base64url
 from tallystick_node.tables import CLAIMS, EVENTS
 
@@ -55,10 +58,11 @@ class Spring:
             link(self.track, self.pace, at_insurer=f"{name}-at-pace", program="pace-tier", **named), self.story
         )
         if shops:
+            self.story.clock.at_s += 1  # what both receipts cover is kept under the older one
             self.shoppers[name] = consent(
                 link(self.track, self.shoe, at_insurer=f"{name}-at-shoe", program="shoe-steps", **named), self.story
             )
-        kind, data = home_set(time_zone=zone, since=datetime(2027, 2, 27, 13, tzinfo=NEW_YORK))
+        kind, data = home_set(time_zone=zone, since=datetime.fromtimestamp(self.story.clock.at_s, NEW_YORK))
         self.record(name, kind, data)
 
     def record(self, name: str, kind: str, data: Mapping[str, Any]) -> None:
@@ -233,6 +237,80 @@ def test_3_11_one_tracker_stream_is_linked_to_one_savings_account(spring: Spring
         subject="mia-at-track", offer=elsewhere.offer, hint="tracker", login="aal2"
     )
     assert linked.state == "pending"  # what is unique is one program's
+
+
+def test_what_the_bank_has_agreed_to_can_be_tried_on_march_before_anybody_agrees(spring: Spring) -> None:
+    tried = spring.track.app().programs.try_out({**PROGRAMS["pace-tier"], "program": "pace-next"}, [MARCH, "2027-02"])
+    march, february = tried.periods
+    # Ana, Mia, Sol, Lis, and with all that came late Noa and Ben. Kim told too little; of Wes the days that he withdrew
+    # with the bank's receipt are not looked at.
+    assert (march.subjects, march.answers, march.bands) == (8, 6, {"3": 4, "4": 2})
+    assert march.flags == {"implausible": 5}
+    assert (february.answers, february.counted) == (0, 0)
+    assert tried.learns == privacy_cost(rule_named("steps-tier")).learns
+    with pytest.raises(NodeProblem) as refused:
+        spring.track.app().programs.try_out(PROGRAMS["pace-tier"], ["2027-W09"])
+    assert refused.value.code == "invalid_input"
+
+
+def why(company: Company, subject: str) -> dict[tuple[str, str, str], Explanation]:
+    """Return what a company explains to a person, by rule, period and outcome."""
+    found = company.app().decisions.why(subject).explanations
+    return {(each.rule, each.period, each.outcome): each for each in found}
+
+
+def test_why_ana_reads_what_was_told_by_which_rule_and_what_did_not_count(spring: Spring) -> None:
+    told = why(spring.track, "ana-at-track")["pace-tier@1", MARCH, "issued"]
+    assert (told.kind, told.partner, told.receipt) == ("answer", "pace.example", spring.people["ana"].receipt)
+    assert (told.told, told.counted, told.band) == ("steps.average(2027-03) in band 4", 31, 4)
+    assert [(each.reason, each.count, each.words) for each in told.not_counted] == [
+        ("outside_period", 1, "on a day outside of the period")
+    ]
+    assert told.claim_state == "delivered"
+    assert told.claim in {each.claim for each in spring.track.app().claims.each()}
+    assert told.learns == privacy_cost(rule_named("steps-tier")).learns
+    silent = why(spring.track, "kim-at-track")["pace-tier@1", MARCH, "not_reached"]
+    assert (silent.kind, silent.told, silent.claim) == ("silence", "", "")
+    assert [each.words for each in silent.not_counted] == ["too few days of the period were told"]
+
+
+def test_why_ana_reads_at_the_shop_what_her_voucher_is_for(spring: Spring) -> None:
+    (paid,) = spring.shoe.app().decisions.why("ana-at-shoe").explanations
+    assert (paid.kind, paid.outcome, paid.rule, paid.period) == ("reward", "posted", "shoe-steps@1", MARCH)
+    assert (paid.partner, paid.told) == ("track.example", "steps.average(2027-03) >= 10000")
+    assert paid.receipt == spring.shoppers["ana"].receipt
+    assert paid.paid is not None
+    assert (paid.paid.amount, paid.paid.asset) == (500, "USD/2")
+    assert (paid.counted, paid.not_counted) == (1, ())
+
+
+def test_why_a_refusal_can_be_read_after_the_withdrawal_and_names_what_was_permitted(spring: Spring) -> None:
+    wes = spring.people["wes"]
+    ask = {"link": wes.link, "program": "pace-tier", "version": 1, "period": MARCH}
+    asked = partner(spring.pace, spring.track, "/peer/v1/asks", ask)
+    other = partner(spring.pace, spring.track, "/peer/v1/asks", {**ask, "link": f"lnk_{'b' * 26}"})
+    assert (asked.status_code, asked.content) == (other.status_code, other.content)  # the bank cannot tell (P11)
+    spring.story.settle()
+    refused = why(spring.track, "wes-at-track")["pace-tier@1", MARCH, "refused"]
+    assert refused.kind == "refusal"
+    assert "receipt_withdrawn" in [each["code"] for each in refused.reasons]
+    assert all(each["permitted"] for each in refused.reasons)
+
+
+def test_3_04_the_flagged_person_contests_it_and_the_company_sees_that(spring: Spring) -> None:
+    app = spring.track.app()
+    flagged = why(spring.track, "sol-at-track")["pace-tier@1", MARCH, "issued"]
+    assert (flagged.flags, flagged.contest) == ({"implausible": 4}, None)
+    contested = app.decisions.contest(flagged.decision, subject="sol-at-track", ground="flag_wrong")
+    assert why(spring.track, "sol-at-track")["pace-tier@1", MARCH, "issued"].contest == contested
+    (seen,) = app.decisions.contests().contests
+    assert (seen.contest, seen.subject, seen.period, seen.state) == (contested.contest, "sol-at-track", MARCH, "open")
+    with pytest.raises(Conflict) as again:
+        app.decisions.contest(flagged.decision, subject="sol-at-track", ground="count_wrong")
+    assert (again.value.code, again.value.existing_id) == ("already_contested", contested.contest)
+    with pytest.raises(NotFound):
+        app.decisions.contest(flagged.decision, subject="ana-at-track", ground="flag_wrong")
+    assert spring.bands()["sol"] == 3  # what was told stands meanwhile
 
 
 def test_all_three_ledgers_hold_alone_and_against_each_other(spring: Spring) -> None:

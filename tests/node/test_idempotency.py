@@ -157,6 +157,19 @@ def erase_subject(scene: Scene) -> Write:
     return Write(scene.gym, "/v1/erasures", body, {"subject": "nobody-at-gym"}, 202)
 
 
+def contest_decision(scene: Scene) -> Write:
+    """A question after the withdrawal is refused, and its subject contests that."""
+    person = consent(someone(scene), scene.story)
+    scene.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    scene.story.settle()
+    ask = {"link": person.link, "program": "ins-fit", "version": 1, "period": "2027-03"}
+    partner(scene.insurer, scene.gym, "/peer/v1/asks", ask)
+    scene.story.settle()
+    (refusal,) = scene.gym.app().decisions.why(person.at_gym).explanations
+    body = {"subject": person.at_gym, "decision": refusal.decision, "ground": "count_wrong"}
+    return Write(scene.gym, "/v1/decisions/contest", body, {**body, "ground": "should_not_be_refused"}, 201)
+
+
 WRITES: tuple[Callable[[Scene], Write], ...] = (
     offer_link,
     accept_link,
@@ -175,6 +188,7 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     accept_program,
     ask_claim,
     erase_subject,
+    contest_decision,
 )
 on_every_write = pytest.mark.parametrize("write", WRITES, ids=[each.__name__ for each in WRITES])
 
@@ -182,7 +196,7 @@ on_every_write = pytest.mark.parametrize("write", WRITES, ids=[each.__name__ for
 def test_every_write_of_the_app_api_is_in_the_table(scene: Scene) -> None:
     described = HTTP.get(scene.gym.url + "/openapi.json").json()["paths"]
     writes = {path for path, methods in described.items() if path.startswith("/v1/") and "post" in methods}
-    reads = {path for path in writes if path.endswith("/search") or path.startswith("/v1/proofs/")}
+    reads = {path for path in writes if path.endswith(("/search", "/try")) or path.startswith("/v1/proofs/")}
     assert len(writes - reads) == len(WRITES)
 
 

@@ -12,6 +12,7 @@ dry_run      a rule tried on past periods
 conjunction  claims of different issuers, concluded at the recipient
 cost         what a rule tells, in words a customer reads
 linter       what all rules of one recipient over one source tell together
+words        why an input did not count, for people
 """
 
 from tallystick_consent.rules.conjunction import (
@@ -60,6 +61,7 @@ from tallystick_consent.rules.periods import (
     period_named,
     span_of,
 )
+from tallystick_consent.rules.words import why_not
 
 MARGIN_S = 2 * 86_400
 """How far beyond a period events are read: days are local to a place, and visits merge over the edge."""
@@ -113,5 +115,6 @@ __all__ = [
     "statement_of",
     "told_together",
     "true_up",
+    "why_not",
     "with_late",
 ]

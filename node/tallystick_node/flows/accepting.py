@@ -268,7 +268,7 @@ def _keep(
             leaf=leaf,
             log=transaction.log,
             logged_at_s=transaction.now_s,
-            answer="",
+            answer=claim.answer.model_dump_json(),
             acceptance=acceptance,
             band=band,
         )

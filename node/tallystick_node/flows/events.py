@@ -127,7 +127,7 @@ def shown_event(node: Node, row: Any) -> wire.Event:
     Raises:
         PayloadErased, PayloadUnavailable: its payload cannot be read any more.
     """
-    return _shown(row.id, row.type, row.receipt, row.recorded_at_s, _open(node, row))
+    return _shown(row.id, row.type, row.receipt, row.recorded_at_s, open_event(node, row))
 
 
 def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subject: str) -> list[JourneyEvent]:
@@ -146,7 +146,7 @@ def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subj
     opened: list[JourneyEvent] = []
     for row in rows:
         try:
-            event = parse_payload(_open(node, row).payload)
+            event = parse_payload(open_event(node, row).payload)
         except PayloadErased:
             continue
         opened.append(replace(event, recorded_at_s=row.recorded_at_s))
@@ -208,7 +208,12 @@ def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
     return transaction.now_s >= program.closed_for_all_s(name, zone=zone_of(program))
 
 
-def _open(node: Node, row: Any) -> Opening:
+def open_event(node: Node, row: Any) -> Opening:
+    """Return the payload of an event's row.
+
+    Raises:
+        PayloadErased, PayloadUnavailable: it cannot be read any more.
+    """
     if not row.ciphertext:
         raise erased()
     sealed = Sealed(row.commitment, row.ciphertext)

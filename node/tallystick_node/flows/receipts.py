@@ -26,7 +26,7 @@ from tallystick_node.flows.links import end_link
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.tables import CLAIMS, DECISIONS, LINKS, MESSAGES, RECEIPTS
+from tallystick_node.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, MESSAGES, RECEIPTS
 from tallystick_node.writer import Appended, Once, StoredReply, Transaction
 
 DAY_S = 86_400
@@ -266,6 +266,7 @@ def end_receipt(
     change_receipt(transaction, row.id, next_period=None, next_close_s=None, **ended, **more)
     drop_claims_of(transaction, row.id, but=listed)
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
+    transaction.execute(CONTESTS.delete().where(CONTESTS.c.receipt == row.id))
     _end_link_if_last(transaction, row.link)
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import insert, select
 
-from tallystick import wire
+from tallystick import wire, wire_why
 from tallystick.papers import Certificate, Export
 from tallystick_consent.receipt import Version
 from tallystick_ledger.encoding import canonical_json
@@ -31,7 +31,9 @@ from tallystick_node.flows import (
     receipts_recipient,
     receipts_stopping,
     rewards,
+    trying,
     wallet,
+    why,
 )
 from tallystick_node.node import Node
 from tallystick_node.tables import APP_KEYS, AUDIT_READS
@@ -131,6 +133,8 @@ ClaimsApp = Annotated[App, Depends(require("claims:write"))]
 SubjectsReader = Annotated[App, Depends(require("subjects:read"))]
 SubjectsEraser = Annotated[App, Depends(require("subjects:erase", "subject:assert"))]
 ClaimsSubjectApp = Annotated[App, Depends(require("claims:read", "subject:assert"))]
+DryRunApp = Annotated[App, Depends(require("events:read", "programs:read"))]
+WhyReader = Annotated[App, Depends(require("receipts:read", "rewards:read"))]
 RewardsReader = Annotated[App, Depends(require("rewards:read"))]
 
 
@@ -278,6 +282,12 @@ async def accept_program(
     return answer(await programs.accept_program(node, once_of(request, app, body), name, version, body))
 
 
+@router.post("/programs/try")
+def try_program(node: NodeHere, _app: DryRunApp, body: wire_why.TryProgram) -> wire_why.TriedProgram:
+    """Try a program on past periods of this node's own events; nothing is published, issued or kept."""
+    return trying.try_program(node, body)
+
+
 @router.get("/budgets/{program}/{period}")
 def find_budget(node: NodeHere, _app: ProgramsReader, program: str, period: str) -> wire.Budget:
     """Return what a program may still pay in a period."""
@@ -341,6 +351,26 @@ def find_certificate(node: NodeHere, _app: SubjectsReader, body: wire.FindBySubj
 def export_subject(node: NodeHere, _app: SubjectsReader, body: wire.ExportSubject) -> StreamingResponse:
     """Return everything about one customer, opened and proven, written as it is read."""
     return StreamingResponse(access.export_subject(node, body), media_type="application/json")
+
+
+@router.post("/decisions/contest", **_writes(wire_why.Contest, 201))
+async def contest_decision(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: wire_why.ContestDecision
+) -> Response:
+    """Record that the subject says a decision is wrong."""
+    return answer(await why.contest_decision(node, once_of(request, app, body), body))
+
+
+@router.get("/decisions/contests")
+def list_contests(node: NodeHere, _app: ReceiptsReader) -> wire_why.OpenContests:
+    """Return what customers contest."""
+    return why.list_contests(node)
+
+
+@router.post("/why/search")
+def explain(node: NodeHere, _app: WhyReader, body: wire.FindBySubject) -> wire_why.Explanations:
+    """Return why, for everything about one customer: answers, silence, refusals, rewards."""
+    return why.explain(node, body.subject)
 
 
 def record_read(transaction: Transaction, *, app: str, what: str) -> None:

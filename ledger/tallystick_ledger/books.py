@@ -90,7 +90,7 @@ def parse_transfer(body: Mapping[str, Any]) -> Transfer:
         TransferInvalid: a member is missing, unknown, of another type, or out of its bounds.
     """
     amount = body.get("amount")
-    if set(body) != _MEMBERS or type(amount) is not int:
+    if frozenset(body) != _MEMBERS or type(amount) is not int:
         raise _invalid("A transfer has other members than it must have.")
     texts = [body[name] for name in _TEXTS]
     if not all(isinstance(value, str) for value in texts):

@@ -501,7 +501,10 @@ def test_a_stolen_witness_key_that_is_revoked_makes_the_new_one_sign_nothing(tmp
         gym, insurer = story.company("gym.example"), story.company("insurer.example")
         story.settle()
         size = gym.node.publisher.published_size
-        assert ask(NodeStand(insurer), grown(gym, 0, size)).status_code == 200
+        seen = ask(NodeStand(insurer), grown(gym, 0, size))  # it has followed the log up to there, or cosigns it all
+        if seen.status_code == 409:
+            seen = ask(NodeStand(insurer), grown(gym, int(seen.content), size))
+        assert seen.status_code == 200
         stolen = CosignatureSigner("insurer.example/witness", insurer.keys.ed25519("witness"))
         revoke(insurer, "witness", since_s=story.clock.at_s)
         story.settle()

@@ -21,12 +21,13 @@ from witnesses import AloneStand, NodeStand, Stand, ask, grown, head_of, keys_in
 from tallystick_ledger.encoding import to_base64
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import SignatureKind
-from tallystick_ledger.tlog.merkle import EMPTY_ROOT, range_hash
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT, Frontier, prove_consistency, range_hash
 from tallystick_ledger.tlog.note import NoteSigner, open_note, parse_lines, sign_note
 from tallystick_ledger.tlog.subtree import prove_subtree_consistency
 from tallystick_ledger.tlog.witness import AddCheckpoint, SignSubtree
 from tallystick_node.cli import app
 from tallystick_node.clock import SetClock
+from tallystick_node.config import load_settings
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.witness.alone import Witness, create_witness
 
@@ -36,6 +37,10 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """A gym whose log has grown past a few heads, and an insurer that may witness it."""
     with town(Path(tmp_path_factory.mktemp("town"))) as made:
         gym, insurer = made.company("gym.example"), made.company("insurer.example")
+        insurer.stop()  # it is to know of the gym's log what it cosigned, and nothing that it saw by following
+        alone = load_settings(insurer.folder).model_copy(update={"follow_interval_s": 0})
+        (insurer.folder / "node.toml").write_text(alone.text())
+        insurer.start()
         agree(made, insurer, gym)
         yield made
 
@@ -215,6 +220,68 @@ def alone(tmp_path: Path) -> Path:
     folder = tmp_path / "w"
     create_witness(folder, name="witness.example", url="http://127.0.0.1:1", bind="127.0.0.1:1", sandbox=True)
     return folder
+
+
+@pytest.mark.parametrize("lost", ["gone", "empty"])
+def test_a_witness_that_has_lost_its_memory_does_not_start(alone: Path, gym: Company, lost: str) -> None:
+    """Its keys are there: it would cosign another history of what it has cosigned before."""
+    witness = Witness(alone, clock=gym.clock)
+    witness.memory.know_keys([log_key(gym)])
+    witness._add_checkpoint(grown(gym, 0, 2).encode())
+    witness.close()
+    for path in alone.glob("witness.db*"):
+        path.unlink()
+    if lost == "empty":
+        (alone / "witness.db").touch()
+    with pytest.raises(SettingsInvalid, match="memory is gone"):
+        Witness(alone, clock=gym.clock)
+
+
+def test_a_node_that_was_put_back_from_a_backup_cosigns_no_other_history_than_it_has_followed(tmp_path: Path) -> None:
+    """What it cosigned since the backup is forgotten; what it follows it learns anew."""
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        story.settle()
+        size = gym.node.publisher.published_size
+        later(story)
+        assert asked_again(NodeStand(insurer), gym, size).status_code == 200
+        insurer.stop()
+        backup = insurer.back_up()
+        insurer.start()
+        agree(story, insurer, gym)
+        later(story)
+        more = gym.node.publisher.published_size
+        assert asked_again(NodeStand(insurer), gym, more).status_code == 200
+        insurer.stop()
+        insurer.restore(backup)
+        insurer.start()
+        later(story)
+        assert not insurer.node.standing.is_read_only
+        leaves = [gym.node.publisher.reader(more)(0, index) for index in range(size)]
+        leaves += [hashlib.sha256(f"another {index}".encode()).digest() for index in range(size, more)]
+        forked = Frontier.empty().extend(leaves)
+        proof = prove_consistency(size, new_size=more, read=lambda level, at: subtree_of(leaves, level, at))
+        request = AddCheckpoint(size, tuple(proof), head_of(gym, more, root=forked.root()))
+        answer = ask(NodeStand(insurer), request)
+        assert answer.status_code == 409
+        assert int(answer.content) >= more
+
+
+def later(story: Town) -> None:
+    """Let enough time pass for everybody to look at everybody's log."""
+    for _ in range(2):
+        story.clock.at_s += 400
+        story.settle()
+
+
+def asked_again(witness: Stand, company: Company, size: int) -> httpx.Response:
+    """Submit a head as a log does: from the size that the witness says it has seen."""
+    answer = ask(witness, grown(company, 0, size))
+    return ask(witness, grown(company, int(answer.content), size)) if answer.status_code == 409 else answer
+
+
+def subtree_of(leaves: list[bytes], level: int, index: int) -> bytes:
+    return Frontier.empty().extend(leaves[index << level : (index + 1) << level]).root()
 
 
 def test_two_processes_on_one_folder_cosign_one_branch(alone: Path, gym: Company) -> None:

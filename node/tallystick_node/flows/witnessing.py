@@ -8,12 +8,15 @@ Source: c2sp.org/tlog-witness, DESIGN P12.
 
 import asyncio
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import delete, insert, select
+from sqlalchemy.sql.expression import Executable
 
-from tallystick_ledger.tlog.head import Checkpoint
+from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_ledger.tlog.note import CosignatureSigner
+from tallystick_ledger.tlog.note import CosignatureSigner, unchecked_text
 from tallystick_ledger.tlog.witness import (
     Cosigned,
     WitnessRefused,
@@ -24,9 +27,11 @@ from tallystick_ledger.tlog.witness import (
     parse_sign_subtree,
 )
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.tables import WITNESSED
+from tallystick_node.tables import FOLLOWED, WITNESSED
 from tallystick_node.witness.known import keys_by_host, report_refusal, witness_name
 from tallystick_node.writer import Transaction
+
+_COSIGNED = select(WITNESSED)
 
 
 class NodeWitness:
@@ -48,8 +53,7 @@ class NodeWitness:
         keys = await asyncio.to_thread(keys_by_host, origin, self._node.partner)
 
         def work(transaction: Transaction) -> bytes:
-            row = transaction.row(select(WITNESSED).where(WITNESSED.c.origin == origin))
-            last = None if row is None else Cosigned.recall(row.note, at_s=row.cosigned_at_s, keys=self._own())
+            last = self._last_seen(origin, transaction.row)
             signers = self._node.keys.witness_signers(self._name, now_s=transaction.now_s)
             said = cosign(request, keys=keys, last=last, signers=signers, now_s=transaction.now_s)
             if said is not last:
@@ -74,10 +78,25 @@ class NodeWitness:
             raise WitnessRefused(404, "This witness has no key that signs parts of a tree.")
         origin = claimed_origin(request.note)
         keys = await asyncio.to_thread(keys_by_host, origin, self._node.partner)
-        row = await asyncio.to_thread(self._node.row, select(WITNESSED).where(WITNESSED.c.origin == origin))
+        row = await asyncio.to_thread(self._node.row, _COSIGNED.where(WITNESSED.c.origin == origin))
         last = None if row is None else Checkpoint(origin, row.size, bytes(row.root))
         own = self._node.keys.live_witness_keys(self._name, now_s=self._node.now_s())
         return cosign_subtree(request, keys=keys, own=own, last=last, signer=CosignatureSigner(self._name, pq))
+
+    def _last_seen(self, origin: str, row_of: Callable[[Executable], Any | None]) -> Cosigned | None:
+        """Return the largest head of a log that this node knows: cosigned last, or seen when it followed the log.
+
+        A database that was put back from a backup has forgotten what was cosigned since, and learns of it by following.
+        """
+        row = row_of(_COSIGNED.where(WITNESSED.c.origin == origin))
+        last = None if row is None else Cosigned.recall(row.note, at_s=row.cosigned_at_s, keys=self._own())
+        followed = row_of(select(FOLLOWED.c.note).where(FOLLOWED.c.origin == origin))
+        if followed is None:
+            return last
+        seen = parse_checkpoint_body(unchecked_text(followed.note))
+        if last is not None and seen.size <= last.checkpoint.size:
+            return last
+        return Cosigned(seen, 0 if last is None else last.at_s, followed.note, b"")
 
     def _own(self) -> list[VerifierKey]:
         return self._node.keys.witness_keys(self._name)

@@ -33,7 +33,7 @@ from tallystick_node.errors import SettingsInvalid
 from tallystick_node.key_files import write_secret_file
 from tallystick_node.node import no_such_thing
 from tallystick_node.witness.known import report_refusal
-from tallystick_node.witness.memory import Memory
+from tallystick_node.witness.memory import Memory, make_memory
 
 SETTINGS_FILE = "witness.toml"
 MEMORY_FILE = "witness.db"
@@ -108,6 +108,7 @@ def create_witness(
     folder.chmod(0o700)
     for file in KEY_FILES:
         write_secret_file(folder / file, f"{to_base64url(random_bytes(SEED_SIZE_BYTES))}\n")
+    make_memory(folder / MEMORY_FILE)
     lines = (f"{key} = {json.dumps(value)}\n" for key, value in settings.model_dump().items())
     (folder / SETTINGS_FILE).write_text("".join(lines), encoding="utf-8")
     return WitnessKeys(folder, name)
@@ -138,7 +139,7 @@ class Witness:
         """Open the witness in `folder`.
 
         Raises:
-            SettingsInvalid: none there, or its keys cannot be read.
+            SettingsInvalid: none there, its keys cannot be read, or its memory is gone.
             StorageUnavailable: its memory cannot be used.
         """
         self.settings = load_witness_settings(folder)

@@ -5,7 +5,7 @@ holds the write lock from its first line, so that neither a race, nor a second p
 failure makes the witness cosign a fork: what is not on disk was not answered.
 
 Never restore this file from a backup: it would be rolled back, and a fork could be cosigned from there. A witness whose
-memory is lost begins again in a new folder, with new keys.
+memory is lost begins again in a new folder, with new keys: the file is made once, with those, and never again.
 
 Source: c2sp.org/tlog-witness ("must persist ... before responding"), DESIGN P12.
 """
@@ -14,7 +14,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +24,7 @@ from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.note import unchecked_text
 from tallystick_ledger.tlog.witness import Cosigned
 from tallystick_node.database import storage_errors
+from tallystick_node.durable import flush
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
 from tallystick_node.witness.known import keys_by_host
 
@@ -33,38 +34,58 @@ BUSY_TIMEOUT_S = 2.0
 LOGS_MAX = 10_000
 """Logs and companies that one witness knows."""
 
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL")
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS log (vkey TEXT PRIMARY KEY, origin TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS company (host TEXT PRIMARY KEY, descriptor TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS cosigned (
+CREATE TABLE log (vkey TEXT PRIMARY KEY, origin TEXT NOT NULL) STRICT;
+CREATE TABLE company (host TEXT PRIMARY KEY, descriptor TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
+CREATE TABLE cosigned (
   origin TEXT PRIMARY KEY, origin_digest TEXT UNIQUE NOT NULL, note BLOB NOT NULL, at_s INTEGER NOT NULL
 ) STRICT;
 """
+
+
+def make_memory(path: Path) -> None:
+    """Make the empty memory of a new witness, once: where it is lost it is not made again.
+
+    Raises:
+        FileExistsError: there is one.
+        StorageUnavailable: it cannot be written.
+    """
+    path.touch(mode=0o600, exist_ok=False)
+    with storage_errors(), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.executescript(_SCHEMA)
+    flush(path.parent)
 
 
 class Memory:
     """What a witness that stands alone knows and remembers; safe to use from several threads."""
 
     def __init__(self, path: Path, *, own: Sequence[VerifierKey]) -> None:
-        """Open the database at `path`, made where it is missing.
+        """Open the database at `path`.
 
         Args:
             path: of the file.
             own: the witness's own keys.
 
         Raises:
+            SettingsInvalid: it is not there, or is empty.
             StorageUnavailable: it cannot be opened or written.
         """
+        if not path.exists():
+            raise _forgotten()
         self._own = tuple(own)
         self._lock = threading.Lock()
         with storage_errors():
-            path.touch(mode=0o600)
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
-            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+            for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
-            self._connection.executescript(_SCHEMA)
+            if self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'cosigned'").fetchone() is None:
+                self._connection.close()
+                raise _forgotten()
 
     def close(self) -> None:
         """Release the database."""
@@ -175,6 +196,13 @@ class Memory:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+
+def _forgotten() -> SettingsInvalid:
+    return SettingsInvalid(
+        "The witness's memory is gone: it may have cosigned what it does not know any more.",
+        remedy="Make a new witness, with a new name and new keys: tally-node witness init",
+    )
 
 
 def _require_room(connection: sqlite3.Connection) -> None:

@@ -18,7 +18,8 @@ class Host:
         asked: how many POSTs it got.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """Answer at a port; at a free one, where none is given."""
         self.reply: Callable[[bytes], Reply] = lambda _: (404, b"")
         self.shown = b""
         self.shown_at: dict[str, bytes] = {}
@@ -43,7 +44,7 @@ class Host:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()

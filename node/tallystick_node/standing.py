@@ -20,6 +20,10 @@ import httpx
 from tallystick.evidence import EvidenceRejected, two_heads
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
+from tallystick_ledger.tlog.head import Checkpoint
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT
+from tallystick_ledger.tlog.note import sign_note
+from tallystick_ledger.tlog.signers import Signer
 from tallystick_node.clock import CLOCK_BACK_MAX_S, Clock
 from tallystick_node.errors import LogReadOnly, LogUnasked, SignerUnavailable
 from tallystick_node.evidence_room import EvidenceRoom
@@ -155,6 +159,41 @@ class Standing:
         keys = [replace(key, name=origin) for key in shard.publisher.log_keys]
         revoked = {replace(key, name=origin): since_s for key, since_s in shard.publisher.revoked_keys.items()}
         return ask_all(self.seers(), origin, log_keys=keys, revoked=revoked, http=self.http)
+
+    def is_known(self, origin: str, shard: Shard, signers: Sequence[Signer]) -> bool:
+        """Return whether anybody has seen a head of a log that is to be begun as a successor to `shard`.
+
+        Nobody signs that there is none. So everybody must answer, and be shown to be who it is: by a head of the log
+        that ends, or by cosigning the new one while it is empty. Otherwise a partner that is away, or a proxy that
+        stands in for it, would let one successor be begun twice.
+
+        Args:
+            origin: of the log that is to be begun.
+            shard: the log that ends.
+            signers: of the new one.
+
+        Raises:
+            LogUnasked: somebody did not answer so.
+        """
+        seers, words = self.seers(), self.words_about(origin, shard)
+        if any(word.head.size > 0 for word in words.heard):
+            return True
+        publisher = shard.publisher
+        ending = ask_all(
+            seers, publisher.origin, log_keys=publisher.log_keys, revoked=publisher.revoked_keys, http=self.http
+        )
+        sure = {word.of for word in (*words.signed, *ending.signed)} - set(words.silent)
+        unsure = [seer for seer in seers if seer.name not in {*sure, *words.silent}]
+        head, now_s = Checkpoint(origin, 0, EMPTY_ROOT), self.clock.now_s()
+        note = sign_note(head.body(), signers, now_s=now_s)
+        sure |= {word.of for word in ask_to_cosign(unsure, head, note, http=self.http).signed}
+        if missing := [seer.name for seer in seers if seer.name not in sure]:
+            raise LogUnasked(
+                f"Who may know a successor of this log did not say so, signed: {', '.join(missing)}.",
+                remedy="Try again when they answer. Whoever is gone for good: take it out of the witness policy, or run"
+                " tally-node partner remove.",
+            )
+        return False
 
     def heed_time(self, of: str, signed_at_s: int) -> None:
         """Compare a time that somebody has just signed with ours; say so where the two cannot both be right."""

@@ -37,6 +37,7 @@ def begin_successor(folder: Path, *, clock: Clock, passphrase: AskPassphrase | N
 
     Raises:
         SettingsInvalid: no node there, its log is not read-only, or a year's log has had too many successors.
+        LogUnasked: a witness or a partner does not say what it knows of a successor; nothing was changed.
         FolderInUse: the node is running.
         StorageUnavailable: nothing was changed.
     """
@@ -71,13 +72,15 @@ def _free_name(node: Node, clock: Clock) -> str:
 
     Raises:
         SettingsInvalid: there is none.
+        LogUnasked: somebody who may know one cannot be asked.
     """
     year = max(datetime.fromtimestamp(clock.now_s(), UTC).year, int(node.shards.current.own.name[:4]))
     for number in range(1, SUCCESSORS_MAX + 1):
         name = str(year) if number == 1 else f"{year}-{number}"
         if name in node.shards.names():
             continue
-        words = node.standing.words_about(f"{node.host}/log/{name}", node.shards.current)
-        if all(word.head.size == 0 for word in words.heard):
+        origin = f"{node.host}/log/{name}"
+        signers = node.keys.log_signers(origin, now_s=clock.now_s())
+        if not node.standing.is_known(origin, node.shards.current, signers):
             return name
     raise SettingsInvalid("This year's log has had too many successors.", remedy="Find out why before going on.")

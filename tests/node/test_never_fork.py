@@ -7,7 +7,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from tallystick_node.config import CLOCK_VARIABLE, load_settings
 from tallystick_node.errors import ClockBehind, LogReadOnly, LogUnasked, SettingsInvalid
 from tallystick_node.key_changes import revoke_key
 from tallystick_node.own_heads import ASK_DEADLINE_S
-from tallystick_node.setup import accept_clock, add_partner, create_node, open_key_folder
+from tallystick_node.setup import accept_clock, add_partner, create_node, open_key_folder, remove_partner
 from tallystick_node.successor import begin_successor
 from tallystick_node.writer import Transaction
 
@@ -192,6 +192,28 @@ def test_a_second_successor_does_not_take_the_name_of_the_first(pair: tuple[Town
     story.settle()
     gym.stop()
     gym.restore(backup)
+    assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-3"
+
+
+@pytest.mark.parametrize("stand_in", ["nobody", "a proxy that has never heard of it"])
+def test_a_successor_is_not_begun_while_somebody_who_may_know_one_is_away(
+    pair: tuple[Town, Company, Company], stand_in: str
+) -> None:
+    """The backup of a read-only node is put back after its successor was begun: nothing here knows that."""
+    story, gym, insurer = pair
+    gym.node.writer.make_read_only(gym.node.publisher.published[1]).result()
+    gym.stop()
+    backup = gym.back_up()
+    assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-2"
+    gym.start()
+    story.settle()
+    gym.stop()
+    gym.restore(backup)
+    insurer.stop()
+    proxy = nullcontext() if stand_in == "nobody" else Host(insurer.port)
+    with proxy, pytest.raises(LogUnasked, match=r"insurer\.example/witness"):
+        begin_successor(gym.folder, clock=story.clock)
+    insurer.start()
     assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-3"
 
 
@@ -396,7 +418,7 @@ def revoke_log_keys(story: Town, company: Company) -> None:
             revoke_key(place, role, since_s=story.clock.at_s, reason="compromised")
 
 
-def test_a_key_that_was_stolen_and_revoked_stops_no_log_and_takes_no_successor_s_name(tmp_path: Path) -> None:
+def test_a_key_that_was_stolen_and_revoked_stops_no_log_and_uses_up_no_successor_s_name(tmp_path: Path) -> None:
     """Its thief is a partner, and shows a head under it: another one that the gym may have signed, or a longer one."""
     with town(tmp_path) as story, Host() as thief:
         gym = story.company("gym.example")
@@ -418,6 +440,9 @@ def test_a_key_that_was_stolen_and_revoked_stops_no_log_and_takes_no_successor_s
             assert gym.node.evidence.count == 0
         gym.node.writer.make_read_only(gym.node.publisher.published[1]).result()
         gym.stop()
+        with pytest.raises(LogUnasked, match=r"liar\.example"):
+            begin_successor(gym.folder, clock=story.clock)
+        remove_partner(gym.folder, "liar.example")
         assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-2"
 
 

@@ -15,7 +15,6 @@ from sqlalchemy import delete, select
 
 from tallystick_consent.receipt import ASKED
 from tallystick_ledger.errors import PolicyUnmet, TallyError
-from tallystick_node.clock import CLOCK_BACK_MAX_S
 from tallystick_node.custody import DAY_S
 from tallystick_node.errors import (
     ClockBehind,
@@ -249,14 +248,14 @@ class Jobs:
     def _turn_year(self) -> None:
         """Begin the year's log once the clock has passed the year of the one that is written.
 
-        Not by a clock that a witness's signed time contradicts, and not where somebody has seen that log already.
+        Not by a clock that is ahead of most witnesses' signed times, and not where somebody has seen that log already.
         """
         node = self._node
         name = year_to_begin(node)
         if name is None or node.clock.now_s() < self._turns_again_s:
             return
-        if node.standing.clock_ahead_s() > CLOCK_BACK_MAX_S:
-            log.error("the year's log is not begun by a clock that is ahead of a witness's")
+        if node.standing.is_clock_ahead():
+            log.error("the year's log is not begun by a clock that is ahead of most witnesses'")
             self._turns_again_s = node.clock.now_s() + TURN_AGAIN_AFTER_S
             return
         node.standing.require_unseen(f"{node.host}/log/{name}", node.shards.current)

@@ -206,10 +206,18 @@ class Standing:
 
     def clock_ahead_s(self) -> int:
         """Return how far our clock is ahead of the witness it differs from most, by what was signed lately; or 0."""
+        return max(self._lately_ahead_s(), key=abs, default=0)
+
+    def is_clock_ahead(self) -> bool:
+        """Return whether our clock is ahead of more than half of the witnesses that have signed lately, so that it is
+        ours that is wrong: a single one among several holds up nothing by its own."""
+        lately = self._lately_ahead_s()
+        return 2 * sum(ahead_s > CLOCK_BACK_MAX_S for ahead_s in lately) > len(lately)
+
+    def _lately_ahead_s(self) -> list[int]:
         now_s = self.clock.now_s()
         with self._lock:
-            lately = [ahead for at_s, ahead in self._ahead_s.values() if abs(now_s - at_s) < TIME_COUNTS_FOR_S]
-        return max(lately, key=abs, default=0)
+            return [ahead for at_s, ahead in self._ahead_s.values() if abs(now_s - at_s) < TIME_COUNTS_FOR_S]
 
 
 def _unasked() -> LogUnasked:

@@ -237,3 +237,15 @@ def test_an_erasure_of_december_is_attested_in_january_and_both_years_say_so(sto
     assert done.state == "attested"
     assert [each.body["state"] for each in entries(shard(person.gym, "2028")) if each.kind == "erasure"] == ["attested"]
     assert_both_years_hold(story, "2027", "2028")
+
+
+def test_one_of_several_witnesses_does_not_hold_up_the_year(story: Town) -> None:
+    """Two agree with the gym's clock; the third says that it is a month earlier, and goes on saying so."""
+    person = member(story)
+    gym = person.gym
+    gym.node.clock = gym.node.writer._clock = gym.node.standing.clock = SetClock(at("2028-01-01 12:00"))
+    now_s = gym.node.now_s()
+    for name, signed_at_s in (("one", now_s), ("two", now_s - 60), ("third", now_s - 30 * 86_400)):
+        gym.node.standing.heed_time(name, signed_at_s)
+    gym.work()
+    assert gym.node.shards.names() == ["2027", "2028"]

@@ -15,9 +15,9 @@ from trees import Tree
 
 from tallystick.evidence import Refusal, TwoHeads, parse_evidence
 from tallystick_ledger.errors import PolicyUnmet
-from tallystick_ledger.tlog.head import Checkpoint
+from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import root_at
-from tallystick_ledger.tlog.note import open_note, sign_line, sign_note, unchecked_text
+from tallystick_ledger.tlog.note import SignatureLine, open_note, sign_line, sign_note, unchecked_text
 from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_ledger.tlog.witness import parse_add_checkpoint
 from tallystick_node.cosigning import SILENT_FOR_S, Cosigners, Standing, load_policy
@@ -73,7 +73,13 @@ class Watch:
 
 
 @contextmanager
-def cosigners(folder: Path, *lines: str, waits: bool = True, watch: Watch | None = None) -> Iterator[Cosigners]:
+def cosigners(
+    folder: Path,
+    *lines: str,
+    waits: bool = True,
+    watch: Watch | None = None,
+    heed_time: Callable[[str, int], None] = lambda _of, _at_s: None,
+) -> Iterator[Cosigners]:
     """The cosigners of a policy with this log and these further lines."""
     logs = [f"log {key.text}" for key in KEYS]
     policy = parse_policy("".join(f"{line}\n" for line in (*logs, *lines)).encode())
@@ -87,6 +93,7 @@ def cosigners(folder: Path, *lines: str, waits: bool = True, watch: Watch | None
             evidence=room,
             log_keys=lambda: KEYS,
             monotonic_s=watch or time.monotonic,
+            heed_time=heed_time,
         )
         yield made
         made.close()
@@ -98,6 +105,24 @@ def one(host: Host) -> list[str]:
 
 def gather(made: Cosigners, size: int) -> bytes:
     return made.gather(*head(size), read=TREE.read)
+
+
+def test_a_line_that_states_no_time_is_no_time(tmp_path: Path, host: Host) -> None:
+    """A key of ML-DSA-44 may sign without one; it does not say that it is 1970."""
+    times: list[int] = []
+
+    def part(raw: bytes) -> Reply:
+        head = parse_checkpoint_body(unchecked_text(parse_add_checkpoint(raw).note))
+        payload = WITNESS_PQ.sign_subtree(origin=ORIGIN, start=0, end=head.size, root=head.root)
+        return 200, SignatureLine(WITNESS_PQ.verifier_key.name, WITNESS_PQ.verifier_key.key_id, payload).text
+
+    line = f"witness w {WITNESS_PQ.verifier_key.text} {host.url}"
+    with cosigners(tmp_path, line, "quorum none", heed_time=lambda _of, at_s: times.append(at_s)) as made:
+        host.reply = part
+        gather(made, 7)
+        host.reply = cosigns(WITNESS_PQ)
+        gather(made, 8)
+    assert times == [NOW_S]
 
 
 def evidence_in(folder: Path) -> list[object]:

@@ -261,15 +261,15 @@ class Cosigners:
             found = two_heads(shown, note, keys=keys, read=read)
             with suppress(EvidenceRejected):  # our log continues that head: only the witness's word is against it
                 found.check(keys)
-                self._evidence.keep(found)
-                self._convicted = _convicted(shown)
+                self._convicted = _convicted(shown)  # before anything that may fail
+                self._evidence.keep(found, even_full=True)
                 log.critical("a witness has seen a log that this one does not continue; nothing is published")
                 return
         if witness.refusal is None:
+            witness.refusal = _refusal(witness.keys[0].name, answer.status_code, shown)
             name, text = witness.keys[0].name, answer.content.decode(errors="replace")[:ANSWER_SIZE_MAX_BYTES]
             self._evidence.keep(Refusal(tuple(self._log_keys()), note, name, answer.status_code, text, shown))
             log.critical("the witness %s refuses this log with %d; nothing is published", name, answer.status_code)
-            witness.refusal = _refusal(name, answer.status_code, shown)
 
     def _shown(self, witness: _Witness, origin: str) -> tuple[bytes, int]:
         """Return the head that a witness shows as the last it cosigned, and its size; nothing where it is not ours."""

@@ -1,6 +1,8 @@
 """A log and its witnesses: what it publishes, what it waits for, and what stops it with the evidence kept."""
 
+import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +24,7 @@ from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_ledger.tlog.witness import parse_add_checkpoint
 from tallystick_node.cosigning import SILENT_FOR_S, Cosigners, Standing, load_policy
 from tallystick_node.errors import ForkSuspected, SettingsInvalid
-from tallystick_node.evidence_room import FILES_MAX, EvidenceRoom
+from tallystick_node.evidence_room import FILES_MAX, SUBJECT_FILES_MAX, EvidenceRoom
 from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
 
 TREE = Tree(20)
@@ -315,6 +317,48 @@ def test_no_more_evidence_is_kept_than_a_disk_can_bear(tmp_path: Path) -> None:
         (tmp_path / f"{number}.json").touch()
     room.keep(Refusal(tuple(KEYS), head(6)[1], "w", 422, ""))
     assert room.count == FILES_MAX + 1
+
+
+def test_a_witness_that_refuses_again_and_again_crowds_out_only_its_own_refusals(tmp_path: Path) -> None:
+    now_s = itertools.count(NOW_S)
+    room = EvidenceRoom(tmp_path / "evidence", now_s=lambda: next(now_s))
+    room.keep(Refusal(tuple(KEYS), head(20)[1], "another", 422, ""))
+    for size in range(1, SUBJECT_FILES_MAX + 4):
+        room.keep(Refusal(tuple(KEYS), head(size)[1], "w", 422, ""))
+        assert room.count == 1 + min(size, SUBJECT_FILES_MAX)
+    kept = [each.head for each in evidence_in(tmp_path / "evidence") if isinstance(each, Refusal)]
+    # the first, and the last ones
+    sizes = [int(each.split(b"\n")[1]) for each in kept]
+    assert sizes == [20, 1, *range(5, SUBJECT_FILES_MAX + 4)]
+
+
+def test_what_convicts_the_log_is_kept_where_nothing_else_is(tmp_path: Path, host: Host) -> None:
+    """Publication stays stopped over a restart, however full the room was before."""
+    room = tmp_path / "evidence"
+    room.mkdir()
+    for number in range(FILES_MAX):
+        (room / f"{number}.json").touch()
+    host.reply, host.shown = answers(422), head(7, bytes(32))[1]
+    with cosigners(room, *one(host)) as made, pytest.raises(ForkSuspected):
+        gather(made, 9)
+    with cosigners(room, *one(host)) as made:
+        assert made.standing is Standing.STOPPED
+
+
+def test_evidence_lasts_over_a_power_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file, its name, and the name of the folder that it stands in."""
+    flushed: list[str] = []
+    real = os.fsync
+
+    def spy(opened: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{opened}").readlink().name)
+        real(opened)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    room = EvidenceRoom(tmp_path / "evidence", now_s=lambda: NOW_S)
+    room.keep(Refusal(tuple(KEYS), head(5)[1], "w", 422, ""))
+    assert [tmp_path.name, "evidence"] == [flushed[0], flushed[-1]]
+    assert flushed[1].endswith(".new")
 
 
 def policy_file(tmp_path: Path, *lines: str) -> Path:

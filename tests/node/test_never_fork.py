@@ -115,6 +115,9 @@ def test_a_node_restored_from_an_old_backup_is_read_only_before_its_first_head(
     bundle = max(gym.log.glob("tile/entries/000.p/*")).relative_to(gym.log)
     headers = {"Authorization": f"Bearer {auditor}"}
     assert httpx.get(f"{gym.url}/log/2027/{bundle}", headers=headers).status_code == 200
+    assert httpx.get(f"{gym.url}/v1/proofs/0", headers=headers).status_code == 200
+    for asked, body in (("entries", {"indexes": [0, 1]}), ("range", {"start": 0, "end": 2})):
+        assert httpx.post(f"{gym.url}/v1/proofs/{asked}", headers=headers, json=body).status_code == 200, asked
 
 
 def test_it_stays_read_only_after_a_restart_while_nobody_can_be_asked(pair: tuple[Town, Company, Company]) -> None:

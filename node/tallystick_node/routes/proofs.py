@@ -26,7 +26,7 @@ async def prove_entry(node: NodeHere, app: Auditor, index: int) -> wire.EntryPro
     proven = await asyncio.to_thread(node.proofs.entry, index)
     if proven is None:
         raise no_such_thing()
-    await node.written(partial(record_read, app=app.id, what=f"entry {index}"))
+    await node.written(partial(record_read, app=app.id, what=f"entry {index}"), even_read_only=True)
     return proven
 
 
@@ -34,7 +34,9 @@ async def prove_entry(node: NodeHere, app: Auditor, index: int) -> wire.EntryPro
 async def prove_entries(node: NodeHere, app: Auditor, body: wire.FindInclusions) -> wire.Inclusions:
     """Return several entries, each with its proof, under one head."""
     proven = await asyncio.to_thread(node.proofs.inclusions, body.indexes, with_entries=True)
-    await node.written(partial(record_read, app=app.id, what=f"entries {','.join(map(str, body.indexes))}"))
+    await node.written(
+        partial(record_read, app=app.id, what=f"entries {','.join(map(str, body.indexes))}"), even_read_only=True
+    )
     return proven
 
 
@@ -42,7 +44,9 @@ async def prove_entries(node: NodeHere, app: Auditor, body: wire.FindInclusions)
 async def prove_range(node: NodeHere, app: Auditor, body: wire.FindRange) -> wire.EntryRange:
     """Return entries that stand side by side, with one proof for all of them."""
     proven = await asyncio.to_thread(node.proofs.range, body.start, body.end)
-    await node.written(partial(record_read, app=app.id, what=f"entries {body.start} to {body.end - 1}"))
+    await node.written(
+        partial(record_read, app=app.id, what=f"entries {body.start} to {body.end - 1}"), even_read_only=True
+    )
     return proven
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from logs import log_signers
-from signers import NOW_S, WITNESS, WITNESS_PQ
+from signers import NOW_S, WITNESS, WITNESS_PQ, ml_dsa_key
 from trees import Tree
 from typer.testing import CliRunner
 
@@ -31,7 +31,7 @@ from tallystick_ledger.tlog.hashing import leaf_hash
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.merkle import EMPTY_ROOT, prove_consistency, root_at
-from tallystick_ledger.tlog.note import Signer, sign_note
+from tallystick_ledger.tlog.note import CosignatureSigner, Signer, sign_note
 
 ORIGIN = "gym.example/log/2027"
 LOG, LOG_PQ = log_signers(ORIGIN)
@@ -232,6 +232,26 @@ def test_an_equivocating_log_is_convicted_from_its_evidence_file_in_a_fresh_proc
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith(f"CONVICTS {ORIGIN}. It has signed a head that does not continue an earlier one.")
     assert "ONLY IF" not in ran.stdout
+
+
+def test_a_witness_that_bears_the_name_of_the_log_convicts_nobody(tmp_path: Path) -> None:
+    """Its ML-DSA-44 key is of the kind that logs sign with too; the policy says which of the two it is."""
+    impostor = CosignatureSigner(ORIGIN, ml_dsa_key("impostor"))
+    bodies = [Checkpoint(ORIGIN, 5, bytes([n]) * 32).body() for n in (1, 2)]
+    one, other = (sign_note(body, [impostor], now_s=NOW_S) for body in bodies)
+    found = TwoHeads(tuple(KEYS), one, other, bytes([2]) * 32, ())
+    assert found.check([impostor.verifier_key]).accuses
+    with pytest.raises(EvidenceRejected, match="not signed by the log"):
+        found.check(KEYS, [impostor.verifier_key])
+    both = TwoHeads(tuple(KEYS), *(sign_note(body, [LOG, impostor], now_s=NOW_S) for body in bodies), found.root, ())
+    verdict = both.check(KEYS, [impostor.verifier_key])
+    assert (verdict.keys, verdict.cosigners) == ((LOG.verifier_key,), (impostor.verifier_key,))
+    file, policy = tmp_path / "made-up.json", tmp_path / "trust.policy"
+    file.write_bytes(found.encode())
+    logs = "".join(f"log {key.text}\n" for key in KEYS)
+    policy.write_text(f"{logs}witness w {impostor.verifier_key.text}\nquorum w\n")
+    told = CliRunner().invoke(app, ["verify", str(file), "--policy", str(policy)])
+    assert told.exit_code == 1, told.output
 
 
 def test_without_keys_the_verdict_says_under_which_it_stands(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ __all__ = [
 ]
 
 
-def open_checkpoint(raw: bytes, *, origin: str, keys: Sequence[VerifierKey]) -> tuple[Checkpoint, OpenedNote]:
+def open_checkpoint(
+    raw: bytes, *, origin: str, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey] = ()
+) -> tuple[Checkpoint, OpenedNote]:
     """Return what the log `origin` signed, and the note with all who signed it.
 
     A log's keys are those of `keys` that bear its origin as their name; one of them must have signed, so a checkpoint
@@ -32,17 +34,18 @@ def open_checkpoint(raw: bytes, *, origin: str, keys: Sequence[VerifierKey]) -> 
     Args:
         raw: the whole note.
         origin: the log whose checkpoint this must be.
-        keys: keys of the log, and of the cosigners whose lines are to be checked as well.
+        keys: keys of the log, and of others that are known not to bear its name.
+        cosigners: keys whose lines are to be checked as well, and are never the log's, whatever name they bear.
 
     Raises:
         NoteMalformed: the bytes are not a note, or its text is no checkpoint.
         SignatureRejected: see `open_note`; or the checkpoint is of another log, or not signed by the log itself.
     """
-    opened = open_note(raw, keys)
+    opened = open_note(raw, [*keys, *cosigners])
     checkpoint = parse_checkpoint_body(opened.body)
     if checkpoint.origin != origin:
         raise _rejected("The checkpoint is of another log.")
-    if all(each.key.name != origin for each in opened.verified):
+    if all(each.key.name != origin or each.key not in keys for each in opened.verified):
         raise _rejected("The checkpoint is not signed by the log itself.")
     return checkpoint, opened
 

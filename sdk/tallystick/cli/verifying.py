@@ -96,7 +96,7 @@ def _verified_object(raw: bytes, trust: Trust) -> str:
     paper = _paper_of(raw)
     if paper is not None:
         return _verified_paper(paper, trust)
-    return _verified_evidence(raw, _keys_of(trust.policy) if trust.policy else list(trust.keys))
+    return _verified_evidence(raw, list(trust.keys), trust.policy)
 
 
 def _paper_of(raw: bytes) -> Certificate | Export | None:
@@ -122,9 +122,10 @@ def _verified_paper(paper: Certificate | Export, trust: Trust) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
-def _verified_evidence(raw: bytes, keys: list[VerifierKey]) -> str:
+def _verified_evidence(raw: bytes, keys: list[VerifierKey], trusted: Policy | None) -> str:
     evidence = parse_evidence(raw)
-    verdict = evidence.check(keys or evidence.keys)
+    keys, cosigners = (keys, []) if trusted is None else _keys_of(trusted)
+    verdict = evidence.check(keys or evidence.keys, cosigners)
     heads = " and ".join(str(size) for size in verdict.sizes)
     origin, problem = printable(verdict.origin), printable(verdict.problem)
     lines = [
@@ -163,5 +164,6 @@ def _claimed_origin(proof: InclusionProof) -> str:
         raise BadInput("A checkpoint is not UTF-8.", remedy="Ask for the proof again.") from error
 
 
-def _keys_of(policy: Policy) -> list[VerifierKey]:
-    return [*(each.key for each in policy.logs), *(each.key for each in policy.witnesses)]
+def _keys_of(policy: Policy) -> tuple[list[VerifierKey], list[VerifierKey]]:
+    """Return the keys of the logs, and those of the witnesses: one of these may bear the name of a log."""
+    return [each.key for each in policy.logs], [each.key for each in policy.witnesses]

@@ -84,14 +84,18 @@ class TwoHeads:
     root: bytes
     proof: tuple[bytes, ...]
 
-    def check(self, keys: Sequence[VerifierKey]) -> Verdict:
-        """Return the verdict on the log, under keys that are known to be the log's (and its witnesses').
+    def check(self, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey] = ()) -> Verdict:
+        """Return the verdict on the log.
+
+        Args:
+            keys: known to be the log's; where one of a witness is among them, it must not bear the log's name.
+            cosigners: its witnesses' keys, which convict nobody, whatever name they bear.
 
         Raises:
             EvidenceRejected: one of the heads is not signed by the log, or one history can have both.
         """
-        older, by_older = _open(self.older, keys)
-        newer, by_newer = _open(self.newer, keys)
+        older, by_older = _open(self.older, keys, cosigners)
+        newer, by_newer = _open(self.newer, keys, cosigners)
         if older.origin != newer.origin:
             raise _rejected("The two heads are of two logs.")
         try:
@@ -109,7 +113,7 @@ class TwoHeads:
             origin=older.origin,
             accuses=True,
             keys=_of_log(by_older | by_newer, older.origin, keys),
-            cosigners=tuple(each for each in keys if each in by_older & by_newer and each.name != older.origin),
+            cosigners=_others(by_older & by_newer, older.origin, keys, cosigners),
             sizes=(older.size, newer.size),
             problem=problem,
         )
@@ -149,13 +153,13 @@ class WrongTile:
     root: bytes
     proof: tuple[bytes, ...]
 
-    def check(self, keys: Sequence[VerifierKey]) -> Verdict:
+    def check(self, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey] = ()) -> Verdict:
         """Return the verdict on the bytes; it accuses nobody of having served them.
 
         Raises:
             EvidenceRejected: the head is not signed by the log, the proof does not lead to it, or the bytes are right.
         """
-        head, signed = _open(self.head, keys)
+        head, signed = _open(self.head, keys, cosigners)
         start, end, width = _leaves(self.path)
         try:
             check_subtree_consistency(
@@ -199,7 +203,7 @@ class WrongLine:
     head: bytes
     line: int
 
-    def check(self, keys: Sequence[VerifierKey]) -> Verdict:
+    def check(self, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey] = ()) -> Verdict:
         """Return the verdict on the line; it accuses nobody of having written it.
 
         Raises:
@@ -211,7 +215,7 @@ class WrongLine:
         except BadInput as error:
             raise _rejected(error.problem) from error
         for line in lines[self.line : self.line + 1]:
-            for key in keys:
+            for key in (*keys, *cosigners):
                 if (key.name, key.key_id) == (line.name, line.key_id) and not _is_signed(body, line, key):
                     problem = f"Line {self.line} of the head is no signature of {key.name}+{key.key_id.hex()}."
                     return Verdict(head.origin, False, (key,), (), (head.size,), problem)
@@ -244,16 +248,16 @@ class Refusal:
     answer: str
     shown: bytes = b""
 
-    def check(self, keys: Sequence[VerifierKey]) -> Verdict:
+    def check(self, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey] = ()) -> Verdict:
         """Return the verdict: only that the log had signed what was refused, and what the witness shows.
 
         Raises:
             EvidenceRejected: one of the heads is not signed by the log.
         """
-        head, signed = _open(self.head, keys)
+        head, signed = _open(self.head, keys, cosigners)
         sizes, problem = [head.size], f"The witness {self.witness} refused its head with status {self.status}."
         if self.shown:
-            shown, _ = _open(self.shown, keys)
+            shown, _ = _open(self.shown, keys, cosigners)
             if shown.origin != head.origin:
                 raise _rejected("The two heads are of two logs.")
             sizes.append(shown.size)
@@ -334,8 +338,10 @@ def _leaves(path: str) -> tuple[int, int, int]:
     return first << height, (first + place.width) << height, place.width
 
 
-def _open(note: bytes, keys: Sequence[VerifierKey]) -> tuple[Checkpoint, frozenset[VerifierKey]]:
-    """Return a head that the log itself signed, and who of `keys` signed it.
+def _open(
+    note: bytes, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey]
+) -> tuple[Checkpoint, frozenset[VerifierKey]]:
+    """Return a head that the log itself signed, and who of `keys` and `cosigners` signed it.
 
     Each line is looked at alone: one that is wrong beside a good one must not save who wrote both.
     """
@@ -344,7 +350,7 @@ def _open(note: bytes, keys: Sequence[VerifierKey]) -> tuple[Checkpoint, frozens
         head, lines = parse_checkpoint_body(body), parse_lines(note[len(body) + 1 :])
     except BadInput as error:
         raise _rejected(error.problem) from error
-    signed = frozenset(key for key in keys if any(_is_signed(body, line, key) for line in lines))
+    signed = frozenset(key for key in (*keys, *cosigners) if any(_is_signed(body, line, key) for line in lines))
     if not _of_log(signed, head.origin, keys):
         raise _rejected("A head in it is not signed by the log under these keys.")
     return head, signed
@@ -363,6 +369,15 @@ def _is_signed(body: bytes, line: SignatureLine, key: VerifierKey) -> bool:
 def _of_log(signed: frozenset[VerifierKey], origin: str, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
     """Return those of the signers that are the log itself: it never cosigns as a witness under its own name."""
     return tuple(key for key in keys if key in signed and key.name == origin and key.kind != COSIGNATURE_ED25519)
+
+
+def _others(
+    signed: frozenset[VerifierKey], origin: str, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey]
+) -> tuple[VerifierKey, ...]:
+    """Return those of the signers that are witnesses."""
+    return tuple(
+        dict.fromkeys(key for key in (*keys, *cosigners) if key in signed and (key.name != origin or key in cosigners))
+    )
 
 
 def _rejected(problem: str) -> EvidenceRejected:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
-from signers import LOG, LOG_PQ, NOW_S, ORIGIN, WITNESS, WITNESS_PQ, ed25519_key
+from signers import LOG, LOG_PQ, NOW_S, ORIGIN, WITNESS, WITNESS_PQ, ed25519_key, ml_dsa_key
 
 from tallystick_ledger.errors import BadInput, NoteMalformed, SignatureRejected
 from tallystick_ledger.tlog.checkpoint import (
@@ -213,3 +213,14 @@ def test_an_extension_line_is_covered_by_ed25519_and_not_by_ml_dsa() -> None:
 def test_key_ids_of_cosigners_are_made_of_name_kind_and_key() -> None:
     key = WITNESS_PQ.verifier_key
     assert key.key_id == hashlib.sha256(b"witness.example/w2\n\x06" + key.public_key).digest()[:4]
+
+
+def test_a_cosigner_that_bears_the_log_s_name_is_not_the_log() -> None:
+    impostor = CosignatureSigner(ORIGIN, ml_dsa_key("impostor"))
+    body = Checkpoint(ORIGIN, 7, bytes(32)).body()
+    keys, cosigners = [LOG.verifier_key], [impostor.verifier_key]
+    with pytest.raises(SignatureRejected, match="not signed by the log itself"):
+        open_checkpoint(sign_note(body, [impostor], now_s=NOW_S), origin=ORIGIN, keys=keys, cosigners=cosigners)
+    both = sign_note(body, [LOG, impostor], now_s=NOW_S)
+    _, opened = open_checkpoint(both, origin=ORIGIN, keys=keys, cosigners=cosigners)
+    assert {each.key for each in opened.verified} == {*keys, *cosigners}

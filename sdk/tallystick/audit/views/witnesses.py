@@ -50,7 +50,7 @@ def ask_witnesses(
             notes.append(f"Witness {name} {answer}.")
             continue
         try:
-            checkpoint, opened = open_checkpoint(answer, origin=origin, keys=[*log_keys, witness.key])
+            checkpoint, opened = open_checkpoint(answer, origin=origin, keys=log_keys, cosigners=[witness.key])
         except (BadInput, SignatureRejected):
             notes.append(f"Witness {name} answers with something that the log has not signed.")
             continue

@@ -5,10 +5,16 @@ import json
 import sys
 import traceback
 
-from bench import appending, auditing, consent, proving
+from bench import appending, auditing, consent, month_end, proving
 from bench.harness import ROUNDS_MIN
 
-BENCHMARKS = (*appending.BENCHMARKS, *auditing.BENCHMARKS, *proving.BENCHMARKS, *consent.BENCHMARKS)
+BENCHMARKS = (
+    *appending.BENCHMARKS,
+    *auditing.BENCHMARKS,
+    *proving.BENCHMARKS,
+    *consent.BENCHMARKS,
+    *month_end.BENCHMARKS,
+)
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ partner saw is kept byte for byte, with the second at which it came.
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,14 @@ TICK_S = 5
 """How long a round of closing periods takes, as the times in claims have it."""
 
 ROUNDS_MAX = 10_000
+CALLS = (
+    "/peer/v1/links/confirmed",
+    "/peer/v1/receipts/requested",
+    "</peer/v1/links",
+    "</peer/v1/receipts/given",
+    "</peer/v1/claims",
+)
+"""What a partner and the gym call of each other about one person in such a month, `<` where the gym calls."""
 
 
 class Watch(Tap):
@@ -72,10 +80,28 @@ class Sight:
 class Pooled:
     """What two partners saw of the gym's customers: for each partner a list of sights for each person.
 
-    The numbers of persons are the truth that the partners do not know; their sights stand in that order.
+    The numbers of persons, from 0, are the truth that the partners do not know.
+
+    Attributes:
+        sights: by partner and person.
+        left_out: how many people one of the partners saw otherwise than the rest, as when a message was sent twice; a
+            machine's hiccup tells them apart, and nothing about the protocol.
     """
 
-    sights: dict[str, dict[int, list[Sight]]] = field(default_factory=dict[str, dict[int, list[Sight]]])
+    sights: dict[str, dict[int, list[Sight]]]
+    left_out: int
+
+
+def _whole(sights: dict[str, dict[int, list[Sight]]]) -> Pooled:
+    """Return the people of whom both partners saw each call once, numbered anew."""
+    numbers = sorted(sights[INSURER])
+    usual = [each for each in numbers if all(_is_usual(of[each]) for of in sights.values())]
+    again = {host: {number: of[each] for number, each in enumerate(usual)} for host, of in sights.items()}
+    return Pooled(again, len(numbers) - len(usual))
+
+
+def _is_usual(sights: list[Sight]) -> bool:
+    return sorted(each.path for each in sights) == sorted(CALLS)
 
 
 @dataclass
@@ -117,9 +143,7 @@ def live(folder: Path, *, people: int, seed: str, together: bool = False) -> Poo
         assert story.clock.at_s < at("2027-03-31 00:00"), "all have joined before the month ends"
         _train(story, people, drawn)
         _close(story)
-        claims = sum(each.path == "/peer/v1/claims" for each in gym.recorder.exchanges)
-        assert claims == 2 * people, "everybody has earned both"
-        return Pooled({each.host: _seen_by(each, gym, acts) for each in (insurer, bank)})
+        return _whole({each.host: _seen_by(each, gym, acts) for each in (insurer, bank)})
 
 
 def program(payer: str) -> dict[str, Any]:
@@ -206,6 +230,11 @@ def _close(story: Town) -> None:
     while story.clock.at_s < until_s:
         step_s = STEP_S if any(each <= story.clock.at_s + STEP_S for each in story.waiting_releases()) else 3_600
         story.clock.at_s += step_s
+        gym.work()
+    for _ in range(ROUNDS_MAX):  # what did not get through is tried again, later and later
+        if not story.waiting_releases():
+            break
+        story.clock.at_s += 3_600
         gym.work()
     story.settle()
 

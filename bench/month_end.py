@@ -1,0 +1,220 @@
+"""The end of a month for many subjects at once: one statement, from visits in a table to who has earned the answer.
+
+A node does not take this way. Its database holds events sealed under each subject's own key, so that erasing the key
+erases them from every copy; a statement cannot read them, and closing a period opens them one subject at a time. This
+measures what a company reaches that lets its database read its customers' visits, and what sealing costs against it.
+
+Sessions, days and threshold of a `VisitDays` rule mean here what `evaluate` says they mean; a property test holds the
+two together (tests/consent/rules/test_month_end.py). The reasons that `evaluate` gives beside its answer are left out.
+"""
+
+import os
+from collections.abc import Generator, Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from bench import servers
+from bench.harness import Contest, Size, benchmark, rate, require
+from tallystick_consent.events import JourneyEvent
+from tallystick_consent.rules import Period, VisitDays, dates_of, evaluate
+from tallystick_consent.rules.first import Filter
+from tallystick_consent.rules.periods import period_named
+
+VISITS_EACH = 13
+LOOPED = 1_000
+"""How many subjects a turn of the other side closes."""
+
+EPOCH = date(1970, 1, 1)
+MONTH = "2027-03"
+RULE = VisitDays(
+    events="visit.ended",
+    where=(Filter(member="source", one_of=("turnstile", "geofence")),),
+    merge_within_s=8 * 3_600,
+    day_basis="facility_local",
+    day_min_elapsed_s=1_800,
+    measure="qualified_days",
+    at_least=12,
+    period="calendar_month",
+    zone="America/New_York",
+    close_day=15,
+)
+
+TABLE = """CREATE TABLE visit (
+    subject bigint NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    started_s bigint NOT NULL,
+    ended_s bigint NOT NULL,
+    day integer NOT NULL,
+    facility text NOT NULL,
+    source text NOT NULL,
+    assurance text NOT NULL,
+    recorded_s bigint NOT NULL
+)"""
+"""Visits as `parse_event` checks them: times in seconds since 1970-01-01 UTC, the local day of the start as days since
+then, read in the offset of the facility."""
+
+IN_ORDER = "CREATE INDEX visit_in_order ON visit (subject, started_s, ended_s, id)"
+
+# Each visit beside when those before it ended; where it begins a session; which session that is; how long somebody was
+# there in each, time that two visits share counted once; then the days.
+EARNED = """
+WITH chosen AS (
+    SELECT subject, id, started_s, ended_s, day FROM visit WHERE recorded_s < %(close_s)s {filters}
+), after AS (
+    SELECT *, max(ended_s) OVER (
+        PARTITION BY subject ORDER BY started_s, ended_s, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) AS until_s FROM chosen
+), begun AS (
+    SELECT *, until_s IS NULL OR started_s - until_s >= %(merge_within_s)s AS begins FROM after
+), placed AS (
+    SELECT *, count(*) FILTER (WHERE begins) OVER (
+        PARTITION BY subject ORDER BY started_s, ended_s, id ROWS UNBOUNDED PRECEDING
+    ) AS session FROM begun
+), sessions AS (
+    SELECT
+        subject,
+        max(day) FILTER (WHERE begins) AS day,
+        sum(greatest(0, ended_s - greatest(started_s, until_s))) AS present_s
+    FROM placed GROUP BY subject, session
+)
+SELECT subject, count(DISTINCT day) AS days FROM sessions
+WHERE day BETWEEN %(first_day)s AND %(last_day)s AND present_s >= %(day_min_elapsed_s)s
+GROUP BY subject HAVING count(DISTINCT day) >= %(at_least)s
+"""
+
+
+class Visit(NamedTuple):
+    """A row of the table."""
+
+    subject: int
+    id: str
+    started_s: int
+    ended_s: int
+    day: int
+    facility: str
+    source: str
+    assurance: str
+    recorded_s: int
+
+    def event(self) -> JourneyEvent:
+        """Return it as rules read it."""
+        began = datetime.fromtimestamp(self.started_s, UTC)
+        # The offset is the one in which the start falls on its local day, at whatever hour.
+        midnight = datetime.combine(EPOCH + timedelta(days=self.day), datetime.min.time(), UTC)
+        offset_h = next(each for each in range(-14, 15) if (began + timedelta(hours=each) - midnight).days == 0)
+        place = timezone(timedelta(hours=offset_h))
+        ended = datetime.fromtimestamp(self.ended_s, UTC)
+        data = {"facility": self.facility, "source": self.source, "assurance": self.assurance}
+        started_at, ended_at = began.astimezone(place), ended.astimezone(place)
+        return JourneyEvent(self.id, "visit.ended", started_at, ended_at, data, self.recorded_s)
+
+
+def statement(rule: VisitDays, period: Period) -> tuple[str, dict[str, Any]]:
+    """Return the statement that finds who has earned a period's answer, with how many days, and its parameters.
+
+    Raises:
+        ValueError: the rule asks for more than visits tell.
+    """
+    if rule.requires_active is not None:
+        raise ValueError("Whether a membership stands is told by other events than visits.")
+    first, last = dates_of(period.name)
+    told: dict[str, Any] = {
+        "close_s": period.close_s,
+        "merge_within_s": rule.merge_within_s,
+        "day_min_elapsed_s": rule.day_min_elapsed_s,
+        "at_least": rule.at_least,
+        "first_day": (first - EPOCH).days,
+        "last_day": (last - EPOCH).days,
+    }
+    filters = ""
+    for number, each in enumerate(rule.where):
+        filters += f" AND {each.member} = ANY(%(where_{number})s)"  # one of three names, never somebody's text
+        told[f"where_{number}"] = list(each.one_of)
+    return EARNED.format(filters=filters), told
+
+
+@benchmark("consent.month_end", unit="subjects/s", count=1_000_000)
+def month_end(size: Size) -> Generator[Contest]:
+    """Find who has earned a month, of many: in one statement, and subject by subject."""
+    with servers.postgres() as server:
+        if server is None:
+            require(False, "There is no PostgreSQL to measure on.")
+            return
+        url = servers.fresh(server)
+        try:
+            yield from _contest(url, size)
+        finally:
+            servers.drop(server, url)
+
+
+def _contest(url: str, size: Size) -> Generator[Contest]:
+    import psycopg  # only where there is a server to speak to
+
+    period = period_named(MONTH, rule=RULE, zone=ZoneInfo(RULE.zone))
+    with psycopg.connect(url, autocommit=True) as connection:
+        earned = _fill(connection, size.count, period)
+        found, told = statement(RULE, period)
+        connection.execute("CREATE TABLE earned (subject bigint, days integer)")
+
+        def ours() -> None:
+            connection.execute("TRUNCATE earned")
+            connection.execute(f"INSERT INTO earned {found}", told)  # type: ignore[arg-type]
+
+        def theirs() -> None:
+            for subject in range(0, size.count, max(1, size.count // LOOPED)):
+                rows = connection.execute("SELECT * FROM visit WHERE subject = %s", (subject,)).fetchall()
+                answered[subject] = evaluate(RULE, [Visit(*row).event() for row in rows], period=period).satisfied
+
+        answered: dict[int, bool] = {}
+        ours()
+        theirs()
+        row = connection.execute("SELECT count(*) FROM earned").fetchone()
+        require(row == (earned,), "The statement finds others than were made to earn it.")
+        reached = {each for (each,) in connection.execute("SELECT subject FROM earned").fetchall()}
+        require(all(is_so == (subject in reached) for subject, is_so in answered.items()), "The two ways differ.")
+        yield Contest(
+            lambda: rate(size.count, ours),
+            "a query and an evaluation for each subject",
+            lambda: rate(len(answered), theirs),
+            {
+                "visits_each": VISITS_EACH,
+                "earned": earned,
+                "their_count": len(answered),
+                "ours": "one statement on opened visits, its result written to a table; no reasons",
+                "theirs": "the same table, with reasons; a node also unseals",
+                "a_node_takes_it": False,
+                "load": round(os.getloadavg()[0], 1),
+            },
+        )
+
+
+def _fill(connection: Any, count: int, period: Period) -> int:
+    """Make every subject's visits; return how many subjects have earned the month: every third lacks a day."""
+    connection.execute(TABLE)
+    first, _ = dates_of(period.name)
+    noon_s = int(datetime.combine(first, datetime.min.time(), ZoneInfo(RULE.zone)).timestamp()) + 12 * 3_600
+    connection.execute(
+        """
+        INSERT INTO visit
+        SELECT subject, subject || '/' || number, started_s, started_s + 2700,
+            %(day)s + number * 2, 'club-' || subject %% 40, 'turnstile', 'operator', started_s + 2700
+        FROM generate_series(0, %(count)s - 1) AS subject,
+            generate_series(0, %(visits)s - 1) AS number,
+            LATERAL (SELECT %(noon)s + number * 2 * 86400::bigint + subject %% 7200 AS started_s) AS at
+        WHERE number < %(visits)s - 2 * (subject %% 3 / 2)
+        """,
+        {"count": count, "visits": VISITS_EACH, "noon": noon_s, "day": (first - EPOCH).days},
+    )
+    connection.execute(IN_ORDER)
+    connection.execute("VACUUM ANALYZE visit")
+    return count - count // 3
+
+
+def copy_visits(connection: Any, visits: Sequence[Visit]) -> None:
+    """Put visits into the table."""
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO visit VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)", visits)
+
+
+BENCHMARKS = (month_end,)

@@ -554,6 +554,7 @@ class Erasure(Reply):
     """The erasure of one link of a subject.
 
     Attributes:
+        erasure: its id; once it was asked for, the one that the ledgers know.
         state: `due` until its time within 24 hours; `asked`; `attested`, or `refused` by the partner.
         due_at: when the ledger says it, and the partner is asked.
         attested_at: when the partner says it signed.

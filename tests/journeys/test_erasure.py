@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from outside import stored_of
-from sqlalchemy import select
+from sqlalchemy import select, update
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, fitness_program, link, town
 from typer.testing import CliRunner
 
@@ -30,7 +30,17 @@ from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows import access
 from tallystick_node.flows.burying import SPREAD_S
 from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
-from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS, IDEMPOTENCY, LINK_UNIQUE, LINKS, RECEIPTS, REWARDS
+from tallystick_node.tables import (
+    CLAIMS,
+    DECISIONS,
+    ERASURES,
+    EVENTS,
+    IDEMPOTENCY,
+    LINK_UNIQUE,
+    LINKS,
+    RECEIPTS,
+    REWARDS,
+)
 
 MARCH_CLOSES = "2027-04-16 00:00"
 MARCH_IS_TOLD = "2027-04-25 00:00"
@@ -556,3 +566,18 @@ def test_an_export_of_more_than_one_file_holds_is_refused_before_its_first_byte(
         person.gym.app().subjects.export(person.at_gym)
     assert refused.value.code == "limit_reached"
     assert len(person.gym.app().subjects.export(person.at_gym, events_from=at("2027-03-02 00:00")).events) == 12
+
+
+@pytest.mark.long
+def test_rows_that_came_back_from_before_she_was_asked_for_ask_again_and_both_ledgers_still_agree(story: Town) -> None:
+    """The backup was made between her asking and the link's own time, and put back after the partner had answered."""
+    person = ana(story)
+    erase_at_gym(person, story)
+    came_back = update(ERASURES).values(state="due", request="", attestation="", attested_at_s=None)
+    person.gym.node.writer.write(lambda transaction: transaction.execute(came_back))
+    story.settle()
+    (done,) = person.gym.app().subjects.erasures(person.at_gym).erasures
+    assert done.state == "attested"
+    assert {each.fate for each in done.fields} == {"none", "kept"}
+    assert len({each.body["erasure"] for each in entries(person.insurer, "erasure")}) == 2
+    assert_books_agree(story)

@@ -122,13 +122,14 @@ def due_erasures(node: Node, *, rows_max: int) -> list[str]:
 def ask_partner(node: Node, transaction: Transaction, erasure: str) -> None:
     """End what was live on a link, log its erasure, and ask the other end: in one transaction, at the link's own time.
 
-    It waits while something about the link is being sent: whether that arrived is told by its answer.
+    It waits while something about the link is being sent: whether that arrived is told by its answer. The request's id
+    is drawn here: rows that came back with a backup may have asked before, under another.
     """
     row = transaction.row(select(ERASURES).where(ERASURES.c.id == erasure, ERASURES.c.state == "due"))
     if row is None or is_sending(transaction, row.link):
         return
     request = ErasureRequest(
-        erasure=row.id,
+        erasure=transaction.new_id("era"),
         origin=node.host,
         partner=row.partner,
         link=row.link,
@@ -141,10 +142,13 @@ def ask_partner(node: Node, transaction: Transaction, erasure: str) -> None:
         _end(node, transaction, receipt, token, held=held)
     empty_link(transaction, row.link)
     appended = transaction.append("erasure", erasure_body(request, signed=signed_digest(token)).document())
-    queue_message(transaction, "erasure.asked", partner=row.partner, about=row.id, body=wire.PeerSigned(token=token))
+    queue_message(
+        transaction, "erasure.asked", partner=row.partner, about=request.erasure, body=wire.PeerSigned(token=token)
+    )
     _change(
         transaction,
         row,
+        id=request.erasure,
         state="asked",
         asked_at_s=transaction.now_s,
         request=token,

@@ -1,7 +1,7 @@
 """`tally verify`: what a file is, and whether what it says holds, from the file and the keys you have alone."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,30 +10,17 @@ import typer
 from tallystick.audit import AuditNotRun
 from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
+from tallystick.cli.papers import PAPER_SIZE_MAX_BYTES, is_paper, trust_in, verified_paper
 from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, policy_in, read, say
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
-from tallystick.papers import (
-    CERTIFICATE_SIZE_MAX_BYTES,
-    EXPORT_SIZE_MAX_BYTES,
-    Certificate,
-    Export,
-    Trust,
-    check_certificate,
-    check_export,
-    parse_certificate,
-    parse_export,
-)
-from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
 from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy
 from tallystick_ledger.tlog.proof import PROOF_SIZE_MAX_BYTES, InclusionProof, check_entry, check_proof, parse_proof
 
-FILE_SIZE_MAX_BYTES = max(
-    PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES, CERTIFICATE_SIZE_MAX_BYTES, EXPORT_SIZE_MAX_BYTES
-)
+FILE_SIZE_MAX_BYTES = max(PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES, PAPER_SIZE_MAX_BYTES)
 
 
 def verify_command(
@@ -70,10 +57,7 @@ def verify_command(
     if not is_evidence and key is None and policy is None:
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
-    if is_evidence:
-        _tell(lambda: _verified_object(raw, Trust(_normal(fingerprint or ()), tuple(keys), trusted)))
-    else:
-        _tell(lambda: _verified_proof(raw, claimed, keys, trusted))
+    _tell(lambda: _verified(raw, claimed, fingerprint or (), keys, trusted))
 
 
 def _tell(verified: Callable[[], str]) -> None:
@@ -92,34 +76,14 @@ def _tell(verified: Callable[[], str]) -> None:
     typer.echo(told)
 
 
-def _verified_object(raw: bytes, trust: Trust) -> str:
-    paper = _paper_of(raw)
-    if paper is not None:
-        return _verified_paper(paper, trust)
-    return _verified_evidence(raw, list(trust.keys), trust.policy)
-
-
-def _paper_of(raw: bytes) -> Certificate | Export | None:
-    """Return the paper in a file, None where the file is of another kind."""
-    members = parse_json_object(raw)
-    if "certificate" in members:
-        return parse_certificate(raw)
-    return parse_export(raw) if "export" in members else None
-
-
-def _normal(fingerprints: Iterable[str]) -> frozenset[str]:
-    return frozenset(each.replace(":", "").replace(" ", "").lower() for each in fingerprints)
-
-
-def _verified_paper(paper: Certificate | Export, trust: Trust) -> str:
-    verdict = check_certificate(paper, trust) if isinstance(paper, Certificate) else check_export(paper, trust)
-    lines = ["HOLDS.", *verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]
-    if verdict.unconfirmed:
-        lines.append(
-            "ONLY IF these fingerprints are theirs: the file itself says so. Compare them, or give --fingerprint."
-        )
-        lines += [f"  {host} {each}" for host, each in verdict.unconfirmed]
-    return "\n".join(printable(line) for line in lines)
+def _verified(
+    raw: bytes, claimed: bytes, fingerprints: Sequence[str], keys: list[VerifierKey], trusted: Policy | None
+) -> str:
+    if is_paper(raw):
+        return verified_paper(raw, trust_in(fingerprints, keys, trusted))
+    if raw.startswith(b"{"):
+        return _verified_evidence(raw, keys, trusted)
+    return _verified_proof(raw, claimed, keys, trusted)
 
 
 def _verified_evidence(raw: bytes, keys: list[VerifierKey], trusted: Policy | None) -> str:

@@ -20,7 +20,7 @@ class Learned:
 
 def what_was_learned(town: Town, story: Story) -> Learned:
     """Return what crossed and what did not."""
-    claims = [each for each in crossed_claims(town.wire.exchanges()) if each.taken]
+    claims = [each for each in crossed_claims(town.wire.exchanges(since=town.began)) if each.taken]
     insurer = [
         f"Of the person it knows as {_short(each.link)}: {each.statement} is {str(each.value).lower()} "
         f"(seen by: {each.assurance})"

@@ -67,23 +67,23 @@ def dana() -> Person:
 class Private:
     """Every private value that was put in, by the company it was put in at; it only grows."""
 
-    gym: set[str] = field(default_factory=set[str])
-    insurer: set[str] = field(default_factory=set[str])
+    issuer: set[str] = field(default_factory=set[str])
+    payer: set[str] = field(default_factory=set[str])
     hints: set[str] = field(default_factory=set[str])
     """What each company shows its customer of the other's account, sealed on its way: told, so no secret from it."""
 
     def person(self, person: Person) -> None:
         """Count in who somebody is."""
-        self.gym |= {person.name, person.at_gym}
-        self.insurer |= {person.name, person.at_insurer}
+        self.issuer |= {person.name, person.at_gym}
+        self.payer |= {person.name, person.at_insurer}
         self.hints |= {person.gym_hint, person.insurer_hint}
 
     def visit(self, data: Mapping[str, Any]) -> None:
         """Count in where, when and how long a visit was, in each way it could be written."""
         started_at, ended_at = datetime.fromisoformat(data["started_at"]), datetime.fromisoformat(data["ended_at"])
-        self.gym |= {data["facility"], data["started_at"], data["ended_at"], started_at.date().isoformat()}
-        self.gym |= {str(int(moment.timestamp())) for moment in (started_at, ended_at)}
-        self.gym |= {str(int((ended_at - started_at).total_seconds()))}
+        self.issuer |= {data["facility"], data["started_at"], data["ended_at"], started_at.date().isoformat()}
+        self.issuer |= {str(int(moment.timestamp())) for moment in (started_at, ended_at)}
+        self.issuer |= {str(int((ended_at - started_at).total_seconds()))}
 
 
 def evening(month: str, day: int, minutes: int) -> tuple[datetime, datetime]:

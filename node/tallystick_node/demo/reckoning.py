@@ -4,7 +4,7 @@ From the published files and the recording alone, as an outsider would; only `ch
 own data, since an outsider cannot.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tallystick.audit import DirectorySource, Report, audit
 from tallystick_ledger.books import Transfer, TransferState, parse_transfer
@@ -12,18 +12,15 @@ from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.tlog.merkle import root_at
 from tallystick_ledger.tlog.reader import TileReader
 from tallystick_node.demo.leaks import exchanged, find_leaks, holds_plain, published, stored
-from tallystick_node.demo.people import AGREED, PROGRAM
 from tallystick_node.demo.screen import Screen
 from tallystick_node.demo.town import Company, Town
-
-FEE_MINOR = PROGRAM["fee"]["amount"]
 
 
 def run_audits(town: Town, screen: Screen) -> list[Report]:
     """Audit each log, then both against each other; return the reports."""
-    reports = [_audited([company]) for company in (town.gym, town.insurer)]
-    both = _audited([town.gym, town.insurer])
-    for company, report in zip((town.gym, town.insurer), reports, strict=True):
+    reports = [_audited([company]) for company in (town.issuer, town.payer)]
+    both = _audited([town.issuer, town.payer])
+    for company, report in zip((town.issuer, town.payer), reports, strict=True):
         (source,) = report.sources
         screen.check(
             "P1",
@@ -43,7 +40,7 @@ def run_audits(town: Town, screen: Screen) -> list[Report]:
 
 def check_heads(town: Town, screen: Screen) -> None:
     """Check that every head that was ever seen is one of the tree that stands now."""
-    for company in (town.gym, town.insurer):
+    for company in (town.issuer, town.payer):
         reader = _reader(company)
         held = all(root_at(head.size, reader) == head.root for head in company.heads)
         screen.check(
@@ -51,45 +48,48 @@ def check_heads(town: Town, screen: Screen) -> None:
         )
 
 
-def check_fees(town: Town, screen: Screen, *, claim_count: int) -> None:
+def check_fees(town: Town, screen: Screen, *, claim_count: int, fee_minor: int) -> None:
     """Check that both books name the same fees, one for each claim that was taken."""
-    owed = _fees(town.insurer, credit=f"payable/{town.gym.host}")
-    earned = _fees(town.gym, debit=f"receivable/{town.insurer.host}")
-    dollars = claim_count * FEE_MINOR / 100
+    owed = _fees(town.payer, credit=f"payable/{town.issuer.host}")
+    earned = _fees(town.issuer, debit=f"receivable/{town.payer.host}")
+    owed_minor = claim_count * fee_minor
     screen.check(
         "P8",
-        f"Both books agree, transfer by transfer: the insurer owes the gym ${dollars:.2f}, $1.00 a claim.",
-        owed == earned and sum(owed.values()) == claim_count * FEE_MINOR,
+        f"Both books agree, transfer by transfer: the {town.payer.name} owes the {town.issuer.name} "
+        f"${owed_minor / 100:.2f}, ${fee_minor / 100:.2f} a claim.",
+        owed == earned and sum(owed.values()) == owed_minor,
     )
 
 
-def check_leaks(town: Town, screen: Screen) -> None:
-    """Look for every private value on the wire and in both published logs."""
+def check_leaks(town: Town, screen: Screen, *, agreed: Sequence[str]) -> None:
+    """Look for every private value on the wire and in both published logs; what both agreed on may stand there."""
     private = town.private
-    values = private.gym | private.insurer | private.hints
-    crossed = exchanged(town.wire.exchanges())
-    logs = {**published(town.gym.log), **published(town.insurer.log)}
-    found = find_leaks(values, {**crossed, **logs}, agreed=AGREED)
+    values = private.issuer | private.payer | private.hints
+    exchanges = town.wire.exchanges(since=town.began)
+    crossed = exchanged(exchanges)
+    logs = {**published(town.issuer.log), **published(town.payer.log)}
+    found = find_leaks(values, {**crossed, **logs}, agreed=agreed)
     screen.check(
         "P3",
-        f"None of {len(values)} private values in {town.wire.count()} exchanges and {len(logs)} pieces of the logs"
+        f"None of {len(values)} private values in {len(exchanges)} exchanges and {len(logs)} pieces of the logs"
         + (f"; FOUND IN {', '.join(found[:3])}" if found else "."),
         not found,
     )
-    paid = {each.id for each in _transfers(town.insurer) if not each.counterparty}
+    paid = {each.id for each in _transfers(town.payer) if not each.counterparty}
     screen.check(
         "P3",
-        "Of the insurer's own transfers, its credits among them, nothing crosses.",
+        f"Of the {town.payer.name}'s own transfers, its rewards among them, nothing crosses.",
         bool(paid) and not holds_plain(paid, crossed),
     )
 
 
 def check_stores(town: Town, screen: Screen) -> None:
     """Look for one company's private values in all that the other keeps: database, keys, logs, everything."""
-    at_insurer = holds_plain(town.private.gym - town.private.insurer, stored(town.insurer.folder))
-    at_gym = holds_plain(town.private.insurer - town.private.gym, stored(town.gym.folder))
-    screen.check("P3", "The insurer's data hold no visit, place, time or member id of the gym's.", not at_insurer)
-    screen.check("P3", "The gym's data hold no policy number.", not at_gym)
+    at_payer = holds_plain(town.private.issuer - town.private.payer, stored(town.payer.folder))
+    at_issuer = holds_plain(town.private.payer - town.private.issuer, stored(town.issuer.folder))
+    issuer, payer = town.issuer.name, town.payer.name
+    screen.check("P3", f"The {payer}'s data hold no private value of the {issuer}'s.", not at_payer)
+    screen.check("P3", f"The {issuer}'s data hold no private value of the {payer}'s.", not at_issuer)
 
 
 def _audited(companies: Iterable[Company]) -> Report:

@@ -6,25 +6,47 @@ Source: accept/README.
 import html
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tallystick.audit import Report
 from tallystick_node.demo.learned import Learned
-from tallystick_node.demo.people import AGREED, Private
+from tallystick_node.demo.people import Private
 from tallystick_node.demo.promises import Promises
 
-JOURNEY = "fitness and insurance"
-PARTNERS = ["gym", "insurer"]
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A journey as it was played.
+
+    Attributes:
+        partners: the issuer's name, and the payer's.
+        learned: None where the story did not come to its end.
+        private: every private value that was put in.
+        agreed: values that both partners know by contract.
+    """
+
+    name: str
+    partners: tuple[str, str]
+    learned: Learned | None
+    audits: tuple[Report, ...]
+    private: Private
+    agreed: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as report.json has it."""
+        learned = self.learned.learned if self.learned else {}
+        not_learned = self.learned.not_learned if self.learned else {}
+        return {"name": self.name, "partners": list(self.partners), "learned": learned, "not_learned": not_learned}
 
 
-def write_report(out: Path, *, learned: Learned | None, promises: Promises, audits: Sequence[Report]) -> None:
+def write_report(out: Path, *, played: Sequence[Played], promises: Promises) -> None:
     """Write report.json and report.html."""
-    journey: dict[str, Any] = {"name": JOURNEY, "partners": PARTNERS}
-    journey["learned"] = learned.learned if learned else {}
-    journey["not_learned"] = learned.not_learned if learned else {}
+    audits = [audit for journey in played for audit in journey.audits]
+    journeys = [each.document() for each in played]
     document = {
-        "journeys": [journey],
+        "journeys": journeys,
         "promises": promises.verdicts(),
         "checks": [{"promise": each.promise, "says": each.sentence, "held": each.held} for each in promises.checks],
         "audits": [each.document() for each in audits],
@@ -32,23 +54,25 @@ def write_report(out: Path, *, learned: Learned | None, promises: Promises, audi
         "stopped": promises.stopped,
     }
     (out / "report.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "report.html").write_text(_page(journey, promises, audits), encoding="utf-8")
+    (out / "report.html").write_text(_page(journeys, promises, audits), encoding="utf-8")
 
 
-def write_private(out: Path, private: Private) -> None:
+def write_private(out: Path, played: Sequence[Played]) -> None:
     """Write private.json: every private value that was put in, for a scanner to look for elsewhere."""
-    groups = {
-        "gym": sorted(private.gym | private.hints),
-        "insurer": sorted(private.insurer | private.hints),
-        "_agreed": AGREED,
-    }
+    groups: dict[str, list[str]] = {}
+    for journey in played:
+        issuer, payer = journey.partners
+        groups[issuer] = sorted(journey.private.issuer | journey.private.hints)
+        groups[payer] = sorted(journey.private.payer | journey.private.hints)
+    groups["_agreed"] = sorted({value for journey in played for value in journey.agreed})
     (out / "private.json").write_text(json.dumps(groups, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _page(journey: dict[str, Any], promises: Promises, audits: Sequence[Report]) -> str:
+def _page(journeys: Sequence[dict[str, Any]], promises: Promises, audits: Sequence[Report]) -> str:
     sections = [
         _section(f"{partner}: {title}", _list(journey[key].get(partner, [])))
-        for partner in PARTNERS
+        for journey in journeys
+        for partner in journey["partners"]
         for key, title in (("learned", "learned"), ("not_learned", "did not learn"))
     ]
     rows = "".join(
@@ -68,7 +92,8 @@ def _page(journey: dict[str, Any], promises: Promises, audits: Sequence[Report])
         + _section("What was checked", f"<table>{rows}</table>")
         + _section("Audits", _list([*logs, *(report.limits for report in audits[-1:])]))
     )
-    return _PAGE.format(title=html.escape(f"Tallystick demo: {journey['name']}"), body=body)
+    names = " · ".join(journey["name"] for journey in journeys)
+    return _PAGE.format(title=html.escape(f"Tallystick demo: {names}"), body=body)
 
 
 def _section(title: str, content: str) -> str:

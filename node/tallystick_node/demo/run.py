@@ -4,9 +4,11 @@ import fcntl
 import shutil
 import signal
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -16,12 +18,19 @@ from tallystick_node.config import SETTINGS_FILE
 from tallystick_node.demo.crossed import crossed_claims
 from tallystick_node.demo.errors import DemoNotRun
 from tallystick_node.demo.learned import Learned, what_was_learned
+from tallystick_node.demo.people import AGREED, PROGRAM
 from tallystick_node.demo.promises import Promises
+from tallystick_node.demo.proxy import Wire
 from tallystick_node.demo.reckoning import check_fees, check_heads, check_leaks, check_stores, run_audits
-from tallystick_node.demo.report import write_private, write_report
+from tallystick_node.demo.report import Played, write_private, write_report
+from tallystick_node.demo.savings import SavingsStory
+from tallystick_node.demo.savings import what_was_learned as what_was_learned_of_steps
 from tallystick_node.demo.screen import Screen
 from tallystick_node.demo.story import Story
 from tallystick_node.demo.town import Town, open_town
+from tallystick_node.demo.walkers import AGREED as STEPS_AGREED
+from tallystick_node.demo.walkers import PROGRAM as STEPS_PROGRAM
+from tallystick_node.demo.walkers import Walker, find_real_walker
 from tallystick_node.demo.workouts import RealWorkout, find_real_workouts
 
 KEPT, BROKEN = 0, 1
@@ -43,21 +52,49 @@ def play_demo(out: Path, *, data: Path | None, console: Console) -> int:
     """
     began_s = time.monotonic()
     workouts = find_real_workouts(data) if data is not None else []
+    walker = find_real_walker(data) if data is not None else None
     promises = Promises()
     screen = Screen(console, promises)
     with _alone(out):
         make_room(out)
-        return _play_alone(out, screen, promises, workouts, began_s=began_s)
+        return _play_alone(out, screen, promises, workouts, walker, began_s=began_s)
 
 
-def _play_alone(out: Path, screen: Screen, promises: Promises, workouts: list[RealWorkout], *, began_s: float) -> int:
-    screen.title("Tallystick: a gym, an insurer, and a proxy between them that writes down all that crosses")
-    with _terminated_as_interrupted(), open_town(out) as town:
-        learned = _play(town, screen, promises, workouts)
-    audits = _reckon(town, screen, ended=learned is not None)
-    write_private(out, town.private)
-    write_report(out, learned=learned, promises=promises, audits=audits)
-    _summarise(screen, learned, promises, out=out, took_s=time.monotonic() - began_s)
+def _play_alone(
+    out: Path,
+    screen: Screen,
+    promises: Promises,
+    workouts: list[RealWorkout],
+    walker: Walker | None,
+    *,
+    began_s: float,
+) -> int:
+    screen.title(
+        "Tallystick: companies with the same customers, and a proxy between them that writes down all that crosses"
+    )
+
+    def fitness(town: Town) -> Learned:
+        story = Story(town, screen, workouts)
+        story.play()
+        town.rest()
+        return what_was_learned(town, story)
+
+    def savings(town: Town) -> Learned:
+        story = SavingsStory(town, screen, walker)
+        story.play()
+        return what_was_learned_of_steps(town, story)
+
+    played: list[Played] = []
+    with _terminated_as_interrupted(), closing(Wire(out / "wire.jsonl")) as wire:
+        for plan in (
+            Plan("fitness and insurance", "gym", "insurer", fitness, AGREED, PROGRAM),
+            Plan("steps and savings", "track", "pace", savings, STEPS_AGREED, STEPS_PROGRAM),
+        ):
+            if not promises.stopped:
+                played.append(_play(plan, out, wire, screen, promises))
+    write_private(out, played)
+    write_report(out, played=played, promises=promises)
+    _summarise(screen, played, promises, out=out, took_s=time.monotonic() - began_s)
     return KEPT if promises.kept else BROKEN
 
 
@@ -78,43 +115,64 @@ def make_room(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _play(town: Town, screen: Screen, promises: Promises, workouts: list[RealWorkout]) -> Learned | None:
-    """Play the story; return what the companies learned, None where it did not come to its end."""
-    story = Story(town, screen, workouts)
-    try:
-        story.play()
-        town.rest()
-    except TallyError as error:
-        promises.stopped = str(error)
-        screen.broken(f"The story stops here. {error}")
-        return None
-    return what_was_learned(town, story)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A journey that is going to be played.
+
+    Attributes:
+        issuer, payer: the companies' names.
+        play: plays it in a town, and returns what was learned.
+        agreed: values that both companies know by contract.
+        program: the contract.
+    """
+
+    name: str
+    issuer: str
+    payer: str
+    play: Callable[[Town], Learned]
+    agreed: list[str]
+    program: Mapping[str, Any]
 
 
-def _reckon(town: Town, screen: Screen, *, ended: bool) -> list[Report]:
-    screen.act("7. The reckoning", "nodes stopped; from published files and the recording alone")
+def _play(plan: Plan, out: Path, wire: Wire, screen: Screen, promises: Promises) -> Played:
+    """Play one journey, then reckon with it."""
+    learned: Learned | None = None
+    with open_town(out, wire, issuer=plan.issuer, payer=plan.payer) as town:
+        try:
+            learned = plan.play(town)
+        except TallyError as error:
+            promises.stopped = str(error)
+            screen.broken(f"The story stops here. {error}")
+    audits = _reckon(plan, town, screen, ended=learned is not None)
+    return Played(plan.name, (plan.issuer, plan.payer), learned, tuple(audits), town.private, tuple(plan.agreed))
+
+
+def _reckon(plan: Plan, town: Town, screen: Screen, *, ended: bool) -> list[Report]:
+    screen.act(f"The reckoning: {plan.name}", "nodes stopped; from published files and the recording alone")
     try:
         audits = run_audits(town, screen)
         check_heads(town, screen)
-        check_leaks(town, screen)
+        check_leaks(town, screen, agreed=plan.agreed)
         check_stores(town, screen)
         if ended:
-            taken = [each for each in crossed_claims(town.wire.exchanges()) if each.taken]
-            check_fees(town, screen, claim_count=len(taken))
+            taken = [each for each in crossed_claims(town.wire.exchanges(since=town.began)) if each.taken]
+            check_fees(town, screen, claim_count=len(taken), fee_minor=plan.program["fee"]["amount"])
     except (TallyError, OSError) as error:
         screen.check("P1", f"Both ledgers can be read to their end. {error}", held=False)
         return []
     return audits
 
 
-def _summarise(screen: Screen, learned: Learned | None, promises: Promises, *, out: Path, took_s: float) -> None:
-    if learned is not None:
-        for partner in ("insurer", "gym"):
+def _summarise(screen: Screen, played: Sequence[Played], promises: Promises, *, out: Path, took_s: float) -> None:
+    for journey in played:
+        if journey.learned is None:
+            continue
+        for partner in reversed(journey.partners):
             screen.act(f"What the {partner} learned")
-            for sentence in learned.learned[partner]:
+            for sentence in journey.learned.learned[partner]:
                 screen.step(sentence)
             screen.act(f"What the {partner} did not learn")
-            for sentence in learned.not_learned[partner]:
+            for sentence in journey.learned.not_learned[partner]:
                 screen.step(sentence)
     screen.act("Promises", f"{len(promises.checks)} checks in {took_s:.0f} seconds")
     verdicts = promises.verdicts()
@@ -124,7 +182,8 @@ def _summarise(screen: Screen, learned: Learned | None, promises: Promises, *, o
     for check in promises.broken():
         screen.broken(f"BROKEN {check.promise}: {check.sentence}")
     screen.act("Look for yourself")
-    screen.step(f"tally audit {out}/gym/log {out}/insurer/log")
+    for journey in played:
+        screen.step("tally audit " + " ".join(f"{out}/{partner}/log" for partner in journey.partners))
     screen.step(f"{out}/report.html, {out}/wire.jsonl (all that crossed), {out}/private.json (all that must not)")
 
 

@@ -64,7 +64,7 @@ class Story:
         for person in self.people:
             town.private.person(person)
         for workout in workouts:
-            town.private.gym |= set(workout.positions)
+            town.private.issuer |= set(workout.positions)
 
     def play(self) -> None:
         """Play every act.
@@ -85,30 +85,30 @@ class Story:
     def _agree(self) -> None:
         town, screen = self._town, self._screen
         screen.act("1. Two companies agree", "27 February 2027")
-        for company in (town.gym, town.insurer):
+        for company in (town.issuer, town.payer):
             screen.step(
                 f"{company.host}: process {company.process.id}, public address {company.proxy.url}, "
                 f"fingerprint {company.keys.fingerprint[:16]}... compared by two people"
             )
-        published = town.insurer.app.programs.publish(PROGRAM)
+        published = town.payer.app.programs.publish(PROGRAM)
         self.proofs += published.proofs
         screen.step('The insurer publishes "Twelve active days a month": $20.00 for the member, $1.00 for the gym.')
-        town.wait("the gym has the program", lambda: town.gym.app.programs.list().programs or None)
-        town.gym.app.programs.accept(PROGRAM_NAME, 1)
+        town.wait("the gym has the program", lambda: town.issuer.app.programs.list().programs or None)
+        town.issuer.app.programs.accept(PROGRAM_NAME, 1)
         town.wait(
             "the insurer has the gym's agreement",
-            lambda: any(town.gym.host in each.agreed for each in town.insurer.app.programs.list().programs),
+            lambda: any(town.issuer.host in each.agreed for each in town.payer.app.programs.list().programs),
         )
         screen.step("The gym signs it. Both ledgers hold it.")
 
     def _join(self, person: Person, *, quiet: bool = False) -> None:
         """Link, ask, consent, acknowledge."""
         town, screen = self._town, self._screen
-        gym, insurer = town.gym.app, town.insurer.app
+        gym, insurer = town.issuer.app, town.payer.app
         town.go_to("2027-03-31 10:00" if quiet else "2027-02-27 10:00")
         offer = insurer.links.offer(
             subject=person.at_insurer,
-            partner=town.gym.host,
+            partner=town.issuer.host,
             program=PROGRAM_NAME,
             hint=person.insurer_hint,
             login="aal2",
@@ -130,7 +130,7 @@ class Story:
             screen.step(f"Neither company's id of her crosses: both call the link {person.link}.")
             screen.step(f'She reads: "{shown.notice.statement} {shown.notice.hidden}"')
             screen.step(f'And: "{shown.notice.silence}"')
-            at_gym, at_insurer = (each.app.receipts.get(person.receipt) for each in (town.gym, town.insurer))
+            at_gym, at_insurer = (each.app.receipts.get(person.receipt) for each in (town.issuer, town.payer))
             screen.check(
                 "P4",
                 "Before any visit is recorded, both ledgers hold her receipt, signed by both companies.",
@@ -216,13 +216,13 @@ class Story:
         self._train(self.ana, "2027-05", _part(ANA_MAY, after=15))
         town.go_to("2027-05-20 12:00")
         before = town.wire.count()
-        stopped = town.gym.app.receipts.withdraw(self.ana.receipt, subject=self.ana.at_gym)
+        stopped = town.issuer.app.receipts.withdraw(self.ana.receipt, subject=self.ana.at_gym)
         screen.step(
             "She withdraws at the gym; until the insurer has signed, she sees: "
             + ("acknowledged." if stopped.end_acknowledged_at else "not yet acknowledged.")
         )
         ended = town.wait("the insurer acknowledges the withdrawal", self._end_acknowledged)
-        at_insurer = town.insurer.app.receipts.get(self.ana.receipt)
+        at_insurer = town.payer.app.receipts.get(self.ana.receipt)
         screen.check(
             "P5",
             "The insurer acknowledges her withdrawal with a signed time; both ledgers hold it.",
@@ -250,7 +250,7 @@ class Story:
         town.rest()
         known = self._acknowledged_facts()
         before = town.wire.count()
-        town.insurer.process.kill()
+        town.payer.process.kill()
         screen.step("15 June, 18:00: the insurer's process is killed (kill -9).")
         town.go_to("2027-06-16 00:01")
         for person in waiting:
@@ -266,8 +266,8 @@ class Story:
             took_s < ANSWERS_WITHIN_S,
         )
         town.go_to("2027-06-18 09:00")
-        town.insurer.process.start()
-        town.insurer.process.wait_until_ready()
+        town.payer.process.start()
+        town.payer.process.wait_until_ready()
         screen.step(f"18 June, 9:00: it is started again, after {len(self._unreachable(before))} attempts in vain.")
         for person in waiting:
             town.wait(
@@ -299,7 +299,7 @@ class Story:
                 "Dana can read why: two days from her files count, the ride stayed too short a time at one place.",
                 decision.outcome == "issued" and decision.not_counted == {"too_short": 1},
             )
-        budget = town.insurer.app.programs.budget(PROGRAM_NAME, "2027-05")
+        budget = town.payer.app.programs.budget(PROGRAM_NAME, "2027-05")
         screen.check(
             "P8",
             "The insurer's budget for May is down by just these credits.",
@@ -328,7 +328,7 @@ class Story:
                 town.private.visit(data)
                 for ids in (recorded, again):
                     ids.append(
-                        town.gym.app.events.record(
+                        town.issuer.app.events.record(
                             subject=self.dana.at_gym,
                             type=str(event["type"]),
                             data=data,
@@ -365,14 +365,14 @@ class Story:
             self._confirmed.add((person.at_gym, month))
             since = datetime.fromisoformat(f"{month}-01 06:00").replace(tzinfo=NEW_YORK)
             kind, data = membership_activated(since=since)
-            self._town.private.gym.add(data["since"])
-            self._town.gym.app.events.record(subject=person.at_gym, type=kind, data=data)
+            self._town.private.issuer.add(data["since"])
+            self._town.issuer.app.events.record(subject=person.at_gym, type=kind, data=data)
 
     def _record(self, person: Person, month: str, day: int, minutes: int, *, key: str) -> str:
         started_at, ended_at = evening(month, day, minutes)
         kind, data = visit(facility=CLUB, started_at=started_at, ended_at=ended_at, time_zone=ZONE)
         self._town.private.visit(data)
-        recorded = self._town.gym.app.events.record(subject=person.at_gym, type=kind, data=data, idempotency_key=key)
+        recorded = self._town.issuer.app.events.record(subject=person.at_gym, type=kind, data=data, idempotency_key=key)
         return recorded.event
 
     def _uploaded_again(self, person: Person, key: str) -> bool:
@@ -397,24 +397,24 @@ class Story:
     # What the nodes say
 
     def _acknowledged(self, person: Person) -> Receipt | None:
-        receipt = self._town.gym.app.receipts.get(person.receipt)
+        receipt = self._town.issuer.app.receipts.get(person.receipt)
         return receipt if receipt.acknowledged_at is not None else None
 
     def _end_acknowledged(self) -> Receipt | None:
-        receipt = self._town.gym.app.receipts.get(self.ana.receipt)
+        receipt = self._town.issuer.app.receipts.get(self.ana.receipt)
         return receipt if receipt.end_acknowledged_at is not None else None
 
     def _rewards(self, person: Person) -> tuple[Reward, ...]:
-        return self._town.insurer.app.rewards.find(person.at_insurer).rewards
+        return self._town.payer.app.rewards.find(person.at_insurer).rewards
 
     def _reward(self, person: Person, period: str) -> Reward | None:
         return next((each for each in self._rewards(person) if each.period == period), None)
 
     def _decisions(self, person: Person) -> tuple[Decision, ...]:
-        return self._town.gym.app.decisions.find(person.at_gym).decisions
+        return self._town.issuer.app.decisions.find(person.at_gym).decisions
 
     def _claim_state(self, person: Person, period: str) -> str | None:
-        claims = self._town.gym.app.claims.each()
+        claims = self._town.issuer.app.claims.each()
         return next((each.state for each in claims if (each.receipt, each.period) == (person.receipt, period)), None)
 
     def _is_issued(self, person: Person, period: str) -> bool:
@@ -429,7 +429,7 @@ class Story:
 
     def _acknowledged_facts(self) -> list[str]:
         """Return what the insurer has told its own app before the last month closed, as text that can be compared."""
-        app = self._town.insurer.app
+        app = self._town.payer.app
         facts: list[str] = [each.model_dump_json(exclude={"proofs"}) for each in app.programs.list().programs]
         for person in self.people:
             facts += [each.model_dump_json() for each in app.links.find(person.at_insurer).links]
@@ -439,7 +439,7 @@ class Story:
 
     def _still_proven(self) -> bool:
         """Return whether every entry that the insurer once proved to its app stands where it stood."""
-        return all(self._town.insurer.app.proofs.get(each.index).entry == each.entry for each in self.proofs)
+        return all(self._town.payer.app.proofs.get(each.index).entry == each.entry for each in self.proofs)
 
 
 def _evidence() -> Evidence:

@@ -120,12 +120,20 @@ class Company:
 
 @dataclass
 class Town:
-    """The companies, the clock they share, and all that crosses between them."""
+    """The companies, the clock they share, and all that crosses between them.
+
+    Attributes:
+        issuer: the one whose customers do something, and whose claims say so.
+        payer: the one that rewards it.
+        began: how many exchanges of earlier journeys the recording holds.
+        private: every private value that was put in.
+    """
 
     clock: StoryClock
     wire: Wire
-    gym: Company
-    insurer: Company
+    issuer: Company
+    payer: Company
+    began: int = 0
     private: Private = field(default_factory=Private)
 
     def go_to(self, text: str) -> None:
@@ -135,7 +143,7 @@ class Town:
 
     def note_heads(self) -> None:
         """Keep the head that each company shows now."""
-        for company in (self.gym, self.insurer):
+        for company in (self.issuer, self.payer):
             company.note_head()
 
     def wait(self, what: str, find: Callable[[], _T | None], *, tick_max_s: int = TICK_S) -> _T:
@@ -170,7 +178,7 @@ class Town:
         """Return once both logs show all that was written, and nothing crosses any more."""
 
         def state() -> tuple[int, ...]:
-            return (self.gym.note_head().size, self.insurer.note_head().size, self.wire.count())
+            return (self.issuer.note_head().size, self.payer.note_head().size, self.wire.count())
 
         until_s, before = time.monotonic() + WAIT_MAX_S, state()
         while time.monotonic() < until_s:
@@ -197,25 +205,29 @@ def found_witness(folder: Path, companies: Iterable[Company], *, clock: StoryClo
 
 
 @contextmanager
-def open_town(out: Path) -> Generator[Town]:
-    """Found the town in an empty folder; every process is stopped at the end, however the story went."""
+def open_town(out: Path, wire: Wire, *, issuer: str, payer: str) -> Generator[Town]:
+    """Found the town of one journey; every process is stopped at the end, however the story went.
+
+    Args:
+        out: the demo's folder; each company, and the witness, gets one in it.
+        wire: where all that crosses is written down.
+        issuer, payer: names of the companies, of their folders and, with `.example`, of their hosts.
+    """
     with ExitStack() as stack:
-        clock = StoryClock(out / "clock", at_s=local_s(STARTS))
-        wire = Wire(out / "wire.jsonl")
-        stack.callback(wire.close)
-        gym = Company(out / "gym", host="gym.example", clock=clock, wire=wire)
-        stack.callback(gym.close)
-        insurer = Company(out / "insurer", host="insurer.example", clock=clock, wire=wire)
-        stack.callback(insurer.close)
-        gym.trust(insurer, clock)
-        insurer.trust(gym, clock)
-        lines, witness = found_witness(out / "witness", (gym, insurer), clock=clock)
+        clock = StoryClock(out / f"{issuer}.clock", at_s=local_s(STARTS))
+        issues = Company(out / issuer, host=f"{issuer}.example", clock=clock, wire=wire)
+        stack.callback(issues.close)
+        pays = Company(out / payer, host=f"{payer}.example", clock=clock, wire=wire)
+        stack.callback(pays.close)
+        issues.trust(pays, clock)
+        pays.trust(issues, clock)
+        lines, witness = found_witness(out / f"{issuer}-witness", (issues, pays), clock=clock)
         stack.callback(witness.stop)
-        gym.ask_for_cosignatures(partner=insurer, independent=lines)
-        insurer.ask_for_cosignatures(partner=gym, independent=lines)
-        processes = (witness, gym.process, insurer.process)
+        issues.ask_for_cosignatures(partner=pays, independent=lines)
+        pays.ask_for_cosignatures(partner=issues, independent=lines)
+        processes = (witness, issues.process, pays.process)
         for process in processes:
             process.start()
         for process in processes:
             process.wait_until_ready()
-        yield Town(clock, wire, gym, insurer)
+        yield Town(clock, wire, issues, pays, wire.count())

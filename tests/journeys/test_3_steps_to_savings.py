@@ -17,8 +17,10 @@ from places import ROOT
 from rulebook import ANA_STEPS, LISBON, document, march_days, rule_named, steps
 from sqlalchemy import select
 from town import NEW_YORK, Company, Membership, Town, at, consent, link, town
+from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
+from tallystick.cli import app as tally
 from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick.journeys import home_set
 from tallystick.wire import Decision
@@ -253,6 +255,22 @@ def test_what_the_bank_has_agreed_to_can_be_tried_on_march_before_anybody_agrees
     assert refused.value.code == "invalid_input"
 
 
+def test_a_program_is_tried_from_the_command_line_and_not_over_more_than_one_run_opens(
+    spring: Spring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = spring.track
+    at_node = ["--url", track.url, "--key", track.secret, "--fingerprint", track.keys.fingerprint]
+    asked = ["try", str(ROOT / "docs" / "examples" / "shoe-steps.json"), MARCH, *at_node]
+    ran = CliRunner().invoke(tally, asked)
+    assert ran.exit_code == 0, ran.output
+    (march,) = json.loads(ran.stdout)["periods"]
+    assert (march["period"], march["answers"], march["bands"]) == (MARCH, 2, {})
+    monkeypatch.setattr("tallystick_node.flows.trying.EVENTS_MAX", 10)
+    refused = CliRunner().invoke(tally, asked)
+    assert isinstance(refused.exception, NodeProblem)
+    assert refused.exception.code == "limit_reached"
+
+
 def why(company: Company, subject: str) -> dict[tuple[str, str, str], Explanation]:
     """Return what a company explains to a person, by rule, period and outcome."""
     found = company.app().decisions.why(subject).explanations
@@ -311,6 +329,19 @@ def test_3_04_the_flagged_person_contests_it_and_the_company_sees_that(spring: S
     with pytest.raises(NotFound):
         app.decisions.contest(flagged.decision, subject="ana-at-track", ground="flag_wrong")
     assert spring.bands()["sol"] == 3  # what was told stands meanwhile
+
+
+def test_what_was_decided_and_contested_ends_with_its_receipt(spring: Spring) -> None:
+    app, mia = spring.track.app(), spring.people["mia"]
+    told = why(spring.track, "mia-at-track")["pace-tier@1", MARCH, "issued"]
+    app.decisions.contest(told.decision, subject="mia-at-track", ground="not_mine")
+    spring.story.settle()
+    app.receipts.withdraw(mia.receipt, subject="mia-at-track")
+    spring.story.settle()
+    assert why(spring.track, "mia-at-track") == {}
+    assert "mia-at-track" not in {each.subject for each in app.decisions.contests().contests}
+    (held,) = [each for each in spring.pace.app().claims.each() if each.receipt == mia.receipt]
+    assert (held.state, held.band) == ("accepted", None)  # the bank keeps that it was, and drops what it said
 
 
 def test_all_three_ledgers_hold_alone_and_against_each_other(spring: Spring) -> None:

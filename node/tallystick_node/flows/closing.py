@@ -110,7 +110,7 @@ def answer_period(node: Node, transaction: Transaction, row: Any, program: Progr
     Raises:
         PayloadUnavailable: a key that the permitted events need is missing.
     """
-    read = _read(node, transaction, row, program, name)
+    read = read_period(node, transaction, row, program, name)
     if isinstance(read, Refusal):
         keep_refusal(transaction, row, program, name, read)
         return
@@ -138,7 +138,7 @@ def _look_again(node: Node, transaction: Transaction, row: Any, program: Program
         asked = program.ask(period, issuer=node.host)
         if not came_late(transaction, asked, subject=row.subject, since_s=told.looked_at_s) and not told.left_late:
             continue
-        read = _read(node, transaction, row, program, told.period)
+        read = read_period(node, transaction, row, program, told.period)
         if isinstance(read, Refusal):
             keep_refusal(transaction, row, program, told.period, read)
             continue
@@ -152,7 +152,7 @@ def _look_again(node: Node, transaction: Transaction, row: Any, program: Program
         keep_second_look(transaction, row, program, told.period, follows, found=found, claim=claim)
 
 
-class _Read(NamedTuple):
+class PeriodRead(NamedTuple):
     """What a rule reads of one subject: the permitted events, and the period as it lies at that subject's home."""
 
     events: list[JourneyEvent]
@@ -160,8 +160,12 @@ class _Read(NamedTuple):
     zones: Zones
 
 
-def _read(node: Node, transaction: Transaction, row: Any, program: Program, name: str) -> _Read | Refusal:
-    """Open what the receipt permits of a period; the zone of a home is the one known when the period began."""
+def read_period(node: Node, transaction: Transaction, row: Any, program: Program, name: str) -> PeriodRead | Refusal:
+    """Open what the receipt permits of a period; the zone of a home is the one known when the period began.
+
+    Raises:
+        PayloadUnavailable: a key that the permitted events need is missing.
+    """
     zone = zone_of(program)
     period = program.period(name, zone=zone)
     events: list[JourneyEvent] = []
@@ -174,12 +178,12 @@ def _read(node: Node, transaction: Transaction, row: Any, program: Program, name
         events += open_permitted(node, transaction, permit, subject=row.subject)
     rule = program.rule.spelled_out()
     if not rule.needs_home:
-        return _Read(events, period, NO_ZONES)
+        return PeriodRead(events, period, NO_ZONES)
     home_name = home_zone_name(events, at_s=period.start_s)
     home = None if home_name is None else zone_named(home_name)
     if rule.period.of_home and home is not None:
         period = program.period(name, zone=home)
-    return _Read(events, period, Zones(home=home))
+    return PeriodRead(events, period, Zones(home=home))
 
 
 def _issue(node: Node, transaction: Transaction, row: Any, program: Program, name: str, found: Evaluation) -> str:

@@ -540,6 +540,11 @@ def export_lies(honest: Export) -> Iterator[Export]:
     yield honest.model_copy(update={"events": (another, *rest)})
     yield honest.model_copy(update={"subject": "ben-at-gym"})
     yield honest.model_copy(update={"heads": {}})
+    assert first.logged.entry is not None
+    entry = parse_entry(str(first.logged.entry.entry).encode())
+    later = canonical_json({**json.loads(entry.raw), "at": entry.at_s + 1}).decode()
+    unlogged = first.logged.model_copy(update={"entry": first.logged.entry.model_copy(update={"entry": later})})
+    yield honest.model_copy(update={"events": (first.model_copy(update={"logged": unlogged}),)})
     moved = first.model_copy(update={"logged": first.logged.model_copy(update={"log": "2026"})})
     yield honest.model_copy(update={"events": (moved,)})
     yield honest.model_copy(update={"claims": (claim.model_copy(update={"token": claim.token + "~"}),)})

@@ -106,6 +106,10 @@ def decide(ask: Ask, receipt: Receipt | None, *, now_s: int) -> Permit | Refusal
         reasons.append(Reason("receipt_not_yet_valid", f"an answer from {scope.valid_from_s} on"))
     if now_s >= scope.valid_until_s and state is not _EXPIRED:
         reasons.append(Reason("receipt_expired", f"an answer before {scope.valid_until_s}"))
+    if receipt.confirm_by_s is not None and now_s >= receipt.confirm_by_s:
+        reasons.append(Reason("reconfirm_required", "an answer once the subject has said yes again"))
+    if scope.uses_max is not None and receipt.uses >= scope.uses_max:
+        reasons.append(Reason("uses_spent", f"{scope.uses_max} answers, which were given"))
     if ask.issuer != scope.issuer:
         reasons.append(Reason("issuer_mismatch", f"an answer by {scope.issuer}"))
     if ask.recipient != scope.recipient:
@@ -119,9 +123,12 @@ def decide(ask: Ask, receipt: Receipt | None, *, now_s: int) -> Permit | Refusal
     if RUNG_HEIGHT.get(ask.rung, _TOO_HIGH) > RUNG_HEIGHT[scope.rung]:
         reasons.append(Reason("rung_not_allowed", f"an answer no more revealing than a {scope.rung}"))
     events_from_s = max(ask.events_from_s, scope.events_from_s)
+    if scope.staleness_s is not None:
+        events_from_s = max(events_from_s, now_s - scope.staleness_s)
     events_until_s = min(ask.events_until_s, scope.events_until_s)
     if events_from_s >= events_until_s:
-        permitted = f"an answer over events from {scope.events_from_s} to {scope.events_until_s}"
+        not_older = "" if scope.staleness_s is None else f", none older than {scope.staleness_s} seconds"
+        permitted = f"an answer over events from {scope.events_from_s} to {scope.events_until_s}{not_older}"
         reasons.append(Reason("period_not_covered", permitted))
     if reasons:
         return Refusal(tuple(reasons))

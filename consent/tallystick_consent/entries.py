@@ -7,12 +7,25 @@ Source: DESIGN section 4.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
-from tallystick_consent.receipt import DataClass, Digest, Host, ProgramName, ReceiptId, Rung, Seconds, Terms, Version
+from tallystick_consent.receipt import (
+    NO_LIMITS,
+    DataClass,
+    Digest,
+    Host,
+    Limits,
+    ProgramName,
+    ReceiptId,
+    Rung,
+    Seconds,
+    Sparse,
+    Terms,
+    Version,
+)
 from tallystick_consent.rules.linter import FIGURES_MAX, AskedFigure
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
@@ -33,13 +46,9 @@ class Body(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    LATER: ClassVar[frozenset[str]] = frozenset()
-    """Members that earlier versions did not know: None where unset, and left out then, so that old bytes stay."""
-
     def document(self) -> dict[str, Any]:
         """Return the body as JSON values."""
-        unset = {name for name in self.LATER if getattr(self, name) is None}
-        return self.model_dump(mode="json", exclude=unset)
+        return self.model_dump(mode="json")
 
 
 class EventBody(Body):
@@ -55,19 +64,34 @@ class Signature(Body):
     digest: Digest
 
 
-class ReceiptBody(Body):
+class SoFar(Body):
+    """What counts against a receipt's limits.
+
+    Attributes:
+        uses: how many answers it has given.
+        confirmed_at: when the subject last said yes; 0 where that has no end.
+    """
+
+    uses: Annotated[int, Field(ge=0)]
+    confirmed_at: Seconds
+
+
+class ReceiptBody(Sparse, Body):
     """One step in the life of a receipt.
 
     Attributes:
         terms: digest of the terms.
         signed: digest of the signed receipt, pause or ending; "" where nothing was signed.
         acknowledgement: where this step records that the other partner signed.
+        previous: digest of the terms of the version before; "" in the first.
+        limits: what narrows it further, as in the terms.
+        so_far: in an opening, at the issuer, where there are such limits: what counts against them.
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
     """
 
-    LATER = frozenset({"acknowledge_by"})
+    LATER = frozenset({"acknowledge_by", "limits", "previous", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -99,6 +123,9 @@ class ReceiptBody(Body):
     signed: Digest | Literal[""] = ""
     acknowledgement: Signature | None = None
     deliverable: Annotated[tuple[Digest, ...], Field(max_length=1_000)] = ()
+    limits: Limits = NO_LIMITS
+    previous: Digest | Literal[""] = ""
+    so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
 
 
@@ -108,7 +135,7 @@ class DisclosureBody(Body):
     Attributes:
         receipt_leaf: index of the entry that made the receipt live here (its acknowledgement).
         claim: digest of the claim.
-        use: how many answers this receipt has given, this one included.
+        use: how many answers this receipt has given, this one included; the same answer in another claim is no more.
         supersedes: digest of an expired claim for the same nullifier that this one replaces; "" for none.
         acceptance: digest of the recipient's signed acceptance, where delivered.
         key: id of the key that signed the claim; "" in the entries of version 0.1.
@@ -168,7 +195,7 @@ class Tells(Body):
     figures: Annotated[tuple[AskedFigure, ...], Field(max_length=FIGURES_MAX)]
 
 
-class ProgramBody(Body):
+class ProgramBody(Sparse, Body):
     """A version of a program, by digest, and what an auditor must know of it.
 
     Attributes:
@@ -344,6 +371,8 @@ def receipt_body(
             "signed": signed,
             "acknowledgement": acknowledgement,
             "deliverable": deliverable,
+            "limits": terms.limits,
+            "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
         }
     )

@@ -16,7 +16,19 @@ from tallystick_consent.decide import Ask
 from tallystick_consent.entries import Tells
 from tallystick_consent.errors import ProgramRejected, places_in
 from tallystick_consent.purposes import KnownPurpose
-from tallystick_consent.receipt import RUNG_HEIGHT, DataClass, Host, Line, Notice, ProgramName, Rung, Version
+from tallystick_consent.receipt import (
+    NO_LIMITS,
+    RUNG_HEIGHT,
+    DataClass,
+    Host,
+    Limits,
+    Line,
+    Notice,
+    ProgramName,
+    Rung,
+    Sparse,
+    Version,
+)
 from tallystick_consent.rules import (
     LAST_ZONE,
     MARGIN_S,
@@ -41,7 +53,7 @@ class Amount(_Strict):
     amount: Annotated[int, Field(ge=1, lt=2**53)]
 
 
-class Program(_Strict):
+class Program(Sparse, _Strict):
     """What two partners agreed to do for their common customers.
 
     Attributes:
@@ -59,7 +71,10 @@ class Program(_Strict):
         budget: what all rewards of one period may cost together, in the reward's asset.
         fee: what the payer owes the issuer for an accepted claim, None for nothing.
         notice: the words the subject is shown.
+        limits: what narrows each receipt further.
     """
+
+    LATER = frozenset({"limits"})
 
     program: ProgramName
     version: Version
@@ -77,6 +92,7 @@ class Program(_Strict):
     budget: Amount
     fee: Amount | None
     notice: Notice
+    limits: Limits = NO_LIMITS
 
     @model_validator(mode="after")
     def _sound(self) -> "Program":

@@ -27,6 +27,7 @@ from tallystick_consent.errors import ReceiptRejected, places_in
 from tallystick_consent.purposes import KnownPurpose
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
+DAY_S = 86_400
 VALIDITY_MAX_S = 3 * 366 * 86_400
 
 RUNGS = ("token", "predicate", "band", "aggregate", "field", "raw")
@@ -136,7 +137,7 @@ class Sparse(BaseModel):
         document: dict[str, Any] = write(self)
         for name in self.LATER:
             if getattr(self, name) == type(self).model_fields[name].default:
-                del document[name]
+                document.pop(name, None)  # whoever writes it may have left it out already
         return document
 
 
@@ -162,7 +163,41 @@ class Notice(_Strict):
         return _digest("tallystick/notice/v1", canonical_json(self.model_dump()))
 
 
-class Terms(_Strict):
+Days = Annotated[int, Field(ge=1, le=1_098)]
+Duration = Literal["one_time", "time_bound", "persistent"]
+
+
+class Limits(Sparse, _Strict):
+    """What narrows consent beyond its dates; each is unlimited where it is absent.
+
+    Attributes:
+        duration: `one_time` is for one answer, `time_bound` ends by its date, `persistent` goes on as long as it is
+            confirmed.
+        reconfirm_days: how long a yes holds before it must be given again; the receipt pauses itself then.
+        uses_max: how many answers may be given.
+        staleness_days: how old the oldest event may be that an answer rests on, counted back from the answer.
+    """
+
+    LATER = frozenset({"duration", "reconfirm_days", "uses_max", "staleness_days"})
+
+    duration: Duration | None = None
+    reconfirm_days: Days | None = None
+    uses_max: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    staleness_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Limits":
+        if self.duration == "one_time" and self.uses_max != 1:
+            raise ValueError("one answer is one use")
+        if self.duration == "persistent" and self.reconfirm_days is None:
+            raise ValueError("what goes on without an end is confirmed from time to time")
+        return self
+
+
+NO_LIMITS = Limits()
+
+
+class Terms(Sparse, _Strict):
     """What a receipt permits: to whom, for what, how much, and until when.
 
     Attributes:
@@ -180,7 +215,10 @@ class Terms(_Strict):
         retention_s: how long the recipient may keep an answer.
         reward: digest of the program, which holds the reward's terms.
         notice: digest of the notice that was shown.
+        limits: what narrows it further.
     """
+
+    LATER = frozenset({"limits"})
 
     receipt: ReceiptId
     version: Version
@@ -199,6 +237,7 @@ class Terms(_Strict):
     retention_s: Seconds
     reward: Digest
     notice: Digest
+    limits: Limits = NO_LIMITS
 
     @model_validator(mode="after")
     def _sound(self) -> "Terms":
@@ -255,6 +294,8 @@ class Scope(NamedTuple):
     events_until_s: int
     valid_from_s: int
     valid_until_s: int
+    uses_max: int | None
+    staleness_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,12 +306,16 @@ class Receipt:
         terms: what it permits.
         state: where it is in its life.
         acknowledged: whether the other partner's signature over its digest is logged.
+        uses: how many answers it has given.
+        confirm_by_s: until when it must be given again; None where it need not, or the other partner sees to it.
         scope: of the terms, for `decide`.
     """
 
     terms: Terms
     state: ReceiptState
     acknowledged: bool
+    uses: int = 0
+    confirm_by_s: int | None = None
     scope: Scope = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -298,6 +343,8 @@ def _scope_of(terms: Terms) -> Scope:
         events_until_s=terms.events_until_s,
         valid_from_s=terms.valid_from_s,
         valid_until_s=terms.valid_until_s,
+        uses_max=terms.limits.uses_max,
+        staleness_s=None if terms.limits.staleness_days is None else terms.limits.staleness_days * DAY_S,
     )
 
 

@@ -13,7 +13,7 @@ from functools import partial
 import httpx
 from sqlalchemy import delete, select
 
-from tallystick_consent.receipt import ASKED
+from tallystick_consent.receipt import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
 from tallystick_node.custody import DAY_S
 from tallystick_node.errors import (
@@ -35,7 +35,7 @@ from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.key_log import log_keys
 from tallystick_node.flows.links import destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
-from tallystick_node.flows.receipts_stopping import end_settling, expire_receipts
+from tallystick_node.flows.receipts_stopping import end_settling, expire_receipts, pause_unconfirmed
 from tallystick_node.flows.turning import open_log, turn_to, year_to_begin
 from tallystick_node.keys import NodeKeys
 from tallystick_node.node import PUBLISHING, Node
@@ -145,6 +145,7 @@ class Jobs:
             for expire in (
                 expire_links,
                 partial(expire_receipts, rows_max=ROWS_A_TICK_MAX),
+                partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(end_settling, rows_max=ROWS_A_TICK_MAX),
                 partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
@@ -294,6 +295,7 @@ class Jobs:
             select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
         )

@@ -170,6 +170,7 @@ class Receipt(SQLModel, table=True):
             is the part of the opening which carries it.
         lived_leaf: the same, after it was stopped.
         last_step: its last step as its entry has it, with what its ending let through.
+        confirm_by_s: until when the subject must say yes again, where that is here; it pauses then.
         settles_until_s: until when what its ending lists may still come; None where nothing may.
         unacknowledged_since_s: when the step was taken here that the other partner has not signed for.
         next_close_s: when the next period of its program is to be evaluated here, if ever.
@@ -197,6 +198,7 @@ class Receipt(SQLModel, table=True):
     next_period: str | None = None
     next_close_s: int | None = Field(default=None, index=True)
     lived_leaf: int | None = None
+    confirm_by_s: int | None = Field(default=None, index=True)
     settles_until_s: int | None = Field(default=None, index=True)
     unacknowledged_since_s: int | None = Field(default=None, index=True)
 

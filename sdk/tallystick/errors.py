@@ -47,6 +47,7 @@ CONSENT_CODES = frozenset(
         "purpose_not_allowed",
         "reconfirm_required",
         "rung_not_allowed",
+        "uses_spent",
     }
 )
 """Codes that mean: no live receipt covers this; so do those that begin with `receipt_`, but for the next two."""

@@ -263,6 +263,8 @@ class Receipt(Proven):
         acknowledged_at: when the other partner says it signed the giving; None: not yet acknowledged.
         ended_at: when it was withdrawn, refused or expired here.
         end_acknowledged_at: when the other partner says it signed the ending; None: not yet acknowledged.
+        uses: how many answers were given under it here, or taken.
+        confirm_by: when it pauses itself unless the subject has said yes again; None where it does not, or not here.
         unacknowledged_since: when the last step was taken here, where the other partner has not signed for it yet.
     """
 
@@ -277,6 +279,8 @@ class Receipt(Proven):
     ended_at: int | None
     end_acknowledged_at: int | None
     unacknowledged_since: int | None = None
+    uses: int = 0
+    confirm_by: int | None = None
 
 
 class UnacknowledgedStep(Reply):

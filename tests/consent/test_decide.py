@@ -101,6 +101,38 @@ def test_an_answer_leaves_only_while_consent_is_given_or_given_again(state: Rece
     assert isinstance(answer, Permit) == (state in ("given", "renewed"))
 
 
+DAY_S = 86_400
+
+
+def limited(uses: int = 0, confirm_by_s: int | None = None, **limits: object) -> Receipt:
+    """Return Ana's receipt with limits, after some answers."""
+    terms = Terms.model_validate({**TERMS.model_dump(), "limits": limits})
+    return Receipt(terms, ReceiptState.GIVEN, acknowledged=True, uses=uses, confirm_by_s=confirm_by_s)
+
+
+def test_a_receipt_for_one_answer_permits_one() -> None:
+    once = {"duration": "one_time", "uses_max": 1}
+    assert isinstance(decide(ASK, limited(0, **once), now_s=NOW_S), Permit)
+    assert codes(decide(ASK, limited(1, **once), now_s=NOW_S)) == ("uses_spent",)
+
+
+def test_a_yes_that_must_be_given_again_holds_until_then() -> None:
+    held = limited(confirm_by_s=NOW_S + 1, reconfirm_days=90)
+    assert isinstance(decide(ASK, held, now_s=NOW_S), Permit)
+    assert codes(decide(ASK, held, now_s=NOW_S + 1)) == ("reconfirm_required",)
+
+
+def test_evidence_that_is_too_old_is_not_opened() -> None:
+    """Lookback says which events consent covers; staleness, how old they may be when an answer rests on them."""
+    now_s = TERMS.events_from_s + 40 * DAY_S
+    permit = decide(ASK, limited(staleness_days=30), now_s=now_s)
+    assert isinstance(permit, Permit)
+    assert (permit.events_from_s, permit.events_until_s) == (now_s - 30 * DAY_S, ASK.events_until_s)
+    late_s = ASK.events_until_s + 30 * DAY_S
+    assert codes(decide(ASK, limited(staleness_days=30), now_s=late_s)) == ("period_not_covered",)
+    assert isinstance(decide(ASK, limited(staleness_days=30), now_s=late_s - 1), Permit)
+
+
 def test_an_expired_receipt_is_expired_once() -> None:
     expired = Receipt(TERMS, ReceiptState.EXPIRED, acknowledged=True)
     assert codes(decide(ASK, expired, now_s=TERMS.valid_until_s)) == ("receipt_expired",)

@@ -130,6 +130,31 @@ def test_what_are_no_terms_is_refused(document: object) -> None:
         parse_terms(document)
 
 
+def test_limits_that_are_not_set_change_no_byte_of_the_terms() -> None:
+    assert "limits" not in DOCUMENT
+    assert terms(limits={}).digest() == TERMS.digest()
+    assert terms(limits={"uses_max": 3}).document() == {**DOCUMENT, "limits": {"uses_max": 3}}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"duration": "one_time"},
+        {"duration": "one_time", "uses_max": 2},
+        {"duration": "persistent"},
+        {"duration": "for ever"},
+        {"uses_max": 0},
+        {"reconfirm_days": 0},
+        {"staleness_days": 1_099},
+        {"more": 1},
+    ],
+)
+def test_limits_that_contradict_themselves_are_refused(limits: dict[str, object]) -> None:
+    with pytest.raises(ReceiptRejected) as refused:
+        terms(limits=limits)
+    assert refused.value.code == "receipt_malformed"
+
+
 def test_terms_that_json_cannot_say_once_are_refused() -> None:
     with pytest.raises(BadInput):
         terms(retention_s=1.0)
@@ -153,13 +178,14 @@ OTHER: dict[str, object] = {
     "retention_s": TERMS.retention_s + 1,
     "reward": "A" * 43,
     "notice": "A" * 43,
+    "limits": {"uses_max": 1},
 }
 
 
 def test_the_digest_is_that_of_the_text_and_changes_with_every_term() -> None:
     by_text = second.labelled_digest("tallystick/terms/v1", second.plain_json(DOCUMENT))
     assert TERMS.digest() == second.b64(by_text)
-    assert set(OTHER) == set(DOCUMENT)
+    assert set(OTHER) == set(Terms.model_fields)
     digests = {terms(**{name: value}).digest() for name, value in OTHER.items()} | {TERMS.digest()}
     assert len(digests) == len(OTHER) + 1
 

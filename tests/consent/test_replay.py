@@ -136,6 +136,31 @@ def revive(ledger: Ledger) -> None:
     ledger.add("renewed", "receipt", receipt("renewed"))
 
 
+def nothing_more(_ledger: Ledger) -> None:
+    pass
+
+
+def limited(spoil: Spoil = nothing_more, *, days: int = 0, **limits: object) -> Spoil:
+    """Return what gives the receipt limits from its first step on, lets days pass, and then does more.
+
+    Args:
+        days: how many days later than it was the claim is issued.
+    """
+
+    def with_limits(ledger: Ledger) -> None:
+        ledger.cut("issued")
+        for step in ("requested", "given", "live"):
+            ledger.spoil(step, limits=limits)
+        ledger["issued"].at_s += days * 86_400
+        spoil(ledger)
+
+    return with_limits
+
+
+def issue_for_april(ledger: Ledger) -> None:
+    ledger.again("issued", claim=digest("april"), nullifier=digest("april"), period="2027-04", use=2)
+
+
 GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "between two others": ("P4.party", only("requested", issuer="other.example", recipient="third.example")),
     "withdrawn before it was asked for": ("P4.transition", only("requested", state="withdrawn")),
@@ -163,6 +188,10 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "another version": ("P4.program", only("issued", program_version=2)),
     "a period before consent": ("P4.period", only("issued", period="2026-12")),
     "a period that is none": ("P4.period", only("issued", period="2027-13")),
+    "one more than may be given": ("P4.uses", limited(issue_for_april, uses_max=1)),
+    "limits that change": ("P4.terms", only("live", limits={"uses_max": 2})),
+    "too long after the last yes": ("P4.reconfirm", limited(days=30, reconfirm_days=30)),
+    "evidence that is too old": ("P4.stale", limited(days=40, staleness_days=30)),
     "never issued": ("P4.not_issued", deliver_another),
     "delivered twice": ("P4.disclosure", deliver_twice),
     "delivered as something else": ("P4.disclosure", deliver_another_period),
@@ -272,6 +301,40 @@ def test_an_erasure_told_right_breaks_none() -> None:
 def test_a_story_told_right_breaks_none() -> None:
     gym, insurer = tell()
     assert rules(gym) == rules(insurer) == []
+
+
+def test_what_stays_within_its_limits_breaks_none() -> None:
+    for within in (
+        limited(issue_for_april, uses_max=2),
+        limited(days=29, reconfirm_days=30),
+        limited(days=20, staleness_days=30),
+    ):
+        gym, _ = tell()
+        within(gym)
+        assert rules(gym) == []
+
+
+def test_the_same_answer_in_another_claim_is_no_other_use() -> None:
+    gym, _ = tell()
+    limited(uses_max=1)(gym)
+    gym.again("issued", state="withheld")
+    gym.again("issued", claim=digest("another"), supersedes=gym["issued"].body["claim"])
+    assert rules(gym) == []
+
+
+def test_a_renewal_begins_the_days_anew() -> None:
+    gym, _ = tell()
+    limited(reconfirm_days=30)(gym)
+    gym.cut("live")
+    renewed = {**receipt("renewed"), "limits": {"reconfirm_days": 30}}
+    gym.add("renewed", "receipt", renewed)
+    acknowledged = {**receipt("renewed", acknowledged=True), "limits": {"reconfirm_days": 30}}
+    gym.add("renewed live", "receipt", acknowledged)
+    gym.add("issued", "disclosure", disclosure("march", "issued", receipt_leaf=gym.index("renewed live")))
+    for name in ("renewed", "renewed live", "issued"):
+        gym[name].at_s += 29 * 86_400
+    gym["issued"].at_s += 29 * 86_400
+    assert rules(gym) == []
 
 
 def test_a_finding_says_where() -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from hostile import nothing_changes
 from sqlalchemy import select
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, fitness_program, link, town
 
 from tallystick import Client
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import ConsentRefused, NodeProblem
 from tallystick.wire import Receipt
 from tallystick_consent.receipt import TRANSITIONS, ReceiptState
+from tallystick_node.clock import SetClock
 from tallystick_node.database import connect, writing
 from tallystick_node.flows.receipts import REQUEST_LIFE_S
 from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS
@@ -254,6 +255,82 @@ def test_after_a_revocation_by_the_insurer_the_gym_sends_nothing(story: Town) ->
     assert person.gym.node.custody.find(f"link/{person.link}") is None
     assert person.insurer.node.custody.find(f"link/{person.link}") is None
     assert_books_agree(story)
+
+
+def limited(tmp_path: Path, **limits: object) -> Town:
+    """Return a town whose program limits each receipt."""
+    made = Town(tmp_path, SetClock(at("2027-02-27 09:00")))
+    gym, insurer = made.company("gym.example"), made.company("insurer.example")
+    insurer.app().programs.publish({**fitness_program(), "limits": limits})
+    made.settle()
+    gym.app().programs.accept("ins-fit", 1)
+    made.settle()
+    return made
+
+
+def test_a_consent_that_is_not_confirmed_pauses_itself_and_goes_on_once_it_is(tmp_path: Path) -> None:
+    """SCENARIOS 2.11: the feed pauses, the consent is not destroyed, and the gap is filled after confirmation."""
+    story = limited(tmp_path, duration="persistent", reconfirm_days=20)
+    try:
+        person = ana(story)
+        confirm_by = person.gym.app().receipts.get(person.receipt).confirm_by
+        assert confirm_by == at("2027-03-19 10:00")  # given on 27 February at 9; the clocks went forward between
+        story.clock.at_s = confirm_by - 1
+        story.settle()
+        assert states(person) == ("given", "given")
+        story.clock.at_s = confirm_by
+        story.settle()
+        assert states(person) == ("paused", "paused")
+        story.go_to("2027-03-31 22:00")
+        for day in range(1, 20):
+            person.visit(f"2027-03-{day:02} 18:00", 50)
+        story.go_to("2027-04-17 12:00")
+        assert list(person.gym.app().claims.each()) == []
+        renewed = person.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
+        assert renewed.confirm_by == at("2027-05-07 12:00")
+        story.go_to("2027-04-19 00:00")
+        assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+        assert_books_agree(story)
+    finally:
+        story.close()
+
+
+def test_a_consent_for_one_answer_gives_one_also_in_the_years_that_follow(tmp_path: Path) -> None:
+    story = limited(tmp_path, duration="one_time", uses_max=1)
+    try:
+        person = ana(story)
+        for month in range(4, 12):
+            story.go_to(f"2027-{month:02}-17 10:00")
+        for month in ("2027-11", "2027-12"):
+            story.go_to(f"{month}-26 00:00")
+            for day, minutes in ANA_MARCH.items():
+                person.visit(f"{month}-{day:02} 18:00", minutes)
+        story.go_to("2027-12-26 00:00")
+        assert [each.period for each in person.gym.app().claims.each()] == ["2027-11"]
+        story.go_to("2028-01-02 00:00")
+        story.go_to("2028-01-18 00:00")
+        assert [each.period for each in person.gym.app().claims.each()] == ["2027-11"]
+        (december,) = [
+            each for each in person.gym.app().decisions.find(person.at_gym).decisions if each.period == "2027-12"
+        ]
+        assert [reason["code"] for reason in december.reasons] == ["uses_spent"]
+        assert [end.app().receipts.get(person.receipt).uses for end in (person.gym, person.insurer)] == [1, 1]
+        assert_books_agree(story)
+    finally:
+        story.close()
+
+
+def test_a_claim_for_the_one_answer_that_ran_out_on_the_way_is_issued_anew(tmp_path: Path) -> None:
+    story = limited(tmp_path, duration="one_time", uses_max=1)
+    try:
+        person = issued_and_waiting(story)
+        story.go_to("2027-05-20 00:00")
+        person.insurer.start()
+        story.go_to("2027-05-22 00:00")
+        assert [each.state for each in person.gym.app().claims.each()] == ["delivered", "expired"]
+        assert_books_agree(story)
+    finally:
+        story.close()
 
 
 def waiting(company: Company) -> list[tuple[str, str, int, bool]]:

@@ -33,6 +33,7 @@ def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s:
             _check_use(state, body, report)
         if not is_erased(state, body, report):
             _check_covered(state, body, body.recipient, at_s, report)
+            _check_limits(state, body, at_s, report)
             check_told(state, body, payer=body.recipient, source=state.host, report=report)
         state.disclosures[body.claim] = body, index
         state.logged_at_s.setdefault(body.claim, at_s)
@@ -122,6 +123,26 @@ def _check_covered(
         report("P4.period", "An answer is about a period that its receipt does not cover.")
 
 
+def _check_limits(state: ConsentState, body: DisclosureBody, at_s: int, report: Report) -> None:
+    """Where an answer is given: what is accepted later was covered when it was."""
+    life = state.receipts.get(body.receipt)
+    if life is None:
+        return
+    life.answered.add(body.nullifier)
+    limits = life.body.limits
+    if limits.uses_max is not None and life.used + len(life.answered) > limits.uses_max:
+        report("P4.uses", "More answers were given than the receipt permits.")
+    if limits.reconfirm_days is not None and at_s >= life.confirmed_at_s + limits.reconfirm_days * DAY_S:
+        report("P4.reconfirm", "An answer was given after the subject had to say yes again, and had not.")
+    if limits.staleness_days is not None and _ended_before(body.period, at_s - limits.staleness_days * DAY_S):
+        report("P4.stale", "An answer is about a period that was older than its receipt permits.")
+
+
+def _ended_before(period: str, at_s: int) -> bool:
+    known = _range_of(period)
+    return known is not None and known[1] + ZONE_SPREAD_S <= at_s  # P4.period says of one that is none
+
+
 def _check_once(state: ConsentState, body: DisclosureBody, report: Report) -> None:
     earlier = state.issued.get(body.nullifier)
     if earlier is None:
@@ -137,12 +158,16 @@ def _check_once(state: ConsentState, body: DisclosureBody, report: Report) -> No
 
 
 def _check_use(state: ConsentState, body: DisclosureBody, report: Report) -> None:
-    """A number that is passed over stands for an answer that is not in the log."""
+    """A number that is passed over stands for an answer that is not in the log.
+
+    The same answer in another claim has the last number; nodes of version 0.1 gave it the next.
+    """
     life = state.receipts.get(body.receipt)
     if life is None:
         return
-    if life.uses is not None and body.use != life.uses + 1:
-        report("P4.use", f"An answer is number {body.use} under its receipt, behind number {life.uses}.")
+    again = body.supersedes != "" and body.use == life.uses
+    if life.uses is not None and not again and body.use != life.uses + 1:
+        report("P4.number", f"An answer is number {body.use} under its receipt, behind number {life.uses}.")
     life.uses = body.use
 
 

@@ -17,7 +17,7 @@ from tallystick_consent.entries import (
 from tallystick_consent.replay.answers import carried_disclosure, carry_answer, carry_disclosure
 from tallystick_consent.replay.erasures import take_erasure
 from tallystick_consent.replay.programs import take_program
-from tallystick_consent.replay.receipts import carried_receipt, carry_receipt, receipt_is_open
+from tallystick_consent.replay.receipts import carried_receipt, carry_receipt, counts_here, receipt_is_open
 from tallystick_consent.replay.state import ConsentState, Report
 from tallystick_ledger.entry import Entry
 from tallystick_ledger.errors import EntryMalformed
@@ -63,7 +63,10 @@ def carries(state: ConsentState, at_s: int) -> Iterator[Carried]:
         yield Carried("program", program.document())
     for life in state.receipts.values():
         if receipt_is_open(life.body, host=state.host, at_s=at_s) or life.body.receipt in outstanding:
-            yield carried_receipt(life.body, life.deliverable)
+            so_far = life.so_far if counts_here(life.body, host=state.host) else None
+            yield carried_receipt(life.body, life.deliverable, so_far)
+            if life.asked is not None:
+                yield carried_receipt(life.asked, frozenset(), None)
     for answer in state.before.values():
         if at_s - answer.at < REMEMBERED_S:
             yield Carried("answer", answer.document())

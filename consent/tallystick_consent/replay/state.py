@@ -13,8 +13,9 @@ from tallystick_consent.entries import (
     ErasureBody,
     ProgramBody,
     ReceiptBody,
+    SoFar,
 )
-from tallystick_consent.receipt import IN_FORCE, ReceiptState
+from tallystick_consent.receipt import IN_FORCE, OPEN
 from tallystick_ledger.replay import Finding
 
 TIME_SLACK_S = 300
@@ -58,6 +59,10 @@ class ReceiptLife:
         live_leaf: index of the entry that made it live, None while it is not.
         lived_leaf: the same after it was stopped.
         deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
+        asked: a next version, requested and not answered.
+        confirmed_at_s: when the subject last said yes.
+        used: how many answers were given before this log, where that is limited.
+        answered: the nullifiers of those given in it.
         carried_leaf: index of the part of the log's opening that carried it, None where it began in this log.
         stepped_leaf: index of the entry of its last step.
         stepped_at_s: when that was logged; 0 where the log's opening carried it.
@@ -71,6 +76,10 @@ class ReceiptLife:
     live_leaf: int | None = None
     lived_leaf: int | None = None
     deliverable: frozenset[str] = frozenset()
+    asked: ReceiptBody | None = None
+    confirmed_at_s: int = 0
+    used: int = 0
+    answered: set[str] = field(default_factory=set[str])
     carried_leaf: int | None = None
     stepped_leaf: int = 0
     stepped_at_s: int = 0
@@ -79,18 +88,35 @@ class ReceiptLife:
     day: str = ""
     grade: str = ""
 
-    def step(self, body: ReceiptBody, index: int, *, acknowledges: bool) -> None:
+    def step(self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool) -> None:
         """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
 
         Args:
+            at_s: when it was logged.
             acknowledges: it records that the other partner signed the step before, and so lists nothing anew.
         """
         self.body, self.grade = body, body.grade or self.grade
-        if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
+        self.stepped_leaf, self.stepped_at_s = index, at_s
+        if self.has_ended:
+            self.asked = None
+        if body.state in IN_FORCE and not acknowledges:
+            self.confirmed_at_s = at_s
+        if body.state in IN_FORCE and body.acknowledgement is not None:
             self.live_leaf, self.deliverable = index, frozenset()
         elif not acknowledges:
             self.live_leaf, self.lived_leaf = None, self.lived_leaf if self.live_leaf is None else self.live_leaf
             self.deliverable = frozenset(body.deliverable)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more may come of it."""
+        return self.body.state not in OPEN
+
+    @property
+    def so_far(self) -> SoFar:
+        """What counts against its limits."""
+        days = self.body.limits.reconfirm_days
+        return SoFar(uses=self.used + len(self.answered), confirmed_at=self.confirmed_at_s if days else 0)
 
     def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
         """Return the index of the entry by which the receipt covers an answer now, None where it does not."""

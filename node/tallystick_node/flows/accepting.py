@@ -4,6 +4,7 @@ Source: DESIGN flow 4, SCENARIOS 1.10; the same nullifier again is answered like
 """
 
 import re
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
@@ -28,7 +29,7 @@ from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proo
 from tallystick_node.flows.accounts import book_step
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.receipts import finish_settling, receipt_of
+from tallystick_node.flows.receipts import change_receipt, finish_settling, receipt_of
 from tallystick_node.flows.rewards import pay_reward
 from tallystick_node.flows.status import require_standing
 from tallystick_node.node import Node
@@ -58,13 +59,13 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     digest = to_base64url(claim_digest(body.claim, salt=salt))
     receipt, subject = _covering(transaction, claim, caller)
     program = known_program(transaction, node.host, claim.program, claim.version)
-    cover = _cover(receipt, digest, now_s=transaction.now_s)
-    heard = _require_covered(node, claim, program, cover, now_s=transaction.now_s)
-    _require_own_nullifier(node, claim)
-    _check_logged(node, body, stapled, claim, program, digest)
     first = transaction.row(
         select(CLAIMS.c.acceptance).where(CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient")
     )
+    cover = _cover(receipt, digest, again=first is not None, now_s=transaction.now_s)
+    heard = _require_covered(node, claim, program, cover, now_s=transaction.now_s)
+    _require_own_nullifier(node, claim)
+    _check_logged(node, body, stapled, claim, program, digest)
     if first is not None:
         return wire.PeerAcknowledged(token=first.acceptance)
     require_standing(node, caller, claim.status)
@@ -100,6 +101,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
         )
     )
     _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token, band=heard.band)
+    change_receipt(transaction, claim.receipt, uses=receipt.uses + 1)
     finish_settling(transaction, claim.receipt)
     return wire.PeerAcknowledged(token=token)
 
@@ -129,12 +131,12 @@ class _Cover(NamedTuple):
     at_s: int
 
 
-def _cover(row: Any, digest: str, *, now_s: int) -> _Cover:
+def _cover(row: Any, digest: str, *, again: bool, now_s: int) -> _Cover:
     """Return a receipt as it covers a claim: as it is, or, for one that its ending lists, as it was until then."""
     if row.settles_until_s is not None and digest in ReceiptBody.model_validate_json(row.last_step).deliverable:
-        ended = receipt_of(row)
-        return _Cover(Receipt(ended.terms, ReceiptState.GIVEN, acknowledged=True), row.lived_leaf, row.ended_at_s)
-    return _Cover(receipt_of(row), row.live_leaf, now_s)
+        given = replace(receipt_of(row, again=again), state=ReceiptState.GIVEN, acknowledged=True)
+        return _Cover(given, row.lived_leaf, row.ended_at_s)
+    return _Cover(receipt_of(row, again=again), row.live_leaf, now_s)
 
 
 def _require_covered(node: Node, claim: Claim, program: Program, cover: _Cover, *, now_s: int) -> Heard:

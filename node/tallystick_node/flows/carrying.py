@@ -7,11 +7,13 @@ Source: DESIGN section 4 (yearly shards).
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import select, update
 
-from tallystick_consent.entries import CarriedAnswer, DisclosureBody, ReceiptBody
-from tallystick_consent.replay import carried_disclosure, carried_receipt, receipt_is_open
+from tallystick_consent.entries import CarriedAnswer, DisclosureBody, ReceiptBody, SoFar
+from tallystick_consent.receipt import DAY_S
+from tallystick_consent.replay import carried_disclosure, carried_receipt, counts_here, receipt_is_open
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.encoding import parse_canonical_json
 from tallystick_ledger.opening import REMEMBERED_S, Carried, Opening, OpeningDraft
@@ -95,7 +97,15 @@ def _carry_receipts(
         body = ReceiptBody.model_validate_json(row.last_step)
         if not receipt_is_open(body, host=host, at_s=transaction.now_s) and body.receipt not in outstanding:
             continue
-        place = draft.add(carried_receipt(body, frozenset(body.deliverable)))
+        so_far = _so_far(row, body) if counts_here(body, host=host) else None
+        place = draft.add(carried_receipt(body, frozenset(body.deliverable), so_far))
         moved = {"lived_leaf": place} if row.live_leaf is None else {"live_leaf": place}
         transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(**moved))
         yield body.receipt, place
+
+
+def _so_far(row: Any, body: ReceiptBody) -> SoFar:
+    """Return what counts against a receipt's limits."""
+    days = body.limits.reconfirm_days
+    confirmed_at_s = 0 if days is None or row.confirm_by_s is None else row.confirm_by_s - days * DAY_S
+    return SoFar(uses=row.uses, confirmed_at=confirmed_at_s)

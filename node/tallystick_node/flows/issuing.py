@@ -104,6 +104,7 @@ def issue_answer(
     )
     salt = transaction.random_bytes(SECRET_SIZE_BYTES)
     digest = to_base64url(claim_digest(token, salt=salt))
+    uses = row.uses if supersedes else row.uses + 1  # the same answer in another claim is no other use
     appended = log_disclosure(
         transaction,
         DisclosureBody(
@@ -117,13 +118,13 @@ def issue_answer(
             period=period,
             claim=digest,
             nullifier=spent,
-            use=row.uses + 1,
+            use=uses,
             state="issued",
             supersedes=supersedes,
             key=node.keys.id("claim"),
         ),
     )
-    transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(uses=row.uses + 1))
+    transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(uses=uses))
     transaction.execute(
         insert(CLAIMS).values(
             digest=digest,
@@ -283,7 +284,7 @@ def _reissue(node: Node, transaction: Transaction, expired: Any) -> None:
     assert row is not None, "receipts are never removed before their claims"
     program = known_program(transaction, expired.partner, expired.program, expired.version)
     period = program.period(expired.period, zone=zone_of(program))
-    permit = decide(program.ask(period, issuer=node.host), receipt_of(row), now_s=transaction.now_s)
+    permit = decide(program.ask(period, issuer=node.host), receipt_of(row, again=True), now_s=transaction.now_s)
     if isinstance(permit, Refusal):
         keep_refusal(transaction, row, program, period.name, permit)
         return

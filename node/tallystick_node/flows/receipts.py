@@ -98,9 +98,19 @@ def find_unacknowledged(node: Node) -> wire.Unacknowledged:
     )
 
 
-def receipt_of(row: Any) -> Receipt:
-    """Return a row as `decide` takes it."""
-    return Receipt(terms_of(row), ReceiptState(row.state), acknowledged=row.live_leaf is not None)
+def receipt_of(row: Any, *, again: bool = False) -> Receipt:
+    """Return a row as `decide` takes it.
+
+    Args:
+        again: an answer that was given, and counted, is given in another claim.
+    """
+    return Receipt(
+        terms_of(row),
+        ReceiptState(row.state),
+        acknowledged=row.live_leaf is not None,
+        uses=row.uses - 1 if again else row.uses,
+        confirm_by_s=row.confirm_by_s,
+    )
 
 
 def terms_of(row: Any) -> Terms:
@@ -360,4 +370,6 @@ def _shown(row: Any) -> wire.Receipt:
         ended_at=row.ended_at_s,
         end_acknowledged_at=row.end_acknowledged_at_s,
         unacknowledged_since=row.unacknowledged_since_s,
+        uses=row.uses,
+        confirm_by=row.confirm_by_s,
     )

@@ -88,6 +88,7 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, now_s: in
         terms.reward,
         terms.notice,
         terms.version,
+        terms.limits,
     )
     agreed = (
         program.program,
@@ -99,6 +100,7 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, now_s: in
         program.digest(),
         notice.digest(),
         1,
+        program.limits,
     )
     longest_s = program.consent_days * DAY_S
     lasts_longer = (
@@ -219,7 +221,7 @@ def _give(node: Node, transaction: Transaction, row: Any, state: ReceiptState, e
     else:
         renews = signed_digest(row.signed)
         token = node.signed(RenewedReceipt(terms=terms, evidence=evidence, renews=renews, at=at_s))
-    listed = tuple(on_its_way(transaction, row.id))
+    listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
     log_receipt(
         transaction,
         receipt_body(terms, state, grade=evidence.grade, signed=signed_digest(token), deliverable=listed),
@@ -232,6 +234,7 @@ def _give(node: Node, transaction: Transaction, row: Any, state: ReceiptState, e
         evidence=evidence.model_dump_json(),
         signed=token,
         unacknowledged_since_s=transaction.now_s,
+        confirm_by_s=None if days is None else transaction.now_s + days * DAY_S,
     )
     tell_partner(transaction, f"receipt.{state}", row, wire.PeerSigned(token=token))
 

@@ -187,5 +187,6 @@ def _terms(transaction: Transaction, program: Program, *, link: str, issuer: str
             "retention_s": program.retention_days * DAY_S,
             "reward": program.digest(),
             "notice": program.notice.digest(),
+            "limits": program.limits.model_dump(mode="json"),
         }
     )

@@ -156,6 +156,15 @@ def expire_receipts(transaction: Transaction, *, rows_max: int) -> int:
     return len(rows)
 
 
+def pause_unconfirmed(node: Node, transaction: Transaction, *, rows_max: int) -> int:
+    """Pause what the subject had to confirm by now, and has not; return how many."""
+    over = (RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= transaction.now_s)
+    rows = transaction.execute(select(RECEIPTS).where(*over).limit(rows_max)).all()
+    for row in rows:
+        _stop(node, transaction, row, ReceiptState.PAUSED, _content(transaction, row, "paused"))
+    return len(rows)
+
+
 def end_settling(transaction: Transaction, *, rows_max: int) -> int:
     """Let go of what an ending listed and what has run out; return how many receipts that was about."""
     over = RECEIPTS.c.settles_until_s <= transaction.now_s

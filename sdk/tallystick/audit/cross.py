@@ -22,7 +22,7 @@ from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
 
-_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by"})
+_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable", "so_far", "acknowledge_by"})
 """Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 
 

@@ -47,6 +47,9 @@ RULES: dict[str, str] = {
     "P4.period": "Every answer is about a period that its receipt covers.",
     "P4.not_issued": "A claim is delivered or withheld only after it was issued in the same ledger.",
     "P4.disclosure": "A claim is delivered or withheld once, and as it was issued.",
+    "P4.uses": "No more answers are given under a receipt than it permits.",
+    "P4.reconfirm": "No answer is given after the day by which the subject had to say yes again, and had not.",
+    "P4.stale": "No answer is about a period that ended longer ago than its receipt permits.",
     "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered.",
     "P4.use": "The answers under a receipt are numbered without a gap, so none is missing from the log.",
     "P4.acknowledgement": "For a receipt in force, the other partner signed just what was sent, and its own ledger says"

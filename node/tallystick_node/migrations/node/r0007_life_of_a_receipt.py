@@ -13,6 +13,8 @@ def upgrade() -> None:
     """Add what the life of a receipt needs. What was not acknowledged so far is so since it was asked for, or ended."""
     op.add_column("receipt", sa.Column("unacknowledged_since_s", WHOLE, nullable=True))
     op.add_column("receipt", sa.Column("lived_leaf", WHOLE, nullable=True))
+    op.add_column("receipt", sa.Column("confirm_by_s", WHOLE, nullable=True))
+    op.create_index("ix_receipt_confirm_by_s", "receipt", ["confirm_by_s"])
     op.add_column("receipt", sa.Column("settles_until_s", WHOLE, nullable=True))
     op.create_index("ix_receipt_settles_until_s", "receipt", ["settles_until_s"])
     op.create_index("ix_receipt_unacknowledged_since_s", "receipt", ["unacknowledged_since_s"])

@@ -127,9 +127,11 @@ def program(name: str = PROGRAM, *, cuts: Sequence[int] = (12,)) -> dict[str, ob
     }
 
 
-def receipt(state: str, *, acknowledged: bool = False, deliverable: Sequence[str] = ()) -> dict[str, object]:
+def receipt(
+    state: str, *, acknowledged: bool = False, deliverable: Sequence[str] = (), terms: Terms = TERMS
+) -> dict[str, object]:
     body = receipt_body(
-        TERMS,
+        terms,
         state,
         grade="app_asserted" if state in ("given", "renewed") else "",
         signed="" if state in UNSIGNED else digest(f"signed {state}"),

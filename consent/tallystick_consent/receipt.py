@@ -216,9 +216,10 @@ class Terms(Sparse, _Strict):
         reward: digest of the program, which holds the reward's terms.
         notice: digest of the notice that was shown.
         limits: what narrows it further.
+        previous: digest of the terms of the version before; None in the first.
     """
 
-    LATER = frozenset({"limits"})
+    LATER = frozenset({"limits", "previous"})
 
     receipt: ReceiptId
     version: Version
@@ -238,6 +239,7 @@ class Terms(Sparse, _Strict):
     reward: Digest
     notice: Digest
     limits: Limits = NO_LIMITS
+    previous: Digest | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> "Terms":
@@ -247,6 +249,8 @@ class Terms(Sparse, _Strict):
             raise ValueError("a receipt lasts at most three years")
         if self.issuer == self.recipient:
             raise ValueError("issuer and recipient are one partner")
+        if self.previous is not None and self.version == 1:
+            raise ValueError("nothing goes before the first version")
         return self
 
     def document(self) -> dict[str, Any]:

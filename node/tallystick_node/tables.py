@@ -203,6 +203,22 @@ class Receipt(SQLModel, table=True):
     unacknowledged_since_s: int | None = Field(default=None, index=True)
 
 
+class ReceiptVersion(SQLModel, table=True):
+    """A version of a receipt that is not the one in force.
+
+    Attributes:
+        state: `requested` while the subject has not answered; `superseded`, `refused` or `expired`.
+        last_step: of one that is requested, as its entry has it.
+    """
+
+    receipt: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    state: str = Field(index=True)
+    terms: str
+    last_step: str
+    changed_at_s: int
+
+
 class Event(SQLModel, table=True):
     """A sealed event, and what is needed to find it again; erased with its subject.
 
@@ -545,6 +561,7 @@ LINK_UNIQUE = _table(LinkUnique)
 PROGRAMS = _table(Program)
 AGREEMENTS = _table(Agreement)
 RECEIPTS = _table(Receipt)
+RECEIPT_VERSIONS = _table(ReceiptVersion)
 EVENTS = _table(Event)
 ASKS = _table(Ask)
 DECISIONS = _table(Decision)

@@ -185,7 +185,8 @@ OTHER: dict[str, object] = {
 def test_the_digest_is_that_of_the_text_and_changes_with_every_term() -> None:
     by_text = second.labelled_digest("tallystick/terms/v1", second.plain_json(DOCUMENT))
     assert TERMS.digest() == second.b64(by_text)
-    assert set(OTHER) == set(Terms.model_fields)
+    assert set(OTHER) | {"previous"} == set(Terms.model_fields)
+    assert terms(version=2, previous="A" * 43).digest() != terms(version=2).digest()
     digests = {terms(**{name: value}).digest() for name, value in OTHER.items()} | {TERMS.digest()}
     assert len(digests) == len(OTHER) + 1
 

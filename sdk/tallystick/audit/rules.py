@@ -47,6 +47,8 @@ RULES: dict[str, str] = {
     "P4.period": "Every answer is about a period that its receipt covers.",
     "P4.not_issued": "A claim is delivered or withheld only after it was issued in the same ledger.",
     "P4.disclosure": "A claim is delivered or withheld once, and as it was issued.",
+    "P4.version": "Each version of a receipt follows the one in force, by number and digest; one is next at most.",
+    "P4.widened": "A version that permits more than the one before was requested first.",
     "P4.uses": "No more answers are given under a receipt than it permits.",
     "P4.reconfirm": "No answer is given after the day by which the subject had to say yes again, and had not.",
     "P4.stale": "No answer is about a period that ended longer ago than its receipt permits.",

@@ -18,6 +18,17 @@ def upgrade() -> None:
     op.add_column("receipt", sa.Column("settles_until_s", WHOLE, nullable=True))
     op.create_index("ix_receipt_settles_until_s", "receipt", ["settles_until_s"])
     op.create_index("ix_receipt_unacknowledged_since_s", "receipt", ["unacknowledged_since_s"])
+    op.create_table(
+        "receiptversion",
+        sa.Column("receipt", sa.String(), nullable=False),
+        sa.Column("version", WHOLE, autoincrement=False, nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("terms", sa.String(), nullable=False),
+        sa.Column("last_step", sa.String(), nullable=False),
+        sa.Column("changed_at_s", WHOLE, nullable=False),
+        sa.PrimaryKeyConstraint("receipt", "version"),
+    )
+    op.create_index("ix_receiptversion_state", "receiptversion", ["state"])
     for state, acknowledged_at in (("given", "acknowledged_at_s"), ("withdrawn", "end_acknowledged_at_s")):
         op.get_bind().execute(
             sa.text(

@@ -36,11 +36,12 @@ from tallystick_node.flows.key_log import log_keys
 from tallystick_node.flows.links import destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
 from tallystick_node.flows.receipts_stopping import end_settling, expire_receipts, pause_unconfirmed
+from tallystick_node.flows.receipts_versions import expire_versions
 from tallystick_node.flows.turning import open_log, turn_to, year_to_begin
 from tallystick_node.keys import NodeKeys
 from tallystick_node.node import PUBLISHING, Node
 from tallystick_node.outbox import Outbox, recover_sending
-from tallystick_node.tables import ASKS, CLAIMS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPTS
+from tallystick_node.tables import ASKS, CLAIMS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPT_VERSIONS, RECEIPTS
 from tallystick_node.turns import Turn
 from tallystick_node.writer import Transaction
 
@@ -145,6 +146,7 @@ class Jobs:
             for expire in (
                 expire_links,
                 partial(expire_receipts, rows_max=ROWS_A_TICK_MAX),
+                partial(expire_versions, rows_max=ROWS_A_TICK_MAX),
                 partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(end_settling, rows_max=ROWS_A_TICK_MAX),
@@ -296,6 +298,7 @@ class Jobs:
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
+            select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
         )

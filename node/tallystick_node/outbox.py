@@ -47,6 +47,7 @@ BODIES: dict[str, type[wire.Request]] = {
     "receipt.given": wire.PeerSigned,
     "receipt.refused": wire.PeerReceiptRefused,
     "receipt.withdrawn": wire.PeerSigned,
+    "receipt.version_refused": wire.PeerVersionRefused,
     "receipt.deferred": wire.PeerReceiptDeferred,
     "receipt.renewed": wire.PeerSigned,
     "receipt.paused": wire.PeerSigned,

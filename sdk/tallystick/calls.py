@@ -60,6 +60,7 @@ from tallystick.wire import (
     LinkOffer,
     Links,
     Login,
+    NarrowReceipt,
     OfferLink,
     PauseReceipt,
     Program,
@@ -67,11 +68,13 @@ from tallystick.wire import (
     PublishProgram,
     Receipt,
     Receipts,
+    ReceiptVersions,
     RecordEvent,
     RefuseReceipt,
     RenewReceipt,
     Request,
     RequestReceipt,
+    RequestVersion,
     RevokeReceipt,
     Rewards,
     SubtreeProof,
@@ -89,6 +92,7 @@ from tallystick.wire_why import (
 )
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.program import parse_program
+from tallystick_consent.receipt import Evidence, Rung
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint
@@ -281,6 +285,51 @@ class ReceiptCalls:
         """
         body = _body(lambda: RenewReceipt(subject=subject, evidence=evidence))
         return _step(receipt_id, "renew", "renewed", body, idempotency_key)
+
+    def narrow(
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence,
+        without_classes: Sequence[str] = (),
+        rung: Rung | None = None,
+        events_until: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Record that the subject takes a part of the consent back, at once.
+
+        Args:
+            receipt_id: one that was given.
+            subject: our own id of the customer who gave it.
+            evidence: how this was seen; a wallet signs `tallystick_consent.versions.narrowed` of the terms.
+            without_classes: data classes that may not be evaluated any more.
+            rung: the most revealing answer from now on.
+            events_until: the new end of the range of event times, exclusive, in seconds since 1970-01-01 UTC.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        less = {"without_classes": list(without_classes), "rung": rung, "events_until": events_until}
+        body = _body(lambda: NarrowReceipt.model_validate({"subject": subject, "evidence": evidence, **less}))
+        return _step(receipt_id, "narrow", "renewed", body, idempotency_key)
+
+    def versions(self, receipt_id: str) -> Call[ReceiptVersions]:
+        """Return every version of a receipt, first to last, and what each changes."""
+        return _get(f"/v1/receipts/{_segment(receipt_id)}/versions", ReceiptVersions, unproven)
+
+    def request_version(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Ask the subject for a next version: all that the program permits, from now on. The one in force stays."""
+        return _version_step(receipt_id, "request", _body(RequestVersion), idempotency_key)
+
+    def give_version(
+        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject gives the next version that was asked for."""
+        body = _body(lambda: GiveReceipt(subject=subject, evidence=evidence))
+        return _step(receipt_id, "versions/give", "renewed", body, idempotency_key)
+
+    def refuse_version(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject says no to the next version; the one in force stays."""
+        return _version_step(receipt_id, "refuse", _body(lambda: RefuseReceipt(subject=subject)), idempotency_key)
 
     def revoke(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
         """Record that this company ends the receipt; that is no act of the subject's."""
@@ -642,6 +691,15 @@ def _step(receipt_id: str, verb: str, state: str, body: bytes, idempotency_key: 
         _require(receipt.receipt == receipt_id, "The node changed another receipt than the one it was told.")
 
     return _write(f"/v1/receipts/{_segment(receipt_id)}/{verb}", body, Receipt, check, idempotency_key)
+
+
+def _version_step(receipt_id: str, verb: str, body: bytes, idempotency_key: str | None) -> Call[Receipt]:
+    def check(receipt: Receipt, verifier: Verifier) -> None:
+        verifier.check_receipt(receipt)
+        _require(receipt.receipt == receipt_id, "The node changed another receipt than the one it was told.")
+        _require(bool(receipt.proofs), "A step of a next version comes without its proof.")
+
+    return _write(f"/v1/receipts/{_segment(receipt_id)}/versions/{verb}", body, Receipt, check, idempotency_key)
 
 
 def _require(is_so: bool, problem: str) -> None:

@@ -12,7 +12,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tallystick_consent.erasure import FieldAnswer
 from tallystick_consent.evidence import Evidence
-from tallystick_consent.receipt import Digest, Host, LinkId, Notice, ProgramName, ReceiptId, Seconds, Version
+from tallystick_consent.receipt import (
+    DataClass,
+    Digest,
+    Evidence,
+    Host,
+    LinkId,
+    Notice,
+    ProgramName,
+    ReceiptId,
+    Rung,
+    Seconds,
+    Version,
+)
 
 IDEMPOTENCY_KEY_MAX_CHARS = 128
 REQUEST_SIZE_MAX_BYTES = 512 * 1024
@@ -238,6 +250,26 @@ class RenewReceipt(Request):
     evidence: Evidence
 
 
+class NarrowReceipt(Request):
+    """The subject takes a part back; what is not named stays as it is.
+
+    Attributes:
+        without_classes: data classes that may not be evaluated any more.
+        rung: the most revealing answer from now on.
+        events_until: the new end of the range of event times, exclusive.
+    """
+
+    subject: Subject
+    evidence: Evidence
+    without_classes: Annotated[list[DataClass], Field(max_length=32)] = Field(default_factory=list[DataClass])
+    rung: Rung | None = None
+    events_until: Seconds | None = None
+
+
+class RequestVersion(Request):
+    """Ask the subject for a next version: all that the program permits, from now on."""
+
+
 class RevokeReceipt(Request):
     """A partner ends a receipt, or takes back its request; it is nobody's yes or no."""
 
@@ -281,6 +313,27 @@ class Receipt(Proven):
     unacknowledged_since: int | None = None
     uses: int = 0
     confirm_by: int | None = None
+
+
+class ReceiptVersion(Reply):
+    """One version of a receipt.
+
+    Attributes:
+        state: the receipt's own, for the version in force; of another `requested`, `refused`, `expired`, `superseded`,
+            or how the receipt ended.
+        difference: what it changes, a plain sentence each.
+    """
+
+    version: int
+    state: str
+    terms: dict[str, Any]
+    difference: tuple[str, ...]
+
+
+class ReceiptVersions(Reply):
+    """Every version of a receipt, first to last."""
+
+    versions: tuple[ReceiptVersion, ...]
 
 
 class UnacknowledgedStep(Reply):
@@ -742,6 +795,13 @@ class PeerReceiptDeferred(Request):
     """The subject puts off the answer to a request."""
 
     receipt: ReceiptId
+
+
+class PeerVersionRefused(Request):
+    """The subject said no to a next version."""
+
+    receipt: ReceiptId
+    version: Version
 
 
 class PeerClaim(Request):

@@ -129,6 +129,37 @@ def invalidate_receipt(scene: Scene) -> Write:
     return Write(scene.gym, f"/v1/receipts/{consent(someone(scene), scene.story).receipt}/invalidate", {}, {})
 
 
+def narrow_receipt(scene: Scene) -> Write:
+    person = consent(someone(scene), scene.story)
+    body = {"subject": person.at_gym, "evidence": evidence().model_dump(exclude_none=True), "rung": "token"}
+    return Write(scene.gym, f"/v1/receipts/{person.receipt}/narrow", body, {**body, "without_classes": ["membership"]})
+
+
+def request_version(scene: Scene) -> Write:
+    person = consent(someone(scene), scene.story)
+    return Write(scene.insurer, f"/v1/receipts/{person.receipt}/versions/request", {}, {}, 201)
+
+
+def with_a_version_asked_for(scene: Scene) -> Membership:
+    person = consent(someone(scene), scene.story)
+    scene.insurer.app().receipts.request_version(person.receipt)
+    scene.story.settle()
+    return person
+
+
+def give_version(scene: Scene) -> Write:
+    person = with_a_version_asked_for(scene)
+    body = {"subject": person.at_gym, "evidence": evidence().model_dump(exclude_none=True)}
+    other = {**body, "evidence": {**body["evidence"], "login": "aal3"}}  # type: ignore[dict-item]
+    return Write(scene.gym, f"/v1/receipts/{person.receipt}/versions/give", body, other)
+
+
+def refuse_version(scene: Scene) -> Write:
+    person = with_a_version_asked_for(scene)
+    path = f"/v1/receipts/{person.receipt}/versions/refuse"
+    return Write(scene.gym, path, {"subject": person.at_gym}, {"subject": "ana-at-gym"})
+
+
 def record_event(scene: Scene) -> Write:
     body = {"subject": "ana-at-gym", "type": "membership.activated", "data": {"since": "2027-02-27T09:00:00-05:00"}}
     return Write(scene.gym, "/v1/events", body, {**body, "data": {"since": "2027-02-27T09:00:00-06:00"}}, 201)
@@ -183,6 +214,10 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     renew_receipt,
     revoke_receipt,
     invalidate_receipt,
+    narrow_receipt,
+    request_version,
+    give_version,
+    refuse_version,
     record_event,
     publish_program,
     accept_program,
@@ -297,6 +332,8 @@ def test_every_message_between_partners_is_applied_once_however_often_it_arrives
     scene.insurer.app().claims.ask(person.link, "2027-03")
     scene.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
     scene.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
+    more = with_a_version_asked_for(scene)
+    scene.gym.app().receipts.refuse_version(more.receipt, subject=more.at_gym)
     scene.gym.app().subjects.erase(someone(scene).at_gym)
     scene.story.clock.at_s += SPREAD_S
     no = asked(scene)
@@ -326,6 +363,7 @@ def test_every_message_between_partners_is_applied_once_however_often_it_arrives
         "receipts/given",
         "receipts/refused",
         "receipts/withdrawn",
+        "receipts/version-refused",
         "receipts/deferred",
         "receipts/renewed",
         "receipts/stopped",

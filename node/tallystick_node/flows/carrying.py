@@ -21,7 +21,7 @@ from tallystick_ledger.replay import paid_record
 from tallystick_node.flows.accounts import balance_in
 from tallystick_node.flows.erasure import erasures_under_way
 from tallystick_node.flows.programs import logged_programs
-from tallystick_node.tables import ACCOUNTS, CLAIMS, DISCLOSURES, RECEIPTS, REWARDS, TRANSFERS
+from tallystick_node.tables import ACCOUNTS, CLAIMS, DISCLOSURES, RECEIPT_VERSIONS, RECEIPTS, REWARDS, TRANSFERS
 from tallystick_node.writer import Transaction
 
 
@@ -102,6 +102,9 @@ def _carry_receipts(
         moved = {"lived_leaf": place} if row.live_leaf is None else {"live_leaf": place}
         transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(**moved))
         yield body.receipt, place
+        asked = (RECEIPT_VERSIONS.c.receipt == row.id, RECEIPT_VERSIONS.c.state == "requested")
+        for next_one in transaction.execute(select(RECEIPT_VERSIONS.c.last_step).where(*asked)).all():
+            draft.add(carried_receipt(ReceiptBody.model_validate_json(next_one.last_step), frozenset(), None))
 
 
 def _so_far(row: Any, body: ReceiptBody) -> SoFar:

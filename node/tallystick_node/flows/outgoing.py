@@ -18,6 +18,7 @@ PATHS = {
     "receipt.given": "/peer/v1/receipts/given",
     "receipt.refused": "/peer/v1/receipts/refused",
     "receipt.withdrawn": "/peer/v1/receipts/withdrawn",
+    "receipt.version_refused": "/peer/v1/receipts/version-refused",
     "receipt.deferred": "/peer/v1/receipts/deferred",
     "receipt.renewed": "/peer/v1/receipts/renewed",
     "receipt.paused": "/peer/v1/receipts/stopped",

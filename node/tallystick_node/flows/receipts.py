@@ -26,7 +26,7 @@ from tallystick_node.flows.links import end_link
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, MESSAGES, RECEIPTS
+from tallystick_node.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, MESSAGES, RECEIPT_VERSIONS, RECEIPTS
 from tallystick_node.writer import Appended, Once, StoredReply, Transaction
 
 DAY_S = 86_400
@@ -205,7 +205,7 @@ def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
 
 
 def acknowledge(node: Node, transaction: Transaction, row: Any, state: str, signed: str) -> str:
-    """Return our signature over the digest of what the other partner signed about a receipt."""
+    """Return our signature over the digest of what the other partner signed about a receipt, as its row is now."""
     content = {"receipt": row.id, "version": row.version, "state": state, "digest": signed_digest(signed)}
     return node.signed(Acknowledgement.model_validate({**content, "at": transaction.now_s}))
 
@@ -275,6 +275,8 @@ def end_receipt(
     ended = {"state": state, "ended_at_s": transaction.now_s, "settles_until_s": settles_until_s, **stopped(row)}
     change_receipt(transaction, row.id, next_period=None, next_close_s=None, **ended, **more)
     drop_claims_of(transaction, row.id, but=listed)
+    asked = (RECEIPT_VERSIONS.c.receipt == row.id, RECEIPT_VERSIONS.c.state == ReceiptState.REQUESTED)
+    transaction.execute(update(RECEIPT_VERSIONS).where(*asked).values(state=state))
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
     transaction.execute(CONTESTS.delete().where(CONTESTS.c.receipt == row.id))
     _end_link_if_last(transaction, row.link)

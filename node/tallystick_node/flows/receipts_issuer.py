@@ -25,6 +25,7 @@ from tallystick_consent.receipt import (
 )
 from tallystick_consent.rules import name_of, period_named
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
+from tallystick_consent.versions import check_follows, narrowed
 from tallystick_node.flows.outgoing import on_its_way
 from tallystick_node.flows.programs import agreed_program, known_program, zone_of
 from tallystick_node.flows.receipts import (
@@ -37,12 +38,14 @@ from tallystick_node.flows.receipts import (
     require_none_open,
     require_recent,
     require_within_receipts,
+    row_of_partner,
     row_of_subject,
     shown_once,
     stopped,
     tell_partner,
     terms_of,
 )
+from tallystick_node.flows.receipts_versions import answer_version, ask_version, asked_version, put_in_force
 from tallystick_node.flows.wallet import bind_wallet_key
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import LINKS, RECEIPTS
@@ -66,8 +69,11 @@ def receive_requested(
     )
     if link is None or link.state != "active" or terms.recipient != caller or terms.issuer != node.host:
         raise no_such_thing()
+    if terms.version > 1:
+        _receive_version(transaction, caller, terms, body.notice)
+        return wire.PeerAcknowledged()
     program = agreed_program(transaction, link.program, payer=caller, issuer=node.host)
-    _require_within(terms, body.notice, program, now_s=transaction.now_s)
+    _require_within(terms, body.notice, program, version=1, now_s=transaction.now_s)
     require_recent(terms)
     if transaction.row(select(RECEIPTS.c.id).where(RECEIPTS.c.id == terms.receipt)) is None:
         require_none_open(transaction, terms.link)
@@ -76,7 +82,23 @@ def receive_requested(
     return wire.PeerAcknowledged()
 
 
-def _require_within(terms: Terms, notice: Notice, program: Program, *, now_s: int) -> None:
+def _receive_version(transaction: Transaction, caller: str, terms: Terms, notice: Notice) -> None:
+    """Keep the recipient's request for a next version: as the program of the one in force permits, its events begin
+    where they began."""
+    row = row_of_partner(transaction, terms.receipt, partner=caller, role="issuer")
+    if asked_version(transaction, row.id) == terms:
+        return
+    before = terms_of(row)
+    program = known_program(transaction, before.recipient, before.program, before.program_version)
+    _require_within(terms, notice, program, version=row.version + 1, now_s=transaction.now_s)
+    if terms.events_from_s < before.events_from_s:
+        raise ReceiptRejected(
+            "period_not_covered", "A next version reaches further back.", remedy="Ask from the same time on."
+        )
+    ask_version(transaction, row, terms)
+
+
+def _require_within(terms: Terms, notice: Notice, program: Program, *, version: int, now_s: int) -> None:
     """Refuse a request that asks for anything but what both partners signed."""
     asked = (
         terms.program,
@@ -99,7 +121,7 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, now_s: in
         program.retention_days * DAY_S,
         program.digest(),
         notice.digest(),
-        1,
+        version,
         program.limits,
     )
     longest_s = program.consent_days * DAY_S
@@ -138,6 +160,78 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
         return receipt
 
     return await shown_once(node, once, work)
+
+
+async def give_version(node: Node, once: Once, receipt: str, body: wire.GiveReceipt, *, app: str) -> StoredReply:
+    """The subject gives the next version that the recipient asked for.
+
+    Args:
+        app: the name of the key that vouches for who is logged in; it stands in the evidence.
+
+    Raises:
+        NotFound: none is asked for, of this subject.
+        ReceiptRejected: it cannot be given now, or a wallet signature is not over these terms.
+    """
+
+    def work(transaction: Transaction) -> str:
+        row, terms = _asked(transaction, receipt, body.subject)
+        _give(node, transaction, row, ReceiptState.RENEWED, body.evidence.model_copy(update={"app": app}), terms)
+        return receipt
+
+    return await shown_once(node, once, work)
+
+
+async def refuse_version(node: Node, once: Once, receipt: str, body: wire.RefuseReceipt) -> StoredReply:
+    """The subject says no to the next version; the one in force stays.
+
+    Raises:
+        NotFound: none is asked for, of this subject.
+    """
+
+    def work(transaction: Transaction) -> str:
+        row, terms = _asked(transaction, receipt, body.subject)
+        answer_version(transaction, terms, ReceiptState.REFUSED)
+        told = wire.PeerVersionRefused(receipt=receipt, version=terms.version)
+        tell_partner(transaction, "receipt.version_refused", row, told)
+        return receipt
+
+    return await shown_once(node, once, work)
+
+
+async def narrow_receipt(node: Node, once: Once, receipt: str, body: wire.NarrowReceipt, *, app: str) -> StoredReply:
+    """The subject takes something back: a next version that permits less, at once, whoever asked for what.
+
+    Args:
+        app: the name of the key that vouches for who is logged in; it stands in the evidence.
+
+    Raises:
+        NotFound: no such receipt of this subject.
+        ReceiptRejected: it is not in force or paused, nothing less would be permitted, or nothing would be left.
+    """
+
+    def work(transaction: Transaction) -> str:
+        row = row_of_subject(transaction, receipt, body.subject)
+        check_transition(ReceiptState(row.state), ReceiptState.RENEWED)
+        terms = narrowed(
+            terms_of(row),
+            without_classes=frozenset(body.without_classes),
+            rung=body.rung,
+            events_until_s=body.events_until,
+        )
+        _give(node, transaction, row, ReceiptState.RENEWED, body.evidence.model_copy(update={"app": app}), terms)
+        return receipt
+
+    return await shown_once(node, once, work)
+
+
+def _asked(transaction: Transaction, receipt: str, subject: str) -> tuple[Any, Terms]:
+    row = row_of_subject(transaction, receipt, subject)
+    terms = asked_version(transaction, receipt)
+    if terms is None:
+        raise no_such_thing()
+    check_transition(ReceiptState(row.state), ReceiptState.RENEWED)
+    check_follows(terms_of(row), terms)
+    return row, terms
 
 
 async def refuse_receipt(node: Node, once: Once, receipt: str, body: wire.RefuseReceipt) -> StoredReply:
@@ -205,16 +299,30 @@ def acknowledged_given(node: Node, transaction: Transaction, row: Any, *, state:
     appended = acknowledged(node, transaction, row, state=state, sent=sent, token=token)
     if appended is None:
         return
-    first = {"acknowledged_at_s": appended.entry.body["acknowledgement"]["at"], **_first_period(transaction, row)}
-    live = {"acknowledgement": token, "live_leaf": appended.index}
-    change_receipt(transaction, row.id, **live, **(first if row.acknowledged_at_s is None else {}))
-
-
-def _give(node: Node, transaction: Transaction, row: Any, state: ReceiptState, evidence: Evidence) -> None:
-    """Sign a receipt that the subject gives, or gives again, and send it: nothing leaves before it is acknowledged."""
+    live: dict[str, object] = {"acknowledgement": token, "live_leaf": appended.index}
     terms = terms_of(row)
+    if row.acknowledged_at_s is None:
+        live["acknowledged_at_s"] = appended.entry.body["acknowledgement"]["at"]
+        live |= _period_of(transaction, terms, terms.events_from_s)
+    elif row.next_period is None and transaction.now_s < terms.events_until_s:
+        live |= _period_of(transaction, terms, transaction.now_s)  # all periods of the version before were over
+    change_receipt(transaction, row.id, **live)
+
+
+def _give(
+    node: Node,
+    transaction: Transaction,
+    row: Any,
+    state: ReceiptState,
+    evidence: Evidence,
+    next_version: Terms | None = None,
+) -> None:
+    """Sign a receipt that the subject gives, or gives again, and send it: nothing leaves before it is acknowledged."""
+    terms = next_version or terms_of(row)
     check_evidence(evidence, terms)
     bind_wallet_key(transaction, evidence, link=row.link)
+    if next_version is not None:
+        put_in_force(transaction, row, terms)
     at_s = transaction.now_s
     if state is ReceiptState.GIVEN:
         token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=at_s))
@@ -239,11 +347,10 @@ def _give(node: Node, transaction: Transaction, row: Any, state: ReceiptState, e
     tell_partner(transaction, f"receipt.{state}", row, wire.PeerSigned(token=token))
 
 
-def _first_period(transaction: Transaction, row: Any) -> dict[str, object]:
-    """Return the first period of a receipt's program that is to be evaluated, and when it closes."""
-    terms = terms_of(row)
+def _period_of(transaction: Transaction, terms: Terms, at_s: int) -> dict[str, object]:
+    """Return the period of a receipt's program that a time lies in, the first to be evaluated, and when it closes."""
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
     zone = zone_of(program)
-    begins_on = datetime.fromtimestamp(terms.events_from_s, zone).date()
+    begins_on = datetime.fromtimestamp(at_s, zone).date()
     first = period_named(name_of(begins_on, program.rule.span), rule=program.rule, zone=zone)
     return {"next_period": first.name, "next_close_s": program.closed_for_all_s(first.name, zone=zone)}

@@ -18,7 +18,7 @@ from tallystick_consent.signed import (
     signed_digest,
 )
 from tallystick_node.flows.outgoing import queue_message
-from tallystick_node.flows.programs import agreed_program
+from tallystick_node.flows.programs import agreed_program, known_program
 from tallystick_node.flows.receipts import (
     CLOSING_TAIL_S,
     DAY_S,
@@ -33,8 +33,9 @@ from tallystick_node.flows.receipts import (
     shown_once,
     terms_of,
 )
+from tallystick_node.flows.receipts_versions import ask_version, put_in_force, require_may_follow
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.tables import LINKS
+from tallystick_node.tables import LINKS, RECEIPTS
 from tallystick_node.writer import Once, StoredReply, Transaction
 
 
@@ -70,6 +71,38 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
     return await shown_once(node, once, work, status=201)
 
 
+async def request_version(node: Node, once: Once, receipt: str, _body: wire.RequestVersion) -> StoredReply:
+    """Ask the subject for a next version: all that the program of the one in force permits, from now on.
+
+    Raises:
+        NotFound: no receipt of that id at which this node receives.
+        ReceiptRejected: it has ended, a next version waits, or there is nothing to change.
+    """
+
+    def work(transaction: Transaction) -> str:
+        row = transaction.row(select(RECEIPTS).where(RECEIPTS.c.id == receipt, RECEIPTS.c.role == "recipient"))
+        if row is None:
+            raise no_such_thing()
+        before = terms_of(row)
+        program = known_program(transaction, before.recipient, before.program, before.program_version)
+        now = _terms(
+            transaction, program, link=before.link, issuer=before.issuer, events_from_s=before.events_from_s
+        ).document()
+        follows = {"receipt": before.receipt, "version": before.version + 1, "previous": before.digest()}
+        terms = parse_terms({**now, **follows})
+        ask_version(transaction, row, terms)
+        queue_message(
+            transaction,
+            "receipt.requested",
+            partner=row.partner,
+            about=receipt,
+            body=wire.PeerReceiptRequested(terms=terms.document(), notice=program.notice),
+        )
+        return receipt
+
+    return await shown_once(node, once, work, status=201)
+
+
 def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
     """Take a receipt that the subject gave at the issuer: check it, log it, and sign its digest.
 
@@ -100,7 +133,9 @@ def _take_given(
 ) -> wire.PeerAcknowledged:
     terms, evidence = given.terms, given.evidence
     row = row_of_partner(transaction, terms.receipt, partner=caller, role="recipient")
-    if terms_of(row) != terms:
+    if state is ReceiptState.RENEWED and terms.version != row.version:
+        require_may_follow(transaction, row, terms)
+    elif terms_of(row) != terms:
         raise ReceiptRejected(
             "receipt_malformed", "A receipt has other terms than were asked for.", remedy="Ask for it anew."
         )
@@ -110,6 +145,8 @@ def _take_given(
         )
     check_transition(ReceiptState(row.state), state)
     check_evidence(evidence, terms)
+    if terms.version != row.version:
+        row = put_in_force(transaction, row, terms)
     token = acknowledge(node, transaction, row, state, signed)
     appended = log_receipt(
         transaction,

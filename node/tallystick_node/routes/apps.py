@@ -30,6 +30,7 @@ from tallystick_node.flows import (
     receipts_issuer,
     receipts_recipient,
     receipts_stopping,
+    receipts_versions,
     rewards,
     trying,
     wallet,
@@ -248,6 +249,44 @@ async def invalidate_receipt(
 ) -> Response:
     """Record that a receipt given here never was valid."""
     return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/narrow", **_writes(wire.Receipt))
+async def narrow_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.NarrowReceipt
+) -> Response:
+    """Record that the subject takes a part of the consent back."""
+    return answer(await receipts_issuer.narrow_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
+
+
+@router.get("/receipts/{receipt}/versions")
+def list_versions(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.ReceiptVersions:
+    """Return every version of a receipt, and what each changes."""
+    return receipts_versions.list_versions(node, receipt)
+
+
+@router.post("/receipts/{receipt}/versions/request", **_writes(wire.Receipt, 201))
+async def request_version(
+    request: Request, node: NodeHere, app: ReceiptsApp, receipt: str, body: wire.RequestVersion
+) -> Response:
+    """Ask the subject for a next version of a receipt."""
+    return answer(await receipts_recipient.request_version(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/versions/give", **_writes(wire.Receipt))
+async def give_version(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.GiveReceipt
+) -> Response:
+    """Record that the subject gives the next version."""
+    return answer(await receipts_issuer.give_version(node, once_of(request, app, body), receipt, body, app=app.name))
+
+
+@router.post("/receipts/{receipt}/versions/refuse", **_writes(wire.Receipt))
+async def refuse_version(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
+) -> Response:
+    """Record that the subject says no to the next version."""
+    return answer(await receipts_issuer.refuse_version(node, once_of(request, app, body), receipt, body))
 
 
 @router.post("/events", **_writes(wire.Event, 201))

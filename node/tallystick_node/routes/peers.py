@@ -31,6 +31,7 @@ from tallystick_node.flows import (
     receipts_issuer,
     receipts_recipient,
     receipts_stopping,
+    receipts_versions,
     status,
 )
 from tallystick_node.node import Node
@@ -67,6 +68,7 @@ CALLS = {
     "/receipts/given": _Call(wire.PeerSigned, receipts_recipient.receive_given),
     "/receipts/refused": _Call(wire.PeerReceiptRefused, receipts_recipient.receive_refused),
     "/receipts/withdrawn": _Call(wire.PeerSigned, receipts_stopping.receive_withdrawn),
+    "/receipts/version-refused": _Call(wire.PeerVersionRefused, receipts_versions.receive_version_refused),
     "/receipts/deferred": _Call(wire.PeerReceiptDeferred, receipts_recipient.receive_deferred),
     "/receipts/renewed": _Call(wire.PeerSigned, receipts_recipient.receive_renewed),
     "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),

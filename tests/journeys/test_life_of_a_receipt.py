@@ -5,15 +5,16 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hostile import nothing_changes
+from hostile import nothing_changes, partner
 from sqlalchemy import select
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, fitness_program, link, town
 
 from tallystick import Client
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import ConsentRefused, NodeProblem
-from tallystick.wire import Receipt
-from tallystick_consent.receipt import TRANSITIONS, ReceiptState
+from tallystick.wire import PeerSigned, Receipt
+from tallystick_consent.receipt import TRANSITIONS, ReceiptState, parse_terms
+from tallystick_consent.signed import GivenReceipt, RenewedReceipt, Stop, signed_digest
 from tallystick_node.clock import SetClock
 from tallystick_node.database import connect, writing
 from tallystick_node.flows.receipts import REQUEST_LIFE_S
@@ -379,3 +380,26 @@ def test_endings_that_cross_are_signed_for_at_both_ends(story: Town) -> None:
     assert waiting(person.gym) == waiting(person.insurer) == []
     assert {row.state for row in person.gym.node.rows(select(MESSAGES.c.state))} == {"delivered"}
     assert_books_agree(story)
+
+
+@pytest.mark.parametrize("state", ["paused", "invalidated"])
+def test_a_recipient_that_signs_what_only_the_other_end_may_do_is_refused(shared: Town, state: str) -> None:
+    person = brought_to("given", shared)
+    content = {"receipt": person.receipt, "version": 1, "state": state, "at": shared.clock.at_s}
+    token = person.insurer.node.signed(Stop.model_validate(content))
+    with nothing_changes(person.gym):
+        answer = partner(person.insurer, person.gym, "/peer/v1/receipts/stopped", PeerSigned(token=token))
+    assert answer.json()["code"] == "not_found"
+
+
+def test_a_renewal_that_does_not_follow_the_giving_is_refused(shared: Town) -> None:
+    person = brought_to("paused", shared)
+    terms = parse_terms(person.gym.app().receipts.get(person.receipt).terms)
+    for renews in (signed_digest("another"), None):
+        said = {"terms": terms, "evidence": evidence(), "at": shared.clock.at_s}
+        made = GivenReceipt(**said) if renews is None else RenewedReceipt(**said, renews=renews)
+        token = person.gym.node.signed(made)
+        with nothing_changes(person.insurer):
+            answer = partner(person.gym, person.insurer, "/peer/v1/receipts/renewed", PeerSigned(token=token))
+        assert answer.json()["code"] in ("receipt_malformed", "signature_invalid")
+    assert states(person) == ("paused", "paused")

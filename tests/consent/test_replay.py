@@ -322,6 +322,15 @@ def test_the_same_answer_in_another_claim_is_no_other_use() -> None:
     assert rules(gym) == []
 
 
+@pytest.mark.parametrize(("after_s", "found"), [(30 * 86_400 - 1, []), (30 * 86_400, ["P4.reconfirm"])])
+def test_the_days_are_counted_from_the_yes_and_not_from_its_acknowledgement(after_s: int, found: list[str]) -> None:
+    gym, _ = tell()
+    limited(reconfirm_days=30)(gym)
+    gym["live"].at_s = gym["given"].at_s + 86_400
+    gym["issued"].at_s = gym["given"].at_s + after_s
+    assert rules(gym) == found
+
+
 def test_a_renewal_begins_the_days_anew() -> None:
     gym, _ = tell()
     limited(reconfirm_days=30)(gym)

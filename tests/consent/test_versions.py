@@ -14,11 +14,15 @@ from tallystick_consent.versions import check_follows, difference, extent_of, na
 DAY_S = 86_400
 
 
-def rules(ledger: Ledger) -> list[str]:
+def replayed(ledger: Ledger) -> ConsentReplay:
     replay = ConsentReplay(ledger.host)
     for index, entry in enumerate(ledger.entries()):
         replay.take(entry, index)
-    return [finding.rule for finding in replay.findings]
+    return replay
+
+
+def rules(ledger: Ledger) -> list[str]:
+    return [finding.rule for finding in replayed(ledger).findings]
 
 
 WIDE = parse_terms({**TERMS.document(), "data_classes": ["visit", "membership"], "limits": {"uses_max": 5}})
@@ -160,6 +164,19 @@ def test_less_needs_nobody_and_more_is_asked_for() -> None:
         gym, _ = tell()
         story(gym)
         assert rules(gym) == []
+
+
+def test_what_was_asked_for_is_carried_into_the_next_log_unless_the_receipt_has_ended() -> None:
+    carried = []
+    for ends in (False, True):
+        gym, _ = tell()
+        ask(gym, MORE)
+        if ends:
+            gym.add("withdrawn", "receipt", receipt("withdrawn"))
+        replay = replayed(gym)
+        records = [each.body for each in replay.carries(gym.drafts[-1].at_s + 1) if each.kind == "receipt"]
+        carried.append([(each["version"], each["state"]) for each in records])
+    assert carried == [[(1, "given"), (2, "requested")], [(1, "withdrawn")]]
 
 
 def skip_a_version(gym: Ledger) -> None:

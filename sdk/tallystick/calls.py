@@ -92,7 +92,7 @@ from tallystick.wire_why import (
 )
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.program import parse_program
-from tallystick_consent.receipt import Evidence, Rung
+from tallystick_consent.receipt import Rung
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint

@@ -15,7 +15,6 @@ from tallystick_consent.evidence import Evidence
 from tallystick_consent.receipt import (
     DataClass,
     Digest,
-    Evidence,
     Host,
     LinkId,
     Notice,

@@ -236,6 +236,7 @@ def test_1_08_what_was_earned_and_had_not_left_is_settled_too(story: Town) -> No
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_1_08_what_is_settled_and_never_arrives_runs_out_and_the_secret_goes_at_both_ends(story: Town) -> None:
     person = ana(story)
     person.train(story, ANA_MARCH)
@@ -273,6 +274,7 @@ def test_1_08_a_settled_claim_whose_answer_was_lost_is_tried_again_and_paid_once
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_1_08_settled_in_december_and_paid_in_the_next_years_log(story: Town) -> None:
     person = ana(story)
     story.go_to("2027-12-01 10:00")

@@ -105,6 +105,7 @@ def test_an_earlier_end_holds_at_once_and_the_insurer_may_ask_for_more_again(sto
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_a_next_version_that_is_refused_or_not_answered_leaves_the_one_in_force(story: Town, ana: Membership) -> None:
     before = shown(ana)
     for _ in range(2):
@@ -128,6 +129,7 @@ def test_a_next_version_that_is_refused_or_not_answered_leaves_the_one_in_force(
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_a_version_that_is_asked_for_goes_over_into_the_next_years_log(story: Town, ana: Membership) -> None:
     story.go_to("2027-12-20 12:00")
     ana.insurer.app().receipts.request_version(ana.receipt)

@@ -1,14 +1,17 @@
-"""Benchmarks of the audit: a local log's integrity, by two processes, with the batch-hashing library and without."""
+"""Benchmarks of the audit: a local log's integrity, by two processes, with the batch-hashing library and without; and
+every rule over the entries of a month."""
 
 import multiprocessing
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from bench import logs
+from bench import logs, months
 from bench.harness import Contest, Size, benchmark, rate, require
 from bench.peers import hashing as floor
-from tallystick.audit import Crew, DirectorySource
+from tallystick.audit import Asked, Crew, DirectorySource, open_crew
+from tallystick.audit import audit as run_audit
 from tallystick.audit.findings import Findings
 from tallystick.audit.integrity import TreeCheck, check_head
 from tallystick_ledger.tlog import hashing
@@ -29,6 +32,52 @@ def audit(size: Size) -> Generator[Contest]:
 def audit_hashlib(size: Size) -> Generator[Contest]:
     """Audit the same with the standard library's hashing alone."""
     yield from _contest(size, HASHLIB)
+
+
+@benchmark("consent.audit", unit="entries/s", count=400_000)
+def audit_consent(size: Size) -> Generator[Contest]:
+    """Audit the ledgers of two partners over a month: integrity, every rule replayed, each held against the other.
+
+    The work is done by two processes beside the auditor's own, which waits for them and replays.
+    """
+    members = max(1, size.count // months.ENTRIES_A_MEMBER)
+    kinds: Counter[str] = Counter()
+    with logs.folder() as path, open_crew(workers=PROCESSES) as crew:
+        folders: list[Path] = []
+        for origin, raws in months.month(members):
+            folders.append(path / origin.partition("/")[0])
+            logs.write_log(folders[-1], raws, origin=origin, now_s=months.SIGNED_S)
+        # The pool's processes start before anything is measured.
+        count = sum(_replayed(folders, Asked(crew=crew), kinds))
+        shares = {kind: round(each / count, 3) for kind, each in sorted(kinds.items())}
+
+        def check() -> None:
+            require(sum(_replayed(folders, Asked(crew=crew), Counter())) == count, "The audit read other entries.")
+
+        def check_alone() -> None:
+            require(sum(_replayed(folders, Asked(), Counter())) == count, "The audit read other entries.")
+
+        conditions: dict[str, object] = {
+            "entries": count,
+            "shares": shares,
+            "ours": "two processes that read, hash and settle entries, and the auditor's own, which replays them",
+            "theirs": "the auditor's process does all of it",
+            "replayed": "every rule; both ledgers held against each other",
+            "files": "in the page cache",
+        }
+        yield Contest(
+            lambda: rate(count, check), "the same audit, one process", lambda: rate(count, check_alone), conditions
+        )
+
+
+def _replayed(folders: Sequence[Path], asked: Asked, kinds: Counter[str]) -> list[int]:
+    """Return how many entries of each log were audited; add how many of each kind to `kinds`."""
+    report = run_audit([DirectorySource(str(folder / "log")) for folder in folders], asked=asked)
+    require(report.holds, "The audit finds something wrong with ledgers that hold.")
+    require(all(source.replayed and not source.unchecked for source in report.sources), "Entries were not replayed.")
+    for source in report.sources:
+        kinds.update(source.entries)
+    return [sum(source.entries.values()) for source in report.sources]
 
 
 def _contest(size: Size, hasher: Hasher) -> Generator[Contest]:
@@ -77,4 +126,4 @@ def _check_integrity(log: Path, *, size: int, root: bytes, crew: Crew) -> None:
     require(reached == root and not found.all(), "The audit finds something wrong with a log that holds.")
 
 
-BENCHMARKS = (audit, audit_hashlib)
+BENCHMARKS = (audit, audit_hashlib, audit_consent)

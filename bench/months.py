@@ -16,6 +16,7 @@ from tallystick_ledger.entry import BLIND_SIZE_BYTES, make_entry
 
 GYM, INSURER, PROGRAM, PERIOD, ASSET = "gym.example", "insurer.example", "ins-fit", "2027-03", "USD/2"
 START_S = int(datetime(2027, 3, 1, tzinfo=UTC).timestamp())
+SIGNED_S = START_S + 14 * 86_400
 VISITS = 13
 ENTRIES_A_MEMBER = 25
 REWARD_MINOR, FEE_MINOR = 2_000, 100

@@ -10,6 +10,7 @@ Pure. Source: DESIGN section 4 (envelope); `encoding.canonical_json` (the one sp
 
 import re
 from collections.abc import Mapping
+from sys import intern
 
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 
@@ -68,7 +69,7 @@ def spelled(raw: bytes, forms: Mapping[bytes, Form]) -> Spelled | None:
     if found is None:
         return None
     begin, end = found.span("body")
-    return raw, kind.decode(), found["id"].decode(), int(found["at"]), begin, end
+    return raw, intern(kind.decode()), found["id"].decode(), int(found["at"]), begin, end
 
 
 _TRANSFER = ("transfer", "state", "debit", "credit", "asset", "terms", "cause", "unique", "counterparty")

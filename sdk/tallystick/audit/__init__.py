@@ -13,6 +13,7 @@ log          one log, with every rule
 cross        two companies' books side by side
 state        a saved audit, for the next one to go on from
 exhibits     evidence that convinces a third party
+collecting   no search for garbage while a log is replayed
 report       what it all comes to; `table` shows it to people
 """
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
+from tallystick.audit.collecting import without_collecting
 from tallystick.audit.integrity.span import Checked, Span, check_span
 from tallystick.audit.source import CHECKPOINT, AuditNotRun, Files
 from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
@@ -84,7 +85,8 @@ def check_elsewhere(files: Files, span: Span) -> Checked:
     """
     if files.read(CHECKPOINT, size_max_bytes=NOTE_SIZE_MAX_BYTES) is None:
         raise FolderNotSeen
-    return check_span(files, span)
+    with without_collecting():
+        return check_span(files, span)
 
 
 ALONE = Crew()

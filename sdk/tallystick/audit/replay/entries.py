@@ -17,7 +17,7 @@ from tallystick.audit.replay.times import TimeReplay
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, parse_spelled
 from tallystick_consent.forms import FORMS
 from tallystick_consent.replay import ConsentReplay
-from tallystick_ledger.encoding import parse_json_object
+from tallystick_ledger.encoding import parse_spelled_object
 from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.forms import TRANSFER_FORM, spelled
 from tallystick_ledger.replay import LedgerReplay
@@ -77,15 +77,15 @@ class LogReplay:
 
     def take(self, entries: Sequence[Told], found: Findings) -> None:
         """Replay the next entries, as `settle` left them; tell `found` what does not hold."""
-        replays = (self.ledger, self.times, self.consent, self.answer_keys, self.rewards)
+        ledger, times, consent, keys, rewards = self.ledger, self.times, self.consent, self.answer_keys, self.rewards
         for each in entries:
             if isinstance(each, int):
                 self.kinds[SETTLED_KIND] += 1
-                self.times.take(each, self.ledger.size)
-                self.ledger.pass_over()
+                times.take(each, ledger.size)
+                ledger.pass_over()
             elif isinstance(each, bytes) or not self._take_spelled(*each):
                 self._take_raw(each if isinstance(each, bytes) else each[0], found)
-            if any(replay.findings for replay in replays):
+            if ledger.findings or times.findings or consent.findings or keys.findings or rewards.findings:
                 self._drain(found)
 
     def finish(self, found: Findings) -> None:
@@ -120,7 +120,7 @@ class LogReplay:
         """Replay a well spelled entry; return False, and do nothing, where its values are not in their bounds."""
         index, body = self.ledger.size, raw[begin:end]
         if kind == TRANSFER_KIND:
-            transfer = parse_json_object(body)
+            transfer = parse_spelled_object(body)
             self.ledger.take_transfer(transfer, at_s)
             named: object = transfer["transfer"]
         else:

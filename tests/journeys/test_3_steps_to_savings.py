@@ -250,6 +250,10 @@ def test_what_the_bank_has_agreed_to_can_be_tried_on_march_before_anybody_agrees
     assert march.flags == {"implausible": 5}
     assert (february.answers, february.counted) == (0, 0)
     assert tried.learns == privacy_cost(rule_named("steps-tier")).learns
+    (for_marketing,) = (
+        spring.track.app().programs.try_out({**PROGRAMS["pace-tier"], "purpose": "dpv:Marketing"}, [MARCH]).periods
+    )
+    assert for_marketing.subjects == 0  # nobody permitted that
     with pytest.raises(NodeProblem) as refused:
         spring.track.app().programs.try_out(PROGRAMS["pace-tier"], ["2027-W09"])
     assert refused.value.code == "invalid_input"

@@ -8,10 +8,11 @@ Source: API section 10 (dry run of a program on past months).
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from tallystick import wire_why
 from tallystick_consent.events import JourneyEvent, parse_payload
@@ -42,11 +43,12 @@ def try_program(node: Node, body: wire_why.TryProgram) -> wire_why.TriedProgram:
     program = parse_program(body.program)
     zone = zone_of(program)
     periods = [program.period(name, zone=zone) for name in dict.fromkeys(body.periods)]
-    mine = _condition(node, program, periods)
-    count = node.row(select(func.count().label("all")).select_from(EVENTS).where(*mine))
-    if count is not None and count.all > EVENTS_MAX:
+    mine = _condition(program, periods, issuer=node.host)
+    found = select(EVENTS, RECEIPTS.c.terms).join(RECEIPTS, RECEIPTS.c.id == EVENTS.c.receipt).where(*mine)
+    rows = node.rows(found.order_by(EVENTS.c.subject, EVENTS.c.at_s).limit(EVENTS_MAX + 1))
+    if len(rows) > EVENTS_MAX:
         raise AskedTooMuch(f"A program is tried on at most {EVENTS_MAX} events.", remedy="Name fewer periods at once.")
-    histories = list(_histories(node, mine))
+    histories = list(_histories(node, [each for each in rows if _permits(each.terms, program.purpose)]))
     tried = [
         past
         for period in periods
@@ -63,14 +65,9 @@ def try_program(node: Node, body: wire_why.TryProgram) -> wire_why.TriedProgram:
     )
 
 
-def _condition(node: Node, program: Program, periods: Sequence[Period]) -> tuple[Any, ...]:
-    """Return which rows a run may read: of its classes, near its periods, under a live receipt of its purpose."""
-    permitted = sorted(
-        row.id
-        for row in node.rows(select(RECEIPTS.c.id, RECEIPTS.c.terms).where(RECEIPTS.c.live_leaf.is_not(None)))
-        if not COVERED_BY.get(program.purpose, frozenset()).isdisjoint(json.loads(row.terms)["purposes"])
-    )
-    asks = [program.ask(each, issuer=node.host) for each in periods]
+def _condition(program: Program, periods: Sequence[Period], *, issuer: str) -> tuple[Any, ...]:
+    """Return which rows a run may read: under a live receipt, of its classes, near its periods."""
+    asks = [program.ask(each, issuer=issuer) for each in periods]
     rule = program.rule.spelled_out()
     near = (
         EVENTS.c.data_class.in_(sorted(rule.measured_classes)),
@@ -78,12 +75,21 @@ def _condition(node: Node, program: Program, periods: Sequence[Period]) -> tuple
     )
     standing = EVENTS.c.data_class.in_(sorted(rule.standing_classes))
     until = EVENTS.c.at_s < max(each.events_until_s for each in asks)
-    return (EVENTS.c.receipt.in_(permitted), until, standing | (near[0] & near[1]))
+    return (RECEIPTS.c.live_leaf.is_not(None), until, standing | (near[0] & near[1]))
 
 
-def _histories(node: Node, mine: tuple[Any, ...]) -> Iterator[list[JourneyEvent]]:
-    """Yield each subject's events, opened one subject after the other; what was erased is not there."""
-    rows = node.rows(select(EVENTS).where(*mine).order_by(EVENTS.c.subject, EVENTS.c.at_s))
+@lru_cache(maxsize=4_096)
+def _permits(terms: str, purpose: str) -> bool:
+    """Return whether a receipt permits a purpose."""
+    return not COVERED_BY.get(purpose, frozenset()).isdisjoint(json.loads(terms)["purposes"])
+
+
+def _histories(node: Node, rows: Sequence[Any]) -> Iterator[list[JourneyEvent]]:
+    """Yield each subject's events, opened one subject after the other; what was erased is not there.
+
+    Args:
+        rows: of one subject after the other.
+    """
     for _, of_one in groupby(rows, key=lambda row: str(row.subject)):
         opened: list[JourneyEvent] = []
         for row in of_one:

@@ -108,8 +108,8 @@ def list_contests(node: Node) -> wire_why.OpenContests:
 def _decisions(node: Node, subject: str) -> list[wire_why.Explanation]:
     rows = node.rows(select(DECISIONS).where(DECISIONS.c.subject == subject).order_by(DECISIONS.c.id))
     contests = {row.decision: row for row in node.rows(select(CONTESTS).where(CONTESTS.c.subject == subject))}
-    digests = [row.claim for row in rows if row.claim]
-    claims = {row.digest: row for row in node.rows(select(CLAIMS).where(CLAIMS.c.digest.in_(digests)))}
+    told = select(CLAIMS).join(DECISIONS, DECISIONS.c.claim == CLAIMS.c.digest).where(DECISIONS.c.subject == subject)
+    claims = {row.digest: row for row in node.rows(told)}
     return [_decision(node, row, claims.get(row.claim), contests.get(row.id)) for row in rows]
 
 

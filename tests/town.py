@@ -26,7 +26,7 @@ from sqlalchemy import select
 from tallystick import Client
 from tallystick.journeys import membership_activated, visit
 from tallystick.wire import SCOPES
-from tallystick_consent.receipt import Evidence
+from tallystick_consent.evidence import Evidence
 from tallystick_node.app import make_app
 from tallystick_node.clock import SetClock
 from tallystick_node.config import Databases, databases_of, load_settings

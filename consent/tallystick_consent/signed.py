@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.evidence import Evidence
 from tallystick_consent.jws import sign_jws, verify_jws
-from tallystick_consent.receipt import Digest, Evidence, Host, ReceiptId, Seconds, Terms, Version
+from tallystick_consent.receipt import Digest, Host, ReceiptId, Seconds, Terms, Version
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 AgreementId = Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]

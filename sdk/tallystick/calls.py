@@ -59,8 +59,8 @@ from tallystick.wire import (
     SubtreeProof,
     WithdrawReceipt,
 )
+from tallystick_consent.evidence import Evidence
 from tallystick_consent.program import parse_program
-from tallystick_consent.receipt import Evidence
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.tlog.checkpoint import Checkpoint

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from tallystick_consent.receipt import Digest, Evidence, Host, LinkId, Notice, ProgramName, ReceiptId, Seconds, Version
+from tallystick_consent.evidence import Evidence
+from tallystick_consent.receipt import Digest, Host, LinkId, Notice, ProgramName, ReceiptId, Seconds, Version
 
 IDEMPOTENCY_KEY_MAX_CHARS = 128
 REQUEST_SIZE_MAX_BYTES = 512 * 1024

@@ -8,16 +8,14 @@ from signers import ed25519_key
 from story import TERMS
 
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.evidence import Evidence, check_evidence, evidence_message
 from tallystick_consent.receipt import (
     TRANSITIONS,
     VALIDITY_MAX_S,
-    Evidence,
     Notice,
     ReceiptState,
     Terms,
-    check_evidence,
     check_transition,
-    evidence_message,
     parse_terms,
 )
 from tallystick_ledger.encoding import to_base64url

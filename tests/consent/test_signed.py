@@ -11,8 +11,8 @@ from signers import ed25519_key
 from story import GYM, INSURER, TERMS
 
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.evidence import Evidence
 from tallystick_consent.jws import sign_jws
-from tallystick_consent.receipt import Evidence
 from tallystick_consent.signed import (
     Acceptance,
     Acknowledgement,

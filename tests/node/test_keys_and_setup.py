@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tallystick.descriptor import Descriptor, PublicKey, open_descriptor, public_key, sign_descriptor
 from tallystick.wire import SCOPES
-from tallystick_consent.receipt import Evidence
+from tallystick_consent.evidence import Evidence
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
 from tallystick_node.cli import app
 from tallystick_node.clock import FileClock, SetClock

@@ -10,8 +10,9 @@ from sqlalchemy import select
 from tallystick import wire
 from tallystick_consent.entries import Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.evidence import check_evidence
 from tallystick_consent.program import Program
-from tallystick_consent.receipt import ReceiptState, Terms, check_evidence, check_transition, parse_terms
+from tallystick_consent.receipt import ReceiptState, Terms, check_transition, parse_terms
 from tallystick_consent.signed import Acknowledgement, GivenReceipt, Withdrawal, open_object, signed_digest
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import agreed_program

@@ -27,7 +27,7 @@ help:
 	@echo "make revision SCHEMA=node|custody ABOUT=words_with_underscores  draft a migration"
 	@echo "make simulate  the simulated world, seed after seed until it is stopped (SEEDS=N, FIRST=N, UNLUCKY=1)"
 	@echo "make bench  the benchmarks (ONLY=NAME runs one)"
-	@echo "make bench-peers  install from npm what some of them are held against, into build/"
+	@echo "make bench-peers  install what some of them are held against, from npm and PyPI, into build/"
 
 # The stamps hold the digest of the pins they were built from, so a changed pin rebuilds and nothing else does.
 $(VENV)/run.stamp: requirements.lock pyproject.toml
@@ -78,8 +78,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(ONLY)
 
 # Peers are compared with where they are installed; a benchmark says which one is missing. Needs npm.
-bench-peers:
+bench-peers: $(VENV)/dev.stamp
 	mkdir -p $(PEERS)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade --target $(PEERS)/python -r bench/peers/requirements.txt
 	cp bench/peers/package.json $(PEERS)/
 	npm install --prefix $(PEERS) --no-package-lock --no-audit --no-fund --silent
 

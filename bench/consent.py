@@ -26,6 +26,8 @@ KEY_ID = "claim-1"
 DECISIONS = 20_000
 """How often a turn decides, however many receipts are stored."""
 
+CEDAR_DECISIONS = 2_000
+
 RULE = VisitDays(
     events="visit.ended",
     where=(Filter(member="source", one_of=("turnstile", "geofence")),),
@@ -83,22 +85,34 @@ def decide_one(size: Size) -> Generator[Contest]:
 
 @benchmark("consent.decide_growth", unit="decisions/s", count=100_000)
 def decide_growth(size: Size) -> Generator[Contest]:
-    """Decide questions about receipts picked at random from many, against the same with one."""
+    """Decide questions about receipts picked at random from many, each found by its id."""
     ask, many = _ask(), {each.terms.receipt: each for each in map(_receipt, range(size.count))}
     chosen = random.Random(7)  # noqa: S311  # the same receipts in each run; no secret is made of it
     names = list(many)
     asked = [chosen.choice(names) for _ in range(DECISIONS)]
     one = {names[0]: many[names[0]]}
+    allowed = {name: cedar.permits(ask, many[name], now_s=NOW_S) for name in asked[:CEDAR_DECISIONS]}
 
     def decide_all(stored: dict[str, Receipt], wanted: list[str]) -> None:
         for name in wanted:
             decide(ask, stored.get(name), now_s=NOW_S)
 
+    def theirs() -> None:
+        for name in asked[:CEDAR_DECISIONS]:
+            permits = allowed[name]
+            require(permits is not None and permits(), "Cedar refuses what the receipt permits.")
+
+    among_one = rate(DECISIONS, lambda: decide_all(one, names[:1] * DECISIONS))
     yield Contest(
         lambda: rate(DECISIONS, lambda: decide_all(many, asked)),
-        "one stored receipt",
-        lambda: rate(DECISIONS, lambda: decide_all(one, names[:1] * DECISIONS)),
-        {"decisions": DECISIONS, "stored": "receipts in memory, found by their id"},
+        "cedarpy",
+        None if None in allowed.values() else lambda: rate(CEDAR_DECISIONS, theirs),
+        {
+            "decisions": DECISIONS,
+            "their_count": CEDAR_DECISIONS,
+            "stored": "receipts in memory, found by their id; theirs as entities made beforehand",
+            "ours_with_one_stored": round(among_one),
+        },
     )
 
 

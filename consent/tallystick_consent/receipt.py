@@ -13,8 +13,17 @@ from functools import lru_cache
 from sys import intern
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from tallystick_consent.authority import Authority
 from tallystick_consent.errors import ReceiptRejected, places_in
 from tallystick_consent.purposes import KnownPurpose
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
@@ -116,6 +125,7 @@ class Terms(_Strict):
         retention_s: how long the recipient may keep an answer.
         reward: digest of the program, which holds the reward's terms.
         notice: digest of the notice that was shown.
+        authority: on whose word the receipt stands, where that is not the subject's own; left out where it is.
     """
 
     receipt: ReceiptId
@@ -135,6 +145,12 @@ class Terms(_Strict):
     retention_s: Seconds
     reward: Digest
     notice: Digest
+    authority: Authority | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not said: what could be said before has the digest that it had."""
+        return {name: value for name, value in dump(self).items() if value is not None}
 
     @model_validator(mode="after")
     def _sound(self) -> "Terms":

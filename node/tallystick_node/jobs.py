@@ -279,6 +279,7 @@ class Jobs:
         questions = (
             select(ASKS.c.id).limit(1),
             select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
+            select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state == "requested").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state == "given", RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),

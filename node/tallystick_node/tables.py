@@ -113,7 +113,11 @@ class Accepting(SQLModel, table=True):
 
 
 class Link(SQLModel, table=True):
-    """A link; its secret is in custody."""
+    """A link; its secret is in custody.
+
+    Attributes:
+        waits_until_s: until when it waits for the own receipt of a subject that has come of age.
+    """
 
     id: str = Field(primary_key=True)
     partner: str
@@ -125,6 +129,7 @@ class Link(SQLModel, table=True):
     state: str
     created_at_s: int
     ended_at_s: int | None = None
+    waits_until_s: int | None = Field(default=None, index=True)
 
 
 class LinkUnique(SQLModel, table=True):
@@ -393,6 +398,24 @@ class AuditRead(SQLModel, table=True):
     read_at_s: int
 
 
+class Standing(SQLModel, table=True):
+    """Who speaks for a subject that does not, or not alone, speak for itself; never leaves the node.
+
+    Attributes:
+        kind: `minor`, `joint` or `company`.
+        speakers: the ids of those who may speak, a JSON array.
+        of_age_from_s: of a minor, from when on it speaks for itself.
+        needed: of joint holders, how many must say yes.
+    """
+
+    subject: str = Field(primary_key=True)
+    kind: str
+    speakers: str
+    of_age_from_s: int | None = None
+    needed: int | None = None
+    recorded_at_s: int
+
+
 WHOLE = BigInteger().with_variant(Integer(), "sqlite")
 """Times, sizes and amounts have 64 bits on every database; SQLite's INTEGER has them already."""
 
@@ -434,3 +457,4 @@ KEYS_LOGGED = _table(KeyLogged)
 AUDIT_READS = _table(AuditRead)
 WITNESSED = _table(Witnessed)
 FOLLOWED = _table(Followed)
+STANDINGS = _table(Standing)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from tallystick import proven
 from tallystick.core import Call, RandomBytes, malformed, unproven
 from tallystick.errors import ReplyForged
+from tallystick.people import RecordStanding, Standing
 from tallystick.verify import Verifier
 from tallystick.wire import (
     REQUEST_SIZE_MAX_BYTES,
@@ -59,6 +60,7 @@ from tallystick.wire import (
     SubtreeProof,
     WithdrawReceipt,
 )
+from tallystick_consent.authority import Authority
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import canonical_json, to_base64url
@@ -156,16 +158,26 @@ class ReceiptCalls:
     """Ask for consent, record it, end it."""
 
     def request(
-        self, link: str, *, events_from: int | None = None, idempotency_key: str | None = None
+        self,
+        link: str,
+        *,
+        events_from: int | None = None,
+        authority: Authority | None = None,
+        of_age_from: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Ask the subject of a link for consent to what its program needs.
 
         Args:
             link: its id.
             events_from: from which event time on, in seconds since 1970-01-01 UTC; None: from now on.
+            authority: on whose word the receipt is to stand, where that is not the subject's own.
+            of_age_from: of a minor: when a guardian's receipt ends at the latest, in the same seconds.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = _body(lambda: RequestReceipt(link=link, events_from=events_from))
+        body = _body(
+            lambda: RequestReceipt(link=link, events_from=events_from, authority=authority, of_age_from=of_age_from)
+        )
 
         def check(receipt: Receipt, verifier: Verifier) -> None:
             verifier.check_receipt_written(receipt, state="requested")
@@ -192,7 +204,13 @@ class ReceiptCalls:
         return _get(f"/v1/receipts/{_segment(receipt_id)}", Receipt, check)
 
     def give(
-        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence,
+        by: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Record that the subject gives consent, in the words of the receipt's notice.
 
@@ -200,20 +218,60 @@ class ReceiptCalls:
             receipt_id: the receipt that was requested.
             subject: our own id of the customer who gave it.
             evidence: how the giving was seen.
+            by: who says yes for the subject: a guardian, a holder, an agent; None: the subject itself.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = _body(lambda: GiveReceipt(subject=subject, evidence=evidence))
+        body = _body(lambda: GiveReceipt(subject=subject, evidence=evidence, by=by))
         return _step(receipt_id, "give", "given", body, idempotency_key)
 
-    def refuse(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject says no."""
-        body = _body(lambda: RefuseReceipt(subject=subject))
+    def refuse(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject says no, or `by`, who speaks for it."""
+        body = _body(lambda: RefuseReceipt(subject=subject, by=by))
         return _step(receipt_id, "refuse", "refused", body, idempotency_key)
 
-    def withdraw(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject stops; nothing more is issued or delivered under the receipt."""
-        body = _body(lambda: WithdrawReceipt(subject=subject))
+    def withdraw(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject stops, or `by`, who speaks for it; nothing more leaves under the receipt."""
+        body = _body(lambda: WithdrawReceipt(subject=subject, by=by))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
+
+
+class StandingCalls:
+    """Who speaks for whom; the node keeps it to itself."""
+
+    def record(
+        self,
+        subject: str,
+        *,
+        kind: Literal["own", "minor", "joint", "company"],
+        speakers: Sequence[str] = (),
+        of_age_from: int | None = None,
+        needed: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Standing]:
+        """Put on record who speaks for a customer, instead of what was on record before.
+
+        Args:
+            subject: our own id of the customer.
+            kind: a `minor`, `joint` holders, a `company`; `own` where the customer speaks for itself.
+            speakers: our own ids of the guardians, holders or agents.
+            of_age_from: of a minor, from when on it speaks for itself, seconds since 1970-01-01 UTC.
+            needed: of joint holders, how many must say yes; any one of them can stop.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(
+            lambda: RecordStanding(
+                subject=subject, kind=kind, speakers=tuple(speakers), of_age_from=of_age_from, needed=needed
+            )
+        )
+        return _write("/v1/standings", body, Standing, unproven, idempotency_key)
+
+    def find(self, subject: str) -> Call[Standing]:
+        """Return who speaks for a customer."""
+        return _search("/v1/standings/search", _body(lambda: FindBySubject(subject=subject)), Standing, unproven)
 
 
 class EventCalls:

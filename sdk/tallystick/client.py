@@ -25,6 +25,7 @@ from tallystick.calls import (
     ProofCalls,
     ReceiptCalls,
     RewardCalls,
+    StandingCalls,
     next_cursor,
 )
 from tallystick.core import (
@@ -140,6 +141,13 @@ class Receipts(Group[ReceiptCalls]):
     withdraw = Blocking(ReceiptCalls.withdraw)
 
 
+class Standings(Group[StandingCalls]):
+    """Who speaks for whom; the node keeps it to itself."""
+
+    record = Blocking(StandingCalls.record)
+    find = Blocking(StandingCalls.find)
+
+
 class Events(Group[EventCalls]):
     """Record what happened on a journey."""
 
@@ -215,6 +223,13 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     withdraw = Awaited(ReceiptCalls.withdraw)
 
 
+class AsyncStandings(AsyncGroup[StandingCalls]):
+    """As `Standings`, awaited."""
+
+    record = Awaited(StandingCalls.record)
+    find = Awaited(StandingCalls.find)
+
+
 class AsyncEvents(AsyncGroup[EventCalls]):
     """As `Events`, awaited."""
 
@@ -275,7 +290,7 @@ class Client:
     """A company's own node, as its apps call it; every reply is verified.
 
     Attributes:
-        links, receipts, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, standings, events, programs, claims, rewards, decisions, proofs: what can be asked.
     """
 
     def __init__(
@@ -329,6 +344,7 @@ class Client:
         self._http = httpx.Client(transport=transport, follow_redirects=False)
         self.links = Links(LinkCalls(random_bytes), self._run)
         self.receipts = Receipts(ReceiptCalls(), self._run)
+        self.standings = Standings(StandingCalls(), self._run)
         self.events = Events(EventCalls(), self._run)
         self.programs = Programs(ProgramCalls(), self._run)
         self.claims = Claims(ClaimCalls(), self._run)
@@ -398,7 +414,7 @@ class AsyncClient:
     """As `Client`, with every call awaited.
 
     Attributes:
-        links, receipts, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, standings, events, programs, claims, rewards, decisions, proofs: what can be asked.
     """
 
     def __init__(
@@ -432,6 +448,7 @@ class AsyncClient:
         self._http = httpx.AsyncClient(transport=transport, follow_redirects=False)
         self.links = AsyncLinks(LinkCalls(random_bytes), self._run)
         self.receipts = AsyncReceipts(ReceiptCalls(), self._run)
+        self.standings = AsyncStandings(StandingCalls(), self._run)
         self.events = AsyncEvents(EventCalls(), self._run)
         self.programs = AsyncPrograms(ProgramCalls(), self._run)
         self.claims = AsyncClaims(ClaimCalls(), self._run)

@@ -8,8 +8,9 @@ Source: API (HTTP surface), RFC 9457 (problems), CONSTRUCTIONS (links).
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from tallystick_consent.authority import Authority
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.receipt import Digest, Host, LinkId, Notice, ProgramName, ReceiptId, Seconds, Version
 
@@ -189,23 +190,39 @@ class RequestReceipt(Request):
 
     Attributes:
         events_from: from which event time on; now, where it is absent.
+        authority: on whose word the receipt is to stand, where that is not the subject's own.
+        of_age_from: of a minor: when a guardian's receipt ends at the latest.
     """
 
     link: LinkId
     events_from: Seconds | None = None
+    authority: Authority | None = None
+    of_age_from: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "RequestReceipt":
+        if (self.authority is not None and self.authority.kind == "guardian") != (self.of_age_from is not None):
+            raise ValueError("when one comes of age is said where a guardian answers, and nowhere else")
+        return self
 
 
 class GiveReceipt(Request):
-    """The subject gives consent; the evidence says how that was seen."""
+    """The subject gives consent; the evidence says how that was seen.
+
+    Attributes:
+        by: who says yes for the subject, by our own id; absent where the subject speaks for itself.
+    """
 
     subject: Subject
     evidence: Evidence
+    by: Subject | None = None
 
 
 class RefuseReceipt(Request):
-    """The subject says no."""
+    """The subject says no, or who speaks for it."""
 
     subject: Subject
+    by: Subject | None = None
 
 
 class WithdrawReceipt(Request):
@@ -213,6 +230,7 @@ class WithdrawReceipt(Request):
 
     subject: Subject
     earned: Literal["drop"] = "drop"
+    by: Subject | None = None
 
 
 class FindReceipts(Request):

@@ -124,6 +124,11 @@ def ask_claim(scene: Scene) -> Write:
     return Write(scene.insurer, "/v1/claims/ask", body, {**body, "period": "2027-04"}, 202)
 
 
+def record_standing(scene: Scene) -> Write:
+    body = {"subject": "cleo-at-gym", "kind": "minor", "speakers": ["ana-at-gym"], "of_age_from": 2_000_000_000}
+    return Write(scene.gym, "/v1/standings", body, {**body, "speakers": ["ben-at-gym"]})
+
+
 WRITES: tuple[Callable[[Scene], Write], ...] = (
     offer_link,
     accept_link,
@@ -132,6 +137,7 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     give_receipt,
     refuse_receipt,
     withdraw_receipt,
+    record_standing,
     record_event,
     publish_program,
     accept_program,

@@ -19,6 +19,7 @@ from tallystick_node.flows.events import open_permitted
 from tallystick_node.flows.issuing import issue_answer
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts import receipt_of, with_subject
+from tallystick_node.flows.standings import NEEDS_GUARDIAN, covers_subject
 from tallystick_node.node import Node
 from tallystick_node.tables import RECEIPTS
 from tallystick_node.writer import Transaction
@@ -62,6 +63,9 @@ def put_off_closing(transaction: Transaction, receipt: str) -> None:
 
 
 def _answer(node: Node, transaction: Transaction, row: Any, program: Program, period: Period) -> None:
+    if not covers_subject(transaction, receipt_of(row).terms, subject=row.subject):
+        keep_refusal(transaction, row, program, period.name, NEEDS_GUARDIAN)
+        return
     events: list[JourneyEvent] = []
     for ask in (program.ask(period, issuer=node.host), program.standing_ask(period, issuer=node.host)):
         if ask is None:

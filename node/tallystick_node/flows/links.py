@@ -34,6 +34,9 @@ OFFER_LIFE_S = 10 * 60
 RELINK_AFTER_S = 90 * 86_400
 """How long after a link's end its subject cannot be linked anew for the program: then no slot can be paid twice."""
 
+OWN_RECEIPT_WITHIN_S = 90 * 86_400
+"""How long a link waits for the own receipt of a subject that has come of age."""
+
 UNCONFIRMED_LIFE_S = {"recipient": 2 * OFFER_LIFE_S, "issuer": 86_400}
 """How long a link may wait: the issuer waits longer, since the word that it is confirmed may be on its way."""
 
@@ -286,9 +289,18 @@ def end_link(transaction: Transaction, link: str) -> None:
     transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link).values(free_from_s=free_from_s))
 
 
+def await_own_receipt(transaction: Transaction, link: str) -> None:
+    """Keep a link whose guardian's receipt has ended: its subject, now of age, may give one of its own."""
+    waits = {"waits_until_s": transaction.now_s + OWN_RECEIPT_WITHIN_S}
+    transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**waits))
+
+
 def expire_links(transaction: Transaction) -> None:
-    """End what was begun and never confirmed."""
+    """End what was begun and never confirmed, and what waited in vain for a receipt of its subject's own."""
     now_s = transaction.now_s
+    for row in transaction.execute(select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s)).all():
+        transaction.execute(update(LINKS).where(LINKS.c.id == row.id).values(waits_until_s=None))
+        end_link(transaction, row.id)
     for role, life_s in UNCONFIRMED_LIFE_S.items():
         waiting = (LINKS.c.state == "pending", LINKS.c.role == role)
         stale = transaction.execute(select(LINKS.c.id).where(*waiting, LINKS.c.created_at_s + life_s <= now_s)).all()

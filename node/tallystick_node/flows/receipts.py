@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import Select, insert, select, update
 
 from tallystick import wire
+from tallystick_consent.authority import Authority
 from tallystick_consent.entries import ReceiptBody, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipt import Notice, Receipt, ReceiptState, Terms, parse_terms
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims_state import drop_claims_of, withhold_claims
-from tallystick_node.flows.links import end_link
+from tallystick_node.flows.links import await_own_receipt, end_link
 from tallystick_node.flows.outgoing import queue_message, withhold_queued
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import DECISIONS, LINKS, RECEIPTS
@@ -33,6 +34,8 @@ LOOKBACK_MAX_S = 366 * DAY_S
 
 REQUEST_LIFE_S = 30 * DAY_S
 """How long a subject may take to answer a request."""
+
+GUARDIAN = Authority(kind="guardian")
 
 
 def expire_receipts(transaction: Transaction, *, rows_max: int) -> int:
@@ -145,6 +148,7 @@ def insert_receipt(transaction: Transaction, terms: Terms, notice: Notice, *, pa
             uses=0,
         )
     )
+    transaction.execute(update(LINKS).where(LINKS.c.id == terms.link).values(waits_until_s=None))
 
 
 def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
@@ -174,7 +178,11 @@ def end_receipt(transaction: Transaction, row: Any, state: ReceiptState, **more:
     alive = select(RECEIPTS.c.id).where(
         RECEIPTS.c.link == row.link, RECEIPTS.c.state.in_((ReceiptState.REQUESTED, ReceiptState.GIVEN))
     )
-    if transaction.row(alive) is None:
+    if transaction.row(alive) is not None:
+        return
+    if state is ReceiptState.EXPIRED and terms_of(row).authority == GUARDIAN:
+        await_own_receipt(transaction, row.link)
+    else:
         end_link(transaction, row.link)
 
 

@@ -37,6 +37,7 @@ from tallystick_node.flows.receipts import (
     terms_of,
     with_subject,
 )
+from tallystick_node.flows.standings import require_giver, require_stopper
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import LINKS, RECEIPTS
 from tallystick_node.writer import Once, StoredReply, Transaction
@@ -115,13 +116,15 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
 
     Raises:
         NotFound: no such request for this subject.
-        ReceiptRejected: answered already, too late, or a wallet signature that is not over these terms.
+        ReceiptRejected: answered already, too late, by somebody who may not, or a wallet signature that is not over
+            these terms.
     """
 
     def work(transaction: Transaction) -> str:
         row = _row_of_subject(transaction, receipt, body.subject)
         check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
         terms = terms_of(row)
+        require_giver(transaction, terms, subject=body.subject, by=body.by)
         evidence = body.evidence.model_copy(update={"app": app})
         check_evidence(evidence, terms)
         token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=transaction.now_s))
@@ -146,6 +149,7 @@ async def refuse_receipt(node: Node, once: Once, receipt: str, body: wire.Refuse
 
     def work(transaction: Transaction) -> str:
         row = _row_of_subject(transaction, receipt, body.subject)
+        require_stopper(transaction, subject=body.subject, by=body.by)
         check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
         log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
         change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
@@ -164,6 +168,7 @@ async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.With
 
     def work(transaction: Transaction) -> str:
         row = _row_of_subject(transaction, receipt, body.subject)
+        require_stopper(transaction, subject=body.subject, by=body.by)
         check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
         terms = terms_of(row)
         token = node.signed(

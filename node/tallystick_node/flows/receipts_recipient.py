@@ -47,7 +47,7 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
             raise no_such_thing()
         require_none_open(transaction, link.id)
         program = agreed_program(transaction, link.program, payer=node.host, issuer=link.partner)
-        terms = _terms(transaction, program, link=link.id, issuer=link.partner, events_from_s=body.events_from)
+        terms = _terms(transaction, program, body, issuer=link.partner)
         require_recent(terms)
         insert_receipt(transaction, terms, program.notice, partner=link.partner, role="recipient")
         log_receipt(transaction, receipt_body(terms, ReceiptState.REQUESTED))
@@ -143,29 +143,33 @@ def receive_withdrawn(
     return wire.PeerAcknowledged(token=token)
 
 
-def _terms(transaction: Transaction, program: Program, *, link: str, issuer: str, events_from_s: int | None) -> Terms:
+def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceipt, *, issuer: str) -> Terms:
     now_s = transaction.now_s
-    start_s = now_s if events_from_s is None else events_from_s
+    start_s = now_s if asked.events_from is None else asked.events_from
     until_s = now_s + program.consent_days * DAY_S
+    # A guardian's receipt ends whole at majority: what is processed later needs the subject's own (SCENARIOS 1.15).
+    ends_at_s = until_s + CLOSING_TAIL_S if asked.of_age_from is None else asked.of_age_from
+    on_authority = {} if asked.authority is None else {"authority": asked.authority.model_dump(mode="json")}
     return parse_terms(
         {
             "receipt": transaction.new_id("rcp"),
             "version": 1,
             "issuer": issuer,
             "recipient": program.payer,
-            "link": link,
+            "link": asked.link,
             "program": program.program,
             "program_version": program.version,
             "purposes": [program.purpose],
             "data_classes": list(program.data_classes),
             "rung": program.rung,
             "events_from_s": start_s,
-            "events_until_s": until_s,
+            "events_until_s": min(until_s, ends_at_s),
             "valid_from_s": now_s,
-            "valid_until_s": until_s + CLOSING_TAIL_S,
+            "valid_until_s": min(until_s + CLOSING_TAIL_S, ends_at_s),
             "retention_s": program.retention_days * DAY_S,
             "reward": program.digest(),
             "notice": program.notice.digest(),
+            **on_authority,
         }
     )
 

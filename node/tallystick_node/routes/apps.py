@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import insert, select
 
-from tallystick import wire
+from tallystick import people, wire
 from tallystick_consent.receipt import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
@@ -26,6 +26,7 @@ from tallystick_node.flows import (
     receipts_issuer,
     receipts_recipient,
     rewards,
+    standings,
 )
 from tallystick_node.node import Node
 from tallystick_node.tables import APP_KEYS, AUDIT_READS
@@ -189,6 +190,20 @@ async def withdraw_receipt(
 ) -> Response:
     """Record that the subject withdraws: nothing more leaves."""
     return answer(await receipts_issuer.withdraw_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/standings", **_writes(people.Standing))
+async def record_standing(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: people.RecordStanding
+) -> Response:
+    """Put on record who speaks for a customer."""
+    return answer(await standings.record_standing(node, once_of(request, app, body), body))
+
+
+@router.post("/standings/search")
+def find_standing(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> people.Standing:
+    """Return who speaks for a customer."""
+    return standings.find_standing(node, body.subject)
 
 
 @router.post("/events", **_writes(wire.Event, 201))

@@ -1,0 +1,23 @@
+"""Who speaks for whom is on record."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "node_0011"
+down_revision = "node_0006"
+
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Add `standing`, and until when a link waits."""
+    op.add_column("link", sa.Column("waits_until_s", WHOLE, nullable=True))
+    op.create_index("ix_link_waits_until_s", "link", ["waits_until_s"])
+    op.create_table(
+        "standing",
+        sa.Column("subject", sa.String(), primary_key=True),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("speakers", sa.String(), nullable=False),
+        *(sa.Column(name, WHOLE, nullable=True) for name in ("of_age_from_s", "needed")),
+        sa.Column("recorded_at_s", WHOLE, nullable=False),
+    )

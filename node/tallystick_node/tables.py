@@ -416,6 +416,28 @@ class Standing(SQLModel, table=True):
     recorded_at_s: int
 
 
+class Act(SQLModel, table=True):
+    """Something that a person did or was told, other than in an app of its own: sealed, and committed to.
+
+    Attributes:
+        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase` or `dispute`.
+        by: who spoke for the subject, "" for the subject itself.
+        grade: how it was seen.
+        state: `done`, or `open` where somebody has to act on it.
+    """
+
+    id: str = Field(primary_key=True)
+    subject: str = Field(index=True)
+    receipt: str = Field(index=True)
+    kind: str
+    by: str
+    grade: str
+    state: str
+    commitment: bytes
+    ciphertext: bytes
+    at_s: int
+
+
 WHOLE = BigInteger().with_variant(Integer(), "sqlite")
 """Times, sizes and amounts have 64 bits on every database; SQLite's INTEGER has them already."""
 
@@ -458,3 +480,4 @@ AUDIT_READS = _table(AuditRead)
 WITNESSED = _table(Witnessed)
 FOLLOWED = _table(Followed)
 STANDINGS = _table(Standing)
+ACTS = _table(Act)

@@ -18,12 +18,13 @@ from pydantic import BaseModel, ValidationError
 from tallystick import proven
 from tallystick.core import Call, RandomBytes, malformed, unproven
 from tallystick.errors import ReplyForged
-from tallystick.people import RecordStanding, Standing
+from tallystick.people import Acts, RecordStanding, Standing
 from tallystick.verify import Verifier
 from tallystick.wire import (
     REQUEST_SIZE_MAX_BYTES,
     AcceptLink,
     AcceptProgram,
+    ApproveReceipt,
     AskClaim,
     Asked,
     Budget,
@@ -61,7 +62,7 @@ from tallystick.wire import (
     WithdrawReceipt,
 )
 from tallystick_consent.authority import Authority
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.evidence import Evidence, Testimony
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.errors import BadInput
@@ -208,7 +209,7 @@ class ReceiptCalls:
         receipt_id: str,
         *,
         subject: str,
-        evidence: Evidence,
+        evidence: Evidence | Testimony,
         by: str | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Receipt]:
@@ -217,12 +218,30 @@ class ReceiptCalls:
         Args:
             receipt_id: the receipt that was requested.
             subject: our own id of the customer who gave it.
-            evidence: how the giving was seen.
+            evidence: how the giving was seen; testimony where it was a clerk who saw it, or a form that says it.
             by: who says yes for the subject: a guardian, a holder, an agent; None: the subject itself.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
         body = _body(lambda: GiveReceipt(subject=subject, evidence=evidence, by=by))
         return _step(receipt_id, "give", "given", body, idempotency_key)
+
+    def approve(
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str,
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Record that `by`, one of several holders, says yes; the receipt is given by the last one."""
+        body = _body(lambda: ApproveReceipt(subject=subject, evidence=evidence, by=by))
+
+        def check(receipt: Receipt, verifier: Verifier) -> None:
+            verifier.check_receipt(receipt)
+            _require(receipt.receipt == receipt_id, "The node approved another receipt.")
+
+        return _write(f"/v1/receipts/{_segment(receipt_id)}/approve", body, Receipt, check, idempotency_key)
 
     def refuse(
         self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
@@ -272,6 +291,19 @@ class StandingCalls:
     def find(self, subject: str) -> Call[Standing]:
         """Return who speaks for a customer."""
         return _search("/v1/standings/search", _body(lambda: FindBySubject(subject=subject)), Standing, unproven)
+
+
+class ActCalls:
+    """What customers did other than in an app of their own."""
+
+    def find(self, subject: str) -> Call[Acts]:
+        """Return what one customer did, each sealed record opened, and shown to be the one that was committed to."""
+
+        def check(found: Acts, verifier: Verifier) -> None:
+            for act in found.acts:
+                verifier.check_act(act)
+
+        return _search("/v1/acts/search", _body(lambda: FindBySubject(subject=subject)), Acts, check)
 
 
 class EventCalls:

@@ -17,6 +17,7 @@ import httpx
 
 from tallystick.calls import (
     PAGE_SIZE_MAX,
+    ActCalls,
     ClaimCalls,
     DecisionCalls,
     EventCalls,
@@ -137,6 +138,7 @@ class Receipts(Group[ReceiptCalls]):
     find = Blocking(ReceiptCalls.find)
     get = Blocking(ReceiptCalls.get)
     give = Blocking(ReceiptCalls.give)
+    approve = Blocking(ReceiptCalls.approve)
     refuse = Blocking(ReceiptCalls.refuse)
     withdraw = Blocking(ReceiptCalls.withdraw)
 
@@ -146,6 +148,12 @@ class Standings(Group[StandingCalls]):
 
     record = Blocking(StandingCalls.record)
     find = Blocking(StandingCalls.find)
+
+
+class Acts(Group[ActCalls]):
+    """What customers did other than in an app of their own."""
+
+    find = Blocking(ActCalls.find)
 
 
 class Events(Group[EventCalls]):
@@ -219,6 +227,7 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     find = Awaited(ReceiptCalls.find)
     get = Awaited(ReceiptCalls.get)
     give = Awaited(ReceiptCalls.give)
+    approve = Awaited(ReceiptCalls.approve)
     refuse = Awaited(ReceiptCalls.refuse)
     withdraw = Awaited(ReceiptCalls.withdraw)
 
@@ -228,6 +237,12 @@ class AsyncStandings(AsyncGroup[StandingCalls]):
 
     record = Awaited(StandingCalls.record)
     find = Awaited(StandingCalls.find)
+
+
+class AsyncActs(AsyncGroup[ActCalls]):
+    """As `Acts`, awaited."""
+
+    find = Awaited(ActCalls.find)
 
 
 class AsyncEvents(AsyncGroup[EventCalls]):
@@ -290,7 +305,7 @@ class Client:
     """A company's own node, as its apps call it; every reply is verified.
 
     Attributes:
-        links, receipts, standings, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, standings, acts, events, programs, claims, rewards, decisions, proofs: what can be asked.
     """
 
     def __init__(
@@ -345,6 +360,7 @@ class Client:
         self.links = Links(LinkCalls(random_bytes), self._run)
         self.receipts = Receipts(ReceiptCalls(), self._run)
         self.standings = Standings(StandingCalls(), self._run)
+        self.acts = Acts(ActCalls(), self._run)
         self.events = Events(EventCalls(), self._run)
         self.programs = Programs(ProgramCalls(), self._run)
         self.claims = Claims(ClaimCalls(), self._run)
@@ -414,7 +430,7 @@ class AsyncClient:
     """As `Client`, with every call awaited.
 
     Attributes:
-        links, receipts, standings, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, standings, acts, events, programs, claims, rewards, decisions, proofs: what can be asked.
     """
 
     def __init__(
@@ -449,6 +465,7 @@ class AsyncClient:
         self.links = AsyncLinks(LinkCalls(random_bytes), self._run)
         self.receipts = AsyncReceipts(ReceiptCalls(), self._run)
         self.standings = AsyncStandings(StandingCalls(), self._run)
+        self.acts = AsyncActs(ActCalls(), self._run)
         self.events = AsyncEvents(EventCalls(), self._run)
         self.programs = AsyncPrograms(ProgramCalls(), self._run)
         self.claims = AsyncClaims(ClaimCalls(), self._run)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tallystick.wire import Reply, Request, Subject
+from tallystick.wire import Opening, Reply, Request, Subject
 from tallystick_consent.authority import SPEAKERS_MAX
 from tallystick_consent.receipt import Seconds
 
@@ -50,3 +50,28 @@ class Standing(Reply):
     speakers: tuple[str, ...] = ()
     of_age_from: int | None = None
     needed: int | None = None
+
+
+class Act(Reply):
+    """Something a customer did other than in an app of its own, its sealed record opened.
+
+    Attributes:
+        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase` or `dispute`.
+        receipt: the receipt it is about, "" for none.
+        state: `done`, or `open` where somebody has to act on it.
+        commitment: of the record, as the receipt's evidence holds it.
+    """
+
+    act: str
+    kind: str
+    receipt: str
+    state: str
+    at: int
+    commitment: str
+    opening: Opening
+
+
+class Acts(Reply):
+    """What one customer did other than in an app, oldest first."""
+
+    acts: tuple[Act, ...]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from tallystick_consent.authority import Authority
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.evidence import Evidence, Testimony
 from tallystick_consent.receipt import Digest, Host, LinkId, Notice, ProgramName, ReceiptId, Seconds, Version
 
 IDEMPOTENCY_KEY_MAX_CHARS = 128
@@ -210,12 +210,25 @@ class GiveReceipt(Request):
     """The subject gives consent; the evidence says how that was seen.
 
     Attributes:
+        evidence: what the app saw itself, or what it was told of what a clerk heard or a form says.
         by: who says yes for the subject, by our own id; absent where the subject speaks for itself.
     """
 
     subject: Subject
-    evidence: Evidence
+    evidence: Evidence | Testimony
     by: Subject | None = None
+
+
+class ApproveReceipt(Request):
+    """One of several holders says yes; the last one gives.
+
+    Attributes:
+        by: who, by our own id.
+    """
+
+    subject: Subject
+    evidence: Evidence | Testimony
+    by: Subject
 
 
 class RefuseReceipt(Request):

@@ -9,6 +9,7 @@ from hostile import HTTP, Scene, app, everything, log_size, nothing_changes, par
 from sqlalchemy import select
 from town import Company, Membership, consent, evidence, fitness_program, link
 
+from tallystick_consent.authority import Authority
 from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_node.setup import accept_clock
@@ -89,6 +90,16 @@ def give_receipt(scene: Scene) -> Write:
     return Write(scene.gym, f"/v1/receipts/{person.receipt}/give", body, other)
 
 
+def approve_receipt(scene: Scene) -> Write:
+    person = someone(scene)
+    holders = Authority(kind="joint", needed=2)
+    scene.gym.app().standings.record(person.at_gym, kind="joint", speakers=["ana", "ben"], needed=2)
+    person.receipt = scene.insurer.app().receipts.request(person.link, authority=holders).receipt
+    scene.story.settle()
+    body = {"subject": person.at_gym, "evidence": evidence().model_dump(exclude_none=True), "by": "ana"}
+    return Write(scene.gym, f"/v1/receipts/{person.receipt}/approve", body, {**body, "by": "ben"})
+
+
 def refuse_receipt(scene: Scene) -> Write:
     person = asked(scene)
     path = f"/v1/receipts/{person.receipt}/refuse"
@@ -135,6 +146,7 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     confirm_link,
     request_receipt,
     give_receipt,
+    approve_receipt,
     refuse_receipt,
     withdraw_receipt,
     record_standing,

@@ -15,11 +15,11 @@ from sqlalchemy import select
 from tallystick import wire
 from tallystick_consent.entries import Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.evidence import check_evidence
 from tallystick_consent.program import Program
 from tallystick_consent.receipt import Notice, ReceiptState, Terms, check_transition, parse_terms
 from tallystick_consent.rules import name_of, period_named
 from tallystick_consent.signed import Acknowledgement, GivenReceipt, Withdrawal, open_object, signed_digest
+from tallystick_node.flows.acts import approvals_of, seen
 from tallystick_node.flows.claims_state import withhold_claims
 from tallystick_node.flows.outgoing import withhold_queued
 from tallystick_node.flows.programs import agreed_program, known_program, zone_of
@@ -37,7 +37,7 @@ from tallystick_node.flows.receipts import (
     terms_of,
     with_subject,
 )
-from tallystick_node.flows.standings import require_giver, require_stopper
+from tallystick_node.flows.standings import require_giver, require_holder, require_stopper
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import LINKS, RECEIPTS
 from tallystick_node.writer import Once, StoredReply, Transaction
@@ -124,9 +124,11 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
         row = _row_of_subject(transaction, receipt, body.subject)
         check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
         terms = terms_of(row)
-        require_giver(transaction, terms, subject=body.subject, by=body.by)
-        evidence = body.evidence.model_copy(update={"app": app})
-        check_evidence(evidence, terms)
+        approved = approvals_of(transaction, receipt)
+        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved))
+        evidence = seen(
+            node, transaction, terms, body.evidence, kind="give", subject=body.subject, app=app, by=body.by
+        ).model_copy(update={"approvals": tuple(each for who, each in approved.items() if who != body.by)})
         token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=transaction.now_s))
         log_receipt(
             transaction,
@@ -135,6 +137,26 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
         given = {"state": ReceiptState.GIVEN, "evidence": evidence.model_dump_json(), "signed": token}
         change_receipt(transaction, receipt, **given)
         tell_partner(transaction, "receipt.given", row, wire.PeerSigned(token=token))
+        return receipt
+
+    return await shown_once(node, once, work)
+
+
+async def approve_receipt(node: Node, once: Once, receipt: str, body: wire.ApproveReceipt, *, app: str) -> StoredReply:
+    """One of several holders says yes; the receipt stays as it is until the last one gives it.
+
+    Raises:
+        NotFound: no such request for this subject.
+        ReceiptRejected: answered already, or by somebody who is no holder.
+    """
+
+    def work(transaction: Transaction) -> str:
+        row = _row_of_subject(transaction, receipt, body.subject)
+        check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
+        terms = terms_of(row)
+        require_holder(transaction, terms, subject=body.subject, by=body.by)
+        if body.by not in approvals_of(transaction, receipt):
+            seen(node, transaction, terms, body.evidence, kind="approve", subject=body.subject, app=app, by=body.by)
         return receipt
 
     return await shown_once(node, once, work)

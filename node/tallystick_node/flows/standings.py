@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, select
 
 from tallystick import people
-from tallystick_consent.authority import Standing, check_giving, check_stopper, is_covered
+from tallystick_consent.authority import Standing, check_giving, check_speaker, check_stopper, is_covered
 from tallystick_consent.decide import Reason, Refusal
+from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipt import Terms, parse_terms
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.node import Node
@@ -56,8 +57,13 @@ def find_standing(node: Node, subject: str) -> people.Standing:
     return people.Standing(kind=row.kind, speakers=speakers, of_age_from=row.of_age_from_s, needed=row.needed)
 
 
-def require_giver(transaction: Transaction, terms: Terms, *, subject: str, by: str | None) -> None:
+def require_giver(
+    transaction: Transaction, terms: Terms, *, subject: str, by: str | None, approved_by: frozenset[str]
+) -> None:
     """Refuse a yes that is not for `by` to say, or not on the authority or for the time that the receipt names.
+
+    Args:
+        approved_by: of joint holders, who said yes before.
 
     Raises:
         ReceiptRejected: as `check_giving` says.
@@ -66,10 +72,23 @@ def require_giver(transaction: Transaction, terms: Terms, *, subject: str, by: s
         terms.authority,
         standing_of(transaction, subject),
         by=by,
-        approved_by=frozenset(),
+        approved_by=approved_by,
         ends_at_s=max(terms.events_until_s, terms.valid_until_s),
         now_s=transaction.now_s,
     )
+
+
+def require_holder(transaction: Transaction, terms: Terms, *, subject: str, by: str) -> None:
+    """Refuse an approval by somebody who is not one of several holders.
+
+    Raises:
+        ReceiptRejected: not on record for the subject, or the receipt does not stand on joint holders.
+    """
+    check_speaker(standing_of(transaction, subject), by=by, now_s=transaction.now_s)
+    if terms.authority is None or terms.authority.kind != "joint":
+        raise ReceiptRejected(
+            "authority_mismatch", "The receipt does not stand on joint holders.", remedy="Let one who speaks give it."
+        )
 
 
 def require_stopper(transaction: Transaction, *, subject: str, by: str | None) -> None:

@@ -16,6 +16,7 @@ from tallystick_consent.receipt import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
 from tallystick_node.flows import (
+    acts,
     asks,
     claims,
     decisions,
@@ -176,6 +177,15 @@ async def give_receipt(
     return answer(await receipts_issuer.give_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
+@router.post("/receipts/{receipt}/approve", **_writes(wire.Receipt))
+async def approve_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.ApproveReceipt
+) -> Response:
+    """Record that one of several holders says yes; the last one gives."""
+    once = once_of(request, app, body)
+    return answer(await receipts_issuer.approve_receipt(node, once, receipt, body, app=app.name))
+
+
 @router.post("/receipts/{receipt}/refuse", **_writes(wire.Receipt))
 async def refuse_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
@@ -204,6 +214,12 @@ async def record_standing(
 def find_standing(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> people.Standing:
     """Return who speaks for a customer."""
     return standings.find_standing(node, body.subject)
+
+
+@router.post("/acts/search")
+def find_acts(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> people.Acts:
+    """Return what one customer did other than in an app, each record opened."""
+    return acts.find_acts(node, body.subject)
 
 
 @router.post("/events", **_writes(wire.Event, 201))

@@ -1,4 +1,4 @@
-"""Who speaks for whom is on record."""
+"""Who speaks for whom is on record, and so is what people do without an app."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add `standing`, and until when a link waits."""
+    """Add `standing` and `act`, and until when a link waits."""
     op.add_column("link", sa.Column("waits_until_s", WHOLE, nullable=True))
     op.create_index("ix_link_waits_until_s", "link", ["waits_until_s"])
     op.create_table(
@@ -20,4 +20,13 @@ def upgrade() -> None:
         sa.Column("speakers", sa.String(), nullable=False),
         *(sa.Column(name, WHOLE, nullable=True) for name in ("of_age_from_s", "needed")),
         sa.Column("recorded_at_s", WHOLE, nullable=False),
+    )
+    op.create_table(
+        "act",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("subject", sa.String(), nullable=False, index=True),
+        sa.Column("receipt", sa.String(), nullable=False, index=True),
+        *(sa.Column(name, sa.String(), nullable=False) for name in ("kind", "by", "grade", "state")),
+        *(sa.Column(name, sa.LargeBinary(), nullable=False) for name in ("commitment", "ciphertext")),
+        sa.Column("at_s", WHOLE, nullable=False),
     )

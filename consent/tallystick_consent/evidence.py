@@ -118,7 +118,7 @@ def record_payload(kind: str, *, at_s: int, about: Mapping[str, Any]) -> bytes:
     """Return what a sealed record holds of one act, as canonical JSON; members that are None are left out.
 
     Args:
-        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase` or `dispute`.
+        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
         at_s: when, seconds since 1970-01-01 UTC.
         about: who, how and of what.
 

@@ -420,13 +420,14 @@ class Act(SQLModel, table=True):
     """Something that a person did or was told, other than in an app of its own: sealed, and committed to.
 
     Attributes:
-        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase` or `dispute`.
+        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
         by: who spoke for the subject, "" for the subject itself.
         grade: how it was seen.
         state: `done`, or `open` where somebody has to act on it.
     """
 
-    id: str = Field(primary_key=True)
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
     subject: str = Field(index=True)
     receipt: str = Field(index=True)
     kind: str
@@ -435,6 +436,36 @@ class Act(SQLModel, table=True):
     state: str
     commitment: bytes
     ciphertext: bytes
+    at_s: int
+
+
+class Letter(SQLModel, table=True):
+    """A one-time code that went out by letter; the code itself is derived, and kept nowhere.
+
+    Attributes:
+        tries: how often a wrong code was told for its subject meanwhile.
+        state: `open`, `used`, or `dead` after too many of those.
+    """
+
+    id: str = Field(primary_key=True)
+    subject: str = Field(index=True)
+    state: str
+    tries: int
+    expires_at_s: int = Field(index=True)
+
+
+class Matching(SQLModel, table=True):
+    """What became of an offer that somebody brought by letter, found again by the digest of its code.
+
+    Attributes:
+        state: `pending`, `matched`, `ambiguous` or `rejected`.
+        subject: the one customer it could be, "" where there were none or several.
+    """
+
+    offer: str = Field(primary_key=True)
+    state: str
+    subject: str = Field(index=True)
+    link: str | None = None
     at_s: int
 
 
@@ -481,3 +512,5 @@ WITNESSED = _table(Witnessed)
 FOLLOWED = _table(Followed)
 STANDINGS = _table(Standing)
 ACTS = _table(Act)
+LETTERS = _table(Letter)
+MATCHINGS = _table(Matching)

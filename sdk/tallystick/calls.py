@@ -18,7 +18,18 @@ from pydantic import BaseModel, ValidationError
 from tallystick import proven
 from tallystick.core import Call, RandomBytes, malformed, unproven
 from tallystick.errors import ReplyForged
-from tallystick.people import Acts, RecordStanding, Standing
+from tallystick.people import (
+    Acts,
+    FindMatch,
+    Letter,
+    Match,
+    MatchLink,
+    RecordStanding,
+    Serve,
+    Served,
+    Standing,
+    WriteLetter,
+)
 from tallystick.verify import Verifier
 from tallystick.wire import (
     REQUEST_SIZE_MAX_BYTES,
@@ -62,7 +73,7 @@ from tallystick.wire import (
     WithdrawReceipt,
 )
 from tallystick_consent.authority import Authority
-from tallystick_consent.evidence import Evidence, Testimony
+from tallystick_consent.evidence import Channel, Evidence, Testimony
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.errors import BadInput
@@ -112,6 +123,7 @@ class LinkCalls:
         program: str,
         hint: str,
         login: Login,
+        channel: Literal["app", "letter"] = "app",
         idempotency_key: str | None = None,
     ) -> Call[OfferInHand]:
         """Begin a link, with the customer logged in: the offer goes to the partner's app, the verifier stays here.
@@ -122,13 +134,21 @@ class LinkCalls:
             program: what the link is for.
             hint: what the customer recognises this account by, such as `policy ending 21`.
             login: how sure the app is of who is logged in.
+            channel: `letter` where the offer goes to the address on file: it is good for thirty days, and our back
+                office keeps the verifier.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
         verifier = to_base64url(self._random_bytes(VERIFIER_SIZE_BYTES))
         challenge = to_base64url(hashlib.sha256(verifier.encode()).digest())
         body = _body(
             lambda: OfferLink(
-                subject=subject, partner=partner, program=program, hint=hint, login=login, challenge=challenge
+                subject=subject,
+                partner=partner,
+                program=program,
+                hint=hint,
+                login=login,
+                challenge=challenge,
+                channel=channel,
             )
         )
 
@@ -149,6 +169,39 @@ class LinkCalls:
         """End what `offer` began, in the session that began it; the link is active then."""
         body = _body(lambda: ConfirmLink(offer=offer.offer, verifier=offer.verifier))
         return _write("/v1/links/confirm", body, Link, unproven, idempotency_key)
+
+    def match(
+        self,
+        *,
+        offer: str,
+        candidates: Sequence[str],
+        hint: str,
+        login: Login,
+        channel: Channel,
+        agent: str,
+        idempotency_key: str | None = None,
+    ) -> Call[Match]:
+        """Take an offer that somebody brought by letter, for the one customer that it can be.
+
+        Args:
+            offer: the code in the letter.
+            candidates: our own ids of all the customers it can be; with none or several the offer is refused.
+            hint: what the customer recognises this account by.
+            login: how the clerk is logged in.
+            channel: how the letter came back.
+            agent: our own id of the clerk; sealed.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(
+            lambda: MatchLink(
+                offer=offer, candidates=tuple(candidates), hint=hint, login=login, channel=channel, agent=agent
+            )
+        )
+        return _write("/v1/links/match", body, Match, unproven, idempotency_key)
+
+    def find_match(self, offer: str) -> Call[Match]:
+        """Return what became of an offer that was brought by letter."""
+        return _search("/v1/links/matches/search", _body(lambda: FindMatch(offer=offer)), Match, unproven)
 
     def find(self, subject: str) -> Call[Links]:
         """Return the links of one customer."""
@@ -304,6 +357,66 @@ class ActCalls:
                 verifier.check_act(act)
 
         return _search("/v1/acts/search", _body(lambda: FindBySubject(subject=subject)), Acts, check)
+
+
+class DeskCalls:
+    """People without an app: codes by letter, and what is done for whoever tells one."""
+
+    def letter(self, subject: str, *, idempotency_key: str | None = None) -> Call[Letter]:
+        """Make a one-time code for a customer, to be sent to the address on file; good for thirty days."""
+        return _write("/v1/letters", _body(lambda: WriteLetter(subject=subject)), Letter, unproven, idempotency_key)
+
+    def serve(
+        self,
+        kind: Literal["see", "refuse", "stop", "erase", "dispute"],
+        *,
+        subject: str,
+        code: str,
+        channel: Channel,
+        agent: str,
+        receipt: str | None = None,
+        words: str | None = None,
+        by: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Served]:
+        """Do what a customer without an app asks for; the code is used up with it.
+
+        Args:
+            kind: what it asks for.
+            subject: our own id of the customer, as it says it.
+            code: of its letter, as it tells it.
+            channel: how it came.
+            agent: our own id of the clerk; sealed.
+            receipt: which one is refused, stopped or disputed; None for the others.
+            words: of a dispute, the customer's own; sealed.
+            by: who speaks for the customer, where it is not itself.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(
+            lambda: Serve(
+                subject=subject,
+                code=code,
+                channel=channel,
+                agent=agent,
+                kind=kind,
+                receipt=receipt,
+                words=words,
+                by=by,
+            )
+        )
+
+        def check(served: Served, verifier: Verifier) -> None:
+            verifier.check_proofs(served.proofs)
+            for each in served.receipts:
+                verifier.check_receipt(each)
+            if kind in ("refuse", "stop"):
+                (changed,) = served.receipts or (None,)
+                _require(changed is not None and changed.receipt == receipt, "The node changed another receipt.")
+                assert changed is not None, "required just now"
+                state = "refused" if kind == "refuse" else "withdrawn"
+                verifier.check_receipt_written(changed.model_copy(update={"proofs": served.proofs}), state=state)
+
+        return _write("/v1/desk", body, Served, check, idempotency_key)
 
 
 class EventCalls:

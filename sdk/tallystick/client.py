@@ -20,6 +20,7 @@ from tallystick.calls import (
     ActCalls,
     ClaimCalls,
     DecisionCalls,
+    DeskCalls,
     EventCalls,
     LinkCalls,
     ProgramCalls,
@@ -128,6 +129,8 @@ class Links(Group[LinkCalls]):
     offer = Blocking(LinkCalls.offer)
     accept = Blocking(LinkCalls.accept)
     confirm = Blocking(LinkCalls.confirm)
+    match = Blocking(LinkCalls.match)
+    find_match = Blocking(LinkCalls.find_match)
     find = Blocking(LinkCalls.find)
 
 
@@ -154,6 +157,13 @@ class Acts(Group[ActCalls]):
     """What customers did other than in an app of their own."""
 
     find = Blocking(ActCalls.find)
+
+
+class Desk(Group[DeskCalls]):
+    """People without an app: codes by letter, and what is done for whoever tells one."""
+
+    letter = Blocking(DeskCalls.letter)
+    serve = Blocking(DeskCalls.serve)
 
 
 class Events(Group[EventCalls]):
@@ -217,6 +227,8 @@ class AsyncLinks(AsyncGroup[LinkCalls]):
     offer = Awaited(LinkCalls.offer)
     accept = Awaited(LinkCalls.accept)
     confirm = Awaited(LinkCalls.confirm)
+    match = Awaited(LinkCalls.match)
+    find_match = Awaited(LinkCalls.find_match)
     find = Awaited(LinkCalls.find)
 
 
@@ -243,6 +255,13 @@ class AsyncActs(AsyncGroup[ActCalls]):
     """As `Acts`, awaited."""
 
     find = Awaited(ActCalls.find)
+
+
+class AsyncDesk(AsyncGroup[DeskCalls]):
+    """As `Desk`, awaited."""
+
+    letter = Awaited(DeskCalls.letter)
+    serve = Awaited(DeskCalls.serve)
 
 
 class AsyncEvents(AsyncGroup[EventCalls]):
@@ -305,7 +324,7 @@ class Client:
     """A company's own node, as its apps call it; every reply is verified.
 
     Attributes:
-        links, receipts, standings, acts, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, standings, acts, desk, events, programs, claims, rewards, decisions, proofs: what can be asked.
     """
 
     def __init__(
@@ -361,6 +380,7 @@ class Client:
         self.receipts = Receipts(ReceiptCalls(), self._run)
         self.standings = Standings(StandingCalls(), self._run)
         self.acts = Acts(ActCalls(), self._run)
+        self.desk = Desk(DeskCalls(), self._run)
         self.events = Events(EventCalls(), self._run)
         self.programs = Programs(ProgramCalls(), self._run)
         self.claims = Claims(ClaimCalls(), self._run)
@@ -430,7 +450,7 @@ class AsyncClient:
     """As `Client`, with every call awaited.
 
     Attributes:
-        links, receipts, standings, acts, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, standings, acts, desk, events, programs, claims, rewards, decisions, proofs: what can be asked.
     """
 
     def __init__(
@@ -466,6 +486,7 @@ class AsyncClient:
         self.receipts = AsyncReceipts(ReceiptCalls(), self._run)
         self.standings = AsyncStandings(StandingCalls(), self._run)
         self.acts = AsyncActs(ActCalls(), self._run)
+        self.desk = AsyncDesk(DeskCalls(), self._run)
         self.events = AsyncEvents(EventCalls(), self._run)
         self.programs = AsyncPrograms(ProgramCalls(), self._run)
         self.claims = AsyncClaims(ClaimCalls(), self._run)

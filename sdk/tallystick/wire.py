@@ -30,9 +30,11 @@ Scope = Literal[
     "claims:write",
     "rewards:read",
     "subject:assert",
+    "desk:write",
     "audit:read",
 ]
-"""What an app's key may be allowed; `subject:assert` lets the app vouch for who is logged in."""
+"""What an app's key may be allowed; `subject:assert` lets the app vouch for who is logged in, and with `desk:write` a
+letter's code has to."""
 
 SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
 
@@ -118,6 +120,8 @@ class OfferLink(Request):
 
     Attributes:
         challenge: base64url SHA-256 of a verifier that the session keeps (RFC 7636, S256).
+        channel: `letter` where the offer goes to the address on file, and is good for thirty days; our back office is
+            the session then.
     """
 
     subject: Subject
@@ -126,6 +130,7 @@ class OfferLink(Request):
     hint: Hint
     login: Login
     challenge: Secret
+    channel: Literal["app", "letter"] = "app"
 
 
 class AcceptLink(Request):

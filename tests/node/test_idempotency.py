@@ -140,6 +140,28 @@ def record_standing(scene: Scene) -> Write:
     return Write(scene.gym, "/v1/standings", body, {**body, "speakers": ["ben-at-gym"]})
 
 
+def write_letter(scene: Scene) -> Write:
+    return Write(scene.gym, "/v1/letters", {"subject": someone(scene).at_gym}, {"subject": "ana-at-gym"}, 201)
+
+
+def serve(scene: Scene) -> Write:
+    person = asked(scene)
+    code = scene.gym.app().desk.letter(person.at_gym).code
+    told = {"subject": person.at_gym, "code": code, "channel": "phone", "agent": "staff-12"}
+    refuse = {**told, "kind": "refuse", "receipt": person.receipt}
+    return Write(scene.gym, "/v1/desk", refuse, {**refuse, "channel": "desk"})
+
+
+def match_link(scene: Scene) -> Write:
+    number = next(_people)
+    offer = scene.insurer.app().links.offer(
+        subject=f"dov-{number}", partner="gym.example", program="ins-fit", hint="p", login="aal2", channel="letter"
+    )
+    found = {"candidates": [f"dov-at-gym-{number}"], "hint": "member", "login": "aal2", "channel": "desk", "agent": "s"}
+    body = {"offer": offer.offer, **found}
+    return Write(scene.gym, "/v1/links/match", body, {**body, "hint": "another"}, 201)
+
+
 WRITES: tuple[Callable[[Scene], Write], ...] = (
     offer_link,
     accept_link,
@@ -150,6 +172,9 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     refuse_receipt,
     withdraw_receipt,
     record_standing,
+    write_letter,
+    serve,
+    match_link,
     record_event,
     publish_program,
     accept_program,

@@ -81,14 +81,18 @@ def keep_act(
     grade: str,
     about: Mapping[str, Any],
     state: str = "done",
+    act: str | None = None,
 ) -> str:
     """Seal and keep what was done; return the record's commitment, base64url.
+
+    Args:
+        act: its id, where one was drawn for it.
 
     Raises:
         BadInput: it is longer than a payload may be.
         PayloadErased: the subject was erased.
     """
-    act = transaction.new_id("act")
+    act = act or transaction.new_id("act")
     payload = record_payload(kind, at_s=transaction.now_s, about=about)
     sealed, _ = node.vault.seal(payload, subject=subject, entry_id=act, media_type=RECORD_MEDIA_TYPE)
     transaction.execute(
@@ -111,7 +115,7 @@ def keep_act(
 def approvals_of(transaction: Transaction, receipt: str) -> dict[str, Approval]:
     """Return who of several holders has said yes to a receipt so far, and how that was seen."""
     rows = transaction.execute(
-        select(ACTS).where(ACTS.c.receipt == receipt, ACTS.c.kind == "approve").order_by(ACTS.c.at_s, ACTS.c.id)
+        select(ACTS).where(ACTS.c.receipt == receipt, ACTS.c.kind == "approve").order_by(ACTS.c.number)
     ).all()
     return {row.by: Approval(grade=row.grade, record=to_base64url(row.commitment)) for row in rows}
 
@@ -122,7 +126,7 @@ def find_acts(node: Node, subject: str) -> people.Acts:
     Raises:
         PayloadErased, PayloadUnavailable: a record cannot be read any more.
     """
-    rows = node.rows(select(ACTS).where(ACTS.c.subject == subject).order_by(ACTS.c.at_s, ACTS.c.id))
+    rows = node.rows(select(ACTS).where(ACTS.c.subject == subject).order_by(ACTS.c.number))
     return people.Acts(acts=tuple(_shown(node, row) for row in rows))
 
 

@@ -78,6 +78,17 @@ def get_receipt(node: Node, receipt: str) -> wire.Receipt:
     return _shown(row)
 
 
+def show_receipt(transaction: Transaction, receipt: str) -> wire.Receipt:
+    """Return a receipt as it stands in this write."""
+    return _shown(transaction.row(_with_hint().where(RECEIPTS.c.id == receipt)))
+
+
+def show_receipts(transaction: Transaction, subject: str) -> tuple[wire.Receipt, ...]:
+    """Return the receipts of one customer as they stand in this write, oldest first."""
+    mine = _with_hint().where(LINKS.c.subject == subject).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
+    return tuple(_shown(row) for row in transaction.execute(mine).all())
+
+
 def receipt_of(row: Any) -> Receipt:
     """Return a row as `decide` takes it."""
     return Receipt(terms_of(row), ReceiptState(row.state), acknowledged=row.live_leaf is not None)
@@ -195,7 +206,7 @@ async def shown_once(node: Node, once: Once, work: Any, *, status: int = 200) ->
     """Do a write that changes a receipt, and answer with the receipt as it then stands."""
 
     def and_show(transaction: Transaction) -> wire.Receipt:
-        return _shown(transaction.row(_with_hint().where(RECEIPTS.c.id == work(transaction))))
+        return show_receipt(transaction, work(transaction))
 
     def render(shown: wire.Receipt, proofs: tuple[wire.EntryProof, ...]) -> StoredReply:
         return StoredReply(status, shown.model_copy(update={"proofs": proofs}).model_dump_json())

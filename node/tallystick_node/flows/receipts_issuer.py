@@ -121,7 +121,7 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
     """
 
     def work(transaction: Transaction) -> str:
-        row = _row_of_subject(transaction, receipt, body.subject)
+        row = row_of_subject(transaction, receipt, body.subject)
         check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
         terms = terms_of(row)
         approved = approvals_of(transaction, receipt)
@@ -151,7 +151,7 @@ async def approve_receipt(node: Node, once: Once, receipt: str, body: wire.Appro
     """
 
     def work(transaction: Transaction) -> str:
-        row = _row_of_subject(transaction, receipt, body.subject)
+        row = row_of_subject(transaction, receipt, body.subject)
         check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
         terms = terms_of(row)
         require_holder(transaction, terms, subject=body.subject, by=body.by)
@@ -170,15 +170,24 @@ async def refuse_receipt(node: Node, once: Once, receipt: str, body: wire.Refuse
     """
 
     def work(transaction: Transaction) -> str:
-        row = _row_of_subject(transaction, receipt, body.subject)
-        require_stopper(transaction, subject=body.subject, by=body.by)
-        check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
-        log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
-        change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
-        tell_partner(transaction, "receipt.refused", row, wire.PeerReceiptRefused(receipt=receipt))
-        return receipt
+        return refuse(transaction, receipt, body)
 
     return await shown_once(node, once, work)
+
+
+def refuse(transaction: Transaction, receipt: str, body: wire.RefuseReceipt) -> str:
+    """Record the no, log it, and tell the recipient; return the receipt's id.
+
+    Raises:
+        NotFound, ReceiptRejected: as `refuse_receipt`.
+    """
+    row = row_of_subject(transaction, receipt, body.subject)
+    require_stopper(transaction, subject=body.subject, by=body.by)
+    check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
+    log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
+    change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    tell_partner(transaction, "receipt.refused", row, wire.PeerReceiptRefused(receipt=receipt))
+    return receipt
 
 
 async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.WithdrawReceipt) -> StoredReply:
@@ -189,24 +198,44 @@ async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.With
     """
 
     def work(transaction: Transaction) -> str:
-        row = _row_of_subject(transaction, receipt, body.subject)
-        require_stopper(transaction, subject=body.subject, by=body.by)
-        check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
-        terms = terms_of(row)
-        token = node.signed(
-            Withdrawal(receipt=receipt, version=terms.version, earned=body.earned, at=transaction.now_s)
-        )
-        withheld, on_its_way = withhold_queued(transaction, receipt)
-        log_receipt(
-            transaction,
-            receipt_body(terms, ReceiptState.WITHDRAWN, signed=signed_digest(token), deliverable=tuple(on_its_way)),
-        )
-        withhold_claims(transaction, withheld)
-        end_receipt(transaction, row, ReceiptState.WITHDRAWN)
-        tell_partner(transaction, "receipt.withdrawn", row, wire.PeerSigned(token=token))
-        return receipt
+        return withdraw(node, transaction, receipt, body)
 
     return await shown_once(node, once, work)
+
+
+def withdraw(node: Node, transaction: Transaction, receipt: str, body: wire.WithdrawReceipt) -> str:
+    """Sign and log the withdrawal, withhold what is queued, and tell the recipient; return the receipt's id.
+
+    Raises:
+        NotFound, ReceiptRejected: as `withdraw_receipt`.
+    """
+    row = row_of_subject(transaction, receipt, body.subject)
+    require_stopper(transaction, subject=body.subject, by=body.by)
+    check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
+    terms = terms_of(row)
+    token = node.signed(Withdrawal(receipt=receipt, version=terms.version, earned=body.earned, at=transaction.now_s))
+    withheld, on_its_way = withhold_queued(transaction, receipt)
+    log_receipt(
+        transaction,
+        receipt_body(terms, ReceiptState.WITHDRAWN, signed=signed_digest(token), deliverable=tuple(on_its_way)),
+    )
+    withhold_claims(transaction, withheld)
+    end_receipt(transaction, row, ReceiptState.WITHDRAWN)
+    tell_partner(transaction, "receipt.withdrawn", row, wire.PeerSigned(token=token))
+    return receipt
+
+
+def row_of_subject(transaction: Transaction, receipt: str, subject: str) -> Any:
+    """Return the row of a receipt that is this subject's to answer.
+
+    Raises:
+        NotFound: there is none of that id, or it is somebody else's.
+    """
+    mine = with_subject().where(RECEIPTS.c.id == receipt, RECEIPTS.c.role == "issuer", LINKS.c.subject == subject)
+    row = transaction.row(mine)
+    if row is None:
+        raise no_such_thing()
+    return row
 
 
 def acknowledged_given(node: Node, transaction: Transaction, row: Any, token: str) -> None:
@@ -263,14 +292,6 @@ def acknowledged_withdrawn(node: Node, transaction: Transaction, row: Any, sent:
         ),
     )
     change_receipt(transaction, row.id, end_acknowledged_at_s=at_s)
-
-
-def _row_of_subject(transaction: Transaction, receipt: str, subject: str) -> Any:
-    mine = with_subject().where(RECEIPTS.c.id == receipt, RECEIPTS.c.role == "issuer", LINKS.c.subject == subject)
-    row = transaction.row(mine)
-    if row is None:
-        raise no_such_thing()
-    return row
 
 
 def _check_acknowledgement(node: Node, row: Any, token: str, state: str, signed: str) -> int:

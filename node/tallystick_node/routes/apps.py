@@ -11,12 +11,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import insert, select
 
-from tallystick import people, wire
+from tallystick import wire
 from tallystick_consent.receipt import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
 from tallystick_node.flows import (
-    acts,
     asks,
     claims,
     decisions,
@@ -27,7 +26,6 @@ from tallystick_node.flows import (
     receipts_issuer,
     receipts_recipient,
     rewards,
-    standings,
 )
 from tallystick_node.node import Node
 from tallystick_node.tables import APP_KEYS, AUDIT_READS
@@ -108,7 +106,7 @@ def answer(reply: StoredReply) -> Response:
     return Response(reply.body, reply.status, headers, media_type="application/json")
 
 
-def _writes(model: type[wire.Reply], status: int = 200) -> dict[str, Any]:
+def writes(model: type[wire.Reply], status: int = 200) -> dict[str, Any]:
     """Return how a write is described: its reply is stored text, so the model only documents it."""
     return {"response_model": None, "status_code": status, "responses": {status: {"model": model}}}
 
@@ -127,19 +125,19 @@ ClaimsApp = Annotated[App, Depends(require("claims:write"))]
 RewardsReader = Annotated[App, Depends(require("rewards:read"))]
 
 
-@router.post("/links/offers", **_writes(wire.LinkOffer, 201))
+@router.post("/links/offers", **writes(wire.LinkOffer, 201))
 async def offer_link(request: Request, node: NodeHere, app: LinksSubjectApp, body: wire.OfferLink) -> Response:
     """Make a link offer for a customer who is logged in."""
     return answer(await links.offer_link(node, once_of(request, app, body), body))
 
 
-@router.post("/links/accept", **_writes(wire.Link, 201))
+@router.post("/links/accept", **writes(wire.Link, 201))
 async def accept_link(request: Request, node: NodeHere, app: LinksSubjectApp, body: wire.AcceptLink) -> Response:
     """Take a partner's link offer for a customer who is logged in."""
     return answer(await links.accept_link(node, request.app.state.http, once_of(request, app, body), body))
 
 
-@router.post("/links/confirm", **_writes(wire.Link))
+@router.post("/links/confirm", **writes(wire.Link))
 async def confirm_link(request: Request, node: NodeHere, app: LinksApp, body: wire.ConfirmLink) -> Response:
     """Confirm a link in the session that began it."""
     return answer(await links.confirm_link(node, once_of(request, app, body), body))
@@ -151,7 +149,7 @@ def find_links(node: NodeHere, _app: LinksApp, body: wire.FindBySubject) -> wire
     return links.find_links(node, body.subject)
 
 
-@router.post("/receipts/request", **_writes(wire.Receipt, 201))
+@router.post("/receipts/request", **writes(wire.Receipt, 201))
 async def request_receipt(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.RequestReceipt) -> Response:
     """Ask the subject of a link for consent."""
     return answer(await receipts_recipient.request_receipt(node, once_of(request, app, body), body))
@@ -169,7 +167,7 @@ def get_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Rece
     return receipts.get_receipt(node, receipt)
 
 
-@router.post("/receipts/{receipt}/give", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/give", **writes(wire.Receipt))
 async def give_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.GiveReceipt
 ) -> Response:
@@ -177,7 +175,7 @@ async def give_receipt(
     return answer(await receipts_issuer.give_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
-@router.post("/receipts/{receipt}/approve", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/approve", **writes(wire.Receipt))
 async def approve_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.ApproveReceipt
 ) -> Response:
@@ -186,7 +184,7 @@ async def approve_receipt(
     return answer(await receipts_issuer.approve_receipt(node, once, receipt, body, app=app.name))
 
 
-@router.post("/receipts/{receipt}/refuse", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/refuse", **writes(wire.Receipt))
 async def refuse_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
 ) -> Response:
@@ -194,7 +192,7 @@ async def refuse_receipt(
     return answer(await receipts_issuer.refuse_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/withdraw", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/withdraw", **writes(wire.Receipt))
 async def withdraw_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.WithdrawReceipt
 ) -> Response:
@@ -202,27 +200,7 @@ async def withdraw_receipt(
     return answer(await receipts_issuer.withdraw_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/standings", **_writes(people.Standing))
-async def record_standing(
-    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: people.RecordStanding
-) -> Response:
-    """Put on record who speaks for a customer."""
-    return answer(await standings.record_standing(node, once_of(request, app, body), body))
-
-
-@router.post("/standings/search")
-def find_standing(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> people.Standing:
-    """Return who speaks for a customer."""
-    return standings.find_standing(node, body.subject)
-
-
-@router.post("/acts/search")
-def find_acts(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> people.Acts:
-    """Return what one customer did other than in an app, each record opened."""
-    return acts.find_acts(node, body.subject)
-
-
-@router.post("/events", **_writes(wire.Event, 201))
+@router.post("/events", **writes(wire.Event, 201))
 async def record_event(request: Request, node: NodeHere, app: EventsApp, body: wire.RecordEvent) -> Response:
     """Record an event of a customer's journey."""
     return answer(await events.record_event(node, once_of(request, app, body), body))
@@ -234,7 +212,7 @@ def get_event(node: NodeHere, _app: EventsReader, event: str) -> wire.Event:
     return events.get_event(node, event)
 
 
-@router.post("/programs", **_writes(wire.Program, 201))
+@router.post("/programs", **writes(wire.Program, 201))
 async def publish_program(request: Request, node: NodeHere, app: ProgramsApp, body: wire.PublishProgram) -> Response:
     """Publish a program of this company, and propose it to its issuers."""
     return answer(await programs.publish_program(node, once_of(request, app, body), body))
@@ -246,7 +224,7 @@ def list_programs(node: NodeHere, _app: ProgramsReader) -> wire.Programs:
     return programs.list_programs(node)
 
 
-@router.post("/programs/{name}/{version}/accept", **_writes(wire.Program))
+@router.post("/programs/{name}/{version}/accept", **writes(wire.Program))
 async def accept_program(
     request: Request, node: NodeHere, app: ProgramsApp, name: str, version: Version, body: wire.AcceptProgram
 ) -> Response:
@@ -260,7 +238,7 @@ def find_budget(node: NodeHere, _app: ProgramsReader, program: str, period: str)
     return rewards.find_budget(node, program, period)
 
 
-@router.post("/claims/ask", **_writes(wire.Asked, 202))
+@router.post("/claims/ask", **writes(wire.Asked, 202))
 async def ask_claim(request: Request, node: NodeHere, app: ClaimsApp, body: wire.AskClaim) -> Response:
     """Ask a link's issuer for its answer on a period."""
     return answer(await asks.ask_claim(node, once_of(request, app, body), body))

@@ -20,6 +20,7 @@ from tallystick.core import Call, RandomBytes, malformed, unproven
 from tallystick.errors import ReplyForged
 from tallystick.people import (
     Acts,
+    Export,
     FindMatch,
     Letter,
     Match,
@@ -27,6 +28,7 @@ from tallystick.people import (
     RecordStanding,
     Serve,
     Served,
+    Shown,
     Standing,
     WriteLetter,
 )
@@ -257,6 +259,24 @@ class ReceiptCalls:
 
         return _get(f"/v1/receipts/{_segment(receipt_id)}", Receipt, check)
 
+    def notice(self, receipt_id: str) -> Call[Shown]:
+        """Return what the subject of a receipt was shown, word for word, to be shown again."""
+
+        def check(shown: Shown, _verifier: Verifier) -> None:
+            _require(shown.receipt == receipt_id, "The node returned the notice of another receipt.")
+            _require(shown.notice.digest() == shown.digest, "A notice is not the one that its receipt binds.")
+
+        return _get(f"/v1/receipts/{_segment(receipt_id)}/notice", Shown, check)
+
+    def export(self, receipt_id: str, form: Literal["fhir", "fdx"]) -> Call[Export]:
+        """Return a receipt as an HL7 FHIR R5 Consent or an FDX consent grant: a copy to read, not the receipt."""
+
+        def check(export: Export, _verifier: Verifier) -> None:
+            _require(export.form == form, "The node exported to another form.")
+            _require(_names(export.document, receipt_id), "The node exported another receipt.")
+
+        return _get(f"/v1/receipts/{_segment(receipt_id)}/export/{form}", Export, check)
+
     def give(
         self,
         receipt_id: str,
@@ -309,6 +329,11 @@ class ReceiptCalls:
         """Record that the subject stops, or `by`, who speaks for it; nothing more leaves under the receipt."""
         body = _body(lambda: WithdrawReceipt(subject=subject, by=by))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
+
+
+def _names(document: Mapping[str, Any], receipt_id: str) -> bool:
+    """Return whether an export names the receipt that it is of."""
+    return receipt_id in canonical_json(dict(document)).decode()
 
 
 class StandingCalls:

@@ -5,14 +5,14 @@ Only a company's own apps send them, and only its own node reads them: nothing o
 Source: SCENARIOS 1.13 to 1.15 and 3.17, UX (pages 1 and 2).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from tallystick.wire import Hint, Login, OfferCode, Opening, Proven, Receipt, Reply, Request, Subject
 from tallystick_consent.authority import SPEAKERS_MAX
 from tallystick_consent.evidence import Agent, Channel
-from tallystick_consent.receipt import ReceiptId, Seconds
+from tallystick_consent.receipt import Notice, ReceiptId, Seconds
 
 CANDIDATES_MAX = 20
 CODE_TOLD_MAX_CHARS = 40
@@ -174,3 +174,31 @@ class Match(Reply):
 
     state: Literal["pending", "matched", "ambiguous", "rejected"]
     link: str | None = None
+
+
+class Shown(Reply):
+    """What the subject of a receipt was shown, word for word, to be shown again.
+
+    Attributes:
+        notice: the words; `silence` says what the recipient can tell from no answer.
+        digest: of the words, as the receipt's terms bind it.
+        terms: digest of the terms, as both ledgers carry it.
+    """
+
+    receipt: str
+    version: int
+    partner: str
+    notice: Notice
+    digest: str
+    terms: str
+
+
+class Export(Reply):
+    """A receipt in the words of another standard: a copy to read, and not the receipt.
+
+    Attributes:
+        form: `fhir` is an HL7 FHIR R5 Consent, `fdx` an FDX 6.2 consent grant.
+    """
+
+    form: Literal["fhir", "fdx"]
+    document: dict[str, Any]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from outside import stored_of
 from sqlalchemy import select
-from town import Company, Membership, Town, agree, evidence, link, town
+from town import Company, Membership, Town, agree, evidence, fitness_program, link, town
 
 from tallystick.audit import DirectorySource, audit
-from tallystick.errors import Conflict, NodeProblem
+from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick_consent.authority import Authority
 from tallystick_consent.evidence import Evidence, Testimony
 from tallystick_ledger.encoding import from_base64url
@@ -121,3 +121,24 @@ def test_nobody_approves_for_one_who_speaks_for_itself_or_has_an_agent(story: To
         with pytest.raises(Conflict) as refused:
             person.gym.app().receipts.approve(person.receipt, subject=person.at_gym, evidence=evidence(), by="ben")
         assert refused.value.code == code
+
+
+def test_the_words_are_shown_again_at_both_ends_and_exported_where_they_can_be_said(story: Town) -> None:
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = asked(story, "ana")
+    assert gym.app().receipts.export(person.receipt, "fhir").document["status"] == "draft"
+    gym.app().receipts.give(person.receipt, subject=person.at_gym, evidence=CLERK)
+    story.settle()
+    words = fitness_program()["notice"]
+    for company in (gym, insurer):
+        shown = company.app().receipts.notice(person.receipt)
+        assert shown.notice.model_dump() == words
+        assert shown.digest == company.app().receipts.get(person.receipt).terms["notice"]
+        told = company.app().receipts.export(person.receipt, "fhir").document
+        assert (told["status"], told["verification"][0]["verificationType"]) == ("active", {"text": "clerk"})
+        assert words["silence"] in told["text"]["div"]
+        with pytest.raises(Conflict) as refused:
+            company.app().receipts.export(person.receipt, "fdx")
+        assert refused.value.code == "export_inexact"  # visits are no bank's
+    with pytest.raises(NotFound):
+        gym.app().receipts.notice(f"rcp_{'a' * 26}")

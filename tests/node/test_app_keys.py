@@ -51,6 +51,8 @@ ROUTES = (
     Route("POST /v1/receipts/request", ("receipts:write",), {"link": LINK}),
     Route("POST /v1/receipts/search", ("receipts:read",), SUBJECT),
     Route(f"GET /v1/receipts/{RECEIPT}", ("receipts:read",)),
+    Route(f"GET /v1/receipts/{RECEIPT}/notice", ("receipts:read",)),
+    Route(f"GET /v1/receipts/{RECEIPT}/export/fhir", ("receipts:read",)),
     Route(f"POST /v1/receipts/{RECEIPT}/give", ("receipts:write", "subject:assert"), {**SUBJECT, "evidence": EVIDENCE}),
     Route(f"POST /v1/receipts/{RECEIPT}/refuse", ("receipts:write", "subject:assert"), SUBJECT),
     Route(f"POST /v1/receipts/{RECEIPT}/withdraw", ("receipts:write", "subject:assert"), SUBJECT),

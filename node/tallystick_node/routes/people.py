@@ -1,11 +1,11 @@
 """The app API about people: who speaks for whom, and those who come by letter, by phone or to a desk."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from tallystick import people, wire
-from tallystick_node.flows import acts, desk, matching, standings
+from tallystick_node.flows import acts, desk, exporting, matching, standings
 from tallystick_node.routes.apps import (
     App,
     LinksApp,
@@ -66,3 +66,15 @@ async def match_link(request: Request, node: NodeHere, app: DeskLinksApp, body: 
 def find_match(node: NodeHere, _app: LinksApp, body: people.FindMatch) -> people.Match:
     """Return what became of an offer that somebody brought by letter."""
     return matching.find_match(node, body.offer)
+
+
+@router.get("/receipts/{receipt}/notice")
+def show_notice(node: NodeHere, _app: ReceiptsReader, receipt: str) -> people.Shown:
+    """Return what the subject of a receipt was shown, word for word."""
+    return exporting.show_notice(node, receipt)
+
+
+@router.get("/receipts/{receipt}/export/{form}")
+def export_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str, form: Literal["fhir", "fdx"]) -> people.Export:
+    """Return a receipt in the words of another standard."""
+    return exporting.export_receipt(node, receipt, form)

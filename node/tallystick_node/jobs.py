@@ -31,14 +31,14 @@ from tallystick_node.flows.closing import close_period, due_receipts, put_off_cl
 from tallystick_node.flows.descriptors import Couriers
 from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.key_log import log_keys
-from tallystick_node.flows.links import destroy_ended, expire_links
+from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
 from tallystick_node.flows.receipts import expire_receipts
 from tallystick_node.flows.turning import open_log, turn_to, year_to_begin
 from tallystick_node.keys import NodeKeys
 from tallystick_node.node import PUBLISHING, Node
 from tallystick_node.outbox import Outbox, recover_sending
-from tallystick_node.tables import ASKS, CLAIMS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPTS
+from tallystick_node.tables import ASKS, CLAIMS, IDEMPOTENCY, LETTERS, LINKS, MATCHINGS, NONCES, PARTNERS, RECEIPTS
 from tallystick_node.turns import Turn
 from tallystick_node.writer import Transaction
 
@@ -289,6 +289,9 @@ class Jobs:
 
 def _purge(transaction: Transaction) -> None:
     transaction.execute(delete(NONCES).where(NONCES.c.expires_at_s < transaction.now_s))
+    transaction.execute(delete(LETTERS).where(LETTERS.c.expires_at_s <= transaction.now_s))
+    # An offer by letter has run out long before what became of it is forgotten.
+    transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.at_s < transaction.now_s - 2 * OFFER_LIVES_S[BY_LETTER]))
     kept_from_s = transaction.now_s - IDEMPOTENCY_LIFE_S
     transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at_s < kept_from_s))
 

@@ -125,6 +125,9 @@ def test_a_code_is_not_used_up_by_what_was_refused_and_is_kept_nowhere(story: To
     assert person.gym.app().desk.letter(person.at_gym, idempotency_key="one-letter") == letter
     with pytest.raises(NotFound):
         tell(person, "stop", letter.code, receipt=f"rcp_{'a' * 26}")
+    with pytest.raises(Conflict) as refused:
+        tell(person, "stop", letter.code, receipt=person.receipt, by="eve-at-gym")
+    assert refused.value.code == "not_authorised"
     tell(person, "stop", letter.code, receipt=person.receipt)
     for code in (letter.code, letter.code.replace("-", "")):
         assert code.encode() not in stored_of(person.gym)
@@ -205,3 +208,10 @@ def test_a_link_by_letter_that_nobody_confirms_ends_and_may_be_tried_anew(story:
         story.settle()
         for company in (gym, insurer):
             assert {row.state for row in company.node.rows(select(LINKS.c.state))} == {"ended"}
+    gym.app().desk.letter("dov-at-gym")
+    assert gym.app().links.find_match(offer.offer).state == "matched"
+    story.clock.at_s += 30 * 86_400
+    story.settle()
+    assert gym.node.rows(select(LETTERS.c.id)) == []
+    with pytest.raises(NotFound):
+        gym.app().links.find_match(offer.offer)

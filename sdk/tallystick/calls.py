@@ -295,7 +295,7 @@ class ReceiptCalls:
             by: who says yes for the subject: a guardian, a holder, an agent; None: the subject itself.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = _body(lambda: GiveReceipt(subject=subject, evidence=evidence, by=by))
+        body = _body(lambda: GiveReceipt(subject=subject, by=by, **_told(evidence)))
         return _step(receipt_id, "give", "given", body, idempotency_key)
 
     def approve(
@@ -308,7 +308,7 @@ class ReceiptCalls:
         idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Record that `by`, one of several holders, says yes; the receipt is given by the last one."""
-        body = _body(lambda: ApproveReceipt(subject=subject, evidence=evidence, by=by))
+        body = _body(lambda: ApproveReceipt(subject=subject, by=by, **_told(evidence)))
 
         def check(receipt: Receipt, verifier: Verifier) -> None:
             verifier.check_receipt(receipt)
@@ -329,6 +329,10 @@ class ReceiptCalls:
         """Record that the subject stops, or `by`, who speaks for it; nothing more leaves under the receipt."""
         body = _body(lambda: WithdrawReceipt(subject=subject, by=by))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
+
+
+def _told(told: Evidence | Testimony) -> dict[str, Any]:
+    return {"evidence": told} if isinstance(told, Evidence) else {"testimony": told}
 
 
 def _names(document: Mapping[str, Any], receipt_id: str) -> bool:

@@ -6,7 +6,7 @@ refused. Replies are read leniently in one way only: a member that this version 
 Source: API (HTTP surface), RFC 9457 (problems), CONSTRUCTIONS (links).
 """
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -211,28 +211,46 @@ class RequestReceipt(Request):
         return self
 
 
-class GiveReceipt(Request):
-    """The subject gives consent; the evidence says how that was seen.
+class _Yes(Request):
+    """Somebody says yes, and how that was seen: by the app itself, or as it was told."""
+
+    subject: Subject
+    evidence: Evidence | None = None
+    testimony: Testimony | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.evidence is None) == (self.testimony is None):
+            raise ValueError("a yes was seen by the app, or told to it")
+        return self
+
+    @property
+    def told(self) -> Evidence | Testimony:
+        """How it was seen."""
+        told = self.evidence or self.testimony
+        assert told is not None, "one of the two is there"
+        return told
+
+
+class GiveReceipt(_Yes):
+    """The subject gives consent.
 
     Attributes:
-        evidence: what the app saw itself, or what it was told of what a clerk heard or a form says.
+        evidence: what the app saw itself.
+        testimony: what it was told of what a clerk heard or a form says; one of the two is there.
         by: who says yes for the subject, by our own id; absent where the subject speaks for itself.
     """
 
-    subject: Subject
-    evidence: Evidence | Testimony
     by: Subject | None = None
 
 
-class ApproveReceipt(Request):
+class ApproveReceipt(_Yes):
     """One of several holders says yes; the last one gives.
 
     Attributes:
         by: who, by our own id.
     """
 
-    subject: Subject
-    evidence: Evidence | Testimony
     by: Subject
 
 

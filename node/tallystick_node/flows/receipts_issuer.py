@@ -127,7 +127,7 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
         approved = approvals_of(transaction, receipt)
         require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved))
         evidence = seen(
-            node, transaction, terms, body.evidence, kind="give", subject=body.subject, app=app, by=body.by
+            node, transaction, terms, body.told, kind="give", subject=body.subject, app=app, by=body.by
         ).model_copy(update={"approvals": tuple(each for who, each in approved.items() if who != body.by)})
         token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=transaction.now_s))
         log_receipt(
@@ -156,7 +156,7 @@ async def approve_receipt(node: Node, once: Once, receipt: str, body: wire.Appro
         terms = terms_of(row)
         require_holder(transaction, terms, subject=body.subject, by=body.by)
         if body.by not in approvals_of(transaction, receipt):
-            seen(node, transaction, terms, body.evidence, kind="approve", subject=body.subject, app=app, by=body.by)
+            seen(node, transaction, terms, body.told, kind="approve", subject=body.subject, app=app, by=body.by)
         return receipt
 
     return await shown_once(node, once, work)

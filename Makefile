@@ -16,7 +16,7 @@ SEEDS ?= 0
 FIRST ?= 0
 UNLUCKY ?=
 
-.PHONY: help demo test test-postgres check check-compose simulate revision bench bench-peers lock format clean
+.PHONY: help demo test test-postgres check check-compose simulate revision privacy bench bench-peers lock format clean
 
 help:
 	@echo "make demo   play the journeys between real nodes, audit them, leave build/demo/"
@@ -26,6 +26,7 @@ help:
 	@echo "make check-compose  docker-compose.yml under the real Compose, installed for this alone"
 	@echo "make revision SCHEMA=node|custody ABOUT=words_with_underscores  draft a migration"
 	@echo "make simulate  the simulated world, seed after seed until it is stopped (SEEDS=N, FIRST=N, UNLUCKY=1)"
+	@echo "make privacy  how well outsiders tell people apart or match them, measured (P6, P11); fails above the margins"
 	@echo "make bench  the benchmarks (ONLY=NAME runs one)"
 	@echo "make bench-peers  install what some of them are held against, from npm and PyPI, into build/"
 
@@ -73,6 +74,9 @@ revision: $(VENV)/dev.stamp
 
 simulate: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -m simulator --seeds $(SEEDS) --first $(FIRST) $(if $(UNLUCKY),--unlucky)
+
+privacy: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -m privacy $(ONLY)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(ONLY)

@@ -162,7 +162,7 @@ def claim_issue(size: Size) -> Generator[Contest]:
     """Issue a claim, its answer disclosed."""
     key, claim = Ed25519PrivateKey.generate(), _claim()
     peer = sd_jwts.SdJwtKey(key, key_id=KEY_ID) if sd_jwts.INSTALLED else None
-    shown = claim.model_dump(mode="json")
+    shown = claim.model_dump(mode="json", exclude_none=True)
     disclosed = {ANSWER: shown.pop(ANSWER)}
 
     def ours() -> None:
@@ -193,7 +193,7 @@ def claim_verify(size: Size) -> Generator[Contest]:
     peer = sd_jwts.SdJwtKey(key, key_id=KEY_ID) if sd_jwts.INSTALLED else None
     token = issue_claim(claim, key_id=KEY_ID, private_key=key, random_bytes=secrets.token_bytes)
     keys = {KEY_ID: key.public_key()}
-    content = claim.model_dump(mode="json")
+    content = claim.model_dump(mode="json", exclude_none=True)
     require(peer is None or peer.verify(token) == content, "sd-jwt reads something else in our token.")
 
     def ours() -> None:

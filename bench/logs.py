@@ -156,8 +156,13 @@ def node_log(*, database: str | None = None, keeps_published: bool = True) -> Ge
             log.close()
 
 
-def write_log(path: Path, raws: Sequence[bytes]) -> TileReader:
-    """Write a finished log and its keys below `path`, its files in `path/log`; return a reader of its tree."""
+def write_log(path: Path, raws: Sequence[bytes], *, origin: str = ORIGIN, now_s: int | None = None) -> TileReader:
+    """Write a finished log and its keys below `path`, its files in `path/log`; return a reader of its tree.
+
+    Args:
+        origin: the log's.
+        now_s: when its head is signed, seconds since 1970-01-01 UTC; None for now.
+    """
     log, after = path / "log", plan_append(Frontier.empty(), raws).after
     files: dict[str, bytes] = {}
     for place in paths_for(len(raws)):  # bundles first, then tiles from the leaves up: each is made of those below
@@ -165,9 +170,10 @@ def write_log(path: Path, raws: Sequence[bytes]) -> TileReader:
     for name, content in files.items():
         (log / name).parent.mkdir(parents=True, exist_ok=True)
         (log / name).write_bytes(content)
-    signers = _signers()
-    head = Checkpoint(ORIGIN, after.size, after.root())
-    (log / "checkpoint").write_bytes(sign_note(head.body(), signers, now_s=int(time.time())))
+    signers = _signers(origin)
+    head = Checkpoint(origin, after.size, after.root())
+    signed_s = int(time.time()) if now_s is None else now_s
+    (log / "checkpoint").write_bytes(sign_note(head.body(), signers, now_s=signed_s))
     for name, signer in zip(("log.vkey", "log-pq.vkey"), signers, strict=True):
         (path / name).write_text(f"{signer.verifier_key.text}\n")
     return TileReader(lambda name: (log / name).read_bytes(), len(raws))
@@ -183,5 +189,5 @@ def _content(place: BundlePath | TilePath, raws: Sequence[bytes], files: Mapping
     return b"".join(Frontier.empty().extend(split_tile(tile, width=TILE_WIDTH)).root() for tile in below)
 
 
-def _signers() -> tuple[NoteSigner, CosignatureSigner]:
-    return NoteSigner(ORIGIN, Ed25519PrivateKey.generate()), CosignatureSigner(ORIGIN, MLDSA44PrivateKey.generate())
+def _signers(origin: str = ORIGIN) -> tuple[NoteSigner, CosignatureSigner]:
+    return NoteSigner(origin, Ed25519PrivateKey.generate()), CosignatureSigner(origin, MLDSA44PrivateKey.generate())

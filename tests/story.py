@@ -41,6 +41,9 @@ TERMS = Terms(
     notice=digest("notice"),
 )
 
+UNSIGNED = ("requested", "deferred", "refused", "expired")
+"""Steps of a receipt that nobody signs."""
+
 
 @dataclass
 class Draft:
@@ -100,19 +103,36 @@ class Ledger:
 
 
 def transfer(name: str, debit: str, credit: str, amount_minor: int, **more: str) -> dict[str, object]:
-    """Return the body of a posted transfer."""
-    terms, transfer_id = digest(f"terms of {name}"), identifier("trf", name)
+    """Return the body of a posted transfer, under the terms of the program."""
+    terms, transfer_id = digest("program"), identifier("trf", name)
     return Transfer(
         transfer_id, TransferState.POSTED, debit, credit, ASSET, amount_minor, terms, **more
     ).body()  # fmt: skip
+
+
+def program(name: str = PROGRAM, *, cuts: Sequence[int] = (12,)) -> dict[str, object]:
+    """Return the body of a version of a program that asks whether a month's days of visits reach `cuts`."""
+    visits = {"data_class": "visit", "figure": digest("days of visits in a month"), "cuts": list(cuts)}
+    return {
+        "program": name,
+        "program_version": 1,
+        "digest": digest("program"),
+        "payer": INSURER,
+        "purpose": "dpv:PersonalisedBenefits",
+        "rung": "predicate",
+        "asset": ASSET,
+        "reward": REWARD_MINOR,
+        "budget": BUDGET_MINOR,
+        "tells": {"alone": "predicate", "figures": [visits]},
+    }
 
 
 def receipt(state: str, *, acknowledged: bool = False, deliverable: Sequence[str] = ()) -> dict[str, object]:
     body = receipt_body(
         TERMS,
         state,
-        grade="app_asserted" if state == "given" else "",
-        signed=digest(f"signed {state}") if state != "requested" else "",
+        grade="app_asserted" if state in ("given", "renewed") else "",
+        signed="" if state in UNSIGNED else digest(f"signed {state}"),
         deliverable=tuple(deliverable),
     ).document()
     return {**body, "acknowledgement": {"at": START_S, "digest": digest("acknowledgement")}} if acknowledged else body
@@ -147,23 +167,45 @@ def reward(name: str, cause: str, *, unique: str) -> dict[str, object]:
     return transfer(name, BUDGET, MEMBER, REWARD_MINOR, cause=cause, unique=digest(unique))
 
 
+def erasure(state: str, *, of: str = "ana", origin: str = GYM, partner: str = INSURER) -> dict[str, object]:
+    """Return the body of a step of an erasure that Ana asked `origin` for."""
+    attested = {"at": START_S, "digest": digest("attestation")} if state == "attested" else None
+    receipts = [TERMS.receipt] if of == "ana" else []
+    return {
+        "erasure": identifier("era", of),
+        "state": state,
+        "origin": origin,
+        "partner": partner,
+        "receipts": receipts,
+        "request": digest(f"request {of}"),
+        "attestation": attested,
+    }
+
+
+def erase(gym: Ledger, insurer: Ledger) -> None:
+    """Ana asks the gym to erase her, at the end of the story; the insurer attests to its part."""
+    gym.add("withdrawn", "receipt", receipt("withdrawn"))
+    gym.add("erased", "erasure", erasure("erased"))
+    gym.add("withdrawal acknowledged", "receipt", receipt("withdrawn", acknowledged=True))
+    insurer.add("withdrawn", "receipt", receipt("withdrawn", acknowledged=True))
+    insurer.add("attested", "erasure", erasure("attested"))
+    gym.add("attested", "erasure", erasure("attested"))
+
+
 def tell() -> tuple[Ledger, Ledger]:
     """Return the gym's ledger and the insurer's: all is well in both, and they agree."""
     gym, insurer = Ledger(GYM), Ledger(INSURER)
     gym.add("opening", "opening", {"log": gym.origin})
     gym.add("visit", "event", {"commitment": digest("visit")})
+    gym.add("program", "program", program())
     gym.add("requested", "receipt", receipt("requested"))
     gym.add("given", "receipt", receipt("given"))
     gym.add("live", "receipt", receipt("given", acknowledged=True))
     gym.add("issued", "disclosure", disclosure("march", "issued", receipt_leaf=gym.index("live")))
     gym.add("delivered", "disclosure", disclosure("march", "delivered", receipt_leaf=gym.index("live")))
 
-    program = {"program": PROGRAM, "program_version": 1, "digest": digest("program"), "payer": INSURER}
-    money = {"asset": ASSET, "reward": REWARD_MINOR, "budget": BUDGET_MINOR}
     insurer.add("opening", "opening", {"log": insurer.origin})
-    insurer.add(
-        "program", "program", {**program, **money, "purpose": "dpv:PersonalisedBenefits", "rung": "predicate"}
-    )  # fmt: skip
+    insurer.add("program", "program", program())
     insurer.add("funding", "transfer", transfer("funding", f"funds/{PROGRAM}", BUDGET, BUDGET_MINOR))
     insurer.add("requested", "receipt", receipt("requested"))
     insurer.add("live", "receipt", receipt("given", acknowledged=True))

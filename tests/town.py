@@ -285,6 +285,30 @@ class Town:
         self.clock.at_s = at(text, zone)
         self.settle()
 
+    def go_past_release(self, text: str, zone: ZoneInfo = NEW_YORK) -> None:
+        """Set the clock to a period's close, then to when the last claim leaves that waits for its release slot."""
+        self.go_to(text, zone)
+        self.release()
+
+    def release(self) -> None:
+        """Set the clock to when the last claim leaves that waits for its release slot, and let everybody work."""
+        self.clock.at_s = self.last_release_s()
+        self.settle()
+
+    def last_release_s(self) -> int:
+        """Return when the last claim leaves that waits for its release slot; now, where none does."""
+        return max([self.clock.at_s, *self.waiting_releases()])
+
+    def waiting_releases(self) -> list[int]:
+        """Return when each claim leaves that waits for its release slot."""
+        waits = (MESSAGES.c.kind == "claim.issued") & (MESSAGES.c.state == "queued")
+        return [
+            row.not_before_s
+            for company in self.companies.values()
+            if company.is_open
+            for row in company.node.rows(select(MESSAGES.c.not_before_s).where(waits))
+        ]
+
     def close(self) -> None:
         """Close every company."""
         for company in self.companies.values():
@@ -406,10 +430,12 @@ def agree(town: Town, insurer: Company, *issuers: Company) -> None:
     town.settle()
 
 
-def link(gym: Company, insurer: Company, *, at_gym: str, at_insurer: str, town: Town) -> Membership:
+def link(
+    gym: Company, insurer: Company, *, at_gym: str, at_insurer: str, town: Town, program: str = "ins-fit"
+) -> Membership:
     """One person, logged in at both apps, links the two accounts."""
     offer = insurer.app().links.offer(
-        subject=at_insurer, partner=gym.host, program="ins-fit", hint="policy ending 21", login="aal2"
+        subject=at_insurer, partner=gym.host, program=program, hint="policy ending 21", login="aal2"
     )
     gym.app().links.accept(subject=at_gym, offer=offer.offer, hint="member since 2020", login="aal2")
     linked = insurer.app().links.confirm(offer)

@@ -68,13 +68,18 @@ class Refusal(NamedTuple):
 
 
 _NOT_GIVEN = {
+    ReceiptState.UNKNOWN: "receipt_not_given",
     ReceiptState.REQUESTED: "receipt_not_given",
+    ReceiptState.DEFERRED: "receipt_not_given",
+    ReceiptState.PAUSED: "receipt_paused",
     ReceiptState.REFUSED: "receipt_refused",
     ReceiptState.WITHDRAWN: "receipt_withdrawn",
+    ReceiptState.REVOKED: "receipt_revoked",
+    ReceiptState.INVALIDATED: "receipt_invalidated",
     ReceiptState.EXPIRED: "receipt_expired",
 }
 
-_GIVEN, _EXPIRED = ReceiptState.GIVEN, ReceiptState.EXPIRED
+_GIVEN, _RENEWED, _EXPIRED = ReceiptState.GIVEN, ReceiptState.RENEWED, ReceiptState.EXPIRED
 _NOTHING: frozenset[str] = frozenset()
 _TOO_HIGH = len(RUNG_HEIGHT)
 
@@ -93,7 +98,7 @@ def decide(ask: Ask, receipt: Receipt | None, *, now_s: int) -> Permit | Refusal
         return _MISSING
     scope, state = receipt.scope, receipt.state
     reasons: list[Reason] = []
-    if state is not _GIVEN:
+    if state is not _GIVEN and state is not _RENEWED:
         reasons.append(Reason(_NOT_GIVEN[state], "an answer while the receipt was given"))
     if not receipt.acknowledged:
         reasons.append(Reason("receipt_unacknowledged", f"an answer once {scope.recipient} has signed the receipt"))

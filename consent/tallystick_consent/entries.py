@@ -7,11 +7,13 @@ Source: DESIGN section 4.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
 from tallystick_consent.receipt import DataClass, Digest, Host, ProgramName, ReceiptId, Rung, Seconds, Terms, Version
+from tallystick_consent.rules.linter import FIGURES_MAX, AskedFigure
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.errors import EntryMalformed
@@ -26,41 +28,61 @@ KeyName = Annotated[str, Field(pattern=r"^([a-z-]{3,10}-[0-9a-f]{8})?$")]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """A body of an entry, or of a record that an opening carries."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Members that earlier versions did not know: None where unset, and left out then, so that old bytes stay."""
 
     def document(self) -> dict[str, Any]:
         """Return the body as JSON values."""
-        return self.model_dump(mode="json")
+        unset = {name for name in self.LATER if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=unset)
 
 
-class EventBody(_Body):
+class EventBody(Body):
     """A journey event: its commitment alone. Type, time, subject and receipt lie inside the sealed payload."""
 
     commitment: Digest
 
 
-class Signature(_Body):
+class Signature(Body):
     """That the other partner signed: when it says it did, and the digest of what it signed."""
 
     at: Seconds
     digest: Digest
 
 
-class ReceiptBody(_Body):
+class ReceiptBody(Body):
     """One step in the life of a receipt.
 
     Attributes:
         terms: digest of the terms.
-        signed: digest of the signed receipt or withdrawal; "" where nothing was signed.
+        signed: digest of the signed receipt, pause or ending; "" where nothing was signed.
         acknowledgement: where this step records that the other partner signed.
-        deliverable: where the state is `withdrawn`: digests of the claims that may still be delivered, or that had
-            already left when the subject withdrew.
+        deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
+            already left when it was taken.
+        acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
     """
+
+    LATER = frozenset({"acknowledge_by"})
 
     receipt: ReceiptId
     version: Version
-    state: Literal["requested", "given", "refused", "withdrawn", "expired"]
+    state: Literal[
+        "requested",
+        "deferred",
+        "given",
+        "renewed",
+        "paused",
+        "refused",
+        "withdrawn",
+        "revoked",
+        "invalidated",
+        "expired",
+    ]
     issuer: Host
     recipient: Host
     program: ProgramName
@@ -77,9 +99,10 @@ class ReceiptBody(_Body):
     signed: Digest | Literal[""] = ""
     acknowledgement: Signature | None = None
     deliverable: Annotated[tuple[Digest, ...], Field(max_length=1_000)] = ()
+    acknowledge_by: Seconds | None = None
 
 
-class DisclosureBody(_Body):
+class DisclosureBody(Body):
     """An answer that was issued, delivered or withheld: which one, and under which receipt.
 
     Attributes:
@@ -108,7 +131,7 @@ class DisclosureBody(_Body):
     key: KeyName = ""
 
 
-class AcceptanceBody(_Body):
+class AcceptanceBody(Body):
     """That a claim was taken, written before it was used.
 
     Attributes:
@@ -133,8 +156,26 @@ class AcceptanceBody(_Body):
     key: KeyName = ""
 
 
-class ProgramBody(_Body):
-    """A version of a program, by digest, and what an auditor must know of it."""
+class Tells(Body):
+    """What the answers of a program tell, as the rules' linter finds it.
+
+    Attributes:
+        alone: the rung of what they tell by themselves, repetition and the size of the reward included.
+        figures: what is asked about, and where answers cut it: what several programs tell together follows from these.
+    """
+
+    alone: Rung
+    figures: Annotated[tuple[AskedFigure, ...], Field(max_length=FIGURES_MAX)]
+
+
+class ProgramBody(Body):
+    """A version of a program, by digest, and what an auditor must know of it.
+
+    Attributes:
+        tells: None in the entries of version 0.1.
+    """
+
+    LATER = frozenset({"tells"})
 
     program: ProgramName
     program_version: Version
@@ -145,9 +186,10 @@ class ProgramBody(_Body):
     asset: Annotated[str, Field(pattern=r"^[A-Z]{3,12}/[0-9]$")]
     reward: Annotated[int, Field(ge=1, lt=2**53)]
     budget: Annotated[int, Field(ge=1, lt=2**53)]
+    tells: Tells | None = None
 
 
-class AgreementBody(_Body):
+class AgreementBody(Body):
     """That two partners signed a program: the digest of the signed object, and whose signature it is."""
 
     agreement: Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]
@@ -160,17 +202,44 @@ class AgreementBody(_Body):
     signer: Host
 
 
-BODIES: dict[str, type[_Body]] = {
+class ErasureBody(Body):
+    """That the subject of a link was erased at one end, and that the other end attested to its part.
+
+    Attributes:
+        erasure: names this request and no other: one a link, so that no two links can be told to be one person's.
+        state: `erased` at `origin`, where the subject asked; `attested` once `partner` has signed, in both ledgers.
+        receipts: of the link; answers under them are over.
+        request: digest of the signed request.
+        attestation: that the partner signed, where attested.
+    """
+
+    erasure: ErasureId
+    state: Literal["erased", "attested"]
+    origin: Host
+    partner: Host
+    receipts: Annotated[tuple[ReceiptId, ...], Field(max_length=RECEIPTS_MAX)]
+    request: Digest
+    attestation: Signature | None = None
+
+    @model_validator(mode="after")
+    def _signed_where_attested(self) -> "ErasureBody":
+        if (self.state == "attested") != (self.attestation is not None):
+            raise ValueError("an erasure is attested by a signature")
+        return self
+
+
+BODIES: dict[str, type[Body]] = {
     "event": EventBody,
     "receipt": ReceiptBody,
     "disclosure": DisclosureBody,
     "acceptance": AcceptanceBody,
     "program": ProgramBody,
     "agreement": AgreementBody,
+    "erasure": ErasureBody,
 }
 
 
-class CarriedDisclosure(_Body):
+class CarriedDisclosure(Body):
     """An answer that an opening carries, since it may still be delivered; its `receipt_leaf` is one of the new log.
 
     Attributes:
@@ -181,7 +250,7 @@ class CarriedDisclosure(_Body):
     at: Seconds
 
 
-class CarriedAnswer(_Body):
+class CarriedAnswer(Body):
     """An answer that an opening carries, since its nullifier is spent.
 
     Attributes:
@@ -195,16 +264,17 @@ class CarriedAnswer(_Body):
     at: Seconds
 
 
-CARRIED: dict[str, type[_Body]] = {
+CARRIED: dict[str, type[Body]] = {
     "program": ProgramBody,
     "receipt": ReceiptBody,
     "disclosure": CarriedDisclosure,
     "answer": CarriedAnswer,
+    "erasure": ErasureBody,
 }
 """Records of an opening that this floor owns."""
 
 
-def parse_body(kind: str, body: Mapping[str, Any]) -> _Body:
+def parse_body(kind: str, body: Mapping[str, Any]) -> Body:
     """Return the typed body of an entry of a kind in `BODIES`.
 
     Raises:
@@ -213,7 +283,16 @@ def parse_body(kind: str, body: Mapping[str, Any]) -> _Body:
     return _parse(BODIES[kind], body, f"The body of an entry of kind {kind}")
 
 
-def parse_carried(record: Carried) -> _Body:
+def parse_spelled(kind: str, raw: bytes) -> Body:
+    """Return the typed body of an entry of a kind in `BODIES`, from its bytes, which are known to be canonical JSON.
+
+    Raises:
+        EntryMalformed: the body is not of its form.
+    """
+    return _validate(BODIES[kind], raw, f"The body of an entry of kind {kind}")
+
+
+def parse_carried(record: Carried) -> Body:
     """Return the typed body of a record that an opening carries, of a kind in `CARRIED`.
 
     Raises:
@@ -222,9 +301,13 @@ def parse_carried(record: Carried) -> _Body:
     return _parse(CARRIED[record.kind], record.body, f"A record of kind {record.kind} in an opening")
 
 
-def _parse(model: type[_Body], body: Mapping[str, Any], named: str) -> _Body:
+def _parse(model: type[Body], body: Mapping[str, Any], named: str) -> Body:
+    return _validate(model, canonical_json(dict(body)), named)
+
+
+def _validate(model: type[Body], raw: bytes, named: str) -> Body:
     try:
-        return model.model_validate_json(canonical_json(dict(body)))
+        return model.model_validate_json(raw)
     except ValidationError as error:
         raise EntryMalformed(f"{named} is not of its form.", remedy="Write it with this version's node.") from error
 
@@ -237,6 +320,7 @@ def receipt_body(
     signed: str = "",
     acknowledgement: Signature | None = None,
     deliverable: tuple[str, ...] = (),
+    acknowledge_by: int | None = None,
 ) -> ReceiptBody:
     """Return the body of one step of the receipt with these terms."""
     return ReceiptBody.model_validate(
@@ -260,5 +344,25 @@ def receipt_body(
             "signed": signed,
             "acknowledgement": acknowledgement,
             "deliverable": deliverable,
+            "acknowledge_by": acknowledge_by,
         }
+    )
+
+
+def erasure_body(request: ErasureRequest, *, signed: str, attestation: Signature | None = None) -> ErasureBody:
+    """Return the body of one step of an erasure.
+
+    Args:
+        request: what was asked.
+        signed: digest of the request as it was signed.
+        attestation: that the partner signed its answer; None where it has not yet.
+    """
+    return ErasureBody(
+        erasure=request.erasure,
+        state="erased" if attestation is None else "attested",
+        origin=request.origin,
+        partner=request.partner,
+        receipts=request.receipts,
+        request=signed,
+        attestation=attestation,
     )

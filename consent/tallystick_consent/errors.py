@@ -20,7 +20,7 @@ class ClaimRejected(TallyError):
     Attributes:
         reason: `claim_malformed`, `signature_invalid`, `claim_expired`, `claim_not_yet_valid`, `audience_mismatch`,
             `key_binding_missing`, `key_binding_unexpected`, `key_binding_stale` or `key_binding_mismatch`; or, of a
-            claim's content, `claim_mismatch`.
+            claim's content, `claim_mismatch`; or, of its status, `claim_revoked`, `status_invalid` or `status_stale`.
     """
 
     def __init__(self, reason: str, problem: str, *, remedy: str) -> None:

@@ -45,7 +45,16 @@ def sign_jws(payload: Mapping[str, object], *, typ: str, key_id: str | None, pri
 
     Source: RFC 7515, section 5.1.
     """
-    message = f"{_header(typ, key_id)}.{to_base64url(canonical_json(dict(payload)))}"
+    return sign_payload(canonical_json(dict(payload)), typ=typ, key_id=key_id, private_key=private_key)
+
+
+def sign_payload(payload: bytes, *, typ: str, key_id: str | None, private_key: Ed25519PrivateKey) -> str:
+    """Return the compact JWS of a payload that is canonical JSON already; else as `sign_jws`.
+
+    Raises:
+        BadInput: the token would be over `TOKEN_SIZE_MAX_BYTES`.
+    """
+    message = f"{_header(typ, key_id)}.{to_base64url(payload)}"
     token = f"{message}.{to_base64url(private_key.sign(message.encode('ascii')))}"
     if len(token) > TOKEN_SIZE_MAX_BYTES:
         raise _too_long()

@@ -13,10 +13,20 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tallystick_consent.decide import Ask
+from tallystick_consent.entries import Tells
 from tallystick_consent.errors import ProgramRejected, places_in
 from tallystick_consent.purposes import KnownPurpose
 from tallystick_consent.receipt import RUNG_HEIGHT, DataClass, Host, Line, Notice, ProgramName, Rung, Version
-from tallystick_consent.rules import MARGIN_S, AnyRule, Period, period_named
+from tallystick_consent.rules import (
+    LAST_ZONE,
+    MARGIN_S,
+    AnyRule,
+    Period,
+    Question,
+    figures_of,
+    period_named,
+    told_together,
+)
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 
@@ -93,6 +103,16 @@ class Program(_Strict):
         """Return a period of this program; `zone` is the one `rule.zone` names."""
         return period_named(name, rule=self.rule, zone=zone)
 
+    def closed_for_all_s(self, name: str, *, zone: tzinfo) -> int:
+        """Return the moment from which a period is closed for every subject, and its claims may be made.
+
+        Where periods are of each subject's home, that is the close in the last zone on Earth: made together, the claims
+        of one period tell nobody by their time where a subject lives (P6). What came after the close at home does not
+        count all the same.
+        """
+        of_home = self.rule.spelled_out().period.of_home
+        return self.period(name, zone=LAST_ZONE if of_home else zone).close_s
+
     def ask(self, period: Period, *, issuer: str) -> Ask:
         """Return the question that the rule puts to an issuer for a period, its margin for merging included."""
         rule = self.rule.spelled_out()
@@ -109,9 +129,10 @@ class Program(_Strict):
         )
 
     def standing_ask(self, period: Period, *, issuer: str) -> Ask | None:
-        """Return the question about what holds until it is said to end, such as a membership; None where none is put.
+        """Return the question about what holds until it is said to end; None where none is put.
 
-        Its range begins with the receipt's own: a membership that was confirmed in January still holds in March.
+        Its range begins with the receipt's own: a membership that was confirmed in January, or a home that was told
+        then, still holds in March.
         """
         rule = self.rule.spelled_out()
         if not rule.standing_classes:
@@ -119,6 +140,12 @@ class Program(_Strict):
         return self.ask(period, issuer=issuer)._replace(
             data_classes=rule.standing_classes, events_from_s=0, events_until_s=period.end_s
         )
+
+
+def told_by(program: Program) -> Tells:
+    """Return what the program's answers tell, as its ledger entry says it (P17)."""
+    asked = Question(f"{program.program}@{program.version}", program.rule, periods=program.consent_days)
+    return Tells(alone=told_together([asked]).rung, figures=figures_of(program.rule))
 
 
 def parse_program(document: object) -> Program:

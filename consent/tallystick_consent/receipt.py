@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from sys import intern
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -48,41 +48,97 @@ Line = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
 class ReceiptState(StrEnum):
-    """Where a receipt is in its life; `withdrawn` is the subject's act. The rest of DPV's states come later."""
+    """Where a receipt is in its life: the ten consent states of DPV 2, and PAUSED, which DPV has no word for.
 
+    UNKNOWN (`dpv:ConsentUnknown`) is before the first entry, and stands in none. REQUESTED (`dpv:ConsentRequested`) and
+    DEFERRED (`dpv:ConsentRequestDeferred`) wait for the subject. GIVEN (`dpv:ConsentGiven`) is the first yes; RENEWED
+    (`dpv:RenewedConsentGiven`) is every further one: after a pause, at a reconfirmation, in a new version. An ending
+    says whose act it was: REFUSED (`dpv:ConsentRefused`) and WITHDRAWN (`dpv:ConsentWithdrawn`) are the subject's,
+    REVOKED (`dpv:ConsentRevoked`) is a partner's, INVALIDATED (`dpv:ConsentInvalidated`) says that the giving never
+    was one, and EXPIRED (`dpv:ConsentExpired`) is nobody's. PAUSED stops answers, and ends nothing.
+    """
+
+    UNKNOWN = "unknown"
     REQUESTED = "requested"
+    DEFERRED = "deferred"
     GIVEN = "given"
+    RENEWED = "renewed"
+    PAUSED = "paused"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
+    REVOKED = "revoked"
+    INVALIDATED = "invalidated"
     EXPIRED = "expired"
 
 
-TRANSITIONS: dict[ReceiptState | None, frozenset[ReceiptState]] = {
-    None: frozenset({ReceiptState.REQUESTED}),
-    ReceiptState.REQUESTED: frozenset({ReceiptState.GIVEN, ReceiptState.REFUSED, ReceiptState.EXPIRED}),
-    ReceiptState.GIVEN: frozenset({ReceiptState.WITHDRAWN, ReceiptState.EXPIRED}),
+ASKED = frozenset({ReceiptState.REQUESTED, ReceiptState.DEFERRED})
+"""The subject has not answered yet."""
+
+IN_FORCE = frozenset({ReceiptState.GIVEN, ReceiptState.RENEWED})
+"""Answers may leave, once the other partner has signed."""
+
+OPEN = ASKED | IN_FORCE | {ReceiptState.PAUSED}
+"""More may come of it."""
+
+_AFTER_ASKING = frozenset({ReceiptState.GIVEN, ReceiptState.REFUSED, ReceiptState.REVOKED, ReceiptState.EXPIRED})
+_AFTER_GIVING = frozenset(
+    {
+        ReceiptState.RENEWED,
+        ReceiptState.WITHDRAWN,
+        ReceiptState.REVOKED,
+        ReceiptState.INVALIDATED,
+        ReceiptState.EXPIRED,
+    }
+)
+
+TRANSITIONS: dict[ReceiptState, frozenset[ReceiptState]] = {
+    ReceiptState.UNKNOWN: frozenset({ReceiptState.REQUESTED}),
+    ReceiptState.REQUESTED: _AFTER_ASKING | {ReceiptState.DEFERRED},
+    ReceiptState.DEFERRED: _AFTER_ASKING,
+    ReceiptState.GIVEN: _AFTER_GIVING | {ReceiptState.PAUSED},
+    ReceiptState.RENEWED: _AFTER_GIVING | {ReceiptState.PAUSED},
+    ReceiptState.PAUSED: _AFTER_GIVING,
     ReceiptState.REFUSED: frozenset(),
     ReceiptState.WITHDRAWN: frozenset(),
+    ReceiptState.REVOKED: frozenset(),
+    ReceiptState.INVALIDATED: frozenset(),
     ReceiptState.EXPIRED: frozenset(),
 }
-"""Which state may follow which; None is before the first."""
+"""Which state may follow which."""
 
 
-def check_transition(before: ReceiptState | None, after: ReceiptState) -> None:
+def check_transition(before: ReceiptState, after: ReceiptState) -> None:
     """Return quietly if a receipt may go from `before` to `after`.
 
     Raises:
         ReceiptRejected: it may not.
     """
     if after not in TRANSITIONS[before]:
-        was = before or "unknown"
         raise ReceiptRejected(
-            "receipt_state", f"A receipt that is {was} cannot become {after}.", remedy="Read its state, then decide."
+            "receipt_state", f"A receipt that is {before} cannot become {after}.", remedy="Read its state, then decide."
         )
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Sparse(BaseModel):
+    """A document with members that stand in it only where they are set: older ones keep their bytes and digests.
+
+    Attributes:
+        LATER: those members; each has a default.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = write(self)
+        for name in self.LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del document[name]
+        return document
 
 
 class Notice(_Strict):

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, TypeGuard, cast
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.jws import TOKEN_SIZE_MAX_BYTES, FindKey, key_by_id, only_key, open_jws, sign_jws
+from tallystick_consent.jws import TOKEN_SIZE_MAX_BYTES, FindKey, key_by_id, only_key, open_jws, sign_jws, sign_payload
 from tallystick_ledger.encoding import (
     INTEGER_MAX,
     canonical_json,
     from_base64url,
-    parse_json_object,
+    parse_json,
     to_base64url,
 )
 from tallystick_ledger.errors import BadInput, SignatureRejected
@@ -122,6 +122,33 @@ def issue_sd_jwt(
         payload[_DIGESTS] = sorted(_digest(each) for each in disclosures)
     signed = sign_jws(payload, typ=typ, key_id=key_id, private_key=private_key)
     return _bounded("~".join((signed, *disclosures, "")))
+
+
+def issue_written(
+    claims: str,
+    name: str,
+    value: str,
+    *,
+    typ: str,
+    key_id: str,
+    private_key: Ed25519PrivateKey,
+    random_bytes: Callable[[int], bytes],
+) -> str:
+    """Return what `issue_sd_jwt` returns for one disclosure, of what a strict type has written as JSON already.
+
+    The type stands for all that `issue_sd_jwt` would look at: which members there are, and that they are canonical.
+
+    Args:
+        claims: canonical JSON of an object whose names begin with small letters, so that those of SD-JWT come first.
+        name: of the claim that can be held back.
+        value: its canonical JSON.
+        typ, key_id, private_key, random_bytes: as `issue_sd_jwt` has them.
+    """
+    salt = to_base64url(random_bytes(SALT_SIZE_BYTES))
+    disclosure = to_base64url(f'["{salt}","{name}",{value}]'.encode())
+    payload = f'{{"{_DIGESTS}":["{_digest(disclosure)}"],"{_HASH}":"{HASH_NAME}",{claims[1:]}'
+    signed = sign_payload(payload.encode(), typ=typ, key_id=key_id, private_key=private_key)
+    return _bounded(f"{signed}~{disclosure}~")
 
 
 def make_disclosure(name: str, value: object, *, salt: bytes) -> str:
@@ -382,19 +409,16 @@ def _digests_of(members: dict[str, Any]) -> list[object]:
 
 
 def _read_disclosure(coded: str) -> _Disclosure:
-    # The strict reader takes objects only, so the array stands in one. A text that closes it early, or adds a member,
-    # leaves a second value or a second name behind, and is refused.
-    wrapped = parse_json_object(b'{"disclosure":' + from_base64url(coded) + b"}")
-    if len(wrapped) != 1:
-        raise _malformed("A disclosure is more than one JSON value.")
-    parts = cast("list[object]", wrapped["disclosure"]) if isinstance(wrapped["disclosure"], list) else []
-    match parts:
-        case [str(), value]:
-            return None, value
-        case [str(), str(name), value] if name not in _RESERVED:
-            return name, value
-        case _:
-            raise _malformed("A disclosure is not a salt, a name that is not reserved, and a value.")
+    parts = parse_json(from_base64url(coded))
+    if isinstance(parts, list):
+        match cast("list[object]", parts):
+            case [str(), str(name), value] if name not in _RESERVED:
+                return name, value
+            case [str(), value]:
+                return None, value
+            case _:
+                pass
+    raise _malformed("A disclosure is not a salt, a name that is not reserved, and a value.")
 
 
 def _digest(text: str) -> str:

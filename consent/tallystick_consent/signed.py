@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.jws import sign_jws, verify_jws
-from tallystick_consent.receipt import Digest, Host, ReceiptId, Seconds, Terms, Version
+from tallystick_consent.receipt import Digest, Host, ReceiptId, Seconds, Sparse, Terms, Version
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 AgreementId = Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]
@@ -62,22 +62,59 @@ class GivenReceipt(SignedObject):
     evidence: Evidence
 
 
-class Withdrawal(SignedObject):
-    """That a subject withdrew, signed by the node where it did; `drop` delivers nothing more."""
+class RenewedReceipt(SignedObject):
+    """A receipt that a subject gave again, signed likewise.
+
+    Attributes:
+        renews: digest of the signed receipt, or renewal, that this one follows.
+    """
+
+    TYPE = "tallystick-renewal+jwt"
+    renews: Digest
+    terms: Terms
+    evidence: Evidence
+
+
+class Withdrawal(Sparse, SignedObject):
+    """That a subject withdrew, signed by the node where it did.
+
+    Attributes:
+        earned: `drop` delivers nothing more; `settle_earned` delivers what was earned until then, and is listed.
+        deliverable: digests of the claims that are still to come.
+        deliverable_until: when the last of them runs out; 0 where none is to come.
+    """
 
     TYPE = "tallystick-withdrawal+jwt"
+    LATER = frozenset({"deliverable", "deliverable_until"})
     receipt: ReceiptId
     version: Version
-    earned: Literal["drop"]
+    earned: Literal["drop", "settle_earned"]
+    deliverable: Annotated[tuple[Digest, ...], Field(max_length=1_000)] = ()
+    deliverable_until: Seconds = 0
+
+    @model_validator(mode="after")
+    def _settles(self) -> "Withdrawal":
+        if bool(self.deliverable) != bool(self.deliverable_until) or (self.deliverable and self.earned == "drop"):
+            raise ValueError("what is still to come is listed with its end, and only where what was earned is settled")
+        return self
+
+
+class Stop(SignedObject):
+    """That a receipt was paused, revoked or invalidated, signed by the node where it was."""
+
+    TYPE = "tallystick-stop+jwt"
+    receipt: ReceiptId
+    version: Version
+    state: Literal["paused", "revoked", "invalidated"]
 
 
 class Acknowledgement(SignedObject):
-    """A recipient's signature over a receipt or a withdrawal, named by its digest."""
+    """The other partner's signature over a receipt, a withdrawal or a stop, named by its digest."""
 
     TYPE = "tallystick-acknowledgement+jwt"
     receipt: ReceiptId
     version: Version
-    state: Literal["given", "withdrawn"]
+    state: Literal["given", "renewed", "paused", "withdrawn", "revoked", "invalidated"]
     digest: Digest
 
 

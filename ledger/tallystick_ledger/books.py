@@ -10,8 +10,9 @@ Source: DESIGN sections 1 and 5 (P7, P8), SCENARIOS section 0 (transfer states).
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from tallystick_ledger.encoding import INTEGER_MAX
@@ -77,35 +78,28 @@ class Transfer:
         }
 
 
+_TEXTS = ("transfer", "state", "debit", "credit", "asset", "terms", "cause", "unique", "counterparty")
+_MEMBERS = frozenset({*_TEXTS, "amount"})
+_STATES = {str(state): state for state in TransferState}
+
+
 def parse_transfer(body: Mapping[str, Any]) -> Transfer:
     """Return the transfer that an entry's body holds.
 
     Raises:
         TransferInvalid: a member is missing, unknown, of another type, or out of its bounds.
     """
-    expected = {
-        "transfer", "state", "debit", "credit", "asset", "amount", "terms", "cause", "unique", "counterparty"
-    }  # fmt: skip
     amount = body.get("amount")
-    if set(body) != expected or type(amount) is not int:
+    if frozenset(body) != _MEMBERS or type(amount) is not int:
         raise _invalid("A transfer has other members than it must have.")
-    texts = {name: body[name] for name in expected - {"amount"}}
-    if not all(isinstance(value, str) for value in texts.values()):
+    texts = [body[name] for name in _TEXTS]
+    if not all(isinstance(value, str) for value in texts):
         raise _invalid("A member of a transfer is not text.")
-    if texts["state"] not in set(TransferState):
+    transfer_id, name, debit, credit, asset, terms, cause, unique, counterparty = texts
+    state = _STATES.get(name)
+    if state is None:
         raise _invalid("A transfer is in a state that does not exist.")
-    transfer = Transfer(
-        id=texts["transfer"],
-        state=TransferState(texts["state"]),
-        debit=texts["debit"],
-        credit=texts["credit"],
-        asset=texts["asset"],
-        amount_minor=amount,
-        terms=texts["terms"],
-        cause=texts["cause"],
-        unique=texts["unique"],
-        counterparty=texts["counterparty"],
-    )
+    transfer = Transfer(transfer_id, state, debit, credit, asset, amount, terms, cause, unique, counterparty)
     _check(transfer)
     return transfer
 
@@ -147,6 +141,18 @@ class Balance:
     def available(self) -> int:
         """What the account can still give: what it holds less what it has reserved."""
         return self.posted - self.debits_pending
+
+    def give(self, posted: int = 0, *, pending: int = 0) -> "Balance":
+        """Return the account after it gave so much more."""
+        return Balance(
+            self.debits_posted + posted, self.debits_pending + pending, self.credits_posted, self.credits_pending
+        )
+
+    def receive(self, posted: int = 0, *, pending: int = 0) -> "Balance":
+        """Return the account after it received so much more."""
+        return Balance(
+            self.debits_posted, self.debits_pending, self.credits_posted + posted, self.credits_pending + pending
+        )
 
     def document(self) -> dict[str, int]:
         """Return the four sums as JSON values."""
@@ -200,20 +206,17 @@ def book(step: Transfer, *, earlier: Transfer | None, debit: Balance, credit: Ba
         if step.debit.startswith(BUDGET_PREFIX) and debit.available < amount:
             raise _refused("budget_exhausted", "The budget holds less than the transfer needs.")
         if step.state is TransferState.RESERVED:
-            return Booked(
-                replace(debit, debits_pending=debit.debits_pending + amount),
-                replace(credit, credits_pending=credit.credits_pending + amount),
-            )
+            return Booked(debit.give(pending=amount), credit.receive(pending=amount))
     else:
         _check_follows(step, earlier)
-        debit = replace(debit, debits_pending=debit.debits_pending - amount)
-        credit = replace(credit, credits_pending=credit.credits_pending - amount)
         if step.state is TransferState.VOIDED:
-            return Booked(debit, credit)
-    return Booked(
-        replace(debit, debits_posted=debit.debits_posted + amount),
-        replace(credit, credits_posted=credit.credits_posted + amount),
-    )
+            return Booked(debit.give(pending=-amount), credit.receive(pending=-amount))
+        return Booked(debit.give(amount, pending=-amount), credit.receive(amount, pending=-amount))
+    return Booked(debit.give(amount), credit.receive(amount))
+
+
+_moves = attrgetter(*(each.name for each in fields(Transfer) if each.name not in ("state", "cause")))
+"""What the steps of a transfer may not change."""
 
 
 def _check_follows(step: Transfer, earlier: Transfer) -> None:
@@ -221,7 +224,7 @@ def _check_follows(step: Transfer, earlier: Transfer) -> None:
         raise _refused(f"transfer_already_{earlier.state}", "A transfer is resolved once only.")
     if step.state is TransferState.RESERVED:
         raise _refused("transfer_exists", "A transfer is reserved once only.")
-    if replace(step, state=earlier.state, cause=earlier.cause) != earlier:
+    if _moves(step) != _moves(earlier):
         raise _refused("transfer_exists", "A transfer's step changes what it moves.")
 
 

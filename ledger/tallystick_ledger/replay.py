@@ -6,8 +6,9 @@ What an entry means for consent is the next floor's replay.
 Source: DESIGN sections 4 and 5 (P1, P7, P8), LEDGER-FORMATS section 10.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tallystick_ledger.books import Books, Transfer, TransferState, parse_balance, parse_transfer
 from tallystick_ledger.encoding import from_base64url
@@ -76,7 +77,7 @@ class LedgerReplay:
     def take(self, raw: bytes) -> Entry | None:
         """Replay the next entry; return it parsed, or None where it cannot be read (which is a finding)."""
         index, self.size = self.size, self.size + 1
-        report = self._reporter(f"entry {index}")
+        report = self._reporter(index)
         try:
             entry = parse_entry(raw)
         except EntryMalformed as error:
@@ -87,7 +88,7 @@ class LedgerReplay:
         elif entry.kind == "opening":
             self._open(entry, index, report)
         if entry.kind == "transfer":
-            self._book(entry, entry.at_s, report)
+            self._book(entry.body, entry.at_s, report)
         elif entry.kind == "key":
             self._key(entry, report)
         elif entry.kind == "peer_head":
@@ -97,8 +98,13 @@ class LedgerReplay:
     def pass_over(self) -> None:
         """Replay the next entry, which is known to be well formed, and of a kind that changes nothing here."""
         if self.size < self._opening_parts():
-            self._reporter(f"entry {self.size}")("P1.opening", _MISPLACED)
+            self._reporter(self.size)("P1.opening", _MISPLACED)
         self.size += 1
+
+    def take_transfer(self, body: Mapping[str, Any], at_s: int) -> None:
+        """Replay the next entry, which is known to be a well spelled `transfer`, recorded at `at_s`."""
+        self.pass_over()
+        self._book(body, at_s, self._reporter(self.size - 1))
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`."""
@@ -170,9 +176,9 @@ class LedgerReplay:
                 raise _malformed("An opening carries a key twice.")
             self.keys.changes[change.public] = change
 
-    def _book(self, entry: Entry, at_s: int, report: Callable[[str, str], None]) -> None:
+    def _book(self, body: Mapping[str, Any], at_s: int, report: Callable[[str, str], None]) -> None:
         try:
-            transfer = parse_transfer(entry.body)
+            transfer = parse_transfer(body)
             self.books.apply(transfer)
         except TransferInvalid as error:
             report("entry.malformed", error.problem)
@@ -207,9 +213,9 @@ class LedgerReplay:
             report("P7.paid_twice", "A second reward is posted for one subject, program, period and slot.")
         self.paid_at_s.setdefault(transfer.unique, at_s)
 
-    def _reporter(self, where: str) -> Callable[[str, str], None]:
+    def _reporter(self, index: int) -> Callable[[str, str], None]:
         def report(rule: str, problem: str) -> None:
-            self.findings.append(Finding(rule, where, problem))
+            self.findings.append(Finding(rule, f"entry {index}", problem))
 
         return report
 

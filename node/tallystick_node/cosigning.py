@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
@@ -37,7 +37,7 @@ from tallystick_ledger.tlog.head import Checkpoint, parse_decimal
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.merkle import HashReader, prove_consistency
 from tallystick_ledger.tlog.note import SignatureLine, add_lines, parse_lines
-from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy, parse_policy
+from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy, TrustedLog, parse_policy
 from tallystick_ledger.tlog.witness import AddCheckpoint
 from tallystick_node.errors import ForkSuspected, SettingsInvalid
 from tallystick_node.evidence_room import EvidenceRoom
@@ -104,6 +104,7 @@ class Cosigners:
         http: httpx.Client,
         waits: bool,
         evidence: EvidenceRoom,
+        log_keys: Callable[[], Sequence[VerifierKey]],
         monotonic_s: Callable[[], float] = time.monotonic,
         heed_time: Callable[[str, int], None] = lambda _of, _at_s: None,
         pool: Executor | None = None,
@@ -116,13 +117,15 @@ class Cosigners:
             http: closed by whoever opened it.
             waits: whether a head that the policy does not accept yet stays unpublished.
             evidence: keeps what a witness refused, and why.
+            log_keys: the log's own keys that are not revoked, as they are when it is called: they may change at any
+                time, whatever lines `log` the policy was written with.
             monotonic_s: for pauses alone; nothing signed comes from it.
             heed_time: is told of each time that a witness has just signed, seconds since 1970-01-01 UTC.
             pool: in which they are asked; one of threads of its own, where there is none.
         """
         self._heed_time = heed_time
         self._policy = policy
-        self._log_keys = [each.key for each in policy.logs if each.key.name == origin]
+        self._log_keys = log_keys
         self._http = http
         self._waits = waits
         self._evidence = evidence
@@ -130,7 +133,7 @@ class Cosigners:
         self._witnesses = _witnesses_in(policy)
         workers = max(1, len(self._witnesses))
         self._pool = pool or ThreadPoolExecutor(max_workers=workers, thread_name_prefix="cosigning")
-        self._convicted = _convicted() if evidence.convicts(origin, self._log_keys) else None
+        self._convicted = _convicted() if evidence.convicts(origin, log_keys()) else None
         self.standing = Standing.STOPPED if self._convicted else Standing.WAITING
 
     def close(self) -> None:
@@ -157,7 +160,7 @@ class Cosigners:
         if not is_met:
             self._stand(Standing.WAITING if self._waits else Standing.WITHOUT_QUORUM)
             if self._waits:
-                self._policy.check(cosigned, head.origin)
+                self._own_policy().check(cosigned, head.origin)
             return cosigned
         self._stand(Standing.COSIGNED)
         return cosigned
@@ -186,10 +189,14 @@ class Cosigners:
         lines = [line for witness in self._witnesses if witness.body == body for line in witness.lines]
         cosigned = add_lines(note, lines) if lines else note
         try:
-            self._policy.check(cosigned, head.origin)
+            self._own_policy().check(cosigned, head.origin)
         except PolicyUnmet:
             return cosigned, False
         return cosigned, True
+
+    def _own_policy(self) -> Policy:
+        """Return the policy for this log under its own keys as they are now."""
+        return replace(self._policy, logs=tuple(TrustedLog(key, None) for key in self._log_keys()))
 
     def _require_unrefused(self, *refusals: ForkSuspected | None) -> None:
         for refusal in refusals:
@@ -250,16 +257,17 @@ class Cosigners:
         """A witness says that our log is not what it was: look at what it can show, keep it, and stop."""
         shown, seen_size = self._shown(witness, head.origin)
         if 0 < seen_size <= head.size:
-            found = two_heads(shown, note, keys=self._log_keys, read=read)
+            keys = self._log_keys()
+            found = two_heads(shown, note, keys=keys, read=read)
             with suppress(EvidenceRejected):  # our log continues that head: only the witness's word is against it
-                found.check(self._log_keys)
+                found.check(keys)
                 self._evidence.keep(found)
                 self._convicted = _convicted(shown)
                 log.critical("a witness has seen a log that this one does not continue; nothing is published")
                 return
         if witness.refusal is None:
             name, text = witness.keys[0].name, answer.content.decode(errors="replace")[:ANSWER_SIZE_MAX_BYTES]
-            self._evidence.keep(Refusal(tuple(self._log_keys), note, name, answer.status_code, text, shown))
+            self._evidence.keep(Refusal(tuple(self._log_keys()), note, name, answer.status_code, text, shown))
             log.critical("the witness %s refuses this log with %d; nothing is published", name, answer.status_code)
             witness.refusal = _refusal(name, answer.status_code, shown)
 
@@ -269,7 +277,7 @@ class Cosigners:
         answer = self._exchange("GET", f"{witness.url}/{digest}/checkpoint")
         try:
             if answer is not None:
-                seen, _ = open_checkpoint(answer.content, origin=origin, keys=self._log_keys)
+                seen, _ = open_checkpoint(answer.content, origin=origin, keys=self._log_keys())
                 return answer.content, seen.size
         except (BadInput, SignatureRejected):
             pass
@@ -303,7 +311,7 @@ def load_policy(path: Path, *, log_keys: Sequence[VerifierKey], waits: bool) -> 
 
     Args:
         path: of the file.
-        log_keys: this log's keys.
+        log_keys: every key that this log was ever signed with.
         waits: whether a head waits for the quorum.
 
     Raises:

@@ -11,18 +11,18 @@ Source: CONSTRUCTIONS (keys), NIST SP 800-38D.
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
 from tallystick_node.clock import Clock
-from tallystick_node.custody_tables import DESTROYED, SECRETS
+from tallystick_node.custody_tables import DESTROYED, SECRETS, TOMBSTONES
 from tallystick_node.database import Place, close, is_postgres, single_statements, storage_errors, writing
 from tallystick_node.durable import flush
 from tallystick_node.errors import SettingsInvalid
@@ -103,9 +103,58 @@ class Custody:
                 if not _is_destroyed(connection, name):
                     connection.execute(insert(DESTROYED).values(name=name))
                 connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
-            if not is_postgres(self.engine):
-                with self._reading.connect() as connection:
-                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._truncate()
+
+    def bury(self, name: str, *, secrets_too: Sequence[str] = (), outlives: str = "", until_s: int = 0) -> int:
+        """Set up a tombstone, the secret of its name destroyed with it; done when this returns.
+
+        Whoever buries the same name again, after a crash for example, destroys what came back meanwhile.
+
+        Args:
+            name: of a subject's key or a link's secret.
+            secrets_too: names of secrets that are destroyed with it.
+            outlives: the name of a secret that is kept a while longer; "" for none.
+            until_s: until when, seconds since 1970-01-01 UTC.
+
+        Returns:
+            The tombstone's number: 1 for the first.
+        """
+        with storage_errors():
+            with self._writing.begin() as connection:
+                number = connection.scalar(select(TOMBSTONES.c.number).where(TOMBSTONES.c.name == name))
+                if number is None:
+                    number = 1 + (connection.scalar(select(func.max(TOMBSTONES.c.number))) or 0)
+                    made = {"number": number, "name": name, "outlives": outlives, "until_s": until_s}
+                    connection.execute(insert(TOMBSTONES).values(**made))
+                for each in (name, *secrets_too):
+                    if not _is_destroyed(connection, each):
+                        connection.execute(insert(DESTROYED).values(name=each))
+                    connection.execute(delete(SECRETS).where(SECRETS.c.name == each))
+            self._truncate()
+        return int(number)
+
+    def tombstones(self) -> dict[int, str]:
+        """Return every tombstone: its number, and the name on it."""
+        with storage_errors(), self._reading.connect() as connection:
+            rows = connection.execute(select(TOMBSTONES.c.number, TOMBSTONES.c.name)).all()
+        return {row.number: row.name for row in rows}
+
+    def count_tombstones(self) -> int:
+        """Return how many tombstones there are."""
+        with storage_errors(), self._reading.connect() as connection:
+            return int(connection.scalar(select(func.count()).select_from(TOMBSTONES)) or 0)
+
+    def forget_outlived(self) -> None:
+        """Remove the secrets that outlived their subjects, once their time has come."""
+        due = (TOMBSTONES.c.outlives != "", TOMBSTONES.c.until_s <= self._clock.now_s())
+        with storage_errors():
+            with self._writing.begin() as connection:
+                rows = connection.execute(select(TOMBSTONES.c.number, TOMBSTONES.c.outlives).where(*due)).all()
+                for row in rows:
+                    connection.execute(delete(SECRETS).where(SECRETS.c.name == row.outlives))
+                    connection.execute(update(TOMBSTONES).where(TOMBSTONES.c.number == row.number).values(outlives=""))
+            if rows:
+                self._truncate()
 
     def forget(self, name: str) -> None:
         """Remove a secret that was only passing through; unlike after `destroy`, the name may be used again."""
@@ -134,13 +183,19 @@ class Custody:
                 if int(left.name.split(".")[1].removeprefix("wrap-")) < today:
                     _overwrite_and_remove(left)
 
+    def _truncate(self) -> None:
+        """Leave nothing of what was deleted in the write-ahead log."""
+        if not is_postgres(self.engine):
+            with self._reading.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _make(self, name: str) -> bytes:
         """Make a secret, unless somebody else did meanwhile: nobody else writes until this is done."""
         with storage_errors(), self._writing.begin() as connection:
             secret = self._find(connection, name)
             if secret is None:
                 if _is_destroyed(connection, name):
-                    raise _erased()
+                    raise erased()
                 secret = self._random_bytes(SECRET_SIZE_BYTES)
                 self._keep(connection, name, secret)
             return secret
@@ -217,7 +272,7 @@ class SubjectKeys:
         key = self._custody.find(name)
         if key is None:
             if self._custody.is_destroyed(name):
-                raise _erased()
+                raise erased()
             raise PayloadUnavailable("A subject has no payload key here.", remedy="Restore keys.db from its backup.")
         return key
 
@@ -242,7 +297,8 @@ def _bound_to(name: str, day: int) -> bytes:
     return length_prefixed("tallystick/wrap/v1", name, str(day))
 
 
-def _erased() -> PayloadErased:
+def erased() -> PayloadErased:
+    """Return the error for what was made unreadable on purpose."""
     return PayloadErased("The subject's key was destroyed.", remedy="Nothing can be done; that was asked for.")
 
 

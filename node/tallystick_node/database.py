@@ -62,7 +62,7 @@ def connect(place: Place, *, alone: bool = False, patient: bool = False) -> Engi
             hide_parameters=True,  # an error that is logged must not quote a subject's id
             **bounds,
         )
-        event.listen(engine, "connect", _prepare_erasing if alone else _prepare)
+        event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -88,6 +88,17 @@ def close(engine: Engine) -> None:
         with suppress(DBAPIError), single_statements(engine).connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()
+
+
+def scrub(engine: Engine) -> bool:
+    """Leave nothing of what was deleted in SQLite's write-ahead log; return whether that could be done just now.
+
+    On PostgreSQL old versions of rows stay until its vacuum, and in its write-ahead log until that is recycled.
+    """
+    if is_postgres(engine):
+        return True
+    with storage_errors(), single_statements(engine).connect() as connection:
+        return connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar() == 0
 
 
 @contextmanager
@@ -142,13 +153,9 @@ def _connect_postgres(url: str, *, patient: bool) -> Engine:
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own transaction handling would commit before some statements; ours begins when we say.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # What is deleted is overwritten with zeros: a row of somebody who was erased must not lie on in a free page.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _prepare_erasing(connection: sqlite3.Connection, record: object) -> None:
-    _prepare(connection, record)
-    connection.execute("PRAGMA secure_delete=ON")
 
 
 def _begin(connection: Connection) -> None:

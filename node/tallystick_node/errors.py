@@ -12,6 +12,7 @@ TallyError
   ReplayDetected       a signed request was seen before
   PartnerUnknown       no partner of that name was added here
   PeerUnavailable      a partner's node does not answer now
+  StatusUnavailable    whether a partner's claim still stands could not be looked up
   StorageUnavailable   the database is locked, full or read-only; nothing was done
   StoreUnavailable     the files of the log cannot be read or written; nothing was published
   LogEnded             a successor goes on where this log ended
@@ -113,6 +114,12 @@ class PeerUnavailable(TallyError):
     """A partner's node does not answer now."""
 
     code = "peer_unavailable"
+
+
+class StatusUnavailable(TallyError):
+    """Whether a partner's claim still stands could not be looked up; it is not used."""
+
+    code = "status_unavailable"
 
 
 class StorageUnavailable(TallyError):

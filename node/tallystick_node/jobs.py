@@ -13,6 +13,7 @@ from functools import partial
 import httpx
 from sqlalchemy import delete, select
 
+from tallystick_consent.receipt import ASKED
 from tallystick_ledger.errors import PolicyUnmet, TallyError
 from tallystick_node.clock import CLOCK_BACK_MAX_S
 from tallystick_node.custody import DAY_S
@@ -27,13 +28,15 @@ from tallystick_node.errors import (
     StoreUnavailable,
 )
 from tallystick_node.flows.asks import settle_asks
+from tallystick_node.flows.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.closing import close_period, due_receipts, put_off_closing
 from tallystick_node.flows.descriptors import Couriers
+from tallystick_node.flows.erasure import ask_partner, due_erasures
 from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.key_log import log_keys
 from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
-from tallystick_node.flows.receipts import expire_receipts
+from tallystick_node.flows.receipts_stopping import end_settling, expire_receipts
 from tallystick_node.flows.turning import open_log, turn_to, year_to_begin
 from tallystick_node.keys import NodeKeys
 from tallystick_node.node import PUBLISHING, Node
@@ -144,13 +147,17 @@ class Jobs:
                 expire_links,
                 partial(expire_receipts, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
+                partial(end_settling, rows_max=ROWS_A_TICK_MAX),
                 partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
             ):
                 await self._attempt(expire)
+        for erasure in await asyncio.to_thread(due_erasures, self._node, rows_max=ROWS_A_TICK_MAX):
+            await self._attempt(partial(ask_partner, self._node, erasure=erasure))
         for receipt in await asyncio.to_thread(due_receipts, self._node, rows_max=ROWS_A_TICK_MAX):
             if not await self._attempt(partial(close_period, self._node, receipt=receipt)):
                 await self._node.written(partial(put_off_closing, receipt=receipt))
         await asyncio.to_thread(destroy_ended, self._node)
+        await self._scrub()
         today = self._node.now_s() // DAY_S
         if today != self._wrapped_on_day:
             await asyncio.to_thread(self._node.custody.rewrap)
@@ -159,7 +166,14 @@ class Jobs:
             except (SettingsInvalid, OSError):
                 log.warning("keys that ended are not destroyed yet")
             await self._node.written(_purge)
+            await self._node.written(partial(forget_outlived, self._node))
             self._wrapped_on_day = today
+
+    async def _scrub(self) -> None:
+        """Leave nothing of who was erased in any file; somebody may be reading just now, so perhaps the next time."""
+        numbers = await asyncio.to_thread(scrub_buried, self._node)
+        if numbers:
+            await self._node.written(partial(scrubbed, numbers=numbers))
 
     async def _follow_keys(self) -> None:
         """Take up keys that the operator changed, and log what changed; no head is published in between."""
@@ -280,8 +294,9 @@ class Jobs:
             select(ASKS.c.id).limit(1),
             select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
             select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s).limit(1),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state == "requested").limit(1),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state == "given", RECEIPTS.c.valid_until_s <= now_s).limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
         )
         return any(self._node.row(question) is not None for question in questions)

@@ -250,11 +250,21 @@ class NodeKeys:
         kinds = {"witness": COSIGNATURE_ED25519, "witness-pq": COSIGNATURE_ML_DSA_44}
         return [VerifierKey(name, kinds[key.role], key.raw) for key in self.ring.keys if key.role in kinds]
 
+    def live_witness_keys(self, name: str, *, now_s: int) -> list[VerifierKey]:
+        """Return those of them that have neither ended nor been revoked: nobody else has one that was stolen before."""
+        live = {key.raw for key in self.ring.keys if key.can_sign(now_s)}
+        return [key for key in self.witness_keys(name) if key.public_key in live]
+
     def log_keys(self, origin: str) -> list[VerifierKey]:
         """Return the verifier keys of every key that this log was ever signed with, revoked ones too: what this node
         itself signed it knows again."""
         kinds = {"log": ED25519, "log-pq": COSIGNATURE_ML_DSA_44}
         return [VerifierKey(origin, kinds[key.role], key.raw) for key in self.ring.keys if key.role in kinds]
+
+    def revoked_log_keys(self, origin: str) -> dict[VerifierKey, int]:
+        """Return those of them that are revoked, each with the time since when nothing under it counts, in seconds."""
+        since_s = {key.raw: key.revoked_since_s for key in self.ring.keys if key.revoked_since_s is not None}
+        return {key: since_s[key.public_key] for key in self.log_keys(origin) if key.public_key in since_s}
 
     def descriptor(self, settings: Settings) -> str:
         """Return the node's signed descriptor, compact JWS.

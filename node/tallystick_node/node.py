@@ -9,7 +9,6 @@ import hmac
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +22,12 @@ from tallystick.wire import EntryProof
 from tallystick_consent.signed import SignedObject, sign_object
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
-from tallystick_ledger.tlog.policy import Policy, TrustedLog
+from tallystick_ledger.tlog.policy import Policy
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
 from tallystick_node.config import Databases, Settings, databases_of
 from tallystick_node.cosigning import Cosigners, load_policy
-from tallystick_node.custody import Custody, SubjectKeys
+from tallystick_node.custody import Custody, SubjectKeys, erased
 from tallystick_node.database import close, single_statements, storage_errors
 from tallystick_node.errors import NotFound, PartnerUnknown, log_read_only
 from tallystick_node.evidence_room import EvidenceRoom
@@ -39,11 +38,12 @@ from tallystick_node.key_files import write_whole
 from tallystick_node.keys import NodeKeys
 from tallystick_node.log_store_s3 import open_log_store
 from tallystick_node.migrations import Schema, open_database
-from tallystick_node.own_heads import Seer
+from tallystick_node.own_heads import Seer, Word
 from tallystick_node.publisher import Publisher
 from tallystick_node.shards import Shard, Shards
-from tallystick_node.signing import NodeSigners, write_vkey_files
+from tallystick_node.signing import NodeSigners, counting_keys, write_vkey_files
 from tallystick_node.standing import Standing
+from tallystick_node.statuses import OwnLists, PartnersLists
 from tallystick_node.tables import KEYS_LOGGED, PARTNERS
 from tallystick_node.turns import Turns
 from tallystick_node.witness.known import witness_name
@@ -86,6 +86,7 @@ class Node:
         self.host = settings.host
         self.transport = transport
         self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
+        self.own_lists, self.partners_lists = OwnLists(), PartnersLists()
         self._opened = ExitStack()
         self._opened.callback(key_folder.close)
         try:
@@ -139,6 +140,7 @@ class Node:
             self.evidence,
             clock,
             waits_for_word=settings.writes_wait_for_word,
+            is_enough=self._is_enough,
         )
 
     def close(self) -> None:
@@ -177,7 +179,7 @@ class Node:
             settings = settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})
         store = open_log_store(settings, self.folder)
         own = OwnLog(name, origin, NodeSigners(lambda: self.keys, origin=origin))
-        cosigners = self._cosigners(folder, origin)
+        cosigners = self._cosigners(folder, own)
         publisher = Publisher(
             self.engine,
             store,
@@ -196,28 +198,24 @@ class Node:
         """Return the policy that the settings name; it was written for the log that the node began with."""
         if not self.settings.witness_policy:
             return None
-        path, waits = self.folder / self.settings.witness_policy, self.settings.publication_waits
-        return load_policy(path, log_keys=self._signing_keys(self.settings.log_origin), waits=waits)
+        path = self.folder / self.settings.witness_policy
+        waits = self.settings.publication_waits or self.settings.writes_wait_for_word
+        return load_policy(path, log_keys=self.keys.log_keys(self.settings.log_origin), waits=waits)
 
-    def _signing_keys(self, origin: str) -> list[VerifierKey]:
-        return [signer.verifier_key for signer in self.keys.head_signers(origin, now_s=self.now_s())]
-
-    def _cosigners(self, folder: Path, origin: str) -> Cosigners | None:
+    def _cosigners(self, folder: Path, own: OwnLog) -> Cosigners | None:
         """Return the witnesses that the settings name, and leave their keys beside the log for whoever audits it."""
         policy = self._policy()
         if policy is None:
             return None
         keys = "".join(f"{each.key.text}\n" for each in policy.witnesses)
         (folder / WITNESS_KEYS_FILE).write_text(keys, encoding="utf-8")
-        if all(each.key.name != origin for each in policy.logs):
-            # The file was written for another year: who must cosign holds for every log of ours, under our own keys.
-            policy = replace(policy, logs=tuple(TrustedLog(key, None) for key in self._signing_keys(origin)))
         return Cosigners(
             policy,
-            origin=origin,
+            origin=own.origin,
             http=self._witness_http,
             waits=self.settings.publication_waits,
             evidence=self.evidence,
+            log_keys=lambda: counting_keys(own.signers),
             heed_time=lambda of, at_s: self.standing.heed_time(of, at_s),
         )
 
@@ -230,13 +228,20 @@ class Node:
             if each.url is not None:
                 url = each.url.rstrip("/")
                 known = seers[url].keys if url in seers else ()
-                seers[url] = Seer(each.key.name, url, (*known, each.key))
+                seers[url] = Seer(each.key.name, url, (*known, each.key), is_chosen=True)
         for partner in self.partners():
             name = witness_name(partner.host)
             cosigned_by = [from_base64url(key.public) for key in partner.keys if key.role == "witness"]
             keys = tuple(VerifierKey(name, COSIGNATURE_ED25519, public) for public in cosigned_by)
             seers.setdefault(f"{partner.url}/witness", Seer(partner.host, f"{partner.url}/witness", keys))
         return list(seers.values())
+
+    def _is_enough(self, words: Sequence[Word]) -> bool:
+        """Return whether those who gave these words make the policy's quorum; without one, anybody does."""
+        policy = self._policy()
+        if policy is None or policy.quorum is None:
+            return bool(words)
+        return policy.is_met_by({key for word in words for key in word.keys})
 
     def now_s(self) -> int:
         """Return the node's time: whole seconds since 1970-01-01 UTC."""
@@ -247,6 +252,15 @@ class Node:
         index_key = self.custody.find_or_make("index")
         named = hmac.digest(index_key, length_prefixed("tallystick/secret-name/v1", kind, subject), "sha256")
         return f"{kind}/{to_base64url(named)}"
+
+    def require_not_erased(self, subject: str) -> None:
+        """Return quietly unless a subject was erased: nothing is written about that one again.
+
+        Raises:
+            PayloadErased: it was.
+        """
+        if self.custody.is_destroyed(self.secret_name("subject", subject)):
+            raise erased()
 
     # Reading
 
@@ -317,10 +331,15 @@ class Node:
         return await asyncio.wrap_future(self.writer.submit(work, even_read_only=even_read_only))
 
     async def once(
-        self, once: Once, work: Callable[[Transaction], T], render: Callable[[T, tuple[EntryProof, ...]], StoredReply]
+        self,
+        once: Once,
+        work: Callable[[Transaction], T],
+        render: Callable[[T, tuple[EntryProof, ...]], StoredReply],
+        *,
+        even_read_only: bool = False,
     ) -> StoredReply:
         """Do a write that somebody asked for under an idempotency key; return its reply once it is durable."""
-        return await asyncio.wrap_future(self.writer.submit_once(once, work, render))
+        return await asyncio.wrap_future(self.writer.submit_once(once, work, render, even_read_only=even_read_only))
 
     def replayed(self, once: Once) -> StoredReply | None:
         """Return the reply this key got before, None where it is new.

@@ -17,12 +17,14 @@ from sqlalchemy import select, update
 
 from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
-from tallystick_consent.receipt import ReceiptState
+from tallystick_consent.receipt import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
+from tallystick_node.flows import erasure
 from tallystick_node.flows.issuing import claim_accepted, claim_message, claim_rejected
-from tallystick_node.flows.receipts_issuer import acknowledged_given, acknowledged_withdrawn
+from tallystick_node.flows.receipts import acknowledged
+from tallystick_node.flows.receipts_issuer import acknowledged_given
 from tallystick_node.node import Node
-from tallystick_node.tables import MESSAGES, RECEIPTS
+from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS
 from tallystick_node.writer import Transaction
 
 BACKOFF_FIRST_S = 5
@@ -45,11 +47,31 @@ BODIES: dict[str, type[wire.Request]] = {
     "receipt.given": wire.PeerSigned,
     "receipt.refused": wire.PeerReceiptRefused,
     "receipt.withdrawn": wire.PeerSigned,
+    "receipt.deferred": wire.PeerReceiptDeferred,
+    "receipt.renewed": wire.PeerSigned,
+    "receipt.paused": wire.PeerSigned,
+    "receipt.revoked": wire.PeerSigned,
+    "receipt.invalidated": wire.PeerSigned,
+    "erasure.asked": wire.PeerSigned,
     "claim.ask": wire.PeerAsk,
     "claim.issued": wire.PeerClaim,
 }
 
+GIVEN_AGAIN = ("receipt.given", "receipt.renewed")
+STOPPED = ("receipt.withdrawn", "receipt.paused", "receipt.revoked", "receipt.invalidated")
+"""What the other end signs for."""
+
 log = logging.getLogger(__name__)
+
+_MAY_LEAVE = (
+    MESSAGES.c.receipt.is_(None)
+    | (
+        # One being sent already is not held: what became of it has to be found out.
+        MESSAGES.c.state == "sending"
+    )
+    | MESSAGES.c.receipt.in_(select(RECEIPTS.c.id).where(RECEIPTS.c.live_leaf.is_not(None)))
+)
+"""No answer leaves under a receipt that is not live."""
 
 
 class Outbox:
@@ -84,7 +106,9 @@ class Outbox:
     def _next(self, partner: str) -> tuple[Any, str] | None:
         """Return the first message that can be sent, and its body.
 
-        A claim that no published head covers yet is passed over: a withdrawal behind it must not wait for a witness.
+        A claim that no published head covers yet is passed over: a withdrawal behind it must not wait for a witness. So
+        is one whose receipt is paused, or renewed and not acknowledged: it leaves when that is. So is one that ran out
+        meanwhile: housekeeping issues it anew.
         """
         now_s = self._node.now_s()
         rows = self._node.rows(
@@ -93,19 +117,27 @@ class Outbox:
                 MESSAGES.c.partner == partner,
                 MESSAGES.c.state.in_(("queued", "sending")),
                 MESSAGES.c.not_before_s <= now_s,
+                _MAY_LEAVE,
             )
-            .order_by(MESSAGES.c.number)
+            # Claims that waited for their slot leave in its order, and not in the one they were issued in.
+            .order_by(MESSAGES.c.not_before_s, MESSAGES.c.number)
             .limit(LOOK_AHEAD_MAX)
         )
         for row in rows:
             if row.next_attempt_s > now_s:
                 return None
+            if row.state == "queued" and self._has_run_out(row.about, now_s):
+                continue
             if row.body is not None:
                 return row, str(row.body)
             made = claim_message(self._node, row.about)
             if made is not None:
                 return row, made.model_dump_json()
         return None
+
+    def _has_run_out(self, claim: str, now_s: int) -> bool:
+        mine = (CLAIMS.c.digest == claim, CLAIMS.c.role == "issuer", CLAIMS.c.expires_at_s <= now_s)
+        return self._node.row(select(CLAIMS.c.digest).where(*mine)) is not None
 
     async def _send(self, message: Any, body: wire.Request) -> bool:
         reply: type[wire.Asked] | type[wire.PeerAcknowledged]
@@ -141,16 +173,17 @@ class Outbox:
     def _delivered(self, transaction: Transaction, message: Any, token: str) -> None:
         if _is_settled(transaction, message):
             return
-        if message.kind in ("receipt.given", "receipt.withdrawn"):
+        if message.kind in GIVEN_AGAIN + STOPPED:
             row = transaction.row(select(RECEIPTS).where(RECEIPTS.c.id == message.about))
             assert row is not None, "a receipt is never removed before its messages"
-            if message.kind == "receipt.given":
-                acknowledged_given(self._node, transaction, row, token)
-            else:
+            if message.kind in STOPPED or row.signed is not None:  # what was given is gone once its subject is erased
+                take = acknowledged_given if message.kind in GIVEN_AGAIN else acknowledged
                 sent = wire.PeerSigned.model_validate_json(message.body).token
-                acknowledged_withdrawn(self._node, transaction, row, sent, token)
+                take(self._node, transaction, row, state=message.kind.removeprefix("receipt."), sent=sent, token=token)
         elif message.kind == "claim.issued":
             claim_accepted(self._node, transaction, message.about, token)
+        elif message.kind == "erasure.asked":
+            erasure.attested(self._node, transaction, message.about, token)
         _settle(transaction, message, "delivered")
 
     def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool) -> None:
@@ -158,7 +191,7 @@ class Outbox:
         if _is_settled(transaction, message):
             return
         maybe_arrived = maybe_arrived or message.maybe_arrived
-        if message.receipt is not None and not _is_live(transaction, message.receipt):
+        if _has_ended(transaction, message):
             _withhold(transaction, message, maybe_arrived=maybe_arrived)
             return
         attempts = message.attempts + 1
@@ -187,7 +220,7 @@ def recover_sending(transaction: Transaction, *, partner: str | None = None) -> 
     """
     left = select(MESSAGES).where(MESSAGES.c.state == "sending")
     for row in transaction.execute(left if partner is None else left.where(MESSAGES.c.partner == partner)).all():
-        if row.receipt is not None and not _is_live(transaction, row.receipt):
+        if _has_ended(transaction, row):
             _withhold(transaction, row, maybe_arrived=True)
         else:
             again = {"state": "queued", "maybe_arrived": True}
@@ -215,10 +248,10 @@ def _is_final(error: NodeProblem) -> bool:
 
 
 def _take(transaction: Transaction, message: Any, body: str) -> bool:
-    """Mark a message as being sent, its body fixed; it may have been withheld since it was read."""
+    """Mark a message as being sent, its body fixed; it may have been withheld, or its receipt paused, since then."""
     taken = transaction.execute(
         update(MESSAGES)
-        .where(MESSAGES.c.number == message.number, MESSAGES.c.state == "queued")
+        .where(MESSAGES.c.number == message.number, MESSAGES.c.state == "queued", _MAY_LEAVE)
         .values(state="sending", body=body)
     )
     return bool(taken.rowcount == 1)
@@ -235,6 +268,8 @@ def _refused(transaction: Transaction, message: Any) -> None:
         return
     if message.kind == "claim.issued":
         claim_rejected(transaction, message.about)
+    elif message.kind == "erasure.asked":
+        erasure.refused(transaction, message.about)
     _settle(transaction, message, "rejected")
 
 
@@ -242,6 +277,8 @@ def _settle(transaction: Transaction, message: Any, state: str) -> None:
     transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(state=state))
 
 
-def _is_live(transaction: Transaction, receipt: str) -> bool:
-    row = transaction.row(select(RECEIPTS.c.state).where(RECEIPTS.c.id == receipt))
-    return row is not None and row.state == ReceiptState.GIVEN
+def _has_ended(transaction: Transaction, message: Any) -> bool:
+    """Return whether the receipt that a message leaves under has ended, and its ending does not let the message go."""
+    mine = select(RECEIPTS.c.state).join(MESSAGES, MESSAGES.c.receipt == RECEIPTS.c.id)
+    row = transaction.row(mine.where(MESSAGES.c.number == message.number))
+    return row is not None and ReceiptState(row.state) not in OPEN

@@ -9,6 +9,7 @@ from typing import Any
 from tallystick.signing import ClockSkew
 from tallystick.wire import PROBLEM_BASE, Problem
 from tallystick_consent.errors import ClaimRejected, ProgramRejected, ReceiptRejected
+from tallystick_consent.rules import RuleRejected
 from tallystick_ledger.errors import (
     BadInput,
     BooksRefused,
@@ -37,6 +38,7 @@ from tallystick_node.errors import (
     ScopeMissing,
     SettingsInvalid,
     SignerUnavailable,
+    StatusUnavailable,
     StorageUnavailable,
 )
 
@@ -59,10 +61,12 @@ STATUSES: dict[type[TallyError], int] = {
     BadInput: 422,
     ClaimRejected: 422,
     ProgramRejected: 422,
+    RuleRejected: 422,
     ProofRejected: 422,
     PolicyUnmet: 422,
     PayloadUnavailable: 503,
     PeerUnavailable: 503,
+    StatusUnavailable: 503,
     StorageUnavailable: 503,
     LogUnreadable: 503,
     ClockBehind: 503,

@@ -10,7 +10,7 @@ Source: C2SP tlog-tiles, LEDGER-FORMATS section 4 (writer order), P2.
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -41,7 +41,7 @@ from tallystick_node.handover import Handover, Piece, pieces_of
 from tallystick_node.log_files import Edge, Place, edge_places, root_of_tile, write_files
 from tallystick_node.log_rows import stored_entries
 from tallystick_node.log_store import FolderStore, LogStore
-from tallystick_node.signing import LogSigners
+from tallystick_node.signing import LogSigners, counting_keys
 from tallystick_node.tables import HEADS
 
 CHECKPOINT = "checkpoint"
@@ -117,6 +117,16 @@ class Publisher:
     def log_keys(self) -> list[VerifierKey]:
         """Every key that this log was ever signed with."""
         return list(self._signers.keys())
+
+    @property
+    def revoked_keys(self) -> Mapping[VerifierKey, int]:
+        """Those of them that are revoked, each with the time since when nothing under it counts, in seconds."""
+        return self._signers.revoked()
+
+    @property
+    def counting_keys(self) -> list[VerifierKey]:
+        """Those under which a head that others show counts against this log: who has stolen a key has it revoked."""
+        return counting_keys(self._signers)
 
     @property
     def published_size(self) -> int:
@@ -241,6 +251,15 @@ class Publisher:
         if row is None:
             return Checkpoint(self._origin, 0, EMPTY_ROOT)
         return parse_checkpoint_body(open_note(row.checkpoint, self._signers.keys()).body)
+
+    def signed_head(self) -> tuple[Checkpoint, bytes]:
+        """Return the head of what is committed, and a note of it under the keys that sign now; it is not published.
+
+        Raises:
+            SignerUnavailable: the external signer does not sign it.
+        """
+        head, now_s = self.committed(), self._clock.now_s()
+        return head, sign_note(head.body(), self._signers.replies(now_s), now_s=now_s)
 
     def root_at(self, size: int) -> bytes:
         """Return the root of the first `size` entries that are committed, published or not, 32 bytes.

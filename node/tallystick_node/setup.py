@@ -24,6 +24,7 @@ from tallystick_node.clock import Clock
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
 from tallystick_node.database import close, storage_errors, writing
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.flows.burying import bury_again
 from tallystick_node.flows.descriptors import clashes
 from tallystick_node.folder_lock import FolderLock
 from tallystick_node.key_changes import KeyFolder
@@ -138,14 +139,14 @@ def open_node(
         SettingsInvalid: no node there, its keys cannot be read, or they are older than its log.
         KeysLocked: its keys are sealed, and `passphrase` does not tell theirs.
         FolderInUse: another process runs it, and they do not share their databases.
-        StorageUnavailable: its database cannot be used.
+        StorageUnavailable: its database cannot be used, or who was erased came back with it and cannot be erased again.
     """
     settings = load_settings(folder)
     place = _key_folder(folder, settings, clock, random_bytes, passphrase)
     place.load()  # what is wrong with the keys is said before anything else is opened
     lock = FolderLock(folder, shared=databases_of(settings, folder, os.environ).are_shared)
     try:
-        return Node(
+        node = Node(
             folder,
             lock=lock,
             settings=settings,
@@ -157,6 +158,12 @@ def open_node(
     except BaseException:
         lock.release()
         raise
+    try:
+        bury_again(node)
+    except BaseException:
+        node.close()
+        raise
+    return node
 
 
 def migrate_node(folder: Path) -> dict[Schema, tuple[str, str]]:

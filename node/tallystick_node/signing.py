@@ -3,7 +3,7 @@
 Source: CONSTRUCTIONS (keys); c2sp.org/tlog-checkpoint (a log may sign with several keys).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,16 @@ class LogSigners(Protocol):
         """Return every key that this log was ever signed with."""
         ...
 
+    def revoked(self) -> Mapping[VerifierKey, int]:
+        """Return those of them that are revoked, each with the time since when nothing under it counts, in seconds."""
+        ...
+
+
+def counting_keys(signers: LogSigners) -> list[VerifierKey]:
+    """Return those of a log's keys under which a head counts: who has stolen one has had it revoked."""
+    known, revoked = signers.keys(), signers.revoked()
+    return [key for key in known if key not in revoked]
+
 
 class FixedSigners:
     """Signers that never change: a log's Ed25519 key, and whoever signs its published heads besides."""
@@ -53,6 +63,10 @@ class FixedSigners:
         """Return the keys of all of them."""
         return [signer.verifier_key for signer in self._heads]
 
+    def revoked(self) -> Mapping[VerifierKey, int]:
+        """Return none."""
+        return {}
+
 
 class NodeSigners:
     """The signers that a node's keys make, as they are now: its keys may change while it runs."""
@@ -72,6 +86,10 @@ class NodeSigners:
     def keys(self) -> Sequence[VerifierKey]:
         """Return every key that the log was ever signed with."""
         return self._keys_now().log_keys(self._origin)
+
+    def revoked(self) -> Mapping[VerifierKey, int]:
+        """Return those of them that are revoked, each with the time since when nothing under it counts."""
+        return self._keys_now().revoked_log_keys(self._origin)
 
 
 def write_vkey_files(folder: Path, note: bytes, keys: Sequence[VerifierKey]) -> None:

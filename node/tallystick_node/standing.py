@@ -3,6 +3,8 @@
 Before its first head after a start a node asks its witnesses and partners what they have seen of its log
 (`own_heads`). Where that is another history the log becomes read-only, in the database, for every process of the node.
 Who does not answer is asked again while the node runs; by then it writes, unless the settings say to wait for a word.
+Then only a word counts that somebody signed: of the policy's quorum where there is one, else of anybody. Who has seen
+nothing of the log yet gives its word by cosigning the head that this node has, so that a new log can begin.
 
 Source: DESIGN P1 and P16.
 """
@@ -19,9 +21,9 @@ from tallystick.evidence import EvidenceRejected, two_heads
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
 from tallystick_node.clock import CLOCK_BACK_MAX_S, Clock
-from tallystick_node.errors import LogReadOnly, LogUnasked
+from tallystick_node.errors import LogReadOnly, LogUnasked, SignerUnavailable
 from tallystick_node.evidence_room import EvidenceRoom
-from tallystick_node.own_heads import Seer, Word, Words, ask_all, ask_before_first_head, contradicting
+from tallystick_node.own_heads import Seer, Word, Words, ask_all, ask_before_first_head, ask_to_cosign, contradicting
 from tallystick_node.shards import Shard, Shards
 from tallystick_node.writer import Writer
 
@@ -42,8 +44,10 @@ class Standing:
         http: follows no redirect.
         evidence: keeps what shows two histories.
         clock: the node's.
-        waits_for_word: whether nothing is written before anybody has answered.
-        silent: who has not answered since the start.
+        waits_for_word: whether nothing is written before enough have given their word; once they have, this process
+            writes on.
+        is_enough: whether these signed words are enough for that.
+        silent: who has not answered since the start, or not with a word that counts where that is waited for.
     """
 
     shards: Shards
@@ -53,6 +57,7 @@ class Standing:
     evidence: EvidenceRoom
     clock: Clock
     waits_for_word: bool = False
+    is_enough: Callable[[Sequence[Word]], bool] = bool
     silent: tuple[str, ...] = ()
     _ahead_s: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -69,19 +74,41 @@ class Standing:
             LogNotContinued: the database does not hold what is committed.
             StorageUnavailable: what they say cannot be written down.
         """
-        seers = self.seers()
-        words, other = ask_before_first_head(self.shards.current.publisher, seers, http=self.http)
+        seers, publisher = self.seers(), self.shards.current.publisher
+        words, other = ask_before_first_head(publisher, seers, http=self.http)
         self.silent = words.silent
-        self.writer.begin_after(words.latest_s)
-        publisher = self.shards.current.publisher
+        self._look_at_times(words)
         if other is None and publisher.is_behind:
             other = Word("the log's own folder", *publisher.published)
         if other is not None and not self.is_read_only:
             self.stop(other)
-        if words.silent:
-            log.warning("%s did not say what they have seen of this log; they are asked again", ", ".join(words.silent))
-        unasked = self.waits_for_word and bool(seers) and not words.heard
-        self.writer.refuse(_unasked() if unasked else None)
+        if self.waits_for_word:
+            self._wait_for_word(seers, words, may_go_on=other is None)
+        if self.silent:
+            log.warning("%s did not say what they have seen of this log; they are asked again", ", ".join(self.silent))
+        self.writer.refuse(_unasked() if self.waits_for_word else None)
+
+    def _look_at_times(self, words: Words) -> None:
+        """Say whose signed time is ahead of our clock; it stops nothing, since anybody may sign any time."""
+        now_s = self.clock.now_s()
+        for word in words.heard:
+            if (ahead_s := (word.cosigned_at_s or 0) - now_s) > CLOCK_BACK_MAX_S:
+                log.error("%s has signed a head of this log %d seconds ahead of our clock", word.of, ahead_s)
+
+    def _wait_for_word(self, seers: Sequence[Seer], words: Words, *, may_go_on: bool) -> None:
+        """Wait no more once enough have given their word; who says that it has seen nothing is asked to cosign."""
+        said = list(words.signed)
+        if may_go_on:
+            heard = {*(word.of for word in said), *words.silent}
+            with suppress(SignerUnavailable):  # asked again with the silent
+                head, note = self.shards.current.publisher.signed_head()
+                unseen = [seer for seer in seers if seer.name not in heard]
+                said += ask_to_cosign(unseen, head, note, http=self.http).signed
+        if not seers or self.is_enough(said):
+            self.waits_for_word = False
+        else:
+            named = {word.of for word in said}
+            self.silent = tuple(seer.name for seer in seers if seer.name not in named)
 
     def stop(self, word: Word) -> None:
         """Make the log read-only: somebody has seen another history of it."""
@@ -89,9 +116,10 @@ class Standing:
         head, note = publisher.published
         if 0 < word.head.size <= head.size and word.head.origin == head.origin:
             # Two heads that no one log has convict it. One that is merely larger does not: it says that we have lost.
-            found = two_heads(word.note, note, keys=publisher.log_keys, read=publisher.reader(head.size))
+            keys = publisher.counting_keys
+            found = two_heads(word.note, note, keys=keys, read=publisher.reader(head.size))
             with suppress(EvidenceRejected):
-                found.check(publisher.log_keys)
+                found.check(keys)
                 self.evidence.keep(found)
         log.critical("%s has seen another history of this log; nothing is written to it any more", word.of)
         self.writer.make_read_only(word.note).result()
@@ -101,7 +129,7 @@ class Standing:
         to it."""
         publisher = self.shards.current.publisher
         with suppress(NoteMalformed, SignatureRejected):
-            head, _ = open_checkpoint(note, origin=publisher.origin, keys=publisher.log_keys)
+            head, _ = open_checkpoint(note, origin=publisher.origin, keys=publisher.counting_keys)
             words = Words((Word("a witness", head, note),), ())
             other = contradicting(words, size=publisher.committed().size, root_at=publisher.root_at)
             if other is not None and not self.is_read_only:
@@ -125,7 +153,8 @@ class Standing:
     def words_about(self, origin: str, shard: Shard) -> Words:
         """Return what everybody has seen of a log that is signed as `shard` is."""
         keys = [replace(key, name=origin) for key in shard.publisher.log_keys]
-        return ask_all(self.seers(), origin, log_keys=keys, http=self.http)
+        revoked = {replace(key, name=origin): since_s for key, since_s in shard.publisher.revoked_keys.items()}
+        return ask_all(self.seers(), origin, log_keys=keys, revoked=revoked, http=self.http)
 
     def heed_time(self, of: str, signed_at_s: int) -> None:
         """Compare a time that somebody has just signed with ours; say so where the two cannot both be right."""
@@ -146,6 +175,6 @@ class Standing:
 
 def _unasked() -> LogUnasked:
     return LogUnasked(
-        "Nobody could be asked yet whether this log may go on; nothing is written before.",
-        remedy="Try again later; the operator sees to it that a witness or a partner can be reached.",
+        "Too few have said yet, signed, what they have seen of this log; nothing is written before.",
+        remedy="Try again later; the operator sees to it that its witnesses or a partner can be reached, and know it.",
     )

@@ -6,7 +6,7 @@ to act on them. Times are whole seconds: signed data never passes through a data
 Subjects stand here under the company's own ids, since it is the company's database; they stand nowhere else.
 """
 
-from sqlalchemy import BigInteger, Integer, Table, text
+from sqlalchemy import BigInteger, Integer, Table, false, text
 from sqlmodel import Field, Index, SQLModel
 
 
@@ -48,7 +48,11 @@ class Blob(SQLModel, table=True):
 
 
 class Idempotency(SQLModel, table=True):
-    """A reply that was given, kept for the same key to get it again."""
+    """A reply that was given, kept for the same key to get it again.
+
+    Attributes:
+        subject: our customer that the reply tells of, "" for none; it is erased with that one.
+    """
 
     caller: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
@@ -56,6 +60,7 @@ class Idempotency(SQLModel, table=True):
     status: int
     body: str
     created_at_s: int = Field(index=True)
+    subject: str = Field(default="", index=True, sa_column_kwargs={"server_default": text("''")})
 
 
 class Nonce(SQLModel, table=True):
@@ -168,7 +173,10 @@ class Receipt(SQLModel, table=True):
     Attributes:
         live_leaf: index of the entry that made it live, in the log that is written now: after a turn of the year that
             is the part of the opening which carries it.
+        lived_leaf: the same, after it was stopped.
         last_step: its last step as its entry has it, with what its ending let through.
+        settles_until_s: until when what its ending lists may still come; None where nothing may.
+        unacknowledged_since_s: when the step was taken here that the other partner has not signed for.
         next_close_s: when the next period of its program is to be evaluated here, if ever.
     """
 
@@ -193,6 +201,9 @@ class Receipt(SQLModel, table=True):
     valid_until_s: int
     next_period: str | None = None
     next_close_s: int | None = Field(default=None, index=True)
+    lived_leaf: int | None = None
+    settles_until_s: int | None = Field(default=None, index=True)
+    unacknowledged_since_s: int | None = Field(default=None, index=True)
 
 
 class Event(SQLModel, table=True):
@@ -231,7 +242,13 @@ class Ask(SQLModel, table=True):
 
 
 class Decision(SQLModel, table=True):
-    """What this node decided about a subject's period; never leaves it but to the subject."""
+    """What this node decided about a subject's period; never leaves it but to the subject.
+
+    Attributes:
+        band: which band was found, None where the rule has none or there was no answer.
+        flags: what a person should look at, by how often, JSON.
+        claim: digest of the claim that told it, "" where none did.
+    """
 
     id: int | None = Field(default=None, primary_key=True)
     subject: str = Field(index=True)
@@ -245,6 +262,25 @@ class Decision(SQLModel, table=True):
     not_counted: str
     reasons: str
     decided_at_s: int
+    band: int | None = None
+    flags: str = Field(default="{}", sa_column_kwargs={"server_default": text("'{}'")})
+    claim: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+
+
+class Contest(SQLModel, table=True):
+    """That a subject says a decision of this node is wrong; ends with the receipt, as the decision does.
+
+    Attributes:
+        decision: the decision's number.
+        ground: a word of `wire.Ground`; nothing a person wrote freely.
+    """
+
+    id: str = Field(primary_key=True)
+    subject: str = Field(index=True)
+    receipt: str = Field(index=True)
+    decision: int = Field(unique=True)
+    ground: str
+    contested_at_s: int
 
 
 class Disclosure(SQLModel, table=True):
@@ -261,6 +297,10 @@ class Claim(SQLModel, table=True):
         leaf: index of the entry that issued or accepted it.
         log: the name of the log in which that stands.
         logged_at_s: when that was recorded.
+        band: at a recipient, the band that it says; None where its rule has none.
+        status_list, status_index: where the issuer publishes whether it still stands; at the issuer alone.
+        has_holder: it is bound to a wallet's key, so that its subject can present it.
+        handed_at_s: when it was handed to its subject's wallet, if ever.
     """
 
     number: int | None = Field(default=None, primary_key=True)
@@ -283,6 +323,41 @@ class Claim(SQLModel, table=True):
     logged_at_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     answer: str = ""
     acceptance: str = ""
+    band: int | None = None
+    status_list: str | None = None
+    status_index: int | None = None
+    has_holder: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    handed_at_s: int | None = None
+
+
+class StatusList(SQLModel, table=True):
+    """A list that says of the claims made for one partner whether they still stand.
+
+    Attributes:
+        used: how many places are taken.
+        changes: how many claims were revoked in it, so that a signed copy is known to be current.
+    """
+
+    id: str = Field(primary_key=True)
+    partner: str = Field(index=True)
+    used: int
+    changes: int
+    created_at_s: int
+
+
+class StatusPlace(SQLModel, table=True):
+    """A place of a status list that is taken, by a claim that the place itself does not name."""
+
+    list: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    revoked_at_s: int | None = None
+
+
+class WalletKey(SQLModel, table=True):
+    """The key of a subject's wallet, and the one link that it signs for."""
+
+    public_key: str = Field(primary_key=True)
+    link: str
 
 
 class Reward(SQLModel, table=True):
@@ -347,6 +422,53 @@ class Message(SQLModel, table=True):
     maybe_arrived: bool = False
 
     __table_args__ = (Index("message_by_partner_state", "partner", "state"),)
+
+
+class Erasure(SQLModel, table=True):
+    """A link that was, or is to be, erased at both of its ends.
+
+    Attributes:
+        link: its id; the row outlives what the link held.
+        of: the tombstone's name of the subject that asked here; "" where the partner asked.
+        buried: number of the tombstone.
+        state: `due` until its time within the 24 hours; `asked`; `attested`, or `refused` by the partner. Where the
+            partner asked, `attested` at once.
+        receipts: ids of the link's receipts, JSON.
+        held: claims that had not left, and those that may have, when the subject asked; JSON, by digest.
+        request, attestation: as they were signed.
+        log, leaf: where the entry stands by which it was asked for; null where the partner asked.
+        attested_log, attested_leaf: where the entry stands that tells of the attestation.
+    """
+
+    id: str = Field(primary_key=True)
+    link: str = Field(index=True)
+    partner: str
+    role: str
+    of: str = Field(index=True)
+    buried: int
+    state: str = Field(index=True)
+    receipts: str
+    held: str
+    due_s: int
+    asked_at_s: int | None = None
+    attested_at_s: int | None = None
+    request: str = ""
+    attestation: str = ""
+    log: str = ""
+    leaf: int | None = None
+    attested_log: str = ""
+    attested_leaf: int | None = None
+
+
+class Buried(SQLModel, table=True):
+    """A tombstone that these rows have obeyed.
+
+    Attributes:
+        scrubbed: whether what was deleted is in no file of the database any more.
+    """
+
+    number: int = Field(primary_key=True)
+    scrubbed: bool = False
 
 
 class Witnessed(SQLModel, table=True):
@@ -500,8 +622,12 @@ RECEIPTS = _table(Receipt)
 EVENTS = _table(Event)
 ASKS = _table(Ask)
 DECISIONS = _table(Decision)
+CONTESTS = _table(Contest)
 DISCLOSURES = _table(Disclosure)
 CLAIMS = _table(Claim)
+STATUS_LISTS = _table(StatusList)
+STATUS_PLACES = _table(StatusPlace)
+WALLET_KEYS = _table(WalletKey)
 REWARDS = _table(Reward)
 ACCOUNTS = _table(Account)
 TRANSFERS = _table(Transfer)
@@ -514,3 +640,5 @@ STANDINGS = _table(Standing)
 ACTS = _table(Act)
 LETTERS = _table(Letter)
 MATCHINGS = _table(Matching)
+ERASURES = _table(Erasure)
+BURIED = _table(Buried)

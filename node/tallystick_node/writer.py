@@ -96,6 +96,8 @@ class Transaction:
     Attributes:
         log: name of the log that the entries go to.
         now_s: the time of the write, and of its entries; never before that of the entry before.
+        subject: our customer that the reply to this write tells of, "" for none; whoever writes says so, and a reply
+            that is kept is erased with that one.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Transaction:
         self.connection = connection
         self.log = log
         self.now_s = now_s
+        self.subject = ""
         self.random_bytes = random_bytes
         self.entries: list[bytes] = []
         self.first_index = first_index
@@ -247,6 +250,7 @@ class _Outcome:
     value: Any = None
     error: BaseException | None = None
     replayed: StoredReply | None = None
+    subject: str = ""
     indexes: range = field(default_factory=lambda: range(0))
 
 
@@ -291,7 +295,6 @@ class Writer:
         self._keeps_published = keeps_published
         self._group_max = group_max
         self._log_named = log_named
-        self._begun_after_s = 0
         self._refusal: TallyError | None = None
         self._connection: Connection | None = None
         self._dropped_size = 0  # of the log: no blob that ends before it is left
@@ -339,13 +342,15 @@ class Writer:
         once: Once,
         work: Callable[[Transaction], T],
         render: Callable[[T, tuple[EntryProof, ...]], StoredReply],
+        *,
+        even_read_only: bool = False,
     ) -> "Future[StoredReply]":
         """Queue a write that happens once for its key; the future holds the reply, the first one every time.
 
         A write that is refused does not use its key up.
         """
         answer: Future[StoredReply] = Future()
-        self._put(_Job(work, answer, once, render))
+        self._put(_Job(work, answer, once, render, even_read_only=even_read_only))
         return answer
 
     def go_on_in(self, successor: OwnLog, work: Callable[[Transaction], T]) -> "Future[Written[T]]":
@@ -357,10 +362,6 @@ class Writer:
         answer: Future[Written[T]] = Future()
         self._put(_Job(work, answer, successor=successor))
         return answer
-
-    def begin_after(self, at_s: int) -> None:
-        """Write nothing that would stand before a time at which somebody else has signed a head of this log."""
-        self._begun_after_s = max(self._begun_after_s, at_s)
 
     def refuse(self, refusal: TallyError | None) -> None:
         """Refuse every write from now on, with this error; or take them again, where it is None."""
@@ -492,7 +493,7 @@ class Writer:
                 connection,
                 log=own.name,
                 first_index=head.frontier.size,
-                now_s=steady_s(self._clock.now_s(), max(head.last_at_s, self._begun_after_s)),
+                now_s=steady_s(self._clock.now_s(), head.last_at_s),
                 random_bytes=self._random_bytes,
             )
             is_alone = len(batch) == 1 and (batch[0].once is None or batch[0].once.guard is None)
@@ -531,6 +532,7 @@ class Writer:
         self, transaction: Transaction, driver: Driver, head: LockedHead, job: _Job, *, is_alone: bool
     ) -> _Outcome:
         before = len(transaction.entries)
+        transaction.subject = ""
         try:
             if head.contradicted_by is not None and not job.even_read_only:
                 raise log_read_only()
@@ -550,7 +552,8 @@ class Writer:
             del transaction.entries[before:]
             return _Outcome(job, error=error)
         first = transaction.first_index
-        return _Outcome(job, value=value, indexes=range(first + before, first + len(transaction.entries)))
+        indexes = range(first + before, first + len(transaction.entries))
+        return _Outcome(job, value=value, subject=transaction.subject, indexes=indexes)
 
     def _result(self, driver: Driver, outcome: _Outcome, commit: Commit, *, now_s: int) -> Any:
         if outcome.error is not None:
@@ -566,6 +569,7 @@ class Writer:
             "status": reply.status,
             "body": reply.body if reply.kept is None else reply.kept,
             "created_at_s": now_s,
+            "subject": outcome.subject,
         }
         driver.run(_KEEP_REPLY, {**_key_of(once), **kept})
         return reply

@@ -9,7 +9,7 @@ Source: docs/protocol.md (For apps).
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -18,13 +18,21 @@ from pydantic import BaseModel, ValidationError
 from tallystick import proven
 from tallystick.core import Call, RandomBytes, malformed, unproven
 from tallystick.errors import ReplyForged
+from tallystick.papers import (
+    EXPORT_SIZE_MAX_BYTES,
+    Certificate,
+    Export,
+    Trust,
+    check_certificate,
+    check_export,
+)
 from tallystick.people import (
     Acts,
-    Export,
     FindMatch,
     Letter,
     Match,
     MatchLink,
+    ReceiptExport,
     RecordStanding,
     Serve,
     Served,
@@ -45,22 +53,30 @@ from tallystick.wire import (
     ConfirmLink,
     Consistency,
     Decisions,
+    DeferReceipt,
     EntryProof,
     EntryRange,
+    EraseSubject,
+    Erasures,
     Event,
+    ExportSubject,
     FindBySubject,
     FindConsistency,
+    FindErasures,
     FindInclusions,
     FindRange,
     FindReceipts,
     FindSubtree,
     GiveReceipt,
+    HeldClaims,
     Inclusions,
+    InvalidateReceipt,
     Link,
     LinkOffer,
     Links,
     Login,
     OfferLink,
+    PauseReceipt,
     Program,
     Programs,
     PublishProgram,
@@ -68,17 +84,29 @@ from tallystick.wire import (
     Receipts,
     RecordEvent,
     RefuseReceipt,
+    RenewReceipt,
     Request,
     RequestReceipt,
+    RevokeReceipt,
     Rewards,
     SubtreeProof,
+    Unacknowledged,
     WithdrawReceipt,
+)
+from tallystick.wire_why import (
+    Contest,
+    ContestDecision,
+    Explanations,
+    Ground,
+    OpenContests,
+    TriedProgram,
+    TryProgram,
 )
 from tallystick_consent.authority import Authority
 from tallystick_consent.evidence import Channel, Evidence, Testimony
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import canonical_json, to_base64url
-from tallystick_ledger.errors import BadInput
+from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint
 
 VERIFIER_SIZE_BYTES = 32
@@ -268,14 +296,14 @@ class ReceiptCalls:
 
         return _get(f"/v1/receipts/{_segment(receipt_id)}/notice", Shown, check)
 
-    def export(self, receipt_id: str, form: Literal["fhir", "fdx"]) -> Call[Export]:
+    def export(self, receipt_id: str, form: Literal["fhir", "fdx"]) -> Call[ReceiptExport]:
         """Return a receipt as an HL7 FHIR R5 Consent or an FDX consent grant: a copy to read, not the receipt."""
 
-        def check(export: Export, _verifier: Verifier) -> None:
+        def check(export: ReceiptExport, _verifier: Verifier) -> None:
             _require(export.form == form, "The node exported to another form.")
             _require(_names(export.document, receipt_id), "The node exported another receipt.")
 
-        return _get(f"/v1/receipts/{_segment(receipt_id)}/export/{form}", Export, check)
+        return _get(f"/v1/receipts/{_segment(receipt_id)}/export/{form}", ReceiptExport, check)
 
     def give(
         self,
@@ -324,11 +352,62 @@ class ReceiptCalls:
         return _step(receipt_id, "refuse", "refused", body, idempotency_key)
 
     def withdraw(
-        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        earned: Literal["drop", "settle_earned"] = "drop",
+        by: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
-        """Record that the subject stops, or `by`, who speaks for it; nothing more leaves under the receipt."""
-        body = _body(lambda: WithdrawReceipt(subject=subject, by=by))
+        """Record that the subject stops for good.
+
+        Args:
+            receipt_id: one that was given.
+            subject: our own id of the customer who gave it.
+            earned: `drop`: nothing more is issued or delivered. `settle_earned`: what the subject has earned until now
+                is evaluated once, and delivered when its period has closed.
+            by: who speaks for the subject; None: the subject itself.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(lambda: WithdrawReceipt(subject=subject, earned=earned, by=by))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
+
+    def defer(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject puts off the answer to a request."""
+        body = _body(lambda: DeferReceipt(subject=subject))
+        return _step(receipt_id, "defer", "deferred", body, idempotency_key)
+
+    def pause(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject stops for a while; events are still recorded, and nothing is answered."""
+        body = _body(lambda: PauseReceipt(subject=subject))
+        return _step(receipt_id, "pause", "paused", body, idempotency_key)
+
+    def renew(
+        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject says yes again: a paused receipt goes on, one to be confirmed is.
+
+        Args:
+            receipt_id: one that was given.
+            subject: our own id of the customer who gave it.
+            evidence: how this giving was seen.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(lambda: RenewReceipt(subject=subject, evidence=evidence))
+        return _step(receipt_id, "renew", "renewed", body, idempotency_key)
+
+    def revoke(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that this company ends the receipt; that is no act of the subject's."""
+        return _step(receipt_id, "revoke", "revoked", _body(RevokeReceipt), idempotency_key)
+
+    def invalidate(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the receipt, given here, never was valid."""
+        return _step(receipt_id, "invalidate", "invalidated", _body(InvalidateReceipt), idempotency_key)
+
+    def unacknowledged(self) -> Call[Unacknowledged]:
+        """Return the steps of receipts that partners have not signed for, those that wait longest first."""
+        return _get("/v1/receipts/unacknowledged", Unacknowledged, unproven)
 
 
 def _told(told: Evidence | Testimony) -> dict[str, Any]:
@@ -510,6 +589,20 @@ class ProgramCalls:
 
         return _write("/v1/programs", body, Program, check, idempotency_key)
 
+    def try_out(self, document: Mapping[str, Any], periods: Sequence[str]) -> Call[TriedProgram]:
+        """Return what a program would have said of past periods, over the node's own events; nothing comes of it.
+
+        Args:
+            document: as for `publish`.
+            periods: ISO 8601 names of the rule's span, such as `2027-03`; 36 at most.
+
+        Raises:
+            ProgramRejected: the document is not a program; nothing was sent.
+        """
+        parse_program(dict(document))
+        body = _body(lambda: TryProgram(program=dict(document), periods=[*periods]))
+        return _search("/v1/programs/try", body, TriedProgram, unproven)
+
     def list(self) -> Call[Programs]:
         """Return every program that the node knows."""
 
@@ -555,6 +648,13 @@ class ClaimCalls:
         body = _body(lambda: AskClaim(link=link, period=period))
         return _write("/v1/claims/ask", body, Asked, unproven, idempotency_key)
 
+    def held(self, subject: str) -> Call[HeldClaims]:
+        """Return the claims about a customer that the customer's wallet can present, for the app to hand over.
+
+        There are none unless the receipt was given with the wallet's key; `tallystick.presenting` presents them.
+        """
+        return _search("/v1/claims/search", _body(lambda: FindBySubject(subject=subject)), HeldClaims, unproven)
+
     def list(self, *, limit: int = 100, cursor: str | None = None) -> Call[Claims]:
         """Return a page of claims, newest first.
 
@@ -582,6 +682,82 @@ class DecisionCalls:
     def find(self, subject: str) -> Call[Decisions]:
         """Return the decisions about one customer, each with its reasons."""
         return _search("/v1/decisions/search", _body(lambda: FindBySubject(subject=subject)), Decisions, unproven)
+
+    def why(self, subject: str) -> Call[Explanations]:
+        """Return why, for everything about one customer: each answer, silence, refusal and reward."""
+        return _search("/v1/why/search", _body(lambda: FindBySubject(subject=subject)), Explanations, unproven)
+
+    def contest(
+        self, decision: int, *, subject: str, ground: Ground, idempotency_key: str | None = None
+    ) -> Call[Contest]:
+        """Record that the subject says a decision is wrong.
+
+        Args:
+            decision: its number, from `why`.
+            subject: the company's own id of the customer, who is logged in.
+            ground: what is wrong with it.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(lambda: ContestDecision(subject=subject, decision=decision, ground=ground))
+
+        def check(made: Contest, _verifier: Verifier) -> None:
+            _require((made.decision, made.ground) == (decision, ground), "The node recorded another contest.")
+
+        return _write("/v1/decisions/contest", body, Contest, check, idempotency_key)
+
+    def contests(self) -> Call[OpenContests]:
+        """Return what customers contest, newest first."""
+        return _get("/v1/decisions/contests", OpenContests, unproven)
+
+
+class SubjectCalls:
+    """Everything about one customer at once."""
+
+    def erase(self, subject: str, *, idempotency_key: str | None = None) -> Call[Erasures]:
+        """Erase a customer: keys and rows here at once, the ledger and each partner within 24 hours.
+
+        It cannot be undone, and `subject` is never used again here: whoever comes back gets another id.
+        """
+        body = _body(lambda: EraseSubject(subject=subject))
+        return _write("/v1/erasures", body, Erasures, unproven, idempotency_key)
+
+    def erasures(self, subject: str | None = None) -> Call[Erasures]:
+        """Return how far the erasure of a customer is at each partner; None: all that no partner has attested yet."""
+        return _search("/v1/erasures/search", _body(lambda: FindErasures(subject=subject)), Erasures, unproven)
+
+    def export(self, subject: str, *, events_from: int | None = None, events_until: int | None = None) -> Call[Export]:
+        """Return everything that the node holds about a customer, checked: a file for the customer.
+
+        Args:
+            subject: our own id of the customer.
+            events_from: only events from this time on, seconds since 1970-01-01 UTC, where there are too many.
+            events_until: only events before this time.
+        """
+        body = _body(lambda: ExportSubject(subject=subject, events_from=events_from, events_until=events_until))
+
+        def check(told: Export, verifier: Verifier) -> None:
+            _require(told.subject == subject, "The node exported another customer.")
+            try:
+                check_export(told, Trust())
+            except TallyError as error:
+                raise _forged("The node's export does not hold.") from error
+            for head in told.heads.values():
+                verifier.check_head(head.encode())
+
+        call = _search("/v1/exports/search", body, Export, check)
+        return replace(call, size_max_bytes=EXPORT_SIZE_MAX_BYTES)
+
+    def certificate(self, subject: str) -> Call[Certificate]:
+        """Return the certificate of a customer's erasure, checked: a file for the customer, that verifies offline."""
+
+        def check(told: Certificate, verifier: Verifier) -> None:
+            try:
+                check_certificate(told, Trust())
+            except TallyError as error:
+                raise _forged("The node's certificate does not hold.") from error
+            verifier.check_proofs([each.erased for each in told.links])
+
+        return _search("/v1/certificates/search", _body(lambda: FindBySubject(subject=subject)), Certificate, check)
 
 
 class ProofCalls:
@@ -702,7 +878,11 @@ def _step(receipt_id: str, verb: str, state: str, body: bytes, idempotency_key: 
 
 def _require(is_so: bool, problem: str) -> None:
     if not is_so:
-        raise ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
+        raise _forged(problem)
+
+
+def _forged(problem: str) -> ReplyForged:
+    return ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
 
 
 def _body(make: Callable[[], Request]) -> bytes:

@@ -28,11 +28,11 @@ from tallystick.calls import (
     ReceiptCalls,
     RewardCalls,
     StandingCalls,
+    SubjectCalls,
     next_cursor,
 )
 from tallystick.core import (
     DEADLINE_S,
-    REPLY_SIZE_MAX_BYTES,
     RETRIES_MAX,
     TIMEOUT_S,
     Answer,
@@ -146,6 +146,12 @@ class Receipts(Group[ReceiptCalls]):
     approve = Blocking(ReceiptCalls.approve)
     refuse = Blocking(ReceiptCalls.refuse)
     withdraw = Blocking(ReceiptCalls.withdraw)
+    defer = Blocking(ReceiptCalls.defer)
+    pause = Blocking(ReceiptCalls.pause)
+    renew = Blocking(ReceiptCalls.renew)
+    revoke = Blocking(ReceiptCalls.revoke)
+    invalidate = Blocking(ReceiptCalls.invalidate)
+    unacknowledged = Blocking(ReceiptCalls.unacknowledged)
 
 
 class Standings(Group[StandingCalls]):
@@ -182,12 +188,14 @@ class Programs(Group[ProgramCalls]):
     list = Blocking(ProgramCalls.list)
     accept = Blocking(ProgramCalls.accept)
     budget = Blocking(ProgramCalls.budget)
+    try_out = Blocking(ProgramCalls.try_out)
 
 
 class Claims(Group[ClaimCalls]):
     """Ask for answers, and see which came."""
 
     ask = Blocking(ClaimCalls.ask)
+    held = Blocking(ClaimCalls.held)
     list = Blocking(ClaimCalls.list)
 
     def each(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[Claim]:
@@ -210,6 +218,18 @@ class Decisions(Group[DecisionCalls]):
     """What this node decided, for the customer to read."""
 
     find = Blocking(DecisionCalls.find)
+    why = Blocking(DecisionCalls.why)
+    contest = Blocking(DecisionCalls.contest)
+    contests = Blocking(DecisionCalls.contests)
+
+
+class Subjects(Group[SubjectCalls]):
+    """Everything about one customer at once."""
+
+    erase = Blocking(SubjectCalls.erase)
+    erasures = Blocking(SubjectCalls.erasures)
+    certificate = Blocking(SubjectCalls.certificate)
+    export = Blocking(SubjectCalls.export)
 
 
 class Proofs(Group[ProofCalls]):
@@ -246,6 +266,12 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     approve = Awaited(ReceiptCalls.approve)
     refuse = Awaited(ReceiptCalls.refuse)
     withdraw = Awaited(ReceiptCalls.withdraw)
+    defer = Awaited(ReceiptCalls.defer)
+    pause = Awaited(ReceiptCalls.pause)
+    renew = Awaited(ReceiptCalls.renew)
+    revoke = Awaited(ReceiptCalls.revoke)
+    invalidate = Awaited(ReceiptCalls.invalidate)
+    unacknowledged = Awaited(ReceiptCalls.unacknowledged)
 
 
 class AsyncStandings(AsyncGroup[StandingCalls]):
@@ -282,12 +308,14 @@ class AsyncPrograms(AsyncGroup[ProgramCalls]):
     list = Awaited(ProgramCalls.list)
     accept = Awaited(ProgramCalls.accept)
     budget = Awaited(ProgramCalls.budget)
+    try_out = Awaited(ProgramCalls.try_out)
 
 
 class AsyncClaims(AsyncGroup[ClaimCalls]):
     """As `Claims`, awaited."""
 
     ask = Awaited(ClaimCalls.ask)
+    held = Awaited(ClaimCalls.held)
     list = Awaited(ClaimCalls.list)
 
     async def each(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[Claim]:
@@ -311,6 +339,18 @@ class AsyncDecisions(AsyncGroup[DecisionCalls]):
     """As `Decisions`, awaited."""
 
     find = Awaited(DecisionCalls.find)
+    why = Awaited(DecisionCalls.why)
+    contest = Awaited(DecisionCalls.contest)
+    contests = Awaited(DecisionCalls.contests)
+
+
+class AsyncSubjects(AsyncGroup[SubjectCalls]):
+    """As `Subjects`, awaited."""
+
+    erase = Awaited(SubjectCalls.erase)
+    erasures = Awaited(SubjectCalls.erasures)
+    certificate = Awaited(SubjectCalls.certificate)
+    export = Awaited(SubjectCalls.export)
 
 
 class AsyncProofs(AsyncGroup[ProofCalls]):
@@ -328,7 +368,8 @@ class Client:
     """A company's own node, as its apps call it; every reply is verified.
 
     Attributes:
-        links, receipts, standings, acts, desk, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, standings, acts, desk, events, programs, claims, rewards, decisions, subjects, proofs:
+            what can be asked.
     """
 
     def __init__(
@@ -390,6 +431,7 @@ class Client:
         self.claims = Claims(ClaimCalls(), self._run)
         self.rewards = Rewards(RewardCalls(), self._run)
         self.decisions = Decisions(DecisionCalls(), self._run)
+        self.subjects = Subjects(SubjectCalls(), self._run)
         self.proofs = Proofs(ProofCalls(), self._run)
 
     def close(self) -> None:
@@ -440,7 +482,7 @@ class Client:
             with self._http.stream(
                 request.method, request.url, headers=request.headers, content=request.body, timeout=timeout_s
             ) as response:
-                incoming = Incoming(response.headers, size_max_bytes=REPLY_SIZE_MAX_BYTES)
+                incoming = Incoming(response.headers, size_max_bytes=request.reply_size_max_bytes)
                 for chunk in response.iter_bytes():
                     incoming.add(chunk)
                     if self._monotonic_s() > until_s:
@@ -454,7 +496,8 @@ class AsyncClient:
     """As `Client`, with every call awaited.
 
     Attributes:
-        links, receipts, standings, acts, desk, events, programs, claims, rewards, decisions, proofs: what can be asked.
+        links, receipts, standings, acts, desk, events, programs, claims, rewards, decisions, subjects, proofs:
+            what can be asked.
     """
 
     def __init__(
@@ -496,6 +539,7 @@ class AsyncClient:
         self.claims = AsyncClaims(ClaimCalls(), self._run)
         self.rewards = AsyncRewards(RewardCalls(), self._run)
         self.decisions = AsyncDecisions(DecisionCalls(), self._run)
+        self.subjects = AsyncSubjects(SubjectCalls(), self._run)
         self.proofs = AsyncProofs(ProofCalls(), self._run)
 
     async def close(self) -> None:
@@ -550,7 +594,7 @@ class AsyncClient:
                     request.method, request.url, headers=request.headers, content=request.body, timeout=timeout_s
                 ) as response,
             ):
-                incoming = Incoming(response.headers, size_max_bytes=REPLY_SIZE_MAX_BYTES)
+                incoming = Incoming(response.headers, size_max_bytes=request.reply_size_max_bytes)
                 async for chunk in response.aiter_bytes():
                     incoming.add(chunk)
                 return Answer(response.status_code, response.headers, incoming.body())

@@ -71,6 +71,7 @@ class Call(Generic[_T]):
         writes: whether it changes something, and so carries an idempotency key.
         idempotency_key: the caller's own; None: one is drawn.
         media_type: of a reply.
+        size_max_bytes: how large a reply may be.
     """
 
     method: Literal["GET", "POST"]
@@ -81,6 +82,7 @@ class Call(Generic[_T]):
     writes: bool = False
     idempotency_key: str | None = None
     media_type: str = "application/json"
+    size_max_bytes: int = REPLY_SIZE_MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class HttpRequest:
     url: str
     headers: Mapping[str, str]
     body: bytes | None
+    reply_size_max_bytes: int = REPLY_SIZE_MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +303,7 @@ class Core:
         verifier = None if self._descriptor is None else Verifier(self._descriptor, self._heads)
         return Exchange(
             call,
-            HttpRequest(call.method, self._url + call.path, headers, call.body),
+            HttpRequest(call.method, self._url + call.path, headers, call.body, call.size_max_bytes),
             verifier=verifier if self._verify == "strict" else None,
             retries_left=self._retries_max,
             random=self._random_bytes,

@@ -38,6 +38,7 @@ __all__ = [
     "fingerprint",
     "key_id",
     "open_descriptor",
+    "open_self_signed",
     "public_key",
     "require_newer",
     "require_not_older",
@@ -189,6 +190,17 @@ def open_descriptor(token: str, *, expected_fingerprint: str) -> Descriptor:
         )
     keys = {claimed.key("identity").id: Ed25519PublicKey.from_public_bytes(identity)}
     return _parsed(verify_jws(token, typ=DESCRIPTOR_TYPE, keys=keys))
+
+
+def open_self_signed(token: str) -> tuple[Descriptor, str]:
+    """Return a descriptor that the identity key in it signed, and that key's fingerprint, which nobody has compared.
+
+    Raises:
+        SignatureRejected: it was changed.
+        BadInput: not a descriptor.
+    """
+    named = fingerprint(from_base64url(_peek(token).key("identity").public))
+    return open_descriptor(token, expected_fingerprint=named), named
 
 
 def _peek(token: str) -> Descriptor:

@@ -37,10 +37,7 @@ def visit(
     Raises:
         EventRefused: a time without its zone, an unknown zone, an end before its start, a stay of more than a day.
     """
-    try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise EventRefused("A visit's time zone is not known.", remedy="Pass its IANA name.") from error
+    zone = _zone(time_zone, "A visit's time zone is not known.")
     return _checked(
         "visit.ended",
         {
@@ -70,6 +67,23 @@ def membership_ended(*, since: datetime) -> tuple[str, dict[str, Any]]:
         EventRefused: the time has no zone.
     """
     return _checked("membership.ended", {"since": _moment(since)})
+
+
+def home_set(*, time_zone: str, since: datetime) -> tuple[str, dict[str, Any]]:
+    """Return type and data of where a subject lives from a time on, by its IANA zone and nothing nearer.
+
+    Raises:
+        EventRefused: the zone is not known, or the time names no offset.
+    """
+    _zone(time_zone, "A home's time zone is not known.")
+    return _checked("home.set", {"since": _moment(since), "time_zone": time_zone})
+
+
+def _zone(name: str, problem: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise EventRefused(problem, remedy="Pass its IANA name.") from error
 
 
 def _moment(at: datetime, zone: ZoneInfo | None = None) -> str:

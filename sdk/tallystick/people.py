@@ -193,7 +193,7 @@ class Shown(Reply):
     terms: str
 
 
-class Export(Reply):
+class ReceiptExport(Reply):
     """A receipt in the words of another standard: a copy to read, and not the receipt.
 
     Attributes:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from tallystick_consent.authority import Authority
+from tallystick_consent.erasure import FieldAnswer
 from tallystick_consent.evidence import Evidence, Testimony
 from tallystick_consent.receipt import Digest, Host, LinkId, Notice, ProgramName, ReceiptId, Seconds, Version
 
@@ -29,6 +30,8 @@ Scope = Literal[
     "claims:read",
     "claims:write",
     "rewards:read",
+    "subjects:read",
+    "subjects:erase",
     "subject:assert",
     "desk:write",
     "audit:read",
@@ -262,11 +265,39 @@ class RefuseReceipt(Request):
 
 
 class WithdrawReceipt(Request):
-    """The subject stops: `drop` issues and delivers nothing more."""
+    """The subject stops: `drop` issues and delivers nothing more; `settle_earned` first answers for the time until now,
+    and lets what was earned leave when its period has closed."""
 
     subject: Subject
-    earned: Literal["drop"] = "drop"
+    earned: Literal["drop", "settle_earned"] = "drop"
     by: Subject | None = None
+
+
+class DeferReceipt(Request):
+    """The subject puts off the answer to a request."""
+
+    subject: Subject
+
+
+class PauseReceipt(Request):
+    """The subject stops for a while: nothing is issued or delivered until it says yes again."""
+
+    subject: Subject
+
+
+class RenewReceipt(Request):
+    """The subject says yes again: after a pause, or before the consent would pause itself."""
+
+    subject: Subject
+    evidence: Evidence
+
+
+class RevokeReceipt(Request):
+    """A partner ends a receipt, or takes back its request; it is nobody's yes or no."""
+
+
+class InvalidateReceipt(Request):
+    """The partner where a receipt was given finds that the giving never was one."""
 
 
 class FindReceipts(Request):
@@ -285,7 +316,8 @@ class Receipt(Proven):
         partner_hint: what the owner recognises the other account by.
         acknowledged_at: when the other partner says it signed the giving; None: not yet acknowledged.
         ended_at: when it was withdrawn, refused or expired here.
-        end_acknowledged_at: when the other partner says it signed the withdrawal; None: not yet acknowledged.
+        end_acknowledged_at: when the other partner says it signed the ending; None: not yet acknowledged.
+        unacknowledged_since: when the last step was taken here, where the other partner has not signed for it yet.
     """
 
     receipt: str
@@ -298,6 +330,31 @@ class Receipt(Proven):
     acknowledged_at: int | None
     ended_at: int | None
     end_acknowledged_at: int | None
+    unacknowledged_since: int | None = None
+
+
+class UnacknowledgedStep(Reply):
+    """A step of a receipt that a partner has not signed for.
+
+    Attributes:
+        partner: who has not.
+        state: what the receipt became by it.
+        since: when it was taken here.
+        refused: whether that partner's node has refused to take it, so that nobody goes on asking.
+    """
+
+    receipt: str
+    partner: str
+    state: str
+    since: int
+    refused: bool
+
+
+class Unacknowledged(Reply):
+    """Steps that partners have not signed for, those that wait longest first."""
+
+    steps: tuple[UnacknowledgedStep, ...]
+    has_more: bool
 
 
 class Receipts(Reply):
@@ -418,6 +475,7 @@ class Claim(Reply):
     Attributes:
         state: `issued`, `delivered`, `withheld` or `expired` where it was issued; `accepted` where it was received.
         log_index: where the entry that issued or accepted it stands in this node's ledger.
+        band: the band that a claim says which was received; None where its program has none, or its receipt ended.
     """
 
     claim: str
@@ -429,6 +487,27 @@ class Claim(Reply):
     state: str
     expires_at: int
     log_index: int
+    band: int | None = None
+
+
+class HeldClaim(Reply):
+    """A claim that the wallet of its subject can present.
+
+    Attributes:
+        token: SD-JWT, bound to the wallet's key.
+    """
+
+    issuer: str
+    recipient: str
+    period: str
+    expires_at: int
+    token: str
+
+
+class HeldClaims(Reply):
+    """The claims that one customer's wallet can present, newest first."""
+
+    claims: tuple[HeldClaim, ...]
 
 
 class Claims(Reply):
@@ -468,10 +547,13 @@ class Decision(Reply):
     """What this node decided about one customer's period, for that customer to read.
 
     Attributes:
-        outcome: `issued`, `not_reached` or `refused`.
+        outcome: `issued`, `not_reached` or `refused`; where late evidence was looked at, `made_good` by a new claim, or
+            what was told `stands`.
         counted: how many events counted.
         not_counted: how many did not, by the reason.
         reasons: why it was refused, each with what would have been permitted.
+        band: the band that was found; None where the rule has none, or there was no answer.
+        flags: what a person should look at, by how often, such as `implausible` days.
     """
 
     program: str
@@ -479,17 +561,74 @@ class Decision(Reply):
     period: str
     partner: str
     receipt: str
-    outcome: Literal["issued", "not_reached", "refused"]
+    outcome: Literal["issued", "not_reached", "refused", "made_good", "stands"]
     counted: int
     not_counted: dict[str, int]
     reasons: tuple[dict[str, str], ...]
     decided_at: int
+    band: int | None = None
+    flags: dict[str, int] = {}
 
 
 class Decisions(Reply):
     """Decisions about one customer."""
 
     decisions: tuple[Decision, ...]
+
+
+# Erasure
+
+
+class EraseSubject(Request):
+    """The subject wants everything about it gone. It cannot be undone, and the id is never used again."""
+
+    subject: Subject
+
+
+class ExportSubject(Request):
+    """Everything about one customer, in one file.
+
+    Attributes:
+        events_from, events_until: only events that happened from the one time on and before the other; where there are
+            more than one file holds.
+    """
+
+    subject: Subject
+    events_from: Seconds | None = None
+    events_until: Seconds | None = None
+
+
+class FindErasures(Request):
+    """How far the erasure of one customer is; without a subject, every erasure that is not attested."""
+
+    subject: Subject | None = None
+
+
+class Erasure(Reply):
+    """The erasure of one link of a subject.
+
+    Attributes:
+        state: `due` until its time within 24 hours; `asked`; `attested`, or `refused` by the partner.
+        due_at: when the ledger says it, and the partner is asked.
+        attested_at: when the partner says it signed.
+        overdue: whether the partner has had a month, and has not attested.
+        fields: what the partner answered for each field.
+    """
+
+    erasure: str
+    partner: str
+    state: Literal["due", "asked", "attested", "refused"]
+    due_at: int
+    asked_at: int | None
+    attested_at: int | None
+    overdue: bool
+    fields: tuple[FieldAnswer, ...] = ()
+
+
+class Erasures(Reply):
+    """Erasures, one a link."""
+
+    erasures: tuple[Erasure, ...]
 
 
 # Proofs against the published head
@@ -630,7 +769,7 @@ class PeerLinkConfirmed(Request):
 
 
 class PeerSigned(Request):
-    """One signed object: a program, an agreement, a receipt or a withdrawal, as compact JWS."""
+    """One signed object: a program, an agreement, a receipt, a withdrawal or a stop, as compact JWS."""
 
     token: Annotated[str, Field(min_length=1, max_length=65_536)]
 
@@ -644,6 +783,12 @@ class PeerReceiptRequested(Request):
 
 class PeerReceiptRefused(Request):
     """The subject said no to a request."""
+
+    receipt: ReceiptId
+
+
+class PeerReceiptDeferred(Request):
+    """The subject puts off the answer to a request."""
 
     receipt: ReceiptId
 

@@ -60,7 +60,7 @@ def checked(
 
 def test_what_goes_on_where_it_stopped_holds() -> None:
     records = records_of(told())
-    assert {each.kind for each in records} == {"balance", "receipt", "disclosure", "answer"}
+    assert {each.kind for each in records} == {"balance", "program", "receipt", "disclosure", "answer"}
     assert checked(told(), records) == Chain()
 
 

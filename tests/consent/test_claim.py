@@ -4,13 +4,24 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from logs import digest, identifier
 from signers import ed25519_key
 from story import GYM, INSURER, TERMS
 
-from tallystick_consent.claim import ANSWER, VCT, Answer, Claim, issue_claim, verify_claim
+from tallystick_consent.claim import ANSWER, VCT, Answer, Claim, holder_key, issue_claim, verify_claim
 from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.sdjwt import CREDENTIAL_TYP, LEEWAY_S, issue_sd_jwt, show_only
+from tallystick_consent.sdjwt import (
+    CREDENTIAL_TYP,
+    LEEWAY_S,
+    KeyBinding,
+    confirmation,
+    issue_sd_jwt,
+    present,
+    show_only,
+)
+from tallystick_consent.status_list import LIST_SIZE_MAX_BYTES
 from tallystick_ledger.encoding import from_base64url, to_base64url
 
 KEY = ed25519_key("claims of the gym")
@@ -32,7 +43,12 @@ CLAIM = Claim(
     nullifier=digest("nullifier"),
     answer=Answer(statement="visit.qualified_days(2027-03) >= 12", value=True, assurance="turnstile"),
 )
-DOCUMENT = CLAIM.model_dump(mode="json")
+DOCUMENT = CLAIM.model_dump(mode="json", exclude_none=True)
+WALLET = ed25519_key("wallet of one link")
+STATUS = {"status_list": {"idx": 7, "uri": "https://gym.example/status/stl_a"}}
+CNF = confirmation(WALLET.public_key())
+FULL = {**DOCUMENT, "status": STATUS, "cnf": CNF}
+NONCE = "n-42"
 
 
 def random_bytes(size: int) -> bytes:
@@ -50,8 +66,10 @@ def signed(document: dict[str, Any], *, disclosed: tuple[str, ...] = (ANSWER,)) 
     return issue_sd_jwt(rest, shown, typ=CREDENTIAL_TYP, key_id="claim-1", private_key=KEY, random_bytes=random_bytes)
 
 
-def verified(token: str, *, issuer: str = GYM, audience: str = INSURER, now_s: int = NOW_S) -> Claim:
-    return verify_claim(token, issuer=issuer, audience=audience, keys=KEYS, now_s=now_s)
+def verified(
+    token: str, *, issuer: str = GYM, audience: str = INSURER, now_s: int = NOW_S, bound: KeyBinding | None = None
+) -> Claim:
+    return verify_claim(token, issuer=issuer, audience=audience, keys=KEYS, now_s=now_s, require_key_binding=bound)
 
 
 def refused(token: str, **where: Any) -> str:
@@ -63,6 +81,15 @@ def refused(token: str, **where: Any) -> str:
 def test_what_was_issued_is_what_is_read() -> None:
     assert verified(issued()) == CLAIM
     assert issued() == signed(DOCUMENT)
+
+
+@given(st.text(min_size=1, max_size=200), st.booleans())
+@settings(max_examples=100)
+def test_a_claim_is_written_like_any_other_canonical_json(statement: str, holds_all: bool) -> None:
+    """A claim writes itself, for speed; whatever its text, the bytes are those of the general way."""
+    document = {**(FULL if holds_all else DOCUMENT), ANSWER: {**DOCUMENT[ANSWER], "statement": statement}}
+    claim = Claim.model_validate(document)
+    assert issue_claim(claim, key_id="claim-1", private_key=KEY, random_bytes=random_bytes) == signed(document)
 
 
 def test_a_claim_for_another_audience_is_refused() -> None:
@@ -131,6 +158,15 @@ def test_only_a_true_answer_is_an_answer(value: object) -> None:
         {"period": "2027-"},
         {"period": "２０２７-03"},
         {"nullifier": "A"},
+        {"status": None},
+        {"status": {}},
+        {"status": {**STATUS, "suspended": False}},
+        {"status": {"status_list": {"idx": -1, "uri": "https://gym.example/status/stl_a"}}},
+        {"status": {"status_list": {"idx": 8 * LIST_SIZE_MAX_BYTES, "uri": "https://gym.example/status/stl_a"}}},
+        {"status": {"status_list": {"idx": 7, "uri": "file:///etc/passwd"}}},
+        {"cnf": None},
+        {"cnf": {"kid": "1"}},
+        {"cnf": {"jwk": {"crv": "P-256", "kty": "EC", "x": "A"}}},
     ],
 )
 def test_a_claim_says_what_it_must_and_nothing_else(changes: dict[str, object]) -> None:
@@ -154,3 +190,40 @@ def test_a_claim_for_nobody_is_refused() -> None:
 @pytest.mark.parametrize("token", ["", "~", "a.b.c~", "é~", issued().rstrip("~"), issued() + "x"])
 def test_what_is_no_sd_jwt_is_refused(token: str) -> None:
     assert refused(token) in ("claim_malformed", "key_binding_unexpected")
+
+
+# A claim that can be revoked, and one that its subject's wallet can present
+
+
+def test_a_claim_says_where_its_status_stands_and_whose_wallet_may_present_it() -> None:
+    claim = verified(signed(FULL))
+    assert claim.status is not None
+    assert (claim.status.status_list.idx, claim.status.status_list.uri) == (7, "https://gym.example/status/stl_a")
+    assert claim.cnf == holder_key(to_base64url(WALLET.public_key().public_bytes_raw()))
+    assert issue_claim(claim, key_id="claim-1", private_key=KEY, random_bytes=random_bytes) == signed(FULL)
+
+
+def shown_to(audience: str, token: str | None = None, *, now_s: int = NOW_S, nonce: str = NONCE) -> str:
+    return present(token or signed(FULL), nonce=nonce, audience=audience, now_s=now_s, holder_key=WALLET)
+
+
+def test_the_wallet_shows_the_claim_to_an_arbiter() -> None:
+    """It was made for the insurer; whom the wallet signs for is another question."""
+    assert verified(shown_to("arbiter.example"), bound=KeyBinding(NONCE, "arbiter.example")).period == "2027-03"
+
+
+def test_a_claim_that_was_shown_to_somebody_else_is_not_taken_from_them() -> None:
+    assert refused(shown_to("arbiter.example"), bound=KeyBinding(NONCE, "judge.example")) == "audience_mismatch"
+
+
+def test_where_the_holder_presents_the_issuers_signature_alone_is_not_enough() -> None:
+    assert refused(signed(FULL), bound=KeyBinding(NONCE, "arbiter.example")) == "key_binding_missing"
+
+
+def test_a_claim_without_a_wallet_key_cannot_be_presented() -> None:
+    bound = KeyBinding(NONCE, "arbiter.example")
+    assert refused(shown_to("arbiter.example", issued()), bound=bound) == "claim_malformed"
+
+
+def test_what_comes_from_the_issuer_is_not_bound() -> None:
+    assert refused(shown_to(INSURER)) == "key_binding_unexpected"

@@ -49,6 +49,11 @@ def test_the_answer_may_leave() -> None:
     [
         (ASK, None, NOW_S, "receipt_missing"),
         (ASK, Receipt(TERMS, ReceiptState.REQUESTED, acknowledged=True), NOW_S, "receipt_not_given"),
+        (ASK, Receipt(TERMS, ReceiptState.UNKNOWN, acknowledged=True), NOW_S, "receipt_not_given"),
+        (ASK, Receipt(TERMS, ReceiptState.DEFERRED, acknowledged=True), NOW_S, "receipt_not_given"),
+        (ASK, Receipt(TERMS, ReceiptState.PAUSED, acknowledged=True), NOW_S, "receipt_paused"),
+        (ASK, Receipt(TERMS, ReceiptState.REVOKED, acknowledged=True), NOW_S, "receipt_revoked"),
+        (ASK, Receipt(TERMS, ReceiptState.INVALIDATED, acknowledged=True), NOW_S, "receipt_invalidated"),
         (ASK, Receipt(TERMS, ReceiptState.REFUSED, acknowledged=True), NOW_S, "receipt_refused"),
         (ASK, Receipt(TERMS, ReceiptState.WITHDRAWN, acknowledged=True), NOW_S, "receipt_withdrawn"),
         (ASK, Receipt(TERMS, ReceiptState.EXPIRED, acknowledged=True), NOW_S, "receipt_expired"),
@@ -88,6 +93,12 @@ def test_every_reason_is_told_at_once() -> None:
         "rung_not_allowed",
         "period_not_covered",
     )
+
+
+@pytest.mark.parametrize("state", ReceiptState)
+def test_an_answer_leaves_only_while_consent_is_given_or_given_again(state: ReceiptState) -> None:
+    answer = decide(ASK, Receipt(TERMS, state, acknowledged=True), now_s=NOW_S)
+    assert isinstance(answer, Permit) == (state in ("given", "renewed"))
 
 
 def test_an_expired_receipt_is_expired_once() -> None:

@@ -1,5 +1,6 @@
 """Receipts: what their terms may say, how they live, and what a wallet's signature under them proves."""
 
+import re
 from itertools import product
 
 import pytest
@@ -23,13 +24,15 @@ from tallystick_ledger.errors import BadInput
 
 WALLET = ed25519_key("ana's wallet")
 DOCUMENT = TERMS.document()
+AFTER_GIVING = ("renewed", "paused", "withdrawn", "revoked", "invalidated", "expired")
 LIVES = {
-    (None, "requested"),
-    ("requested", "given"),
-    ("requested", "refused"),
-    ("requested", "expired"),
-    ("given", "withdrawn"),
-    ("given", "expired"),
+    ("unknown", "requested"),
+    ("requested", "deferred"),
+    *(("requested", after) for after in ("given", "refused", "revoked", "expired")),
+    *(("deferred", after) for after in ("given", "refused", "revoked", "expired")),
+    *(("given", after) for after in AFTER_GIVING),
+    *(("renewed", after) for after in AFTER_GIVING),
+    *(("paused", after) for after in AFTER_GIVING if after != "paused"),
 }
 
 
@@ -37,8 +40,8 @@ def terms(**changes: object) -> Terms:
     return parse_terms({**DOCUMENT, **changes})
 
 
-@pytest.mark.parametrize(("before", "after"), list(product([None, *ReceiptState], ReceiptState)))
-def test_a_receipt_lives_once(before: ReceiptState | None, after: ReceiptState) -> None:
+@pytest.mark.parametrize(("before", "after"), list(product(ReceiptState, ReceiptState)))
+def test_a_receipt_lives_once(before: ReceiptState, after: ReceiptState) -> None:
     if (before, after) in LIVES:
         check_transition(before, after)
         return
@@ -48,7 +51,25 @@ def test_a_receipt_lives_once(before: ReceiptState | None, after: ReceiptState) 
 
 
 def test_every_state_says_what_may_follow() -> None:
-    assert set(TRANSITIONS) == {None, *ReceiptState}
+    assert set(TRANSITIONS) == set(ReceiptState)
+
+
+def test_the_states_are_those_of_dpv_and_paused() -> None:
+    """Each state's docstring names the word it is of W3C DPV 2, whose ten these are."""
+    dpv = {
+        "ConsentUnknown",
+        "ConsentRequested",
+        "ConsentRequestDeferred",
+        "ConsentRefused",
+        "ConsentGiven",
+        "ConsentExpired",
+        "ConsentInvalidated",
+        "ConsentRevoked",
+        "ConsentWithdrawn",
+        "RenewedConsentGiven",
+    }
+    assert set(re.findall(r"dpv:(\w+)", ReceiptState.__doc__ or "")) == dpv
+    assert len(ReceiptState) == len(dpv) + 1
 
 
 def test_terms_read_back() -> None:

@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 import pytest
 from logs import digest
-from story import INSURER, START_S, TERMS, Ledger, disclosure, receipt, tell
+from story import (
+    GYM,
+    INSURER,
+    START_S,
+    TERMS,
+    Ledger,
+    acceptance,
+    disclosure,
+    erase,
+    erasure,
+    receipt,
+    tell,
+)
 
 from tallystick_consent.entries import parse_body
 from tallystick_consent.replay import ConsentReplay
@@ -98,10 +110,45 @@ def give_again(ledger: Ledger) -> None:
     ledger.add("given again", "receipt", receipt("given"), after="delivered")
 
 
+def step_before(last: str, state: str) -> Spoil:
+    """Return what takes a step of the receipt right before the entry `last`, which ends the story."""
+
+    def spoil(ledger: Ledger) -> None:
+        ledger.cut(last)
+        at = ledger.drafts[ledger.index(last) - 1].name
+        ledger.add(state, "receipt", receipt(state), after=at)
+
+    return spoil
+
+
+def acknowledge_again(ledger: Ledger) -> None:
+    ledger.add("live again", "receipt", receipt("given", acknowledged=True), after="delivered")
+
+
+def resume_as_given(ledger: Ledger) -> None:
+    """A receipt that was paused is renewed, and never given a second time."""
+    ledger.add("paused", "receipt", receipt("paused"))
+    ledger.add("resumed", "receipt", receipt("given"))
+
+
+def revive(ledger: Ledger) -> None:
+    ledger.add("revoked", "receipt", receipt("revoked"))
+    ledger.add("renewed", "receipt", receipt("renewed"))
+
+
 GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "between two others": ("P4.party", only("requested", issuer="other.example", recipient="third.example")),
     "withdrawn before it was asked for": ("P4.transition", only("requested", state="withdrawn")),
     "given twice": ("P4.transition", give_again),
+    "acknowledged twice": ("P4.transition", acknowledge_again),
+    "paused, then given as if it were new": ("P4.transition", resume_as_given),
+    "renewed after it was revoked": ("P4.transition", revive),
+    "paused before it was given": ("P4.transition", only("given", state="paused")),
+    "an answer while it is paused": ("P4.not_live", step_before("issued", "paused")),
+    "an answer after it was revoked": ("P4.not_live", step_before("issued", "revoked")),
+    "an answer after it was invalidated": ("P4.not_live", step_before("issued", "invalidated")),
+    "an answer before the renewal is acknowledged": ("P4.not_live", step_before("issued", "renewed")),
+    "delivered while it is paused": ("P4.after_withdrawal", step_before("delivered", "paused")),
     "terms that change": ("P4.terms", change_terms),
     "a receipt nobody knows": ("P4.no_receipt", only("issued", receipt="rcp_" + "a" * 26)),
     "a receipt that is over": ("P4.not_live", too_late),
@@ -153,6 +200,75 @@ def test_one_wrong_entry_of_the_recipient_breaks_one_rule(case: str) -> None:
     assert rules(insurer) == [rule]
 
 
+def issue_for_the_erased(gym: Ledger) -> None:
+    gym.add("more", "disclosure", disclosure("april", "issued", receipt_leaf=gym.index("live"), use=2))
+
+
+def deliver_for_the_erased(gym: Ledger) -> None:
+    delivered = gym.drafts.pop(gym.index("delivered"))
+    gym.spoil("withdrawn", deliverable=[gym["issued"].body["claim"]])
+    gym.spoil("withdrawal acknowledged", deliverable=[gym["issued"].body["claim"]])
+    gym.add("late", "disclosure", delivered.body)
+
+
+def accept_for_the_erased(insurer: Ledger) -> None:
+    insurer.add("more", "acceptance", acceptance("april", receipt_leaf=insurer.index("live"), disclosure_leaf=40))
+
+
+def erase_a_live_link(gym: Ledger) -> None:
+    gym.cut("delivered")
+    gym.add("erased", "erasure", erasure("erased"))
+
+
+def attest_to_what_nobody_asked(gym: Ledger) -> None:
+    gym.add("other", "erasure", erasure("attested", of="ben"))
+
+
+def erase_in_anothers_name(gym: Ledger) -> None:
+    gym.add("other", "erasure", erasure("erased", of="ben", origin=INSURER, partner=GYM))
+
+
+ERASED_CASES: dict[str, tuple[str, str, Spoil]] = {
+    "issued after the erasure": ("gym", "P9.after", issue_for_the_erased),
+    "delivered after the erasure": ("gym", "P9.after", deliver_for_the_erased),
+    "accepted after the erasure": ("insurer", "P9.after", accept_for_the_erased),
+    "erased while a receipt is live": ("gym", "P9.still_live", erase_a_live_link),
+    "erased twice": ("gym", "P9.step", lambda ledger: ledger.again("erased")),
+    "attested twice": ("insurer", "P9.step", lambda ledger: ledger.again("attested")),
+    "attested as another": ("gym", "P9.step", lambda ledger: ledger.spoil("attested", request=digest("another"))),
+    "attested and not erased": ("gym", "P9.step", attest_to_what_nobody_asked),
+    "erased in another's name": ("gym", "P9.step", erase_in_anothers_name),
+    "between two others": (
+        "gym",
+        "P9.party",
+        lambda ledger: ledger.add("x", "erasure", erasure("erased", of="ben", origin="bank.example")),
+    ),
+    "attested without a signature": (
+        "gym",
+        "entry.malformed",
+        lambda ledger: ledger.spoil("attested", attestation=None),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERASED_CASES)
+def test_one_wrong_entry_about_an_erasure_breaks_one_rule(case: str) -> None:
+    whose, rule, spoil = ERASED_CASES[case]
+    gym, insurer = tell()
+    erase(gym, insurer)
+    spoil(gym if whose == "gym" else insurer)
+    assert rules(gym) + rules(insurer) == [rule]
+
+
+def test_an_erasure_told_right_breaks_none() -> None:
+    """The acknowledgement of the withdrawal may come back after the erasure, and an attestation much later."""
+    gym, insurer = tell()
+    erase(gym, insurer)
+    assert rules(gym) == rules(insurer) == []
+    gym.cut("erased")
+    assert rules(gym) == []
+
+
 def test_a_story_told_right_breaks_none() -> None:
     gym, insurer = tell()
     assert rules(gym) == rules(insurer) == []
@@ -171,6 +287,46 @@ def test_what_the_withdrawal_lists_may_still_be_delivered_and_accepted() -> None
     gym.add("withdrawal acknowledged", "receipt", {**listed, "acknowledgement": receipt_acknowledgement()})
     insurer.add("withdrawn", "receipt", listed, after="live")
     assert rules(gym) == rules(insurer) == []
+
+
+def test_a_subject_who_put_off_the_answer_may_still_give_it() -> None:
+    gym, _ = tell()
+    gym.cut("requested")
+    for state in ("deferred", "given"):
+        gym.add(state, "receipt", receipt(state))
+    assert rules(gym) == []
+
+
+def test_a_receipt_that_was_paused_and_renewed_covers_what_comes_after() -> None:
+    gym, insurer = tell()
+    for ledger in (gym, insurer):
+        for state in ("paused", "renewed"):
+            ledger.add(state, "receipt", receipt(state, acknowledged=ledger is insurer))
+            if ledger is gym:
+                ledger.add(f"{state} live", "receipt", receipt(state, acknowledged=True))
+    later = {"claim": digest("april"), "nullifier": digest("april"), "period": "2027-04"}
+    gym.add(
+        "april", "disclosure", {**disclosure("april", "issued", receipt_leaf=gym.index("renewed live"), use=2), **later}
+    )
+    taken = {**insurer["accepted"].body, **later, "receipt_leaf": insurer.index("renewed")}
+    insurer.add("april", "acceptance", {**taken, "disclosure_leaf": gym.index("april")})
+    assert rules(gym) == rules(insurer) == []
+    assert replayed(gym).receipts[TERMS.receipt].live_leaf == gym.index("renewed live")
+
+
+def test_what_was_on_its_way_when_the_receipt_was_paused_may_be_delivered_still() -> None:
+    gym, _ = tell()
+    gym.add("paused", "receipt", receipt("paused", deliverable=[str(gym["issued"].body["claim"])]), after="issued")
+    assert rules(gym) == []
+    gym.add("paused acknowledged", "receipt", receipt("paused", acknowledged=True), after="paused")
+    assert rules(gym) == []
+
+
+def test_what_a_pause_listed_ends_with_the_receipt_unless_the_ending_lists_it_too() -> None:
+    gym, _ = tell()
+    gym.add("paused", "receipt", receipt("paused", deliverable=[str(gym["issued"].body["claim"])]), after="issued")
+    gym.add("withdrawn", "receipt", receipt("withdrawn"), after="paused")
+    assert rules(gym) == ["P4.after_withdrawal"]
 
 
 def test_what_the_withdrawal_does_not_list_may_not_be_accepted() -> None:
@@ -202,7 +358,7 @@ def test_one_partner_may_issue_and_accept_under_one_nullifier_without_confusion(
     accepted = insurer["accepted"].body
     body = {**disclosure("march", "issued", receipt_leaf=insurer.index("live")), "nullifier": accepted["nullifier"]}
     insurer.add("issued", "disclosure", {**body, "claim": digest("another"), "supersedes": accepted["claim"]})
-    assert set(rules(insurer)) <= {"P4.recipient", "P7.nullifier"}
+    assert set(rules(insurer)) <= {"P4.recipient", "P7.nullifier", "P7.supersedes"}
     assert rules(gym) == []
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from logs import digest, entry_of
-from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, receipt, tell
+from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, erase, erasure, receipt, tell
 
 from tallystick_consent.replay import ConsentReplay, without_leaves
 from tallystick_ledger.opening import REMEMBERED_S, Carried, OpeningDraft
@@ -68,6 +68,10 @@ APRIL = {**disclosure("april", "issued", receipt_leaf=0, use=2), "period": "2027
 WITHDRAWN = receipt("withdrawn", deliverable=(digest("claim march"),))
 
 
+def signed_now(body: dict[str, object]) -> dict[str, object]:
+    return {**body, "acknowledgement": {"at": NEW_YEAR_S + 60, "digest": digest("acknowledgement")}}
+
+
 @pytest.mark.parametrize(
     ("before", "kind", "body"),
     [
@@ -89,7 +93,7 @@ WITHDRAWN = receipt("withdrawn", deliverable=(digest("claim march"),))
             receipt("withdrawn", acknowledged=True),
         ),
         (lambda: insurer("live"), "acceptance", acceptance("march", receipt_leaf=0, disclosure_leaf=5)),
-        (lambda: insurer("requested"), "receipt", receipt("given", acknowledged=True)),
+        (lambda: insurer("requested"), "receipt", signed_now(receipt("given"))),
     ],
 )
 def test_what_was_begun_last_year_is_ended_this_year(
@@ -180,8 +184,8 @@ def test_an_answer_that_was_replaced_stays_replaced() -> None:
     second = {"claim": digest("second"), "supersedes": march, "use": 2}
     before = gym(
         "issued",
-        ("withheld", "disclosure", disclosure("march", "withheld", receipt_leaf=4)),
-        ("again", "disclosure", {**disclosure("march", "issued", receipt_leaf=4), **second}),
+        ("withheld", "disclosure", disclosure("march", "withheld", receipt_leaf=5)),
+        ("again", "disclosure", {**disclosure("march", "issued", receipt_leaf=5), **second}),
     )
     assert before.issued == {digest("nullifier march"): digest("second")}
     third = {"claim": digest("third"), "supersedes": digest("second"), "use": 3}
@@ -192,10 +196,10 @@ def test_what_has_ended_is_not_carried() -> None:
     ledger, _ = tell()
     ledger.add("w", "receipt", receipt("withdrawn"))
     ledger.add("a", "receipt", receipt("withdrawn", acknowledged=True))
-    assert [record.kind for record in replayed(ledger).carries(NEW_YEAR_S)] == ["answer"]
+    assert [record.kind for record in replayed(ledger).carries(NEW_YEAR_S)] == ["program", "answer"]
     long_after_s = ledger["issued"].at_s + REMEMBERED_S
-    assert [record.kind for record in replayed(ledger).carries(long_after_s - 1)] == ["answer"]
-    assert list(replayed(ledger).carries(long_after_s)) == []
+    assert [record.kind for record in replayed(ledger).carries(long_after_s - 1)] == ["program", "answer"]
+    assert [record.kind for record in replayed(ledger).carries(long_after_s)] == ["program"]
 
 
 def test_an_answer_that_never_arrived_holds_its_receipt_only_as_long_as_it_counts() -> None:
@@ -203,8 +207,8 @@ def test_an_answer_that_never_arrived_holds_its_receipt_only_as_long_as_it_count
     ledger.cut("issued")
     ledger.add("expired", "receipt", receipt("expired", deliverable=(digest("claim march"),)))
     replay = replayed(ledger)
-    assert [record.kind for record in replay.carries(NEW_YEAR_S)] == ["receipt", "disclosure"]
-    assert list(replay.carries(ledger["issued"].at_s + REMEMBERED_S)) == []
+    assert [record.kind for record in replay.carries(NEW_YEAR_S)] == ["program", "receipt", "disclosure"]
+    assert [record.kind for record in replay.carries(ledger["issued"].at_s + REMEMBERED_S)] == ["program"]
 
 
 @pytest.mark.parametrize(
@@ -232,3 +236,14 @@ def test_a_disclosure_must_name_the_part_that_carries_its_receipt() -> None:
 def test_records_of_an_unknown_kind_are_counted_and_not_skipped_silently() -> None:
     replay = opened(GYM, [Carried("horoscope", {}), Carried("horoscope", {"sign": "leo"}), Carried("paid", {})])
     assert replay.unchecked == {"opening/horoscope": 2}
+
+
+def test_an_erasure_that_nobody_attested_goes_on_and_one_that_is_done_does_not() -> None:
+    ledger, other = tell()
+    erase(ledger, other)
+    done = replayed(ledger)
+    assert not [each for each in done.carries(NEW_YEAR_S) if each.kind == "erasure"]
+    ledger.cut("erased")
+    new = continued(replayed(ledger))
+    new.take(entry_of("erasure", erasure("attested"), name="attested", at_s=NEW_YEAR_S), 1)
+    assert new.findings == []

@@ -450,7 +450,7 @@ def test_a_disclosure_is_a_salt_perhaps_a_name_and_a_value(text: str) -> None:
 
 @pytest.mark.parametrize("text", ['["s","n",1],"more":[2]', '["s","n",1],"":1'])
 def test_a_disclosure_does_not_break_out_of_what_it_is_read_in(text: str) -> None:
-    malformed(disclosing(to_base64url(text.encode())), "more than one JSON value")
+    malformed(disclosing(to_base64url(text.encode())), "not JSON")
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ def test_a_disclosure_does_not_break_out_of_what_it_is_read_in(text: str) -> Non
     ],
 )
 def test_a_disclosure_is_strict_json(text: str) -> None:
-    malformed(disclosing(to_base64url(text.encode())), "not a JSON object")
+    malformed(disclosing(to_base64url(text.encode())), "not JSON")
 
 
 def test_a_disclosure_is_canonical_base64url() -> None:
@@ -516,7 +516,7 @@ def raw_payload(text: str) -> str:
 
 def test_a_payload_with_a_name_twice_is_refused() -> None:
     text = json.dumps(CLAIMS)
-    malformed(raw_payload(text[:-1] + ',"period":"2026-02"}'), "not a JSON object")
+    malformed(raw_payload(text[:-1] + ',"period":"2026-02"}'), "not JSON")
 
 
 def test_a_token_ends_in_a_tilde() -> None:
@@ -535,7 +535,7 @@ def test_a_token_without_a_signed_part_is_refused(token: str) -> None:
 
 
 def test_an_empty_disclosure_is_refused() -> None:
-    malformed(issue() + "~", "not a JSON object")
+    malformed(issue() + "~", "not JSON")
 
 
 def test_a_token_is_ascii() -> None:

@@ -10,6 +10,7 @@ from logs import digest, identifier
 from signers import ed25519_key
 from story import GYM, INSURER, TERMS
 
+from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.jws import sign_jws
@@ -19,7 +20,9 @@ from tallystick_consent.signed import (
     Agreement,
     GivenReceipt,
     Proposal,
+    RenewedReceipt,
     SignedObject,
+    Stop,
     Withdrawal,
     open_object,
     sign_object,
@@ -36,7 +39,14 @@ OBJECTS: list[SignedObject] = [
     Proposal(agreement=AGREEMENT, payer=INSURER, issuer=GYM, program=dict(PROGRAM_DOCUMENT), at=AT_S),
     Agreement(agreement=AGREEMENT, proposal=digest("proposal"), at=AT_S),
     GivenReceipt(terms=TERMS, evidence=Evidence(grade="app_asserted", app="app", login="aal2"), at=AT_S),
+    RenewedReceipt(
+        terms=TERMS,
+        evidence=Evidence(grade="app_asserted", app="app", login="aal2"),
+        renews=digest("given"),
+        at=AT_S,
+    ),
     Withdrawal(**RECEIPT, earned="drop", at=AT_S),
+    Stop(**RECEIPT, state="paused", at=AT_S),
     Acknowledgement(**RECEIPT, state="given", digest=digest("given"), at=AT_S),
     Acceptance(
         issuer=GYM,
@@ -45,6 +55,16 @@ OBJECTS: list[SignedObject] = [
         fee=identifier("trf", "fee"),
         fee_asset="USD/2",
         fee_amount=100,
+        at=AT_S,
+    ),
+    ErasureRequest(
+        erasure=identifier("era", "ana"), origin=GYM, partner=INSURER, link=TERMS.link, receipts=(), at=AT_S
+    ),
+    ErasureAttestation(
+        erasure=identifier("era", "ana"),
+        partner=INSURER,
+        request=digest("request"),
+        fields=tuple(FieldAnswer(field=field, fate="erased") for field in FIELDS),
         at=AT_S,
     ),
 ]
@@ -106,7 +126,11 @@ def test_content_says_what_it_must_and_nothing_else(made: SignedObject) -> None:
         (GivenReceipt, {"terms": {**TERMS.document(), "purposes": ["dpv:Curiosity"]}}),
         (GivenReceipt, {"terms": {**TERMS.document(), "issuer": TERMS.recipient}}),
         (GivenReceipt, {"evidence": {"grade": "wallet_key", "app": "app", "login": "aal2"}}),
-        (Withdrawal, {"earned": "settle_earned"}),
+        (Withdrawal, {"earned": "all"}),
+        (Withdrawal, {"deliverable": [digest("claim")], "deliverable_until": AT_S}),
+        (Withdrawal, {"earned": "settle_earned", "deliverable": [digest("claim")]}),
+        (Withdrawal, {"earned": "settle_earned", "deliverable_until": AT_S}),
+        (Stop, {"state": "withdrawn"}),
         (Acknowledgement, {"state": "refused"}),
         (Acceptance, {"fee": "none"}),
         (Acceptance, {"fee_amount": -1}),
@@ -116,6 +140,14 @@ def test_content_out_of_bounds_is_refused(kind: type[SignedObject], changes: dic
     good = next(made for made in OBJECTS if type(made) is kind)
     with pytest.raises(ReceiptRejected):
         open_object(sign({**good.model_dump(mode="json"), **changes}, kind.TYPE), kind, keys=KEYS)
+
+
+def test_a_withdrawal_that_settles_lists_what_is_to_come_and_one_that_does_not_reads_as_it_always_did() -> None:
+    drop, settle = Withdrawal(**RECEIPT, earned="drop", at=AT_S), {"earned": "settle_earned", "deliverable_until": AT_S}
+    assert drop.model_dump(mode="json") == {**RECEIPT, "earned": "drop", "at": AT_S}
+    listed = Withdrawal(**RECEIPT, **settle, deliverable=(digest("claim"),), at=AT_S)
+    token = sign_object(listed, key_id="receipt-1", private_key=KEY)
+    assert open_object(token, Withdrawal, keys=KEYS) == listed
 
 
 def test_an_acceptance_without_a_fee_reads_back() -> None:

@@ -13,7 +13,8 @@ from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused, NodeProblem
 from tallystick.journeys import visit
 from tallystick_ledger.encoding import from_base64url
-from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS
+from tallystick_ledger.entry import parse_entry
+from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS, HEADS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -66,7 +67,7 @@ def test_1_01_twelve_days_bring_one_claim_one_credit_and_one_fee(story: Town) ->
     person.train(story, ANA_MARCH)
     story.go_to("2027-04-15 23:59")
     assert claims_sent(person.gym) == 0
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     assert rewards(person) == [(2000, "posted", "2027-03")]
     assert claims_sent(person.gym) == 1
     assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
@@ -84,7 +85,7 @@ def test_1_02_two_swipes_and_a_geofence_record_are_one_day(story: Town) -> None:
     person.visit("2027-03-22 18:00", 35)
     person.visit("2027-03-22 19:05", 30)
     person.visit("2027-03-22 18:01", 93, source="geofence")
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     assert decision(person) == ("issued", 14, {"too_short": 1})
     assert rewards(person) == [(2000, "posted", "2027-03")]
 
@@ -94,7 +95,7 @@ def test_1_03_eleven_days_and_nothing_crosses(story: Town) -> None:
     person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day != 25})
     story.go_to("2027-04-15 23:00")
     before = len(person.gym.recorder.exchanges)
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     assert len(person.gym.recorder.exchanges) == before
     assert rewards(person) == []
     assert person.insurer.node.rows(select(CLAIMS)) == []
@@ -107,7 +108,7 @@ def test_1_05_a_visit_on_the_last_evening_counts_for_march(story: Town) -> None:
     person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day != 25})
     story.clock.at_s = at("2027-03-31 23:51")
     person.visit("2027-03-31 23:10", 40)
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     assert rewards(person) == [(2000, "posted", "2027-03")]
 
 
@@ -117,7 +118,7 @@ def test_1_05_a_visit_over_midnight_counts_once_for_march(story: Town) -> None:
     story.clock.at_s = at("2027-04-01 00:21")
     person.visit("2027-03-31 23:45", 35)
     person.confirm_membership("2027-04-01 00:20")
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     assert rewards(person) == [(2000, "posted", "2027-03")]
     story.go_to("2027-05-16 00:00")
     assert decision(person, "2027-04") == ("not_reached", 0, {"outside_period": 1})
@@ -127,7 +128,7 @@ def test_a_membership_that_was_confirmed_once_holds_until_it_ends(story: Town) -
     person = ana(story)
     person.train(story, ANA_MARCH)
     person.train(story, ANA_MARCH, month="2027-04")
-    story.go_to("2027-05-16 00:00")
+    story.go_past_release("2027-05-16 00:00")
     assert rewards(person) == [(2000, "posted", "2027-03"), (2000, "posted", "2027-04")]
 
 
@@ -143,7 +144,7 @@ def test_1_08_after_withdrawal_nothing_is_evaluated_and_the_insurer_acknowledges
     with pytest.raises(ConsentRefused) as refused:
         person.visit("2027-03-20 08:00", 60)
     assert refused.value.code == "receipt_withdrawn"
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     assert rewards(person) == []
     assert claims_sent(person.gym) == 0
     assert person.gym.node.rows(select(DECISIONS)) == []
@@ -152,17 +153,164 @@ def test_1_08_after_withdrawal_nothing_is_evaluated_and_the_insurer_acknowledges
     assert_books_agree(story)
 
 
-def test_1_08_a_claim_that_has_not_left_is_withheld_by_the_withdrawal(story: Town) -> None:
+def settle_earned(person: Membership) -> None:
+    stopped = person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym, earned="settle_earned")
+    assert stopped.state == "withdrawn"
+
+
+def secrets_of(person: Membership) -> int:
+    """Return at how many ends the secret of the link is kept."""
+    return sum(end.node.custody.find(f"link/{person.link}") is not None for end in (person.gym, person.insurer))
+
+
+def test_1_08_settled_with_ten_days_there_is_nothing_to_settle(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day <= 19})
+    story.go_to("2027-03-20 12:00")
+    settle_earned(person)
+    story.settle()
+    assert person.gym.node.rows(select(CLAIMS)) == []
+    assert person.gym.node.rows(select(DECISIONS)) == []
+    assert secrets_of(person) == 0
+    assert person.gym.app().receipts.get(person.receipt).end_acknowledged_at == at("2027-03-20 12:00")
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == []
+    assert claims_sent(person.gym) == 0
+    assert_books_agree(story)
+
+
+def steps_of(company: Company) -> list[str]:
+    """Return the receipt's steps and the answers of a company's log, in order."""
+    found: list[str] = []
+    for index in range(company.node.rows(select(HEADS.c.size))[0].size):
+        entry = parse_entry(company.app().proofs.get(index).entry.encode())
+        if entry.kind in ("receipt", "disclosure", "acceptance"):
+            found.append(f"{entry.kind} {entry.body.get('state', '')}".strip())
+    return found
+
+
+def test_1_08_settled_with_twelve_days_the_claim_is_logged_first_leaves_after_the_close_and_is_paid(
+    story: Town,
+) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    settle_earned(person)
+    story.settle()
+    assert [each.app().receipts.get(person.receipt).state for each in (person.gym, person.insurer)] == ["withdrawn"] * 2
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    assert secrets_of(person) == 2
+    with pytest.raises(ConsentRefused):
+        person.visit("2027-03-26 08:00", 60)
+    story.go_to("2027-04-15 23:59")
+    assert claims_sent(person.gym) == 0
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+    assert secrets_of(person) == 0
+    for company in (person.gym, person.insurer):
+        (claim,) = company.node.rows(select(CLAIMS))
+        assert (claim.token, claim.salt, claim.answer) == ("", "", "")
+    assert steps_of(person.gym)[-4:] == [
+        "disclosure issued",
+        "receipt withdrawn",
+        "receipt withdrawn",
+        "disclosure delivered",
+    ]
+    assert steps_of(person.insurer)[-2:] == ["receipt withdrawn", "acceptance"]
+    assert_books_agree(story)
+
+
+def test_1_08_what_was_earned_and_had_not_left_is_settled_too(story: Town) -> None:
     person = ana(story)
     person.train(story, ANA_MARCH)
     person.insurer.stop()
     story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-18 00:00")
+    settle_earned(person)
+    person.insurer.start()
+    story.go_to("2027-04-18 18:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert secrets_of(person) == 0
+    assert_books_agree(story)
+
+
+def test_1_08_what_is_settled_and_never_arrives_runs_out_and_the_secret_goes_at_both_ends(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    settle_earned(person)
+    story.settle()
+    person.insurer.stop()
+    story.go_to("2027-05-15 23:59")
     assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
-    story.go_to("2027-04-16 09:00")
+    assert person.gym.node.custody.find(f"link/{person.link}") is not None
+    story.go_to("2027-05-17 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["expired"]
+    assert person.gym.node.custody.find(f"link/{person.link}") is None
+    person.insurer.start()
+    story.go_to("2027-05-18 00:00")
+    assert secrets_of(person) == 0
+    assert rewards(person) == []
+    assert_books_agree(story)
+
+
+def test_1_08_a_settled_claim_whose_answer_was_lost_is_tried_again_and_paid_once(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    settle_earned(person)
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    person.gym.recorder.lose_answers_to = None
+    story.go_to("2027-04-19 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert_books_agree(story)
+
+
+def test_1_08_settled_in_december_and_paid_in_the_next_years_log(story: Town) -> None:
+    person = ana(story)
+    story.go_to("2027-12-01 10:00")
+    person.train(story, ANA_MARCH, month="2027-12")
+    story.go_to("2027-12-28 12:00")
+    settle_earned(person)
+    story.settle()
+    story.go_to("2028-01-05 12:00")
+    story.go_to("2028-01-16 00:00")
+    story.go_to("2028-01-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-12")]
+    assert secrets_of(person) == 0
+    assert_books_agree(story)
+
+
+def test_1_07_a_visit_uploaded_before_the_close_counts_and_after_it_is_refused(story: Town) -> None:
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day != 19})
+    story.go_to("2027-04-10 09:00")
+    person.visit("2027-03-19 18:00", 47)
+    story.go_to(MARCH_CLOSES)
+    with pytest.raises(Conflict) as refused:
+        person.visit("2027-03-30 18:00", 47)
+    assert refused.value.code == "period_closed"
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert decision(person) == ("issued", 12, {"too_short": 1})
+
+
+def test_1_08_a_claim_that_has_not_left_is_withheld_by_the_withdrawal(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to(MARCH_CLOSES)
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
     person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
     assert [each.state for each in person.gym.app().claims.each()] == ["withheld"]
-    person.insurer.start()
-    story.go_to("2027-04-16 18:00")
+    story.go_to("2027-04-17 00:00")
+    assert claims_sent(person.gym) == 0
     assert rewards(person) == []
     assert person.insurer.node.rows(select(CLAIMS)) == []
     assert_books_agree(story)
@@ -171,7 +319,7 @@ def test_1_08_a_claim_that_has_not_left_is_withheld_by_the_withdrawal(story: Tow
 def test_1_09_a_withdrawal_after_the_credit_leaves_the_credit_and_drops_the_claim(story: Town) -> None:
     person = ana(story)
     person.train(story, ANA_MARCH)
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
     story.settle()
     assert rewards(person) == [(2000, "posted", "2027-03")]
@@ -196,10 +344,13 @@ def test_1_10_another_club_of_the_same_person_is_answered_alike_and_pays_nothing
         for day, minutes in ANA_MARCH.items():
             for person in people:
                 person.train(story, {day: minutes})
-        story.go_to(MARCH_CLOSES)
+        story.go_past_release(MARCH_CLOSES)
         assert rewards(people[0]) == [(2000, "posted", "2027-03")]
         assert [each.state for each in gym.app().claims.each()] == ["delivered"]
         assert [each.state for each in track.app().claims.each()] == ["delivered"]
+        (why,) = insurer.app().decisions.why("ana-at-ins").explanations
+        assert (why.kind, why.rule, why.told) == ("reward", "ins-fit@1", "visit.qualified_days(2027-03) >= 12")
+        assert [(each.reason, each.count) for each in why.not_counted] == [("rewarded_already", 1)]
         assert_books_agree(story)
 
 
@@ -241,13 +392,13 @@ def test_1_16_an_insurer_that_was_down_gets_the_claim_once(story: Town) -> None:
     person = ana(story)
     person.train(story, ANA_MARCH)
     person.insurer.stop()
-    story.go_to(MARCH_CLOSES)
-    for hours in range(1, 49):
-        story.clock.at_s = at(MARCH_CLOSES) + hours * 3600
+    story.go_past_release(MARCH_CLOSES)
+    for _hour in range(48):
+        story.clock.at_s += 3600
         story.settle()
     assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
     person.insurer.start()
-    story.go_to("2027-04-18 02:00")
+    story.go_to("2027-04-19 02:00")
     assert rewards(person) == [(2000, "posted", "2027-03")]
     assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
     assert_books_agree(story)
@@ -257,11 +408,11 @@ def test_1_16_a_claim_that_expired_on_the_way_is_issued_anew_and_paid_once(story
     person = ana(story)
     person.train(story, ANA_MARCH)
     person.insurer.stop()
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     story.go_to("2027-05-17 00:00")
     assert [each.state for each in person.gym.app().claims.each()] == ["issued", "expired"]
     person.insurer.start()
-    story.go_to("2027-05-17 12:00")
+    story.release()
     assert rewards(person) == [(2000, "posted", "2027-03")]
     old, new = person.gym.node.rows(select(CLAIMS.c.nullifier, CLAIMS.c.state).order_by(CLAIMS.c.number))
     assert (old.nullifier, old.state, new.state) == (new.nullifier, "expired", "delivered")
@@ -272,16 +423,15 @@ def test_an_answer_that_was_lost_is_given_again_like_the_first(story: Town) -> N
     """The insurer took the claim, its answer never arrived, and the claim expired: the second one pays nothing more."""
     person = ana(story)
     person.train(story, ANA_MARCH)
-    story.clock.at_s = at(MARCH_CLOSES)
     person.gym.recorder.lose_answers_to = "/peer/v1/claims"
-    story.settle()
+    story.go_past_release(MARCH_CLOSES)
     assert rewards(person) == [(2000, "posted", "2027-03")]
     assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
     person.gym.recorder.lose_answers_to = None
     person.insurer.stop()
     story.go_to("2027-05-17 00:00")
     person.insurer.start()
-    story.go_to("2027-05-17 12:00")
+    story.release()
     assert [each.state for each in person.gym.app().claims.each()] == ["delivered", "expired"]
     assert rewards(person) == [(2000, "posted", "2027-03")]
     assert_books_agree(story)
@@ -290,13 +440,12 @@ def test_an_answer_that_was_lost_is_given_again_like_the_first(story: Town) -> N
 def test_an_answer_that_may_have_arrived_is_named_by_the_withdrawal_and_not_called_withheld(story: Town) -> None:
     person = ana(story)
     person.train(story, ANA_MARCH)
-    story.clock.at_s = at(MARCH_CLOSES)
     person.gym.recorder.lose_answers_to = "/peer/v1/claims"
-    story.settle()
+    story.go_past_release(MARCH_CLOSES)
     assert rewards(person) == [(2000, "posted", "2027-03")]
     person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
     person.gym.recorder.lose_answers_to = None
-    story.go_to("2027-04-16 06:00")
+    story.go_to("2027-04-17 06:00")
     assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
     assert person.insurer.app().receipts.get(person.receipt).state == "withdrawn"
     assert_books_agree(story)
@@ -313,7 +462,7 @@ def test_the_budget_is_never_overdrawn(story: Town) -> None:
         person.confirm_membership("2027-03-01 09:00")
         for day, minutes in ANA_MARCH.items():
             person.visit(f"2027-03-{day:02} 18:00", minutes)
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     states = sorted(state for person in people for _, state, _ in rewards(person))
     assert states == ["posted"] * 5 + ["waitlisted"]
     assert insurer.app().programs.budget("ins-fit", "2027-03").remaining == 0

@@ -157,7 +157,7 @@ def play(folder: Path, private: Private) -> Outside:
         story.clock.at_s = at("2027-03-31 22:00")
         for each in private.visits:
             person.visit(each.start, each.minutes, facility=each.facility, source=each.source)
-        story.go_to("2027-04-16 00:01")
+        story.go_past_release("2027-04-16 00:01")
         insurer.app().claims.ask(person.link, "2027-03")
         story.settle()
         kept["closed"] = database_of(insurer)

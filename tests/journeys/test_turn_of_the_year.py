@@ -94,7 +94,7 @@ def test_a_claim_for_december_is_issued_in_january_and_both_years_are_audited(st
         assert company.node.shards.names() == ["2027", "2028"]
         assert company.node.publisher.origin == f"{company.host}/log/2028"
     ended = (person.gym.log / "checkpoint").read_bytes()
-    story.go_to(DECEMBER_CLOSES)
+    story.go_past_release(DECEMBER_CLOSES)
     (reward,) = person.insurer.app().rewards.find("ana-at-ins").rewards
     assert (reward.amount, reward.state, reward.period) == (2000, "posted", "2027-12")
     (row,) = person.gym.node.rows(select(CLAIMS.c.log, CLAIMS.c.state))
@@ -217,3 +217,23 @@ def test_the_year_is_not_begun_by_a_clock_that_a_witness_contradicts(story: Town
     gym.node.standing.heed_time("insurer.example/witness", ahead.at_s)
     gym.work()
     assert gym.node.shards.names() == ["2027", "2028"]
+
+
+@pytest.mark.long
+def test_an_erasure_of_december_is_attested_in_january_and_both_years_say_so(story: Town) -> None:
+    person = member(story)
+    person.insurer.stop()
+    story.go_to("2027-12-29 12:00")
+    person.gym.app().subjects.erase(person.at_gym)
+    story.go_to("2027-12-30 12:00")
+    story.go_to("2028-01-05 12:00")
+    (waiting,) = person.gym.app().subjects.erasures().erasures
+    assert waiting.state == "asked"
+    opening = entries(shard(person.gym, "2028"))[0]
+    assert "erasure" in {each["kind"] for each in opening.body["carried"]}
+    person.insurer.start()
+    story.go_to("2028-01-05 15:00")
+    (done,) = person.gym.app().subjects.erasures(person.at_gym).erasures
+    assert done.state == "attested"
+    assert [each.body["state"] for each in entries(shard(person.gym, "2028")) if each.kind == "erasure"] == ["attested"]
+    assert_both_years_hold(story, "2027", "2028")

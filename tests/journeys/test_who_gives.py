@@ -96,6 +96,7 @@ def test_1_14_a_child_who_gave_before_anybody_knew_is_answered_about_no_more(sto
         person.visit("2027-03-25 19:00", 30)
     assert refused.value.code == "receipt_missing"
     story.go_to("2027-04-16 00:00")
+    story.go_to("2027-04-17 12:00")
     (decided,) = [each for each in gym.app().decisions.find("cleo-at-gym").decisions if each.period == "2027-03"]
     assert (decided.outcome, decided.reasons[0]["code"]) == ("refused", "guardian_missing")
     assert rewards(person) == []
@@ -126,6 +127,7 @@ def test_1_15_a_guardians_receipt_ends_at_majority_and_then_the_subject_gives_it
     person.visit("2027-03-22 18:00", 65)
     person.visit("2027-03-25 18:00", 51)
     story.go_to("2027-04-16 00:00")
+    story.go_to("2027-04-17 12:00")
     assert rewards(person) == [(2000, "2027-03")]
     assert_books_agree(story)
 

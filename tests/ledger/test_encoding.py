@@ -1,6 +1,7 @@
 """One value, one text: what is written fast is what the plain way writes, and what has two spellings is refused."""
 
 import base64
+import itertools
 import json
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -132,3 +133,24 @@ def test_base64url_of_another_spelling_is_refused(text: str) -> None:
 def test_base64_of_another_spelling_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         from_base64(text)
+
+
+def test_base64url_is_what_encodes_to_the_same_text_again_and_nothing_else() -> None:
+    """Every text of up to three characters of this alphabet, and of four with some: against the slow definition."""
+    letters = "AQgwBE_-+/= \n"
+    texts = ["".join(each) for length in range(5) for each in itertools.product(letters, repeat=length)]
+    taken = 0
+    for text in texts:
+        try:
+            raw = from_base64url(text)
+        except BadInput:
+            padded = text + "=" * (-len(text) % 4)
+            try:
+                lenient = base64.urlsafe_b64decode(padded) if "=" not in text else None
+            except ValueError:
+                lenient = None
+            assert lenient is None or to_base64url(lenient) != text, text
+        else:
+            taken += 1
+            assert to_base64url(raw) == text
+    assert taken == sum(8**length for length in (0, 4)) + 8 * 4 + 8 * 8 * 5

@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
+from hosts import Host, Reply
 from signers import LOG, LOG_PQ, NOW_S, ORIGIN, WITNESS, WITNESS_PQ
 from trees import Tree
 
@@ -27,43 +27,6 @@ from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
 
 TREE = Tree(20)
 KEYS = [LOG.verifier_key, LOG_PQ.verifier_key]
-Reply = tuple[int, bytes]
-
-
-class Host:
-    """Somebody's server at an address: what it answers, `reply` says; for `shown` it is asked by GET."""
-
-    def __init__(self) -> None:
-        self.reply: Callable[[bytes], Reply] = lambda _: (404, b"")
-        self.shown = b""
-        self.asked = 0
-        host = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                host.asked += 1
-                self._answer(*host.reply(self.rfile.read(int(self.headers["Content-Length"]))))
-
-            def do_GET(self) -> None:
-                self._answer(*((200, host.shown) if host.shown else (404, b"")))
-
-            def _answer(self, status: int, body: bytes) -> None:
-                self.send_response_only(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -117,7 +80,13 @@ def cosigners(folder: Path, *lines: str, waits: bool = True, watch: Watch | None
     room = EvidenceRoom(folder, now_s=lambda: NOW_S)
     with httpx.Client(trust_env=False) as http:
         made = Cosigners(
-            policy, origin=ORIGIN, http=http, waits=waits, evidence=room, monotonic_s=watch or time.monotonic
+            policy,
+            origin=ORIGIN,
+            http=http,
+            waits=waits,
+            evidence=room,
+            log_keys=lambda: KEYS,
+            monotonic_s=watch or time.monotonic,
         )
         yield made
         made.close()

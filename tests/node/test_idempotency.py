@@ -12,6 +12,7 @@ from town import Company, Membership, consent, evidence, fitness_program, link
 from tallystick_consent.authority import Authority
 from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
+from tallystick_node.flows.burying import SPREAD_S
 from tallystick_node.setup import accept_clock
 from tallystick_node.tables import EVENTS, LINKS, MESSAGES
 
@@ -112,6 +113,33 @@ def withdraw_receipt(scene: Scene) -> Write:
     return Write(scene.gym, path, {"subject": person.at_gym}, {"subject": "ana-at-gym"})
 
 
+def defer_receipt(scene: Scene) -> Write:
+    person = asked(scene)
+    path = f"/v1/receipts/{person.receipt}/defer"
+    return Write(scene.gym, path, {"subject": person.at_gym}, {"subject": "ana-at-gym"})
+
+
+def pause_receipt(scene: Scene) -> Write:
+    person = consent(someone(scene), scene.story)
+    path = f"/v1/receipts/{person.receipt}/pause"
+    return Write(scene.gym, path, {"subject": person.at_gym}, {"subject": "ana-at-gym"})
+
+
+def renew_receipt(scene: Scene) -> Write:
+    person = consent(someone(scene), scene.story)
+    body = {"subject": person.at_gym, "evidence": evidence().model_dump(exclude_none=True)}
+    other = {**body, "evidence": {**body["evidence"], "login": "aal3"}}  # type: ignore[dict-item]
+    return Write(scene.gym, f"/v1/receipts/{person.receipt}/renew", body, other)
+
+
+def revoke_receipt(scene: Scene) -> Write:
+    return Write(scene.insurer, f"/v1/receipts/{consent(someone(scene), scene.story).receipt}/revoke", {}, {})
+
+
+def invalidate_receipt(scene: Scene) -> Write:
+    return Write(scene.gym, f"/v1/receipts/{consent(someone(scene), scene.story).receipt}/invalidate", {}, {})
+
+
 def record_event(scene: Scene) -> Write:
     body = {"subject": "ana-at-gym", "type": "membership.activated", "data": {"since": "2027-02-27T09:00:00-05:00"}}
     return Write(scene.gym, "/v1/events", body, {**body, "data": {"since": "2027-02-27T09:00:00-06:00"}}, 201)
@@ -162,6 +190,24 @@ def match_link(scene: Scene) -> Write:
     return Write(scene.gym, "/v1/links/match", body, {**body, "hint": "another"}, 201)
 
 
+def erase_subject(scene: Scene) -> Write:
+    body = {"subject": someone(scene).at_gym}
+    return Write(scene.gym, "/v1/erasures", body, {"subject": "nobody-at-gym"}, 202)
+
+
+def contest_decision(scene: Scene) -> Write:
+    """A question after the withdrawal is refused, and its subject contests that."""
+    person = consent(someone(scene), scene.story)
+    scene.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    scene.story.settle()
+    ask = {"link": person.link, "program": "ins-fit", "version": 1, "period": "2027-03"}
+    partner(scene.insurer, scene.gym, "/peer/v1/asks", ask)
+    scene.story.settle()
+    (refusal,) = scene.gym.app().decisions.why(person.at_gym).explanations
+    body = {"subject": person.at_gym, "decision": refusal.decision, "ground": "count_wrong"}
+    return Write(scene.gym, "/v1/decisions/contest", body, {**body, "ground": "should_not_be_refused"}, 201)
+
+
 WRITES: tuple[Callable[[Scene], Write], ...] = (
     offer_link,
     accept_link,
@@ -175,10 +221,17 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     write_letter,
     serve,
     match_link,
+    defer_receipt,
+    pause_receipt,
+    renew_receipt,
+    revoke_receipt,
+    invalidate_receipt,
     record_event,
     publish_program,
     accept_program,
     ask_claim,
+    erase_subject,
+    contest_decision,
 )
 on_every_write = pytest.mark.parametrize("write", WRITES, ids=[each.__name__ for each in WRITES])
 
@@ -186,7 +239,7 @@ on_every_write = pytest.mark.parametrize("write", WRITES, ids=[each.__name__ for
 def test_every_write_of_the_app_api_is_in_the_table(scene: Scene) -> None:
     described = HTTP.get(scene.gym.url + "/openapi.json").json()["paths"]
     writes = {path for path, methods in described.items() if path.startswith("/v1/") and "post" in methods}
-    reads = {path for path in writes if path.endswith("/search") or path.startswith("/v1/proofs/")}
+    reads = {path for path in writes if path.endswith(("/search", "/try")) or path.startswith("/v1/proofs/")}
     assert len(writes - reads) == len(WRITES)
 
 
@@ -285,14 +338,20 @@ def test_every_message_between_partners_is_applied_once_however_often_it_arrives
     """Each message that one node has delivered to another is delivered again, signed anew, under its own key."""
     person = consent(someone(scene), scene.story)
     scene.insurer.app().claims.ask(person.link, "2027-03")
+    scene.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
+    scene.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
+    scene.gym.app().subjects.erase(someone(scene).at_gym)
+    scene.story.clock.at_s += SPREAD_S
     no = asked(scene)
+    scene.gym.app().receipts.defer(no.receipt, subject=no.at_gym)
     scene.gym.app().receipts.refuse(no.receipt, subject=no.at_gym)
     scene.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
     scene.story.settle()
     kinds = set()
     for caller, to in ((scene.gym, scene.insurer), (scene.insurer, scene.gym)):
         first = {exchange.request: exchange.response for exchange in caller.recorder.exchanges}
-        delivered = select(MESSAGES).where(MESSAGES.c.partner == to.host, MESSAGES.c.state == "delivered")
+        kept = (MESSAGES.c.state == "delivered", MESSAGES.c.body.is_not(None))  # those of the erased are empty
+        delivered = select(MESSAGES).where(MESSAGES.c.partner == to.host, *kept)
         for message in caller.node.rows(delivered):
             with nothing_changes(to):
                 again = partner(caller, to, message.path, message.body.encode(), once=message.id)
@@ -310,6 +369,10 @@ def test_every_message_between_partners_is_applied_once_however_often_it_arrives
         "receipts/given",
         "receipts/refused",
         "receipts/withdrawn",
+        "receipts/deferred",
+        "receipts/renewed",
+        "receipts/stopped",
+        "erasures",
         "asks",
     }
 
@@ -360,6 +423,9 @@ def test_a_receipt_is_not_given_refused_or_withdrawn_by_another_subject(scene: S
             ("give", give),
             ("refuse", {"subject": "ana-at-gym"}),
             ("withdraw", {"subject": "ana-at-gym"}),
+            ("defer", {"subject": "ana-at-gym"}),
+            ("pause", {"subject": "ana-at-gym"}),
+            ("renew", give),
         ):
             refused(app(scene.gym, f"{path}/{verb}", body), 404, "not_found")
             refused(app(scene.gym, f"{unknown}/{verb}", body), 404, "not_found")

@@ -1,5 +1,6 @@
 """Keys change while trust stays: rotation with an overlap, revocation, and what partners and auditors see."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,14 @@ import httpx
 import pytest
 from sqlalchemy import delete, select
 from town import Company, Membership, Town, agree, at, consent, fitness_program, link, town
+from witnesses import NodeStand, ask, grown
 
 from tallystick.audit import DirectorySource, audit, open_web
 from tallystick.descriptor import Descriptor, DescriptorOlder, Role, open_descriptor, public_key, sign_descriptor
+from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_ledger.tlog.note import open_note
+from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, open_note, sign_note
+from tallystick_ledger.tlog.witness import SignSubtree
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
@@ -109,7 +113,7 @@ def test_every_role_is_rotated_on_both_sides_and_nobody_notices(story: tuple[Tow
     audited(gym, insurer)
     # A new link is sealed to the new keys, and the claim of March is signed by them.
     consent(link(gym, insurer, at_gym="ben", at_insurer="ben-ins", town=made), made)
-    made.go_to(CLOSES)
+    made.go_past_release(CLOSES)
     assert states_of_claims(insurer) == ["accepted"]
     # The overlap ends: the new key signs alone, whoever learned of it in time still follows, the old secret is gone.
     assert gym.node.keys.fingerprint == fingerprint
@@ -157,25 +161,29 @@ def test_a_partner_whose_answers_do_not_verify_is_asked_for_its_keys(pair: tuple
     made.companies["gym.example"] = gym
 
 
-@pytest.mark.parametrize(("stolen_after_s", "taken"), [(60, ["accepted"]), (-60, [])], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("stolen", "taken"), [("after it was sent", ["accepted"]), ("before it was logged", [])], ids=["after", "before"]
+)
 def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_theft(
-    story: tuple[Town, Membership], stolen_after_s: int, taken: list[str]
+    story: tuple[Town, Membership], stolen: str, taken: list[str]
 ) -> None:
     """The insurer was away when the claim was sent; its proof shows a head of that time."""
     made, ana = story
     gym, insurer = ana.gym, ana.insurer
     insurer.stop()
     made.go_to(CLOSES)
-    sent_s = made.clock.at_s
-    stolen = gym.keys.id("claim")
+    logged_s = made.clock.at_s
+    made.release()
+    stolen_s = made.clock.at_s + 60 if stolen == "after it was sent" else logged_s - 60
+    key = gym.keys.id("claim")
     made.clock.at_s += DAY_S
-    revoke(gym, "claim", since_s=sent_s + stolen_after_s)
+    revoke(gym, "claim", since_s=stolen_s)
     made.settle()
     insurer.start()
     for _ in range(3):
         made.clock.at_s += 3_600
         made.settle()
-    assert stolen not in known(insurer, gym).ed25519("claim")
+    assert key not in known(insurer, gym).ed25519("claim")
     assert states_of_claims(insurer) == taken
     audited(gym, insurer)
 
@@ -485,3 +493,20 @@ def test_a_key_counts_for_what_comes_now_only_while_it_is_neither_over_nor_revok
     told = Descriptor(v=1, host="gym.example", url="http://gym", livemode=False, issued_at=NOW_S, keys=(gone,))
     assert (told.live(NOW_S + 99).keys, told.ed25519("http")) == ((), {})
     assert list(told.good_at(NOW_S + 99).ed25519("http")) == [gone.id]
+
+
+def test_a_stolen_witness_key_that_is_revoked_makes_the_new_one_sign_nothing(tmp_path: Path) -> None:
+    """Its thief, with a log that lies, writes it under an older head, and asks for the line over all of that."""
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        story.settle()
+        size = gym.node.publisher.published_size
+        assert ask(NodeStand(insurer), grown(gym, 0, size)).status_code == 200
+        stolen = CosignatureSigner("insurer.example/witness", insurer.keys.ed25519("witness"))
+        revoke(insurer, "witness", since_s=story.clock.at_s)
+        story.settle()
+        fork = Checkpoint(gym.node.settings.log_origin, size - 1, hashlib.sha256(b"another history").digest())
+        lying = NoteSigner(fork.origin, gym.keys.ed25519("log"))
+        note = sign_note(fork.body(), [lying, stolen], now_s=story.clock.at_s)
+        asked = SignSubtree(0, fork.size, fork.root, (), note)
+        assert httpx.post(f"{insurer.url}/witness/sign-subtree", content=asked.encode()).status_code == 403

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 import shutil
 import socket
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hosts import Host
 from town import Backup, Company, Town, agree, consent, link, town
 from typer.testing import CliRunner
 
@@ -20,15 +22,16 @@ from tallystick.errors import NodeFailed
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import PolicyUnmet
 from tallystick_ledger.opening import parse_opening
-from tallystick_ledger.tlog.head import parse_checkpoint_body
+from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
-from tallystick_ledger.tlog.note import unchecked_text
+from tallystick_ledger.tlog.note import NoteSigner, sign_note, unchecked_text
 from tallystick_node.cli import app as cli
 from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock
 from tallystick_node.config import CLOCK_VARIABLE, load_settings
 from tallystick_node.errors import ClockBehind, LogReadOnly, LogUnasked, SettingsInvalid
+from tallystick_node.key_changes import revoke_key
 from tallystick_node.own_heads import ASK_DEADLINE_S
-from tallystick_node.setup import accept_clock
+from tallystick_node.setup import accept_clock, add_partner, create_node, open_key_folder
 from tallystick_node.successor import begin_successor
 from tallystick_node.writer import Transaction
 
@@ -305,6 +308,139 @@ def test_a_node_may_be_told_to_wait_for_a_word(pair: tuple[Town, Company, Compan
     write(gym, "now")
 
 
+def hostile_partner(story: Town, company: Company, host: Host) -> None:
+    """The company trusts a partner whose node says what `host` says."""
+    keys = create_node(
+        story.folder / "liar", host="liar.example", url=host.url, bind="127.0.0.1:1", sandbox=True, clock=story.clock
+    )
+    descriptor = (story.folder / "liar" / "descriptor.jwt").read_text()
+    add_partner(company.folder, descriptor, expected_fingerprint=keys.fingerprint, clock=story.clock)
+
+
+def test_nobody_s_404_is_no_word(pair: tuple[Town, Company, Company]) -> None:
+    """A partner, or a proxy in front of it, says that it has seen nothing, while the honest witness is away."""
+    story, gym, insurer = pair
+    with Host() as liar:
+        hostile_partner(story, gym, liar)
+        witnessed_by(gym, insurer, writes_wait_for_word=True)
+        gym.restore(backed_up(story, gym))
+        insurer.stop()
+        gym.start()
+        with pytest.raises(LogUnasked):
+            write(gym, "another past")
+        assert readyz(gym)["not_asked"] == "insurer.example/witness, liar.example"
+        insurer.start()
+        asyncio.run(gym.jobs.ask())
+        with pytest.raises(LogReadOnly):
+            write(gym, "another past")
+
+
+def test_with_a_policy_its_quorum_gives_the_word_and_no_other_partner(pair: tuple[Town, Company, Company]) -> None:
+    story, gym, insurer = pair
+    bank = story.company("bank.example")
+    witnessed_by(gym, insurer, writes_wait_for_word=True)
+    insurer.stop()
+    gym.stop()
+    gym.start()
+    with pytest.raises(LogUnasked):
+        write(gym, "the bank alone has cosigned it")
+    assert bank.is_open
+    assert readyz(gym)["not_asked"] == "insurer.example/witness"
+
+
+def test_who_has_seen_nothing_of_a_log_gives_its_word_by_cosigning_it(tmp_path: Path) -> None:
+    """No policy names anybody, so nobody has cosigned anything; still a node that waits for a word gets one.
+
+    What is no word is a 404 that nobody signs.
+    """
+    with town(tmp_path) as story, Host() as liar:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        hostile_partner(story, gym, liar)
+        gym.stop()
+        insurer.stop()
+        waiting = load_settings(gym.folder).model_copy(update={"writes_wait_for_word": True})
+        (gym.folder / "node.toml").write_text(waiting.text())
+        gym.start()
+        with pytest.raises(LogUnasked):
+            write(gym, "too early")
+        insurer.start()
+        asyncio.run(gym.jobs.ask())
+        write(gym, "now")
+        assert gym_head(insurer) == (gym.node.publisher.published_size, gym.node.publisher.published[0].root)
+        insurer.stop()
+        asyncio.run(gym.jobs.ask())
+        write(gym, "and on, since this process has had its word")
+
+
+def test_a_new_node_begins_once_a_partner_that_waits_for_it_knows_it(tmp_path: Path) -> None:
+    """Its log is empty, and that too is cosigned: a database that was lost looks the same to it."""
+    with town(tmp_path) as story:
+        insurer = story.company("insurer.example")
+        gym = Company(tmp_path / "gym", "gym.example", story.clock, secrets.token_bytes)
+        story.companies[gym.host] = gym
+        gym.trust(insurer)
+        waiting = load_settings(gym.folder).model_copy(update={"writes_wait_for_word": True})
+        (gym.folder / "node.toml").write_text(waiting.text())
+        gym.start()
+        with pytest.raises(LogUnasked):
+            write(gym, "the insurer does not know the gym yet")
+        insurer.trust(gym)
+        asyncio.run(gym.jobs.ask())
+        write(gym, "now")
+
+
+def revoke_log_keys(story: Town, company: Company) -> None:
+    """The company's log keys were stolen, and are revoked from now on."""
+    with open_key_folder(company.folder, clock=story.clock) as place:
+        for role in ("log", "log-pq"):
+            revoke_key(place, role, since_s=story.clock.at_s, reason="compromised")
+
+
+def test_a_key_that_was_stolen_and_revoked_stops_no_log_and_takes_no_successor_s_name(tmp_path: Path) -> None:
+    """Its thief is a partner, and shows a head under it: another one that the gym may have signed, or a longer one."""
+    with town(tmp_path) as story, Host() as thief:
+        gym = story.company("gym.example")
+        hostile_partner(story, gym, thief)
+        story.clock.at_s += 10
+        stolen = gym.node.keys.ed25519("log")
+        revoke_log_keys(story, gym)
+        gym.work()
+        names = ["2027", *(f"2027-{number}" for number in range(2, 5))]
+        for size in (3, 2**40):
+            for name in names:
+                signer = NoteSigner(f"gym.example/log/{name}", stolen)
+                head = Checkpoint(signer.verifier_key.name, size, hashlib.sha256(b"never was").digest())
+                digest = hashlib.sha256(head.origin.encode()).hexdigest()
+                thief.shown_at[f"/witness/{digest}/checkpoint"] = sign_note(head.body(), [signer], now_s=0)
+            gym.stop()
+            gym.start()
+            write(gym, "and on")
+            assert gym.node.evidence.count == 0
+        gym.node.writer.make_read_only(gym.node.publisher.published[1]).result()
+        gym.stop()
+        assert begin_successor(gym.folder, clock=story.clock).origin == "gym.example/log/2027-2"
+
+
+def test_what_a_chosen_witness_cosigned_before_a_key_was_revoked_still_counts(
+    pair: tuple[Town, Company, Company],
+) -> None:
+    story, gym, insurer = pair
+    backup = backed_up(story, gym)
+    story.clock.at_s += 10
+    revoke_log_keys(story, gym)
+    keys = shutil.copytree(gym.folder / "keys", story.folder / "keys of today")
+    gym.restore(backup)
+    shutil.rmtree(gym.folder / "keys")
+    shutil.copytree(keys, gym.folder / "keys")
+    with open_key_folder(gym.folder, clock=story.clock) as place:
+        (key, *_) = place.load().log_signers("gym.example/log/2027", now_s=story.clock.at_s)
+    policy = (gym.folder / "witness.policy").read_text()
+    (gym.folder / "witness.policy").write_text(f"log {key.verifier_key.text}\n{policy}")
+    gym.start()
+    assert insurer.is_open
+    assert readyz(gym)["status"] == "read_only"
+
+
 def test_a_clock_that_is_set_back_a_little_makes_no_entry_earlier(tmp_path: Path) -> None:
     with town(tmp_path) as story:
         gym = story.company("gym.example")
@@ -348,6 +484,22 @@ def test_an_operator_may_accept_a_clock_that_was_ahead(tmp_path: Path) -> None:
         write(gym, "right")
         assert last_at_s(gym) == story.clock.at_s
         assert accept_clock(gym.folder, clock=story.clock) == 0
+
+
+def test_nobody_stops_a_log_by_a_time_that_it_signs(
+    pair: tuple[Town, Company, Company], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The insurer's clock, or its will, is a hundred years ahead when it cosigns the gym's head."""
+    story, gym, insurer = pair
+    ahead_s = 100 * 365 * 86_400
+    insurer.node.clock = insurer.node.writer._clock = SetClock(story.clock.at_s + ahead_s)
+    write(gym, "cosigned in a hundred years")
+    gym.node.publisher.publish()
+    gym.stop()
+    gym.start()
+    write(gym, "and on, by our own clock")
+    assert last_at_s(gym) == story.clock.at_s
+    assert f"{ahead_s} seconds ahead of our clock" in caplog.text
 
 
 def test_a_clock_that_is_ahead_of_a_witness_is_said(pair: tuple[Town, Company, Company]) -> None:

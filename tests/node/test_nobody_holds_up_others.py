@@ -66,7 +66,7 @@ def test_nothing_is_asked_over_a_link_that_nobody_has_confirmed(story: Town) -> 
 def test_one_subject_s_lost_key_keeps_no_other_month_from_closing(story: Town) -> None:
     ana, ben = members(story, "ana", "ben")
     ana.gym.node.custody.forget(ana.gym.node.secret_name("subject", ana.at_gym))
-    story.go_to(MARCH_CLOSES)
+    story.go_past_release(MARCH_CLOSES)
     assert (paid(ana), paid(ben)) == (0, 1)
 
 
@@ -76,20 +76,20 @@ def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(story: T
     story.clock.at_s = at(MARCH_CLOSES)
     for _month in ("February", "March"):
         run(gym, gym.jobs.housekeep())
+    story.clock.at_s = story.last_release_s()
     gym.app().receipts.withdraw(ana.receipt, subject=ana.at_gym)
     run(gym, gym.jobs.deliver("insurer.example"))
     assert ben.insurer.app().receipts.get(ana.receipt).state == "withdrawn"
     waiting = gym.node.rows(select(MESSAGES.c.kind).where(MESSAGES.c.state == "queued"))
     assert [row.kind for row in waiting] == ["claim.issued"]
-    story.settle()
+    story.release()
     assert paid(ben) == 1
 
 
 def test_an_answer_that_was_lost_before_a_withdrawal_accuses_nobody_later(story: Town) -> None:
     (person,) = members(story, "ana")
-    story.clock.at_s = at(MARCH_CLOSES)
     person.gym.recorder.lose_answers_to = "/peer/v1/claims"
-    story.settle()
+    story.go_past_release(MARCH_CLOSES)
     person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
     person.gym.recorder.lose_answers_to = None
     story.go_to("2027-06-01 00:00")

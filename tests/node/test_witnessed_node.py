@@ -10,13 +10,16 @@ from town import Company, Town, agree, town
 from witnesses import AloneStand, keys_in
 
 from tallystick.audit import DirectorySource, audit
-from tallystick.evidence import TwoHeads, parse_evidence
+from tallystick.evidence import TwoHeads, parse_evidence, two_heads
 from tallystick_ledger.errors import PolicyUnmet
+from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_ledger.tlog.note import NoteSigner, sign_note
 from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_node.config import load_settings
 from tallystick_node.errors import ForkSuspected, LogReadOnly
-from tallystick_node.setup import witness_policy_lines
+from tallystick_node.key_changes import revoke_key
+from tallystick_node.setup import open_key_folder, witness_policy_lines
 
 
 def with_policy(company: Company, *lines: str, waits: bool = True) -> None:
@@ -137,3 +140,44 @@ def test_a_restored_node_that_could_ask_nobody_convicts_itself_before_anybody_is
     assert readyz(gym) == told
     with pytest.raises(ForkSuspected):
         gym.node.publisher.publish()
+
+
+def test_a_log_key_is_revoked_and_what_the_policy_says_of_the_log_s_own_keys_stops_nothing(scene: Scene) -> None:
+    """The policy still names the key that was stolen; the log knows its own keys better."""
+    story, gym, _, stand = scene
+    with_policy(gym, *stand.policy_lines, "quorum none", waits=False)
+    story.clock.at_s += 100
+    with open_key_folder(gym.folder, clock=story.clock) as place:
+        for role in ("log", "log-pq"):
+            revoke_key(place, role, since_s=story.clock.at_s, reason="compromised")
+    write(gym, "after the theft")
+    gym.work()
+    assert gym.node.publisher.published_size == gym.node.publisher.committed().size
+    gym.stop()
+    gym.start()
+    write(gym, "after a restart")
+    gym.work()
+    assert gym.node.publisher.published_size == gym.node.publisher.committed().size
+
+
+def test_evidence_under_a_key_that_was_revoked_since_stops_no_publication(scene: Scene) -> None:
+    _, gym, _, _ = scene
+    stolen, origin = gym.node.keys.ed25519("log"), gym.node.settings.log_origin
+    thief = NoteSigner(origin, stolen)
+    one, other = (sign_note(Checkpoint(origin, 3, bytes([n]) * 32).body(), [thief], now_s=0) for n in (1, 2))
+    gym.node.evidence.keep(two_heads(one, other, keys=[thief.verifier_key], read=lambda _level, _index: bytes(32)))
+    gym.stop()
+    gym.start()
+    with pytest.raises(ForkSuspected):
+        write_and_publish(gym)
+    with open_key_folder(gym.folder, clock=gym.clock) as place:
+        revoke_key(place, "log", since_s=gym.clock.now_s(), reason="compromised")
+    gym.stop()
+    with_policy(gym, "quorum none", waits=False)
+    write_and_publish(gym)
+    assert gym.node.publisher.published_size == gym.node.publisher.committed().size
+
+
+def write_and_publish(company: Company) -> None:
+    write(company, "more")
+    company.node.publisher.publish()

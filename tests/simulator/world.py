@@ -102,6 +102,7 @@ class Process:
             http=http,
             waits=True,
             evidence=world.ground.evidence,
+            log_keys=lambda: [LOG_SIGNER.verifier_key],
             monotonic_s=lambda: world.monotonic_s,
             pool=OneByOne(),
         )

@@ -12,6 +12,7 @@ dry_run      a rule tried on past periods
 conjunction  claims of different issuers, concluded at the recipient
 cost         what a rule tells, in words a customer reads
 linter       what all rules of one recipient over one source tell together
+words        why an input did not count, for people
 """
 
 from tallystick_consent.rules.conjunction import (
@@ -38,25 +39,40 @@ from tallystick_consent.rules.first import AnyRule, Filter, VisitDays
 from tallystick_consent.rules.language import Rule
 from tallystick_consent.rules.late import TrueUp, true_up, with_late
 from tallystick_consent.rules.linter import (
+    AskedFigure,
     ByBand,
     Flat,
     PerUnit,
     Question,
     RewardShape,
     Telling,
+    figures_of,
+    figures_together,
     require_within,
     told_together,
 )
-from tallystick_consent.rules.periods import Period, dates_of, month_of, name_of, period_after, period_named, span_of
+from tallystick_consent.rules.periods import (
+    LAST_ZONE,
+    Period,
+    dates_of,
+    month_of,
+    name_of,
+    period_after,
+    period_named,
+    span_of,
+)
+from tallystick_consent.rules.words import why_not
 
 MARGIN_S = 2 * 86_400
 """How far beyond a period events are read: days are local to a place, and visits merge over the edge."""
 
 __all__ = [
+    "LAST_ZONE",
     "MARGIN_S",
     "NO_ZONES",
     "Accepted",
     "AnyRule",
+    "AskedFigure",
     "ByBand",
     "Conclusion",
     "Conjunction",
@@ -82,6 +98,8 @@ __all__ = [
     "day_on",
     "dry_run",
     "evaluate",
+    "figures_of",
+    "figures_together",
     "home_zone_name",
     "month_of",
     "name_of",
@@ -97,5 +115,6 @@ __all__ = [
     "statement_of",
     "told_together",
     "true_up",
+    "why_not",
     "with_late",
 ]

@@ -23,6 +23,9 @@ from tallystick_consent.rules.periods import DAYS_IN, NAMES, Span, ZoneName
 
 FIGURE_MAX = 2**53 - 1
 BANDS_MAX = 16
+HOME = "home"
+"""The data class of events that tell where a subject lives, by time zone alone."""
+
 STATEMENT_SIZE_MAX = 200
 """What a claim's answer holds."""
 
@@ -541,8 +544,9 @@ class Rule(Strict):
 
     @cached_property
     def standing_classes(self) -> frozenset[str]:
-        """The data classes of what must hold."""
-        return frozenset(each.data_class for each in self.requires)
+        """The data classes of what holds until it is said to end: what is required, and a home where days are of it."""
+        required = frozenset(each.data_class for each in self.requires)
+        return required | {HOME} if self.needs_home else required
 
     @property
     def data_classes(self) -> frozenset[str]:
@@ -550,14 +554,17 @@ class Rule(Strict):
         return self.measured_classes | self.standing_classes
 
     @cached_property
-    def needs_own_zone(self) -> bool:
-        """Whether an answer needs a zone that is the subject's own, which the caller looks up."""
-        own = any(
-            each.basis == "subject_home"
-            or (each.basis == "departure_airport" and each.events not in types_of("order.confirmed"))
+    def needs_home(self) -> bool:
+        """Whether an answer needs the zone that the subject lives in, from what was told of class `home`."""
+        return self.period.of_home or any(each.basis == "subject_home" for each in self.measures)
+
+    @cached_property
+    def needs_airport(self) -> bool:
+        """Whether an answer needs the zone of an airport, which no event tells and the caller looks up."""
+        return any(
+            each.basis == "departure_airport" and each.events not in types_of("order.confirmed")
             for each in self.measures
         )
-        return own or self.period.of_home
 
     @cached_property
     def closes_on(self) -> frozenset[str]:

@@ -8,16 +8,21 @@ whatever their filters: the difference of two filters tells what falls between t
 Source: CONSTRUCTIONS (rules and rewards), DESIGN P17.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
-from tallystick_consent.receipt import RUNG_HEIGHT, Rung
+from pydantic import BaseModel, ConfigDict, Field
+
+from tallystick_consent.receipt import RUNG_HEIGHT, DataClass, Digest, Rung
 from tallystick_consent.rules.errors import RuleRejected, RulesTellTooMuch
 from tallystick_consent.rules.first import AnyRule
 from tallystick_consent.rules.language import (
     BANDS_MAX,
+    FIGURE_MAX,
     AtLeast,
     AtMost,
     Bands,
@@ -25,6 +30,7 @@ from tallystick_consent.rules.language import (
     Measure,
     Rule,
 )
+from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 EXACT_CUTS_MIN = 3
 """From so many cuts on, ranges of one value each are not ranges any more but the figure."""
@@ -96,6 +102,51 @@ class Telling:
     rules: tuple[str, ...]
 
 
+FIGURES_MAX = 64
+"""Figures of one rule: it measures and requires fewer."""
+
+_Cut = Annotated[int, Field(ge=-FIGURE_MAX, le=FIGURE_MAX)]
+
+
+class AskedFigure(BaseModel):
+    """A figure that a rule asks about, as a ledger tells of it: enough to hold one rule beside another.
+
+    Attributes:
+        data_class: of the events that it is made of.
+        figure: digest of what is measured and how, whatever the outcome: equal where two rules ask about one figure.
+        cuts: where an outcome cuts the figures in two: each the first figure above.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    data_class: DataClass
+    figure: Digest
+    cuts: Annotated[tuple[_Cut, ...], Field(max_length=BANDS_MAX)]
+
+
+def figures_of(rule: AnyRule) -> tuple[AskedFigure, ...]:
+    """Return the figures that a rule asks about."""
+    return tuple(
+        AskedFigure(
+            data_class=each.data_class,
+            figure=_figure_digest(each.figure),
+            cuts=tuple(cut for cut in each.cuts if abs(cut) <= FIGURE_MAX),
+        )
+        for each in _asked(Question("", rule))
+    )
+
+
+@lru_cache(maxsize=256)
+def figures_together(programs: frozenset[tuple[str, tuple[AskedFigure, ...]]]) -> Telling:
+    """Return what programs tell together beyond what each of them does; a token where that is nothing.
+
+    Args:
+        programs: the name of each, and the figures it asks about.
+    """
+    asked = [_Asked(name, each.data_class, each.figure, each.cuts) for name, figures in programs for each in figures]
+    return _telling(_together_each(asked))
+
+
 @dataclass(frozen=True, slots=True)
 class _Finding:
     rung: Rung
@@ -112,9 +163,11 @@ def told_together(questions: Sequence[Question]) -> Telling:
     if len({each.name for each in questions}) != len(questions):
         raise RuleRejected("Two questions have one name.", remedy="Name each program and version once.")
     found = [each for question in questions for each in _alone(question)]
-    asked = [each for question in questions for each in _asked(question)]
-    for data_class in sorted({each.data_class for each in asked}):
-        found += _together(data_class, [each for each in asked if each.data_class == data_class])
+    found += _together_each([each for question in questions for each in _asked(question)])
+    return _telling(found)
+
+
+def _telling(found: list[_Finding]) -> Telling:
     if not found:
         return Telling("token", (), ())
     found.sort(key=lambda each: (-RUNG_HEIGHT[each.rung], sorted(each.rules), each.why))
@@ -173,13 +226,25 @@ class _Asked:
 
 def _asked(question: Question) -> list[_Asked]:
     plan = question.rule.spelled_out()
-    found = [
-        _Asked(question.name, each.data_class, plan.span + each.model_dump_json(exclude={"outcome"}), _cuts(each))
-        for each in plan.measures
-    ]
+    found = [_Asked(question.name, each.data_class, plan.span + _spelled(each), _cuts(each)) for each in plan.measures]
     if found:
         return found
     return [_Asked(question.name, each.data_class, plan.span + each.model_dump_json(), (1,)) for each in plan.requires]
+
+
+def _together_each(asked: Sequence[_Asked]) -> list[_Finding]:
+    found: list[_Finding] = []
+    for data_class in sorted({each.data_class for each in asked}):
+        found += _together(data_class, [each for each in asked if each.data_class == data_class])
+    return found
+
+
+def _spelled(measure: Measure) -> str:
+    return canonical_json(measure.model_dump(mode="json", exclude={"outcome"})).decode()
+
+
+def _figure_digest(figure: str) -> str:
+    return to_base64url(hashlib.sha256(length_prefixed("tallystick/figure/v1", figure)).digest())
 
 
 def _together(data_class: str, asked: Sequence[_Asked]) -> list[_Finding]:

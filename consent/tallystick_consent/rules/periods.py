@@ -8,7 +8,7 @@ Source: ISO 8601, CONSTRUCTIONS (a period is ISO 8601 text), SCENARIOS section 0
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Annotated, Literal, Protocol
 
@@ -54,6 +54,10 @@ _SHAPES: tuple[tuple[Span, re.Pattern[str]], ...] = (
     ("calendar_year", re.compile(r"[0-9]{4}")),
     ("window", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9]{4}-[0-9]{2}-[0-9]{2}")),
 )
+
+
+LAST_ZONE = timezone(timedelta(hours=-12))
+"""Where a day ends last on Earth: what is closed there is closed at everybody's home."""
 
 
 class HasClose(Protocol):

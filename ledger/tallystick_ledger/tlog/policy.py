@@ -85,13 +85,13 @@ class Policy:
         log_keys = [log.key for log in self.logs if log.key.name == origin]
         keys = [*log_keys, *(witness.key for witness in self.witnesses)]
         checkpoint, opened = open_checkpoint(raw, origin=origin, keys=keys)
-        signed = {each.key for each in opened.verified}
-        if signed.isdisjoint(log_keys):  # a witness may bear the log's name
+        if {each.key for each in opened.verified}.isdisjoint(log_keys):  # a witness may bear the log's name
             raise SignatureRejected(
                 "No log that the policy lists has signed the checkpoint.",
                 remedy="Ask the log for its checkpoint again, or list its key in the policy.",
             )
-        if not self.is_met_by(signed):
+        # A line of time 0 makes no claim to be of the largest tree seen: witnesses sign parts of trees so.
+        if not self.is_met_by({each.key for each in opened.verified if each.timestamp_s != 0}):
             raise PolicyUnmet(
                 "Too few of the witnesses that the policy asks for have signed the checkpoint.",
                 remedy="Wait for more cosignatures and fetch the checkpoint again.",

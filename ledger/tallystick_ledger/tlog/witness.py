@@ -218,23 +218,30 @@ def cosign_subtree(
     *,
     keys: Mapping[str, Sequence[VerifierKey]],
     own: Sequence[VerifierKey],
+    last: Checkpoint | None,
     signer: SubtreeSigner,
 ) -> bytes:
     """Return the witness's line over a part of a tree that it has cosigned whole; it remembers nothing of it.
 
+    The note alone would not do: whoever has stolen a key of the witness can write one over any tree, and the line over
+    the part that is the whole of it would then say of a fork what only the witness itself may say.
+
     Args:
         request: what somebody asks.
         keys: the keys of each log that the witness knows, by origin.
-        own: the witness's own keys, one of which must have cosigned the whole.
+        own: the witness's own keys that have neither ended nor been revoked; one of them must have cosigned the whole.
+        last: what the witness remembers as the checkpoint of that log that it cosigned last; None where it never did.
         signer: its ML-DSA-44 key; the line has time 0, since a part makes no claim to be the largest seen.
 
     Raises:
-        WitnessRefused: 404 unknown log, 403 not signed by it and by this witness, 400 the part reaches beyond the
-            tree, 422 the proof does not show it there.
+        WitnessRefused: 404 unknown log, 403 not signed by it and by this witness, or not as the witness remembers it,
+            400 the part reaches beyond the tree, 422 the proof does not show it there.
 
     Source: c2sp.org/tlog-witness, "sign-subtree".
     """
     checkpoint = _signed_checkpoint(request.note, keys, own)
+    if last is None or checkpoint.size > last.size or (checkpoint.size == last.size and checkpoint != last):
+        raise WitnessRefused(403, "This witness remembers no such checkpoint of the log.")
     if request.end > checkpoint.size:
         raise WitnessRefused(400, "The subtree reaches beyond the tree.")
     try:

@@ -157,6 +157,9 @@ class Story:
         town.rest()
         screen.check("P3", "Until the month closes, no claim.", not crossed_claims(town.wire.exchanges()))
         town.go_to("2027-04-16 00:01")
+        town.wait("the gym has issued its claim", lambda: self._is_issued(self.ana, "2027-03"))
+        screen.step("It closes, and the claim is logged; it leaves within a day, in a slot of the insurer's own.")
+        town.go_to("2027-04-17 00:01")
         reward = town.wait(
             "Ana's credit for March", lambda: self._reward(self.ana, "2027-03"), tick_max_s=LONG_TICK_MAX_S
         )
@@ -251,7 +254,8 @@ class Story:
         screen.step("15 June, 18:00: the insurer's process is killed (kill -9).")
         town.go_to("2027-06-16 00:01")
         for person in waiting:
-            town.wait("the gym has issued its claim", partial(self._is_issued, person))
+            town.wait("the gym has issued its claim", partial(self._is_issued, person, "2027-05"))
+        town.go_to("2027-06-17 00:01")
         town.wait("the gym tries again", lambda: len(self._unreachable(before)) >= 3, tick_max_s=LONG_TICK_MAX_S)
         began_s = time.monotonic()
         self._record(self.ben, "2027-06", 15, 45, key="turnstile-while-the-insurer-is-down")
@@ -409,12 +413,12 @@ class Story:
     def _decisions(self, person: Person) -> tuple[Decision, ...]:
         return self._town.gym.app.decisions.find(person.at_gym).decisions
 
-    def _claim_state(self, person: Person, period: str = "2027-05") -> str | None:
+    def _claim_state(self, person: Person, period: str) -> str | None:
         claims = self._town.gym.app.claims.each()
         return next((each.state for each in claims if (each.receipt, each.period) == (person.receipt, period)), None)
 
-    def _is_issued(self, person: Person) -> bool:
-        return self._claim_state(person) == "issued"
+    def _is_issued(self, person: Person, period: str) -> bool:
+        return self._claim_state(person, period) == "issued"
 
     def _is_delivered(self, person: Person, period: str) -> bool:
         return self._claim_state(person, period) == "delivered"

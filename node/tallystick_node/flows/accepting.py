@@ -13,11 +13,12 @@ from tallystick.descriptor import Descriptor
 from tallystick.key_use import keys_for
 from tallystick_consent.claim import Claim, verify_claim
 from tallystick_consent.decide import Refusal, decide
-from tallystick_consent.entries import AcceptanceBody, DisclosureBody, parse_body
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody, parse_body
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.program import Program
-from tallystick_consent.rules import read_statement
+from tallystick_consent.receipt import Receipt, ReceiptState
+from tallystick_consent.rules import Heard, read_statement
 from tallystick_consent.signed import Acceptance
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import from_base64url, to_base64url
@@ -27,8 +28,9 @@ from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proo
 from tallystick_node.flows.accounts import book_step
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.receipts import receipt_of
+from tallystick_node.flows.receipts import finish_settling, receipt_of
 from tallystick_node.flows.rewards import pay_reward
+from tallystick_node.flows.status import require_standing
 from tallystick_node.node import Node
 from tallystick_node.tables import CLAIMS, LINKS, RECEIPTS
 from tallystick_node.writer import Transaction
@@ -43,7 +45,8 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     """Take a partner's claim: check all of it, log the acceptance, pay the reward, and sign.
 
     Raises:
-        ClaimRejected: malformed, forged, expired, for somebody else, or not what its ledger entry says.
+        ClaimRejected: malformed, forged, expired, revoked, for somebody else, or not what its ledger entry says.
+        StatusUnavailable: whether it was revoked could not be looked up.
         ProofRejected, SignatureRejected, BadInput: its proof does not hold, or parts are not of their form.
     """
     stapled = _stapled(node, body, caller, now_s=transaction.now_s)
@@ -55,7 +58,8 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     digest = to_base64url(claim_digest(body.claim, salt=salt))
     receipt, subject = _covering(transaction, claim, caller)
     program = known_program(transaction, node.host, claim.program, claim.version)
-    _require_covered(node, transaction, claim, program, receipt)
+    cover = _cover(receipt, digest, now_s=transaction.now_s)
+    heard = _require_covered(node, claim, program, cover, now_s=transaction.now_s)
     _require_own_nullifier(node, claim)
     _check_logged(node, body, stapled, claim, program, digest)
     first = transaction.row(
@@ -63,11 +67,12 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     )
     if first is not None:
         return wire.PeerAcknowledged(token=first.acceptance)
+    require_standing(node, caller, claim.status)
     accepted = transaction.append(
         "acceptance",
         AcceptanceBody(
             receipt=claim.receipt,
-            receipt_leaf=receipt.live_leaf,
+            receipt_leaf=cover.leaf,
             issuer=caller,
             purpose=program.purpose,
             rung=program.rung,
@@ -94,7 +99,8 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
             at=transaction.now_s,
         )
     )
-    _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token)
+    _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token, band=heard.band)
+    finish_settling(transaction, claim.receipt)
     return wire.PeerAcknowledged(token=token)
 
 
@@ -115,21 +121,37 @@ def _covering(transaction: Transaction, claim: Claim, caller: str) -> tuple[Any,
     return row, str(row.subject)
 
 
-def _require_covered(node: Node, transaction: Transaction, claim: Claim, program: Program, row: Any) -> None:
-    """Refuse a claim that its receipt does not cover, as the issuer's own node should have."""
+class _Cover(NamedTuple):
+    """A receipt as it covers a claim: which entry of ours made it live, and as of when it is looked at."""
+
+    receipt: Receipt
+    leaf: Any
+    at_s: int
+
+
+def _cover(row: Any, digest: str, *, now_s: int) -> _Cover:
+    """Return a receipt as it covers a claim: as it is, or, for one that its ending lists, as it was until then."""
+    if row.settles_until_s is not None and digest in ReceiptBody.model_validate_json(row.last_step).deliverable:
+        ended = receipt_of(row)
+        return _Cover(Receipt(ended.terms, ReceiptState.GIVEN, acknowledged=True), row.lived_leaf, row.ended_at_s)
+    return _Cover(receipt_of(row), row.live_leaf, now_s)
+
+
+def _require_covered(node: Node, claim: Claim, program: Program, cover: _Cover, *, now_s: int) -> Heard:
+    """Return what a claim says; refuse one that its receipt does not cover, as the issuer's own node should have."""
     period = program.period(claim.period, zone=zone_of(program))
     asked = program.ask(period, issuer=claim.iss)
-    permit = decide(asked, receipt_of(row), now_s=transaction.now_s)
+    permit = decide(asked, cover.receipt, now_s=cover.at_s)
     if isinstance(permit, Refusal):
         raise _rejected(permit.reasons[0].code, "A claim is not covered by the receipt that it names.")
-    if period.close_s > transaction.now_s + AHEAD_MAX_S:
+    if program.closed_for_all_s(period.name, zone=zone_of(program)) > now_s + AHEAD_MAX_S:
         raise _rejected("claim_mismatch", "A claim is about a period that has not closed.")
-    try:
-        read_statement(program.rule, claim.period, claim.answer.statement)
-    except BadInput as error:
-        raise _rejected("claim_mismatch", "A claim answers another question than its program asks.") from error
     if claim.aud != node.host:
         raise _rejected("claim_mismatch", "A claim is meant for somebody else.")
+    try:
+        return read_statement(program.rule, claim.period, claim.answer.statement)
+    except BadInput as error:
+        raise _rejected("claim_mismatch", "A claim answers another question than its program asks.") from error
 
 
 def _require_own_nullifier(node: Node, claim: Claim) -> None:
@@ -218,7 +240,14 @@ def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: 
 
 
 def _keep(
-    transaction: Transaction, claim: Claim, body: wire.PeerClaim, *, digest: str, leaf: int, acceptance: str
+    transaction: Transaction,
+    claim: Claim,
+    body: wire.PeerClaim,
+    *,
+    digest: str,
+    leaf: int,
+    acceptance: str,
+    band: int | None,
 ) -> None:
     transaction.execute(
         insert(CLAIMS).values(
@@ -239,8 +268,9 @@ def _keep(
             leaf=leaf,
             log=transaction.log,
             logged_at_s=transaction.now_s,
-            answer="",
+            answer=claim.answer.model_dump_json(),
             acceptance=acceptance,
+            band=band,
         )
     )
 

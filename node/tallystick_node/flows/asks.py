@@ -9,6 +9,7 @@ from sqlalchemy import insert, select
 
 from tallystick import wire
 from tallystick_consent.decide import Refusal, decide
+from tallystick_ledger.errors import BadInput
 from tallystick_node.flows.decisions import keep_refusal
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
@@ -32,6 +33,7 @@ async def ask_claim(node: Node, once: Once, body: wire.AskClaim) -> StoredReply:
         link = transaction.row(select(LINKS).where(LINKS.c.id == body.link, LINKS.c.role == "recipient"))
         if link is None:
             raise no_such_thing()
+        transaction.subject = link.subject
         receipt = transaction.row(
             select(RECEIPTS).where(RECEIPTS.c.link == body.link).order_by(RECEIPTS.c.requested_at_s.desc())
         )
@@ -76,7 +78,10 @@ def settle_asks(node: Node, transaction: Transaction, *, rows_max: int) -> int:
             continue
         terms = receipt_of(row).terms
         program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
-        period = program.period(ask.period, zone=zone_of(program))
+        try:
+            period = program.period(ask.period, zone=zone_of(program))
+        except BadInput:
+            continue  # no period of this program; one such question must not keep the others from being decided
         asked = program.ask(period, issuer=node.host)._replace(program=ask.program, program_version=ask.version)
         permit = decide(asked, receipt_of(row), now_s=transaction.now_s)
         if isinstance(permit, Refusal):

@@ -17,6 +17,7 @@ from tallystick_ledger.encoding import parse_canonical_json
 from tallystick_ledger.opening import REMEMBERED_S, Carried, Opening, OpeningDraft
 from tallystick_ledger.replay import paid_record
 from tallystick_node.flows.accounts import balance_in
+from tallystick_node.flows.erasure import erasures_under_way
 from tallystick_node.flows.programs import logged_programs
 from tallystick_node.tables import ACCOUNTS, CLAIMS, DISCLOSURES, RECEIPTS, REWARDS, TRANSFERS
 from tallystick_node.writer import Transaction
@@ -50,6 +51,8 @@ def carry_over(transaction: Transaction, draft: OpeningDraft, *, host: str) -> l
             moved = {"body": body.model_dump_json()}
             transaction.execute(update(DISCLOSURES).where(DISCLOSURES.c.claim == body.claim).values(**moved))
         draft.add(carried_disclosure(body, at_s=at_s))
+    for erasure in erasures_under_way(transaction, host=host):
+        draft.add(Carried("erasure", erasure.document()))
     return draft.parts()
 
 
@@ -90,9 +93,9 @@ def _carry_receipts(
     """Carry every receipt of which more may come; yield its id, and where it stands in the new log."""
     for row in transaction.execute(select(RECEIPTS).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)).all():
         body = ReceiptBody.model_validate_json(row.last_step)
-        if not receipt_is_open(body, host=host) and body.receipt not in outstanding:
+        if not receipt_is_open(body, host=host, at_s=transaction.now_s) and body.receipt not in outstanding:
             continue
         place = draft.add(carried_receipt(body, frozenset(body.deliverable)))
-        if row.live_leaf is not None:
-            transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(live_leaf=place))
+        moved = {"lived_leaf": place} if row.live_leaf is None else {"live_leaf": place}
+        transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(**moved))
         yield body.receipt, place

@@ -25,6 +25,7 @@ def list_claims(node: Node, *, limit: int, before: int | None) -> wire.Claims:
                 state=row.state,
                 expires_at=row.expires_at_s,
                 log_index=row.leaf,
+                band=row.band,
             )
             for row in page
         ),

@@ -3,12 +3,14 @@
 Apart from `claims`, since receipts end without knowing how claims are made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, exists, or_, select, update
 
 from tallystick_consent.entries import DisclosureBody
-from tallystick_node.tables import CLAIMS, DISCLOSURES
+from tallystick_node.flows.status import revoke_claim
+from tallystick_node.tables import CLAIMS, DISCLOSURES, MESSAGES
 from tallystick_node.writer import Appended, Transaction
 
 
@@ -37,7 +39,30 @@ def withhold_claims(transaction: Transaction, claims: Sequence[str]) -> None:
         transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == claim).values(**held))
 
 
-def drop_claims_of(transaction: Transaction, receipt: str) -> None:
-    """Drop what the claims of an ended receipt say; that they were issued, accepted and paid stays, for the books."""
-    dropped = {"token": "", "salt": "", "answer": ""}
-    transaction.execute(update(CLAIMS).where(CLAIMS.c.receipt == receipt).values(**dropped))
+def drop_claims_of(transaction: Transaction, receipt: str, *, but: Collection[str] = ()) -> None:
+    """Drop what the claims of an ended receipt say; that they were issued, accepted and paid stays, for the books.
+
+    A claim that may be in somebody's hands and was not used is revoked. One that never left is not: nobody has it, and
+    a status that changes would tell its recipient that there was one.
+
+    Args:
+        but: digests of those that are still to be delivered.
+    """
+    for row in transaction.execute(_left_unused(receipt)).all():
+        if row.digest not in but:
+            revoke_claim(transaction, row.digest)
+    dropped = {"token": "", "salt": "", "answer": "", "band": None}
+    over = (CLAIMS.c.receipt == receipt, CLAIMS.c.digest.not_in(but))
+    transaction.execute(update(CLAIMS).where(*over).values(**dropped))
+
+
+def _left_unused(receipt: str) -> Select[Any]:
+    """Return the query of claims that were sent, and of which nothing was heard, or that a wallet may have."""
+    sent = exists().where(
+        MESSAGES.c.about == CLAIMS.c.digest,
+        MESSAGES.c.kind == "claim.issued",
+        or_(MESSAGES.c.state == "sending", MESSAGES.c.maybe_arrived),
+    )
+    unused = CLAIMS.c.state.in_(("issued", "withheld"))
+    left = or_(sent, CLAIMS.c.handed_at_s.is_not(None))
+    return select(CLAIMS.c.digest).where(CLAIMS.c.receipt == receipt, CLAIMS.c.role == "issuer", unused, left)

@@ -1,16 +1,30 @@
 """What this node decided about a subject's period; kept for the subject to read, and dropped with the receipt."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
 
 from tallystick import wire
-from tallystick_consent.decide import Refusal
+from tallystick_consent.decide import Reason, Refusal
 from tallystick_consent.program import Program
+from tallystick_consent.rules import Evaluation, TrueUp
 from tallystick_node.node import Node
 from tallystick_node.tables import DECISIONS
 from tallystick_node.writer import Transaction
+
+AFTER_CLOSE = "after_close"
+"""The reason by which a rule leaves out what was recorded after the close."""
+
+_STANDS: dict[TrueUp, str] = {
+    "same": "what was told, which late evidence does not change",
+    "better": "what was told: its claim stands, and no second one may take its place",
+    "better_too_late": "what was told: late evidence counts for a limited time",
+    "worse_future_only": "what was told: late evidence takes nothing back",
+    "worse_reversed": "what was told: late evidence takes nothing back",
+    "not_taken": "what was told: this rule takes no late evidence",
+}
+"""What of a period stands after a second look, and why, in plain words."""
 
 
 def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
@@ -26,16 +40,16 @@ def keep_decision(
     period: str,
     outcome: str,
     *,
-    counted: int = 0,
-    not_counted: dict[str, int] | None = None,
+    found: Evaluation | None = None,
     reasons: str = "[]",
+    claim: str = "",
 ) -> None:
-    """Keep a decision; `outcome` is `issued`, `not_reached` or `refused`.
+    """Keep a decision; `outcome` is a word of `wire.Decision`.
 
     Args:
-        counted: how many inputs counted.
-        not_counted: how many did not, by reason.
+        found: what the rule came to, where it was evaluated.
         reasons: of a refusal, JSON.
+        claim: digest of the claim that tells it.
     """
     transaction.execute(
         insert(DECISIONS).values(
@@ -46,12 +60,73 @@ def keep_decision(
             version=program.version,
             period=period,
             outcome=outcome,
-            counted=counted,
-            not_counted=json.dumps(not_counted or {}),
+            counted=found.counted if found else 0,
+            not_counted=json.dumps(found.not_counted if found else {}),
             reasons=reasons,
             decided_at_s=transaction.now_s,
+            band=found.band if found else None,
+            flags=json.dumps(found.flags if found else {}),
+            claim=claim,
         )
     )
+
+
+class Told(NamedTuple):
+    """What was decided about a period so far.
+
+    Attributes:
+        period: its name.
+        answer: what was told: whether, and which band.
+        claim: digest of the claim that tells it, "" where none does.
+        looked_at_s: when it was looked at last.
+        left_late: whether evidence had come after the close already when it was first looked at.
+    """
+
+    period: str
+    answer: Evaluation
+    claim: str
+    looked_at_s: int
+    left_late: bool
+
+
+def told_of(transaction: Transaction, receipt: str) -> list[Told]:
+    """Return what was told under a receipt, by period."""
+    rows = transaction.execute(select(DECISIONS).where(DECISIONS.c.receipt == receipt).order_by(DECISIONS.c.id)).all()
+    found: dict[str, Told] = {}
+    for row in rows:
+        before = found.get(row.period)
+        if row.outcome in ("issued", "not_reached", "made_good"):
+            satisfied = row.outcome != "not_reached"
+            answer = Evaluation(satisfied, 0, "", row.counted, json.loads(row.not_counted), row.band)
+            left_late = before is None and AFTER_CLOSE in answer.not_counted
+            found[row.period] = Told(row.period, answer, row.claim, row.decided_at_s, left_late)
+        elif before is not None and row.outcome == "stands":
+            found[row.period] = before._replace(looked_at_s=row.decided_at_s, left_late=False)
+    return list(found.values())
+
+
+def keep_second_look(
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    period: str,
+    follows: TrueUp,
+    *,
+    found: Evaluation,
+    claim: str,
+) -> None:
+    """Keep what follows from evidence that came after a period's close.
+
+    Args:
+        follows: what the rule makes of it.
+        found: what the rule comes to with it.
+        claim: digest of the claim that makes it good, "" where none does.
+    """
+    if claim:
+        keep_decision(transaction, row, program, period, "made_good", found=found, claim=claim)
+        return
+    reason = Reason("told_already" if follows == "better" else follows, _STANDS[follows])
+    keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
 
 
 def find_decisions(node: Node, subject: str) -> wire.Decisions:
@@ -70,6 +145,8 @@ def find_decisions(node: Node, subject: str) -> wire.Decisions:
                 not_counted=json.loads(row.not_counted),
                 reasons=tuple(json.loads(row.reasons)),
                 decided_at=row.decided_at_s,
+                band=row.band,
+                flags=json.loads(row.flags),
             )
             for row in rows
         )

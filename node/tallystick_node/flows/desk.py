@@ -18,8 +18,9 @@ from tallystick_consent.channels import CODE_LIFE_S, OPEN_MAX, TRIES_MAX, is_sam
 from tallystick_ledger.encoding import canonical_json, parse_json_object
 from tallystick_node.errors import CodeRefused, Refused
 from tallystick_node.flows.acts import keep_act
-from tallystick_node.flows.receipts import show_receipt, show_receipts
-from tallystick_node.flows.receipts_issuer import refuse, row_of_subject, withdraw
+from tallystick_node.flows.receipts import row_of_subject, show_receipt, show_receipts
+from tallystick_node.flows.receipts_issuer import refuse
+from tallystick_node.flows.receipts_stopping import withdraw
 from tallystick_node.node import Node
 from tallystick_node.tables import LETTERS
 from tallystick_node.writer import Once, StoredReply, Transaction

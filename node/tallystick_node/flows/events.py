@@ -6,19 +6,21 @@ Source: DESIGN flow 1, SCENARIOS 1.05 and 1.07 (periods and their close).
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import insert, select
 
 from tallystick import wire
-from tallystick_consent.decide import Permit
+from tallystick_consent.decide import Ask, Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
-from tallystick_consent.receipt import ReceiptState
-from tallystick_consent.rules import name_of, period_named
+from tallystick_consent.receipt import IN_FORCE, ReceiptState
+from tallystick_consent.rules import name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
 from tallystick_ledger.vault import Opening, Sealed
+from tallystick_node.custody import erased
 from tallystick_node.errors import Refused
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.standings import those_that_cover
@@ -29,11 +31,16 @@ from tallystick_node.writer import Once, StoredReply, Transaction
 AHEAD_MAX_S = 300
 """How far an app's clock may be ahead of ours."""
 
+KEPT_UNDER = IN_FORCE | {ReceiptState.PAUSED}
+"""Under which receipts events are kept: a pause stops answers, so that what it would have answered can be made up."""
+
 _NOT_LIVE = {
     ReceiptState.WITHDRAWN: ("receipt_withdrawn", "The subject has withdrawn the receipt that covered this event."),
+    ReceiptState.REVOKED: ("receipt_revoked", "A partner has revoked the receipt that covered this event."),
+    ReceiptState.INVALIDATED: ("receipt_invalidated", "The receipt that covered this event was never valid."),
     ReceiptState.EXPIRED: ("receipt_expired", "The receipt that covered this event has expired."),
-    # Given, and yet not live: its time is over, and nothing has swept it up so far.
-    ReceiptState.GIVEN: ("receipt_expired", "The receipt that covered this event has expired."),
+    # Not ended, and yet not live: its time is over, and nothing has swept it up so far.
+    **dict.fromkeys(KEPT_UNDER, ("receipt_expired", "The receipt that covered this event has expired.")),
 }
 
 
@@ -54,7 +61,12 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
             raise Refused(
                 "event_in_future", "An event lies in the future.", remedy="Compare the app's clock with the node's."
             )
-        receipt = _covering(transaction, event, subject=body.subject, named=body.receipt)
+        try:
+            receipt = _covering(transaction, event, subject=body.subject, named=body.receipt)
+        except Refused:
+            node.require_not_erased(body.subject)
+            raise
+        transaction.subject = body.subject
         payload = event_payload(event, source=node.host, subject=body.subject, receipt=receipt)
         sealed, opening = node.vault.seal(payload, subject=body.subject, entry_id=event_id, media_type=MEDIA_TYPE)
         committed = EventBody(commitment=to_base64url(sealed.commitment))
@@ -107,11 +119,23 @@ def get_event(node: Node, event: str) -> wire.Event:
     row = node.row(select(EVENTS).where(EVENTS.c.id == event))
     if row is None:
         raise no_such_thing()
-    return _shown(row.id, row.type, row.receipt, row.recorded_at_s, _open(node, row))
+    return shown_event(node, row)
+
+
+def shown_event(node: Node, row: Any) -> wire.Event:
+    """Return an event of a row, opened.
+
+    Raises:
+        PayloadErased, PayloadUnavailable: its payload cannot be read any more.
+    """
+    return _shown(row.id, row.type, row.receipt, row.recorded_at_s, open_event(node, row))
 
 
 def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subject: str) -> list[JourneyEvent]:
-    """Open the part of the vault that a permit covers, and nothing else; what was erased is not there."""
+    """Open the part of the vault that a permit covers, and nothing else; what was erased is not there.
+
+    Each event carries when it was recorded, so that what came after a period's close does not count for it.
+    """
     rows = transaction.execute(
         select(EVENTS).where(
             EVENTS.c.subject == subject,
@@ -123,10 +147,23 @@ def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subj
     opened: list[JourneyEvent] = []
     for row in rows:
         try:
-            opened.append(parse_payload(_open(node, row).payload))
+            event = parse_payload(open_event(node, row).payload)
         except PayloadErased:
             continue
+        opened.append(replace(event, recorded_at_s=row.recorded_at_s))
     return opened
+
+
+def came_late(transaction: Transaction, asked: Ask, *, subject: str, since_s: int) -> bool:
+    """Return whether anything that a question is about was recorded from a moment on; nothing is opened for that."""
+    late = select(EVENTS.c.id).where(
+        EVENTS.c.subject == subject,
+        EVENTS.c.data_class.in_(sorted(asked.data_classes)),
+        EVENTS.c.at_s >= asked.events_from_s,
+        EVENTS.c.at_s < asked.events_until_s,
+        EVENTS.c.recorded_at_s >= since_s,
+    )
+    return transaction.row(late.limit(1)) is not None
 
 
 def _covering(transaction: Transaction, event: JourneyEvent, *, subject: str, named: str | None) -> str:
@@ -139,7 +176,7 @@ def _covering(transaction: Transaction, event: JourneyEvent, *, subject: str, na
     ).all()
     covering = [row for row in rows if (named is None or row.id == named) and _covers(row, event)]
     covering = those_that_cover(transaction, covering, subject=subject)
-    live = [row for row in covering if row.state == ReceiptState.GIVEN and transaction.now_s < row.valid_until_s]
+    live = [row for row in covering if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
     if not live:
         raise _uncovered(covering)
     for row in live:
@@ -170,11 +207,17 @@ def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
     if event.type not in program.rule.spelled_out().closes_on:
         return False
     name = name_of(event.started_at.date(), program.rule.span)
-    period = period_named(name, rule=program.rule, zone=zone_of(program))
-    return transaction.now_s >= period.close_s
+    return transaction.now_s >= program.closed_for_all_s(name, zone=zone_of(program))
 
 
-def _open(node: Node, row: Any) -> Opening:
+def open_event(node: Node, row: Any) -> Opening:
+    """Return the payload of an event's row.
+
+    Raises:
+        PayloadErased, PayloadUnavailable: it cannot be read any more.
+    """
+    if not row.ciphertext:
+        raise erased()
     sealed = Sealed(row.commitment, row.ciphertext)
     return node.vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=MEDIA_TYPE)
 

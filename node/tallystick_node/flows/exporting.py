@@ -37,7 +37,7 @@ def show_notice(node: Node, receipt: str) -> people.Shown:
     )
 
 
-def export_receipt(node: Node, receipt: str, form: Literal["fhir", "fdx"]) -> people.Export:
+def export_receipt(node: Node, receipt: str, form: Literal["fhir", "fdx"]) -> people.ReceiptExport:
     """Return a receipt in the words of another standard.
 
     Raises:
@@ -55,7 +55,7 @@ def export_receipt(node: Node, receipt: str, form: Literal["fhir", "fdx"]) -> pe
         changed_at_s=next(at_s for at_s in (row.ended_at_s, given_at_s, row.requested_at_s) if at_s is not None),
         grade=evidence.get("grade", ""),
     )
-    return people.Export(form=form, document=_FORMS[form](exported))
+    return people.ReceiptExport(form=form, document=_FORMS[form](exported))
 
 
 def _row(node: Node, receipt: str) -> Any:

@@ -1,5 +1,7 @@
 """Claims at the issuer: a true answer is signed and logged before it is sent, then delivered, or expires.
 
+It leaves at the release slot of its period, shuffled and jittered for its recipient alone (P6).
+
 Source: DESIGN flow 4, CONSTRUCTIONS (between nodes), SCENARIOS 1.01, 1.16.
 """
 
@@ -8,12 +10,14 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from tallystick import wire
-from tallystick_consent.claim import VCT, Answer, Claim, issue_claim
+from tallystick_consent.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.evidence import Evidence
 from tallystick_consent.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.program import Program
+from tallystick_consent.release import leaving_times, slot_of
 from tallystick_consent.signed import Acceptance, open_object, signed_digest
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import to_base64url
@@ -24,12 +28,16 @@ from tallystick_node.flows.decisions import keep_refusal
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.receipts import receipt_of, with_subject
+from tallystick_node.flows.receipts import finish_settling, receipt_of, with_subject
+from tallystick_node.flows.status import draw_place, place_columns
 from tallystick_node.node import Node
 from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS, TRANSFERS
 from tallystick_node.writer import Transaction
 
 DAY_S = 86_400
+RELEASE_KEY = "release"
+"""The secret in custody that release slots are drawn with; every process of the node draws alike."""
+
 SLOT = 0
 """Journey 1 pays once a period; programs that pay more often number their slots."""
 
@@ -43,8 +51,10 @@ def issue_answer(
     answer: Answer,
     *,
     supersedes: str = "",
-) -> None:
+) -> str:
     """Sign, log and queue a true answer: the entry is committed before anything can be sent.
+
+    Returns the claim's digest, "" where the slot is answered already.
 
     Args:
         row: the receipt, with the subject of its link.
@@ -64,14 +74,17 @@ def issue_answer(
         CLAIMS.c.nullifier == spent, CLAIMS.c.role == "issuer", CLAIMS.c.state.in_(("issued", "delivered"))
     )
     if transaction.row(standing) is not None:
-        return  # the slot is answered; a second claim for it would be one too many
+        return ""  # the slot is answered; a second claim for it would be one too many
+    closed_s = program.closed_for_all_s(period, zone=zone_of(program))  # what is settled before leaves only then
+    holder = holder_of(row)
+    status = draw_place(node, transaction, partner=row.partner)
     claim = Claim(
         jti=transaction.new_id("clm"),
         vct=VCT,
         iss=node.host,
         aud=row.partner,
         iat=transaction.now_s,
-        exp=transaction.now_s + program.claim_valid_days * DAY_S,
+        exp=max(transaction.now_s, closed_s) + program.claim_valid_days * DAY_S,
         link=row.link,
         receipt=row.id,
         program=program.program,
@@ -80,6 +93,8 @@ def issue_answer(
         slot=SLOT,
         nullifier=spent,
         answer=answer,
+        status=status,
+        cnf=holder,
     )
     token = issue_claim(
         claim,
@@ -130,9 +145,34 @@ def issue_answer(
             logged_at_s=transaction.now_s,
             answer=answer.model_dump_json(),
             acceptance="",
+            has_holder=holder is not None,
+            **place_columns(status),
         )
     )
-    queue_message(transaction, "claim.issued", partner=row.partner, about=digest, body=None, receipt=row.id)
+    queue_message(
+        transaction,
+        "claim.issued",
+        partner=row.partner,
+        about=digest,
+        body=None,
+        receipt=row.id,
+        not_before_s=_leaves_at_s(node, transaction, claim, closed_s=closed_s),
+    )
+    return digest
+
+
+def _leaves_at_s(node: Node, transaction: Transaction, claim: Claim, *, closed_s: int) -> int:
+    """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
+    key = node.custody.find_or_make(RELEASE_KEY)
+    slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=transaction.now_s)
+    (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
+    return leaving.at_s
+
+
+def holder_of(row: Any) -> Confirmation | None:
+    """Return whose signature shows that a claim under a receipt is presented by its subject; None without a wallet."""
+    public_key = Evidence.model_validate_json(row.evidence).public_key if row.evidence else None
+    return None if public_key is None else holder_key(public_key)
 
 
 def claim_message(node: Node, digest: str) -> wire.PeerClaim | None:
@@ -161,6 +201,7 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     body = last_disclosure(transaction, digest).model_copy(update={"state": "delivered", "acceptance": signed})
     entry = log_disclosure(transaction, body).entry
     transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == digest).values(state="delivered", acceptance=token))
+    finish_settling(transaction, row.receipt)
     booked = select(TRANSFERS.c.id).where(TRANSFERS.c.id == acceptance.fee)
     if program.fee is None or transaction.row(booked) is not None:
         return
@@ -203,24 +244,30 @@ def _require_ours(transaction: Transaction, acceptance: Acceptance, row: Any, pr
 
 def claim_rejected(transaction: Transaction, digest: str) -> None:
     """Log that a claim will not be delivered: the recipient refused it for good, or its receipt ended on the way."""
-    row = transaction.row(select(CLAIMS.c.state).where(CLAIMS.c.digest == digest))
+    row = transaction.row(select(CLAIMS.c.state, CLAIMS.c.receipt).where(CLAIMS.c.digest == digest))
     if row is not None and row.state == "issued":
         withhold_claims(transaction, [digest])
+        finish_settling(transaction, row.receipt)
 
 
 def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int:
     """Replace claims that ran out before they were delivered, with the same nullifier; return how many."""
     rows = transaction.execute(
         select(CLAIMS)
+        .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
         .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
+        # One that is held is neither ended nor issued anew before its receipt is live again, or has ended.
+        .where(RECEIPTS.c.live_leaf.is_not(None) | RECEIPTS.c.ended_at_s.is_not(None))
         .limit(rows_max)
     ).all()
     for row in rows:
         message = (MESSAGES.c.about == row.digest, MESSAGES.c.kind == "claim.issued")
-        live = select(RECEIPTS.c.id).where(RECEIPTS.c.id == row.receipt, RECEIPTS.c.state == "given")
+        live = select(RECEIPTS.c.id).where(RECEIPTS.c.id == row.receipt, RECEIPTS.c.live_leaf.is_not(None))
         if transaction.row(live) is None:
-            # The entry that ended its receipt says all there is to say: it was listed, since it may have arrived.
+            # The entry that ended its receipt says all there is to say: it was listed.
             transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(state="expired"))
+            transaction.execute(update(MESSAGES).where(*message, MESSAGES.c.state == "queued").values(state="expired"))
+            finish_settling(transaction, row.receipt)
             continue
         if transaction.row(select(MESSAGES.c.id).where(*message, MESSAGES.c.state == "sending")) is not None:
             continue  # it may be arriving at this moment; the answer, or its absence, decides

@@ -51,12 +51,15 @@ async def offer_link(node: Node, once: Once, body: wire.OfferLink) -> StoredRepl
     Raises:
         PartnerUnknown: no such partner.
         Refused: no such program agreed with it.
+        PayloadErased: the customer was erased.
     """
     await asyncio.to_thread(node.partner, body.partner)
     code = f"{node.host}~{body.program}~{new_id('off', node.random_bytes(16)).removeprefix('off_')}"
 
     def work(transaction: Transaction) -> wire.LinkOffer:
+        node.require_not_erased(body.subject)
         _require_agreed(transaction, body.program, payer=node.host, issuer=body.partner)
+        transaction.subject = body.subject
         same = (OFFERS.c.subject == body.subject, OFFERS.c.partner == body.partner, OFFERS.c.program == body.program)
         # Two open offers of one person would clash: the newer one counts.
         transaction.execute(update(OFFERS).where(*same, OFFERS.c.state == "open").values(state="void"))
@@ -153,6 +156,7 @@ def _begin(node: Node, transaction: Transaction, body: wire.AcceptLink, partner:
         if row.subject != body.subject:
             raise offer_refused()
         return _Begun(partner.host, program, row.message, wire.PeerLink.model_validate_json(row.body))
+    node.require_not_erased(body.subject)
     _require_agreed(transaction, program, payer=partner.host, issuer=node.host)
     unique = _take_unique(node, transaction, body.subject, recipient=partner.host, program=program)
     half = transaction.random_bytes(SECRET_SIZE_BYTES)
@@ -207,6 +211,7 @@ def _finish(
     half = node.custody.find(_half_name(body.offer))
     if row is None or half is None:
         raise offer_refused()
+    transaction.subject = body.subject
     theirs, hint = _open_half(node, answer.half, partner)
     k_link = link_secret(recipient_half=theirs, issuer_half=half, recipient=partner.host, issuer=node.host)
     link = link_id(k_link)
@@ -234,6 +239,7 @@ def receive_link(node: Node, caller: str, transaction: Transaction, body: wire.P
     offer = transaction.row(select(OFFERS).where(OFFERS.c.digest == offer_digest(body.offer)))
     if offer is None or offer.state != "open" or offer.partner != caller or transaction.now_s >= offer.expires_at_s:
         raise offer_refused()
+    transaction.subject = offer.subject
     partner = node.partner(caller)
     theirs, hint = _open_half(node, body.half, partner)
     half = transaction.random_bytes(SECRET_SIZE_BYTES)
@@ -273,6 +279,7 @@ async def confirm_link(node: Node, once: Once, body: wire.ConfirmLink) -> Stored
             or transaction.now_s >= offer.expires_at_s
         ):
             raise offer_refused()
+        transaction.subject = offer.subject
         transaction.execute(update(OFFERS).where(OFFERS.c.digest == offer.digest).values(state="confirmed"))
         transaction.execute(update(LINKS).where(LINKS.c.id == offer.link).values(state="active", waits_until_s=None))
         queue_message(
@@ -353,6 +360,11 @@ def link_secret_name(link: str) -> str:
     return f"link/{link}"
 
 
+def half_name(digest: str) -> str:
+    """Return the name under which custody keeps our half of a secret, while an offer of this digest is taken."""
+    return f"half/{digest}"
+
+
 def _require_agreed(transaction: Transaction, program: str, *, payer: str, issuer: str) -> None:
     row = transaction.row(
         select(AGREEMENTS.c.id).where(
@@ -427,7 +439,7 @@ def offer_digest(offer: str) -> str:
 
 
 def _half_name(offer: str) -> str:
-    return f"half/{offer_digest(offer)}"
+    return half_name(offer_digest(offer))
 
 
 def offer_refused() -> OfferRefused:

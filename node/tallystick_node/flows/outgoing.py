@@ -18,6 +18,12 @@ PATHS = {
     "receipt.given": "/peer/v1/receipts/given",
     "receipt.refused": "/peer/v1/receipts/refused",
     "receipt.withdrawn": "/peer/v1/receipts/withdrawn",
+    "receipt.deferred": "/peer/v1/receipts/deferred",
+    "receipt.renewed": "/peer/v1/receipts/renewed",
+    "receipt.paused": "/peer/v1/receipts/stopped",
+    "receipt.revoked": "/peer/v1/receipts/stopped",
+    "receipt.invalidated": "/peer/v1/receipts/stopped",
+    "erasure.asked": "/peer/v1/erasures",
     "claim.ask": "/peer/v1/asks",
     "claim.issued": "/peer/v1/claims",
 }
@@ -64,6 +70,21 @@ def queue_message(
     )
 
 
+def on_its_way(transaction: Transaction, receipt: str) -> list[str]:
+    """Return the answers under a receipt that are being sent at this moment, or were and got no reply."""
+    maybe = (MESSAGES.c.state == "sending") | MESSAGES.c.maybe_arrived
+    mine = (MESSAGES.c.receipt == receipt, MESSAGES.c.kind == "claim.issued")
+    waiting = MESSAGES.c.state.in_(("queued", "sending"))
+    return [row.about for row in transaction.execute(select(MESSAGES.c.about).where(*mine, waiting, maybe)).all()]
+
+
+def let_leave(transaction: Transaction, receipt: str) -> None:
+    """Let what is queued under a receipt leave at its time, although the receipt ends: its ending lists it."""
+    mine = (MESSAGES.c.receipt == receipt, MESSAGES.c.kind == "claim.issued")
+    waiting = MESSAGES.c.state.in_(("queued", "sending"))
+    transaction.execute(update(MESSAGES).where(*mine, waiting).values(receipt=None))
+
+
 def withhold_queued(transaction: Transaction, receipt: str) -> tuple[list[str], list[str]]:
     """Withhold every answer under a receipt that has not left; return what was withheld, and what is on its way.
 
@@ -71,13 +92,10 @@ def withhold_queued(transaction: Transaction, receipt: str) -> tuple[list[str], 
     further.
     """
     mine = (MESSAGES.c.receipt == receipt, MESSAGES.c.kind == "claim.issued")
-    rows = transaction.execute(
-        select(MESSAGES.c.about, MESSAGES.c.state, MESSAGES.c.maybe_arrived).where(
-            *mine, MESSAGES.c.state.in_(("queued", "sending"))
-        )
-    ).all()
+    left = on_its_way(transaction, receipt)
+    waiting = MESSAGES.c.state.in_(("queued", "sending"))
+    rows = transaction.execute(select(MESSAGES.c.about).where(*mine, waiting)).all()
     transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state == "queued").values(state="withheld"))
     # What was sent or would have been holds the claim itself: it ends with the receipt, as the claim does.
     transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state != "sending").values(body=None))
-    on_its_way = [row.about for row in rows if row.state == "sending" or row.maybe_arrived]
-    return [row.about for row in rows if row.about not in on_its_way], on_its_way
+    return [row.about for row in rows if row.about not in left], left

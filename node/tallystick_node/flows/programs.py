@@ -13,8 +13,9 @@ from sqlalchemy import insert, select, update
 from tallystick import wire
 from tallystick_consent.entries import AgreementBody, ProgramBody
 from tallystick_consent.errors import ProgramRejected
-from tallystick_consent.program import Program, parse_program
+from tallystick_consent.program import Program, parse_program, told_by
 from tallystick_consent.signed import Agreement, Proposal, open_object, signed_digest
+from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
 from tallystick_node.errors import Refused
 from tallystick_node.flows.outgoing import queue_message
@@ -30,6 +31,7 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
         ProgramRejected: not of its form, or another company's.
         PartnerUnknown: an issuer is no partner.
         Refused: the version exists, or is not the next one.
+        RulesTellTooMuch: beside our other programs over an issuer it tells more than was agreed (P17).
     """
     program = parse_program(body.program)
     zone_of(program)
@@ -52,6 +54,9 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
                 remedy="Publish it as the version after the last.",
                 existing_id=f"{program.program}@{last.version}" if last else None,
             )
+        for issuer in program.issuers:
+            ours = _newest(transaction, PROGRAMS.c.payer == node.host)
+            require_within_beside(program, [each for each in ours if issuer in each.issuers])
         _insert_program(transaction, program)
         transaction.append("program", _program_body(program).document())
         for issuer in program.issuers:
@@ -135,6 +140,7 @@ async def accept_program(node: Node, once: Once, name: str, version: int, body: 
     Raises:
         NotFound: no such proposal.
         Refused: signed already, or proposed by two payers.
+        RulesTellTooMuch: beside the payer's other programs it tells more than was agreed (P17).
     """
 
     def work(transaction: Transaction) -> Program:
@@ -159,6 +165,8 @@ async def accept_program(node: Node, once: Once, name: str, version: int, body: 
                 remedy="List the programs; nothing more is needed.",
                 existing_id=row.id,
             )
+        agreed = _newest(transaction, PROGRAMS.c.payer == row.payer, _agreed_with(node.host))
+        require_within_beside(program, agreed)
         proposal = signed_digest(row.payer_token)
         token = node.signed(Agreement(agreement=row.id, proposal=proposal, at=transaction.now_s))
         transaction.execute(update(AGREEMENTS).where(AGREEMENTS.c.id == row.id).values(issuer_token=token))
@@ -269,16 +277,45 @@ def agreed_program(transaction: Transaction, name: str, *, payer: str, issuer: s
     return known_program(transaction, payer, name, row.version)
 
 
+def _newest(transaction: Transaction, *these: Any) -> list[Program]:
+    """Return programs, each in its newest version among those that fit."""
+    newest: dict[str, Program] = {}
+    for row in transaction.execute(select(PROGRAMS.c.document).where(*these).order_by(PROGRAMS.c.version)).all():
+        program = parse_program(json.loads(row.document))
+        newest[program.program] = program
+    return list(newest.values())
+
+
+def _agreed_with(issuer: str) -> Any:
+    """Return the condition that an issuer has signed a program."""
+    signed = select(AGREEMENTS.c.id).where(
+        AGREEMENTS.c.payer == PROGRAMS.c.payer,
+        AGREEMENTS.c.program == PROGRAMS.c.program,
+        AGREEMENTS.c.version == PROGRAMS.c.version,
+        AGREEMENTS.c.issuer == issuer,
+        AGREEMENTS.c.issuer_token.is_not(None),
+    )
+    return signed.exists()
+
+
 def zone_of(program: Program) -> ZoneInfo:
     """Return the zone that a program's periods close in.
 
     Raises:
         ProgramRejected: there is no such zone.
     """
+    zone = zone_named(program.rule.zone)
+    if zone is None:
+        raise ProgramRejected("A program's zone does not exist.", remedy="Use an IANA time zone name.")
+    return zone
+
+
+def zone_named(name: str) -> ZoneInfo | None:
+    """Return an IANA zone, None where there is none of that name."""
     try:
-        return ZoneInfo(program.rule.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ProgramRejected("A program's zone does not exist.", remedy="Use an IANA time zone name.") from error
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def _require_runs_here(program: Program) -> None:
@@ -287,8 +324,8 @@ def _require_runs_here(program: Program) -> None:
     needs = {
         "windows": rule.span == "window",
         "answers by slot": rule.slot_by is not None,
-        "a zone of the subject's own": rule.needs_own_zone,
-        "true-ups": rule.late.evidence == "true_up",
+        "the zone of an airport": rule.needs_airport,
+        "answers that are taken back": rule.late.down == "reversed",
         "figures that are revealed": rule.rung == "aggregate",
     }
     missing = [name for name, is_needed in needs.items() if is_needed]
@@ -322,6 +359,7 @@ def _program_body(program: Program) -> ProgramBody:
         asset=program.reward.asset,
         reward=program.reward.amount,
         budget=program.budget.amount,
+        tells=told_by(program),
     )
 
 

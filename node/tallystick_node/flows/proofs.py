@@ -52,6 +52,28 @@ class _Served:
     prover: Prover
 
 
+class Pinned:
+    """Proofs that all lead to one head, whatever is published meanwhile.
+
+    Attributes:
+        size: entries under that head.
+        checkpoint: the head as it is served, signed.
+    """
+
+    def __init__(self, service: "ProofService", served: _Served) -> None:
+        """Prove by `service` against what it served once."""
+        self._service, self._served = service, served
+        self.size, self.checkpoint = served.head.size, served.note.decode()
+
+    def inclusions(self, indexes: Sequence[int]) -> tuple[Inclusion, ...]:
+        """Return entries below `size`, each with its proof; at most 256.
+
+        Raises:
+            AskedTooMuch, LogUnreadable: as `ProofService.inclusions`.
+        """
+        return self._service.inclusions_under(self._served, indexes, with_entries=True).inclusions
+
+
 class ProofService:
     """Proves against the published head of one log; for any number of threads."""
 
@@ -88,8 +110,15 @@ class ProofService:
             NotPublished: the published head does not cover one of them.
             LogUnreadable: a file of the published log is missing or damaged.
         """
+        return self.inclusions_under(self._served(), indexes, with_entries=with_entries)
+
+    def pinned(self) -> Pinned:
+        """Return what proves against the head that is published now, and goes on with that one."""
+        return Pinned(self, self._served())
+
+    def inclusions_under(self, served: _Served, indexes: Sequence[int], *, with_entries: bool) -> Inclusions:
+        """Return what `inclusions` does, against a head that was published before."""
         _require_few(len(indexes))
-        served = self._served()
         if not all(0 <= index < served.head.size for index in indexes):
             raise _not_published(served)
         with _reading():

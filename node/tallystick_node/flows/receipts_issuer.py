@@ -1,43 +1,51 @@
-"""Receipts at the issuer: shown to the subject, who gives, refuses or withdraws; signed, sent, and acknowledged.
+"""Receipts at the issuer: shown to the subject, who gives, refuses, puts off or renews; signed, sent, and acknowledged.
 
-Nothing is disclosed under a receipt before the recipient's signature over its digest is logged here; a withdrawal
-withholds what is queued in its own transaction.
+Nothing is disclosed under a receipt before the recipient's signature over its digest is logged here, and again after
+each renewal. How it is stopped is in `receipts_stopping`.
 
-Source: DESIGN flow 3, CONSTRUCTIONS (keys), SCENARIOS section 0 (withdrawal of consent).
+Source: DESIGN flow 3, CONSTRUCTIONS (keys).
 """
 
-import json
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from tallystick import wire
-from tallystick_consent.entries import Signature, receipt_body
+from tallystick_consent.entries import receipt_body
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.evidence import Evidence, check_evidence
 from tallystick_consent.program import Program
-from tallystick_consent.receipt import Notice, ReceiptState, Terms, check_transition, parse_terms
+from tallystick_consent.receipt import (
+    Notice,
+    ReceiptState,
+    Terms,
+    check_transition,
+    parse_terms,
+)
 from tallystick_consent.rules import name_of, period_named
-from tallystick_consent.signed import Acknowledgement, GivenReceipt, Withdrawal, open_object, signed_digest
+from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_node.flows.acts import approvals_of, seen
-from tallystick_node.flows.claims_state import withhold_claims
-from tallystick_node.flows.outgoing import withhold_queued
+from tallystick_node.flows.outgoing import on_its_way
 from tallystick_node.flows.programs import agreed_program, known_program, zone_of
 from tallystick_node.flows.receipts import (
     CLOSING_TAIL_S,
     DAY_S,
+    acknowledged,
     change_receipt,
-    end_receipt,
     insert_receipt,
     log_receipt,
     require_none_open,
     require_recent,
+    require_within_receipts,
+    row_of_subject,
     shown_once,
+    stopped,
     tell_partner,
     terms_of,
-    with_subject,
 )
 from tallystick_node.flows.standings import require_giver, require_holder, require_stopper
+from tallystick_node.flows.wallet import bind_wallet_key
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import LINKS, RECEIPTS
 from tallystick_node.writer import Once, StoredReply, Transaction
@@ -116,8 +124,8 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
 
     Raises:
         NotFound: no such request for this subject.
-        ReceiptRejected: answered already, too late, by somebody who may not, or a wallet signature that is not over
-            these terms.
+        ReceiptRejected: answered already, too late, or a wallet signature that is not over these terms.
+        RulesTellTooMuch: beside the subject's other receipts it would tell that company more than they permit (P17).
     """
 
     def work(transaction: Transaction) -> str:
@@ -126,17 +134,12 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
         terms = terms_of(row)
         approved = approvals_of(transaction, receipt)
         require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved))
+        asked = known_program(transaction, terms.recipient, terms.program, terms.program_version)
+        require_within_receipts(transaction, asked, link=row.link)
         evidence = seen(
             node, transaction, terms, body.told, kind="give", subject=body.subject, app=app, by=body.by
         ).model_copy(update={"approvals": tuple(each for who, each in approved.items() if who != body.by)})
-        token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=transaction.now_s))
-        log_receipt(
-            transaction,
-            receipt_body(terms, ReceiptState.GIVEN, grade=evidence.grade, signed=signed_digest(token)),
-        )
-        given = {"state": ReceiptState.GIVEN, "evidence": evidence.model_dump_json(), "signed": token}
-        change_receipt(transaction, receipt, **given)
-        tell_partner(transaction, "receipt.given", row, wire.PeerSigned(token=token))
+        _give(node, transaction, row, ReceiptState.GIVEN, evidence)
         return receipt
 
     return await shown_once(node, once, work)
@@ -190,120 +193,91 @@ def refuse(transaction: Transaction, receipt: str, body: wire.RefuseReceipt) -> 
     return receipt
 
 
-async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.WithdrawReceipt) -> StoredReply:
-    """The subject stops: from this entry on nothing is issued, and nothing delivered but what the entry lists.
+async def defer_receipt(node: Node, once: Once, receipt: str, body: wire.DeferReceipt) -> StoredReply:
+    """The subject puts off the answer; the request goes on waiting, and is not made again.
 
     Raises:
-        NotFound, ReceiptRejected: no receipt of this subject that can be withdrawn.
+        NotFound, ReceiptRejected: no such request for this subject, or answered already.
     """
 
     def work(transaction: Transaction) -> str:
-        return withdraw(node, transaction, receipt, body)
+        row = row_of_subject(transaction, receipt, body.subject)
+        check_transition(ReceiptState(row.state), ReceiptState.DEFERRED)
+        log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.DEFERRED))
+        change_receipt(transaction, receipt, state=ReceiptState.DEFERRED)
+        tell_partner(transaction, "receipt.deferred", row, wire.PeerReceiptDeferred(receipt=receipt))
+        return receipt
 
     return await shown_once(node, once, work)
 
 
-def withdraw(node: Node, transaction: Transaction, receipt: str, body: wire.WithdrawReceipt) -> str:
-    """Sign and log the withdrawal, withhold what is queued, and tell the recipient; return the receipt's id.
+async def renew_receipt(node: Node, once: Once, receipt: str, body: wire.RenewReceipt, *, app: str) -> StoredReply:
+    """The subject says yes again: what was paused goes on once the recipient has signed for it.
+
+    Args:
+        app: the name of the key that vouches for who is logged in; it stands in the evidence.
 
     Raises:
-        NotFound, ReceiptRejected: as `withdraw_receipt`.
+        NotFound: no such receipt of this subject.
+        ReceiptRejected: it cannot be renewed, or a wallet signature is not over these terms.
     """
-    row = row_of_subject(transaction, receipt, body.subject)
-    require_stopper(transaction, subject=body.subject, by=body.by)
-    check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
-    terms = terms_of(row)
-    token = node.signed(Withdrawal(receipt=receipt, version=terms.version, earned=body.earned, at=transaction.now_s))
-    withheld, on_its_way = withhold_queued(transaction, receipt)
-    log_receipt(
-        transaction,
-        receipt_body(terms, ReceiptState.WITHDRAWN, signed=signed_digest(token), deliverable=tuple(on_its_way)),
-    )
-    withhold_claims(transaction, withheld)
-    end_receipt(transaction, row, ReceiptState.WITHDRAWN)
-    tell_partner(transaction, "receipt.withdrawn", row, wire.PeerSigned(token=token))
-    return receipt
+
+    def work(transaction: Transaction) -> str:
+        row = row_of_subject(transaction, receipt, body.subject)
+        check_transition(ReceiptState(row.state), ReceiptState.RENEWED)
+        _give(node, transaction, row, ReceiptState.RENEWED, body.evidence.model_copy(update={"app": app}))
+        return receipt
+
+    return await shown_once(node, once, work)
 
 
-def row_of_subject(transaction: Transaction, receipt: str, subject: str) -> Any:
-    """Return the row of a receipt that is this subject's to answer.
-
-    Raises:
-        NotFound: there is none of that id, or it is somebody else's.
-    """
-    mine = with_subject().where(RECEIPTS.c.id == receipt, RECEIPTS.c.role == "issuer", LINKS.c.subject == subject)
-    row = transaction.row(mine)
-    if row is None:
-        raise no_such_thing()
-    return row
-
-
-def acknowledged_given(node: Node, transaction: Transaction, row: Any, token: str) -> None:
-    """Log the recipient's signature over a receipt: from this entry on, answers may leave.
+def acknowledged_given(node: Node, transaction: Transaction, row: Any, *, state: str, sent: str, token: str) -> None:
+    """Log the recipient's signature over a receipt that was given or renewed: from this entry on, answers may leave.
 
     Raises:
         SignatureRejected, BadInput, ReceiptRejected: not the recipient's signature over this receipt.
     """
-    at_s = _check_acknowledgement(node, row, token, ReceiptState.GIVEN, str(row.signed))
-    if row.acknowledged_at_s is not None or row.state != ReceiptState.GIVEN:
+    appended = acknowledged(node, transaction, row, state=state, sent=sent, token=token)
+    if appended is None:
         return
+    first = {"acknowledged_at_s": appended.entry.body["acknowledgement"]["at"], **_first_period(transaction, row)}
+    live = {"acknowledgement": token, "live_leaf": appended.index}
+    change_receipt(transaction, row.id, **live, **(first if row.acknowledged_at_s is None else {}))
+
+
+def _give(node: Node, transaction: Transaction, row: Any, state: ReceiptState, evidence: Evidence) -> None:
+    """Sign a receipt that the subject gives, or gives again, and send it: nothing leaves before it is acknowledged."""
     terms = terms_of(row)
-    appended = log_receipt(
+    check_evidence(evidence, terms)
+    bind_wallet_key(transaction, evidence, link=row.link)
+    at_s = transaction.now_s
+    if state is ReceiptState.GIVEN:
+        token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=at_s))
+    else:
+        renews = signed_digest(row.signed)
+        token = node.signed(RenewedReceipt(terms=terms, evidence=evidence, renews=renews, at=at_s))
+    listed = tuple(on_its_way(transaction, row.id))
+    log_receipt(
         transaction,
-        receipt_body(
-            terms,
-            ReceiptState.GIVEN,
-            grade=json.loads(row.evidence)["grade"],
-            signed=signed_digest(row.signed),
-            acknowledgement=Signature(at=at_s, digest=signed_digest(token)),
-        ),
+        receipt_body(terms, state, grade=evidence.grade, signed=signed_digest(token), deliverable=listed),
     )
+    change_receipt(
+        transaction,
+        row.id,
+        state=state,
+        **stopped(row),
+        evidence=evidence.model_dump_json(),
+        signed=token,
+        unacknowledged_since_s=transaction.now_s,
+    )
+    tell_partner(transaction, f"receipt.{state}", row, wire.PeerSigned(token=token))
+
+
+def _first_period(transaction: Transaction, row: Any) -> dict[str, object]:
+    """Return the first period of a receipt's program that is to be evaluated, and when it closes."""
+    terms = terms_of(row)
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
     zone = zone_of(program)
     begins_on = datetime.fromtimestamp(terms.events_from_s, zone).date()
     first = period_named(name_of(begins_on, program.rule.span), rule=program.rule, zone=zone)
-    change_receipt(
-        transaction,
-        row.id,
-        acknowledgement=token,
-        acknowledged_at_s=at_s,
-        live_leaf=appended.index,
-        next_period=first.name,
-        next_close_s=first.close_s,
-    )
-
-
-def acknowledged_withdrawn(node: Node, transaction: Transaction, row: Any, sent: str, token: str) -> None:
-    """Log the recipient's signature over a withdrawal.
-
-    Raises:
-        SignatureRejected, BadInput, ReceiptRejected: not the recipient's signature over this withdrawal.
-    """
-    at_s = _check_acknowledgement(node, row, token, ReceiptState.WITHDRAWN, sent)
-    if row.end_acknowledged_at_s is not None:
-        return
-    log_receipt(
-        transaction,
-        receipt_body(
-            terms_of(row),
-            ReceiptState.WITHDRAWN,
-            signed=signed_digest(sent),
-            acknowledgement=Signature(at=at_s, digest=signed_digest(token)),
-        ),
-    )
-    change_receipt(transaction, row.id, end_acknowledged_at_s=at_s)
-
-
-def _check_acknowledgement(node: Node, row: Any, token: str, state: str, signed: str) -> int:
-    """Return when a partner says that it signed what we sent.
-
-    Raises:
-        ReceiptRejected: it signed something else.
-    """
-    answer = open_object(token, Acknowledgement, keys=node.partner(row.partner).ed25519("receipt"))
-    of = (answer.receipt, answer.version, answer.state, answer.digest)
-    if of != (row.id, row.version, state, signed_digest(signed)):
-        raise ReceiptRejected(
-            "receipt_malformed", "An acknowledgement is of something else.", remedy="Acknowledge what was sent."
-        )
-    return answer.at
+    return {"next_period": first.name, "next_close_s": program.closed_for_all_s(first.name, zone=zone)}

@@ -1,9 +1,7 @@
-"""Receipts at the recipient: asked for, and taken as the subject gives, refuses or withdraws them at the issuer.
+"""Receipts at the recipient: asked for, and taken as the subject gives, refuses, puts off or renews them at the issuer.
 
-Source: DESIGN flow 3, SCENARIOS section 0 (withdrawal of consent).
+Source: DESIGN flow 3.
 """
-
-from typing import Literal
 
 from sqlalchemy import select
 
@@ -13,18 +11,24 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.evidence import check_evidence
 from tallystick_consent.program import Program
 from tallystick_consent.receipt import ReceiptState, Terms, check_transition, parse_terms
-from tallystick_consent.signed import Acknowledgement, GivenReceipt, Withdrawal, open_object, signed_digest
+from tallystick_consent.signed import (
+    GivenReceipt,
+    RenewedReceipt,
+    open_object,
+    signed_digest,
+)
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import agreed_program
 from tallystick_node.flows.receipts import (
     CLOSING_TAIL_S,
     DAY_S,
+    acknowledge,
     change_receipt,
-    end_receipt,
     insert_receipt,
     log_receipt,
     require_none_open,
     require_recent,
+    require_within_receipts,
     row_of_partner,
     shown_once,
     terms_of,
@@ -39,14 +43,17 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
 
     Raises:
         NotFound: no active link of that id at which this node receives, or no agreed program.
+        RulesTellTooMuch: beside what the subject was asked for already it would tell more than that (P17).
     """
 
     def work(transaction: Transaction) -> str:
         link = transaction.row(select(LINKS).where(LINKS.c.id == body.link, LINKS.c.role == "recipient"))
         if link is None or link.state != "active":
             raise no_such_thing()
+        transaction.subject = link.subject
         require_none_open(transaction, link.id)
         program = agreed_program(transaction, link.program, payer=node.host, issuer=link.partner)
+        require_within_receipts(transaction, program, link=link.id)
         terms = _terms(transaction, program, body, issuer=link.partner)
         require_recent(terms)
         insert_receipt(transaction, terms, program.notice, partner=link.partner, role="recipient")
@@ -70,33 +77,58 @@ def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, not what we asked for, or not now.
     """
     given = open_object(body.token, GivenReceipt, keys=node.partner(caller).ed25519("receipt"))
+    return _take_given(node, caller, transaction, given, body.token, ReceiptState.GIVEN)
+
+
+def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
+    """Take a receipt that the subject gave again: what was paused goes on.
+
+    Raises:
+        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, of other terms, or not now.
+    """
+    given = open_object(body.token, RenewedReceipt, keys=node.partner(caller).ed25519("receipt"))
+    return _take_given(node, caller, transaction, given, body.token, ReceiptState.RENEWED)
+
+
+def _take_given(
+    node: Node,
+    caller: str,
+    transaction: Transaction,
+    given: GivenReceipt | RenewedReceipt,
+    signed: str,
+    state: ReceiptState,
+) -> wire.PeerAcknowledged:
     terms, evidence = given.terms, given.evidence
     row = row_of_partner(transaction, terms.receipt, partner=caller, role="recipient")
     if terms_of(row) != terms:
         raise ReceiptRejected(
             "receipt_malformed", "A receipt has other terms than were asked for.", remedy="Ask for it anew."
         )
-    check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
+    if isinstance(given, RenewedReceipt) and given.renews != signed_digest(row.signed or ""):
+        raise ReceiptRejected(
+            "receipt_malformed", "A renewal does not follow the receipt that is here.", remedy="Send what came before."
+        )
+    check_transition(ReceiptState(row.state), state)
     check_evidence(evidence, terms)
-    token = _acknowledge(node, transaction, terms, "given", body.token)
+    token = acknowledge(node, transaction, row, state, signed)
     appended = log_receipt(
         transaction,
         receipt_body(
             terms,
-            ReceiptState.GIVEN,
+            state,
             grade=evidence.grade,
-            signed=signed_digest(body.token),
+            signed=signed_digest(signed),
             acknowledgement=Signature(at=transaction.now_s, digest=signed_digest(token)),
         ),
     )
     change_receipt(
         transaction,
         terms.receipt,
-        state=ReceiptState.GIVEN,
+        state=state,
         evidence=evidence.model_dump_json(),
-        signed=body.token,
+        signed=signed,
         acknowledgement=token,
-        acknowledged_at_s=transaction.now_s,
+        acknowledged_at_s=row.acknowledged_at_s or transaction.now_s,
         live_leaf=appended.index,
     )
     return wire.PeerAcknowledged(token=token)
@@ -117,30 +149,19 @@ def receive_refused(
     return wire.PeerAcknowledged()
 
 
-def receive_withdrawn(
-    node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned
+def receive_deferred(
+    _node: Node, caller: str, transaction: Transaction, body: wire.PeerReceiptDeferred
 ) -> wire.PeerAcknowledged:
-    """Take a withdrawal: log it, drop the claims' bodies, keep the accounting, and sign its digest.
+    """Take the word that the subject puts off the answer.
 
     Raises:
-        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, or no receipt that can be withdrawn.
+        NotFound, ReceiptRejected: no such request, or answered already.
     """
-    withdrawn = open_object(body.token, Withdrawal, keys=node.partner(caller).ed25519("receipt"))
-    row = row_of_partner(transaction, withdrawn.receipt, partner=caller, role="recipient")
-    check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
-    terms = terms_of(row)
-    token = _acknowledge(node, transaction, terms, "withdrawn", body.token)
-    log_receipt(
-        transaction,
-        receipt_body(
-            terms,
-            ReceiptState.WITHDRAWN,
-            signed=signed_digest(body.token),
-            acknowledgement=Signature(at=transaction.now_s, digest=signed_digest(token)),
-        ),
-    )
-    end_receipt(transaction, row, ReceiptState.WITHDRAWN, end_acknowledged_at_s=transaction.now_s)
-    return wire.PeerAcknowledged(token=token)
+    row = row_of_partner(transaction, body.receipt, partner=caller, role="recipient")
+    check_transition(ReceiptState(row.state), ReceiptState.DEFERRED)
+    log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.DEFERRED))
+    change_receipt(transaction, body.receipt, state=ReceiptState.DEFERRED)
+    return wire.PeerAcknowledged()
 
 
 def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceipt, *, issuer: str) -> Terms:
@@ -171,19 +192,4 @@ def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceip
             "notice": program.notice.digest(),
             **on_authority,
         }
-    )
-
-
-def _acknowledge(
-    node: Node, transaction: Transaction, terms: Terms, state: Literal["given", "withdrawn"], signed: str
-) -> str:
-    """Return our signature over the digest of what the issuer signed."""
-    return node.signed(
-        Acknowledgement(
-            receipt=terms.receipt,
-            version=terms.version,
-            state=state,
-            digest=signed_digest(signed),
-            at=transaction.now_s,
-        )
     )

@@ -11,6 +11,7 @@ import hashlib
 
 from sqlalchemy import delete, insert, select
 
+from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.note import CosignatureSigner
 from tallystick_ledger.tlog.witness import (
@@ -71,8 +72,12 @@ class NodeWitness:
         pq = self._node.keys.witness_pq()
         if pq is None:
             raise WitnessRefused(404, "This witness has no key that signs parts of a tree.")
-        keys = await asyncio.to_thread(keys_by_host, claimed_origin(request.note), self._node.partner)
-        return cosign_subtree(request, keys=keys, own=self._own(), signer=CosignatureSigner(self._name, pq))
+        origin = claimed_origin(request.note)
+        keys = await asyncio.to_thread(keys_by_host, origin, self._node.partner)
+        row = await asyncio.to_thread(self._node.row, select(WITNESSED).where(WITNESSED.c.origin == origin))
+        last = None if row is None else Checkpoint(origin, row.size, bytes(row.root))
+        own = self._node.keys.live_witness_keys(self._name, now_s=self._node.now_s())
+        return cosign_subtree(request, keys=keys, own=own, last=last, signer=CosignatureSigner(self._name, pq))
 
     def _own(self) -> list[VerifierKey]:
         return self._node.keys.witness_keys(self._name)

@@ -9,23 +9,31 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from sqlalchemy import insert, select
 
-from tallystick import wire
+from tallystick import wire, wire_why
+from tallystick.papers import Certificate, Export
 from tallystick_consent.receipt import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
 from tallystick_node.flows import (
+    access,
     asks,
     claims,
     decisions,
+    erasure,
     events,
     links,
     programs,
     receipts,
     receipts_issuer,
     receipts_recipient,
+    receipts_stopping,
     rewards,
+    trying,
+    wallet,
+    why,
 )
 from tallystick_node.node import Node
 from tallystick_node.tables import APP_KEYS, AUDIT_READS
@@ -122,6 +130,11 @@ EventsReader = Annotated[App, Depends(require("events:read"))]
 EventsApp = Annotated[App, Depends(require("events:write"))]
 ClaimsReader = Annotated[App, Depends(require("claims:read"))]
 ClaimsApp = Annotated[App, Depends(require("claims:write"))]
+SubjectsReader = Annotated[App, Depends(require("subjects:read"))]
+SubjectsEraser = Annotated[App, Depends(require("subjects:erase", "subject:assert"))]
+ClaimsSubjectApp = Annotated[App, Depends(require("claims:read", "subject:assert"))]
+DryRunApp = Annotated[App, Depends(require("events:read", "programs:read"))]
+WhyReader = Annotated[App, Depends(require("receipts:read", "rewards:read"))]
 RewardsReader = Annotated[App, Depends(require("rewards:read"))]
 
 
@@ -161,6 +174,12 @@ def find_receipts(node: NodeHere, _app: ReceiptsReader, body: wire.FindReceipts)
     return receipts.find_receipts(node, body)
 
 
+@router.get("/receipts/unacknowledged")
+def list_unacknowledged(node: NodeHere, _app: ReceiptsReader) -> wire.Unacknowledged:
+    """Return the steps of receipts that partners have not signed for."""
+    return receipts.find_unacknowledged(node)
+
+
 @router.get("/receipts/{receipt}")
 def get_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Receipt:
     """Return one receipt."""
@@ -197,7 +216,47 @@ async def withdraw_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.WithdrawReceipt
 ) -> Response:
     """Record that the subject withdraws: nothing more leaves."""
-    return answer(await receipts_issuer.withdraw_receipt(node, once_of(request, app, body), receipt, body))
+    return answer(await receipts_stopping.withdraw_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/defer", **writes(wire.Receipt))
+async def defer_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.DeferReceipt
+) -> Response:
+    """Record that the subject puts off the answer."""
+    return answer(await receipts_issuer.defer_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/pause", **writes(wire.Receipt))
+async def pause_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.PauseReceipt
+) -> Response:
+    """Record that the subject pauses: nothing leaves until it is renewed."""
+    return answer(await receipts_stopping.pause_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/renew", **writes(wire.Receipt))
+async def renew_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RenewReceipt
+) -> Response:
+    """Record that the subject says yes again, after a pause or because it was asked to confirm."""
+    return answer(await receipts_issuer.renew_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
+
+
+@router.post("/receipts/{receipt}/revoke", **writes(wire.Receipt))
+async def revoke_receipt(
+    request: Request, node: NodeHere, app: ReceiptsApp, receipt: str, body: wire.RevokeReceipt
+) -> Response:
+    """Record that this company ends a receipt, whoever gave it."""
+    return answer(await receipts_stopping.revoke_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/invalidate", **writes(wire.Receipt))
+async def invalidate_receipt(
+    request: Request, node: NodeHere, app: ReceiptsApp, receipt: str, body: wire.InvalidateReceipt
+) -> Response:
+    """Record that a receipt given here never was valid."""
+    return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
 
 
 @router.post("/events", **writes(wire.Event, 201))
@@ -232,6 +291,12 @@ async def accept_program(
     return answer(await programs.accept_program(node, once_of(request, app, body), name, version, body))
 
 
+@router.post("/programs/try")
+def try_program(node: NodeHere, _app: DryRunApp, body: wire_why.TryProgram) -> wire_why.TriedProgram:
+    """Try a program on past periods of this node's own events; nothing is published, issued or kept."""
+    return trying.try_program(node, body)
+
+
 @router.get("/budgets/{program}/{period}")
 def find_budget(node: NodeHere, _app: ProgramsReader, program: str, period: str) -> wire.Budget:
     """Return what a program may still pay in a period."""
@@ -242,6 +307,12 @@ def find_budget(node: NodeHere, _app: ProgramsReader, program: str, period: str)
 async def ask_claim(request: Request, node: NodeHere, app: ClaimsApp, body: wire.AskClaim) -> Response:
     """Ask a link's issuer for its answer on a period."""
     return answer(await asks.ask_claim(node, once_of(request, app, body), body))
+
+
+@router.post("/claims/search")
+async def held_claims(node: NodeHere, _app: ClaimsSubjectApp, body: wire.FindBySubject) -> wire.HeldClaims:
+    """Return the claims that one customer's wallet can present."""
+    return await wallet.hand_claims(node, body)
 
 
 @router.get("/claims")
@@ -265,6 +336,50 @@ def find_rewards(node: NodeHere, _app: RewardsReader, body: wire.FindBySubject) 
 def find_decisions(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> wire.Decisions:
     """Return what this node decided about one customer, and why."""
     return decisions.find_decisions(node, body.subject)
+
+
+@router.post("/erasures", **writes(wire.Erasures, 202))
+async def erase_subject(request: Request, node: NodeHere, app: SubjectsEraser, body: wire.EraseSubject) -> Response:
+    """Erase one customer: at once here, and link by link in the ledger and at partners."""
+    return answer(await erasure.erase_subject(node, once_of(request, app, body), body))
+
+
+@router.post("/erasures/search")
+def find_erasures(node: NodeHere, _app: SubjectsReader, body: wire.FindErasures) -> wire.Erasures:
+    """Return how far the erasure of one customer is, or which erasures partners have not attested."""
+    return erasure.find_erasures(node, body)
+
+
+@router.post("/certificates/search")
+def find_certificate(node: NodeHere, _app: SubjectsReader, body: wire.FindBySubject) -> Certificate:
+    """Return the certificate of one customer's erasure, to be checked offline."""
+    return erasure.certificate(node, body.subject)
+
+
+@router.post("/exports/search", response_model=Export)
+def export_subject(node: NodeHere, _app: SubjectsReader, body: wire.ExportSubject) -> StreamingResponse:
+    """Return everything about one customer, opened and proven, written as it is read."""
+    return StreamingResponse(access.export_subject(node, body), media_type="application/json")
+
+
+@router.post("/decisions/contest", **writes(wire_why.Contest, 201))
+async def contest_decision(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: wire_why.ContestDecision
+) -> Response:
+    """Record that the subject says a decision is wrong."""
+    return answer(await why.contest_decision(node, once_of(request, app, body), body))
+
+
+@router.get("/decisions/contests")
+def list_contests(node: NodeHere, _app: ReceiptsReader) -> wire_why.OpenContests:
+    """Return what customers contest."""
+    return why.list_contests(node)
+
+
+@router.post("/why/search")
+def explain(node: NodeHere, _app: WhyReader, body: wire.FindBySubject) -> wire_why.Explanations:
+    """Return why, for everything about one customer: answers, silence, refusals, rewards."""
+    return why.explain(node, body.subject)
 
 
 def record_read(transaction: Transaction, *, app: str, what: str) -> None:

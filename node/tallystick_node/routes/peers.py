@@ -22,7 +22,17 @@ from tallystick.signing import VerifiedRequest, sign_response, verify_request
 from tallystick_ledger.encoding import canonical_json, parse_json_object, to_base64url
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_node.errors import ReplayDetected
-from tallystick_node.flows import accepting, asks, links, programs, receipts_issuer, receipts_recipient
+from tallystick_node.flows import (
+    accepting,
+    asks,
+    erasure,
+    links,
+    programs,
+    receipts_issuer,
+    receipts_recipient,
+    receipts_stopping,
+    status,
+)
 from tallystick_node.node import Node
 from tallystick_node.problems import invalid_form, problem_headers, problem_of
 from tallystick_node.tables import NONCES
@@ -35,11 +45,16 @@ router = APIRouter(prefix="/peer/v1")
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a path takes, and what is done with it."""
+    """What a path takes, and what is done with it.
+
+    Attributes:
+        prepare: what has to be asked of the caller first, outside of any write.
+    """
 
     body: type[wire.Request]
     receive: Callable[[Node, str, Transaction, Any], wire.Reply]
     status: int = 200
+    prepare: Callable[[Node, str, Any], None] | None = None
 
 
 ASKS = "/asks"
@@ -51,9 +66,13 @@ CALLS = {
     "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts_issuer.receive_requested),
     "/receipts/given": _Call(wire.PeerSigned, receipts_recipient.receive_given),
     "/receipts/refused": _Call(wire.PeerReceiptRefused, receipts_recipient.receive_refused),
-    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts_recipient.receive_withdrawn),
+    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts_stopping.receive_withdrawn),
+    "/receipts/deferred": _Call(wire.PeerReceiptDeferred, receipts_recipient.receive_deferred),
+    "/receipts/renewed": _Call(wire.PeerSigned, receipts_recipient.receive_renewed),
+    "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),
+    "/erasures": _Call(wire.PeerSigned, erasure.receive_erasure),
     ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
-    "/claims": _Call(wire.PeerClaim, accepting.receive_claim),
+    "/claims": _Call(wire.PeerClaim, accepting.receive_claim, prepare=status.fetch_list),
 }
 
 
@@ -119,11 +138,12 @@ async def _apply(
         if call is None:
             raise BadInput("There is no such call between partners.", remedy="Compare the protocol versions.")
         body = _parse(call, content)
-        status = call.status
+        if call.prepare is not None and body is not None:
+            await asyncio.to_thread(call.prepare, node, partner, body)
         return await node.once(
             once,
             lambda transaction: call.receive(node, partner, transaction, body) if body else wire.Asked(),
-            lambda reply, _: StoredReply(status, reply.model_dump_json()),
+            lambda reply, _: StoredReply(call.status, reply.model_dump_json()),
         )
     except ValidationError as error:
         problem = invalid_form(

@@ -75,6 +75,8 @@ def show_notice(node: NodeHere, _app: ReceiptsReader, receipt: str) -> people.Sh
 
 
 @router.get("/receipts/{receipt}/export/{form}")
-def export_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str, form: Literal["fhir", "fdx"]) -> people.Export:
+def export_receipt(
+    node: NodeHere, _app: ReceiptsReader, receipt: str, form: Literal["fhir", "fdx"]
+) -> people.ReceiptExport:
     """Return a receipt in the words of another standard."""
     return exporting.export_receipt(node, receipt, form)

@@ -9,22 +9,26 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
+from tallystick_consent.status_list import STATUS_MEDIA_TYPE
 from tallystick_ledger.errors import BadInput, TileMalformed
 from tallystick_ledger.tlog.tiles import BundlePath, parse_path
 from tallystick_node.clock import CLOCK_BACK_MAX_S
 from tallystick_node.cosigning import Standing
 from tallystick_node.errors import ScopeMissing, log_read_only
 from tallystick_node.flows.descriptors import require_taken, take_descriptor
+from tallystick_node.flows.status import published_list
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.publisher import CHECKPOINT
 from tallystick_node.routes.apps import NodeHere, find_app, record_read
 from tallystick_node.shards import Shard
+from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
 from tallystick_node.tables import HEADS, PARTNERS
 
 router = APIRouter()
 
 CHECKPOINT_HEADERS = {"Cache-Control": "max-age=2"}
 TILE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
+STATUS_HEADERS = {"Cache-Control": f"public, max-age={SIGNED_AGAIN_AFTER_S}"}
 BUNDLE_HEADERS = {"Cache-Control": "private, no-store"}
 
 
@@ -46,6 +50,12 @@ async def receive_descriptor(request: Request, node: NodeHere) -> Response:
     if await asyncio.to_thread(lambda: require_taken(node.rows(select(PARTNERS)), token)) is not None:
         await node.written(lambda transaction: take_descriptor(transaction, token))
     return Response(status_code=204)
+
+
+@router.get("/status/{name}")
+def status_list(node: NodeHere, name: str) -> Response:
+    """Return a status list; whoever reads it does not say which claim it is about."""
+    return Response(published_list(node, name), headers=STATUS_HEADERS, media_type=STATUS_MEDIA_TYPE)
 
 
 @router.get("/log/{year}/{path:path}")

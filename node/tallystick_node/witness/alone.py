@@ -199,8 +199,9 @@ class Witness:
 
     def _sign_subtree(self, raw: bytes) -> bytes:
         request = parse_sign_subtree(raw)
-        keys = self.memory.keys_of(claimed_origin(request.note))
-        return cosign_subtree(request, keys=keys, own=self._keys.public, signer=self._keys.pq_signer)
+        origin = claimed_origin(request.note)
+        keys, last = self.memory.keys_of(origin), self.memory.last_checkpoint(origin)
+        return cosign_subtree(request, keys=keys, own=self._keys.public, last=last, signer=self._keys.pq_signer)
 
 
 def _read_seed(path: Path) -> bytes:

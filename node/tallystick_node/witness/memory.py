@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Self
 
 from tallystick.descriptor import Descriptor, open_descriptor
+from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
+from tallystick_ledger.tlog.note import unchecked_text
 from tallystick_ledger.tlog.witness import Cosigned
 from tallystick_node.database import storage_errors
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
@@ -135,6 +137,11 @@ class Memory:
                 row = (origin, digest, said.note, said.at_s)
                 connection.execute("INSERT OR REPLACE INTO cosigned VALUES (?, ?, ?, ?)", row)
         return said
+
+    def last_checkpoint(self, origin: str) -> Checkpoint | None:
+        """Return what was cosigned last of a log, None where nothing was."""
+        note = self.last_note(hashlib.sha256(origin.encode()).hexdigest())
+        return None if note is None else parse_checkpoint_body(unchecked_text(note))
 
     def last_note(self, origin_digest: str) -> bytes | None:
         """Return the checkpoint that was cosigned last of a log, None where none was."""

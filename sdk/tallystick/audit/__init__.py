@@ -1,6 +1,7 @@
 """Audit the ledgers of one or more companies from their published files alone; no raw data is needed.
 
 rules        what each finding's id stands for
+explained    what they are replayed from, and what they cannot see
 findings     what was found, bounded and printable
 keys         whose signatures a checkpoint must carry, and who said so
 source       a log in a folder, or at a node
@@ -15,11 +16,13 @@ exhibits     evidence that convinces a third party
 report       what it all comes to; `table` shows it to people
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
 from tallystick.audit.cross import cross_check
 from tallystick.audit.exhibits import Exhibit, Exhibits
+from tallystick.audit.explained import SUBJECTS, all_explained, explained
 from tallystick.audit.findings import Findings, printable
 from tallystick.audit.integrity import ALONE, Crew, Progress, open_crew
 from tallystick.audit.log import Asked, AuditedLog, audit_log
@@ -35,6 +38,7 @@ __all__ = [
     "ALONE",
     "LIMITS",
     "RULES",
+    "SUBJECTS",
     "Asked",
     "AuditNotRun",
     "Crew",
@@ -48,7 +52,9 @@ __all__ = [
     "Saver",
     "Source",
     "WebSource",
+    "all_explained",
     "audit",
+    "explained",
     "open_crew",
     "open_web",
     "read_state",
@@ -137,4 +143,5 @@ def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:
         notes=tuple(notes),
         since=log.since,
         replayed=not asked.integrity_only,
+        grades=dict(Counter(life.grade for life in log.replay.consent.receipts.values() if life.grade)),
     )

@@ -16,13 +16,18 @@ from tallystick.audit.log import AuditedLog
 from tallystick.audit.replay import Half
 from tallystick.audit.views.partners import check_peer_heads
 from tallystick_consent.chain import check_chain
-from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
+from tallystick_consent.replay import acknowledgement_rule
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
 
-_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable"})
+_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by"})
 """Members of a receipt's body that belong to one step in one ledger, and not to its version."""
+
+
+_TOLD_BY_ISSUER = frozenset({"given", "renewed", "paused", "withdrawn"})
+"""States that the subject brings about at the issuer: its recipient signs, and logs that, before the issuer hears."""
 
 
 def cross_check(
@@ -49,6 +54,9 @@ def cross_check(
         _check_deliveries(log, hosts)
         unchecked += _check_acceptances(log, hosts, origins)
         _check_receipts(log, hosts)
+        unchecked += _check_signatures(log, hosts, origins)
+        _check_programs(log, hosts)
+        _check_erasures(log, hosts)
         _check_halves(log, hosts)
     return unchecked
 
@@ -182,6 +190,70 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
 
 def _terms(body: ReceiptBody) -> dict[str, object]:
     return body.model_dump(exclude=set(_STEPS))
+
+
+def _check_signatures(
+    issuer: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
+) -> Iterator[str]:
+    """What a recipient is said to have signed for in a receipt's life, its own ledger says too; yield what is unknown.
+
+    The other way round nothing is missing: a signature may be on its way.
+    """
+    unknown: dict[str, int] = defaultdict(int)
+    for receipt, life in issuer.replay.consent.receipts.items():
+        recipients = hosts.get(life.body.recipient)
+        if life.body.issuer != issuer.host or not recipients:
+            continue
+        lives = (each.replay.consent.receipts.get(receipt) for each in recipients)
+        there = {each.step(): each for known in lives if known is not None for each in known.acknowledged}
+        for each in life.acknowledged:
+            rule, host, place = acknowledgement_rule(each.state), life.body.recipient, f"entry {each.index}"
+            theirs = there.get(each.step())
+            if theirs is not None:
+                if (theirs.at_s, theirs.digest) != (each.at_s, each.digest):
+                    issuer.found.add(rule, place, f"{host} has logged another signature for this step.")
+            elif each.state not in _TOLD_BY_ISSUER:
+                continue
+            elif _is_whole(recipients, origins):
+                issuer.found.add(rule, place, f"{host} has not logged that it signed for this step.")
+            else:
+                unknown[host] += 1
+    for host, count in unknown.items():
+        yield f"{issuer.where}: {count} signatures of {host} may be in a log of it that is not among the sources."
+
+
+def _is_whole(logs: Sequence[AuditedLog], origins: dict[str, AuditedLog]) -> bool:
+    """Return whether the logs of one partner reach back to its beginning."""
+    openings = (log.replay.ledger.opening for log in logs)
+    return all(each is None or each.predecessor is None or each.predecessor.origin in origins for each in openings)
+
+
+def _check_programs(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+    """Each program is held against its payer's, so that a pair is looked at once."""
+    for (payer, name, version), program in log.replay.consent.programs.items():
+        for other in hosts.get(payer, ()):
+            theirs = other.replay.consent.programs.get((payer, name, version))
+            if theirs is not None and other.host != log.host and _without_tells(theirs) != _without_tells(program):
+                log.found.add("X.program_differs", f"program {name}@{version}", f"{payer} has it otherwise.")
+
+
+def _without_tells(body: ProgramBody) -> ProgramBody:
+    """Return the body without what an entry of version 0.1, or a record of its opening, leaves out."""
+    return body.model_copy(update={"tells": None})
+
+
+def _check_erasures(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+    """What a partner attested to it must have logged itself; it may have done so and not been heard."""
+    for erasure, body in log.replay.consent.erasures.items():
+        partners = hosts.get(body.partner)
+        if body.origin != log.host or body.state != "attested" or not partners:
+            continue
+        found = [each.replay.consent.erasures[erasure] for each in partners if erasure in each.replay.consent.erasures]
+        place = f"erasure {erasure}"
+        if not found:
+            log.found.add("X.erasure_missing", place, f"{body.partner} has not logged this erasure.")
+        elif body not in found:
+            log.found.add("X.erasure_differs", place, f"{body.partner} has logged another erasure than this.")
 
 
 def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:

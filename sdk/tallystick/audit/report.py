@@ -1,7 +1,7 @@
 """What an audit says: which logs, under whose keys, what was found, what was not looked at."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tallystick.audit.exhibits import Exhibit
@@ -40,6 +40,7 @@ class LogReport:
         keys: every key it was checked under.
         entries: how many entries of each kind.
         unchecked: of these, the kinds for which there is no rule yet.
+        grades: how many receipts were given, by the grade of the evidence that was seen of it.
         notes: what else a reader must know, such as whose word the keys are.
     """
 
@@ -53,6 +54,7 @@ class LogReport:
     notes: tuple[str, ...]
     since: int = 0
     replayed: bool = True
+    grades: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,13 @@ RULES: dict[str, str] = {
     "P1.split_view": "Every head of the log that a witness or a partner has seen lies on the tree of its head.",
     "P1.behind": "The log shows no smaller head than a witness or a partner has seen of it.",
     "P1.peer_head": "A head of another log that stands in a ledger is signed by that log.",
+    "P3.account": "An account is named by its purpose, a program, a partner, or the pseudonym of a link: by no person.",
+    "P3.unique": "The value that makes a reward payable once is none that the claim's issuer knows.",
     "P4.party": "A receipt stands only in the ledgers of its issuer and its recipient.",
     "P4.terms": "The terms of a receipt stay as they were in every step of one version.",
     "P4.transition": "A receipt goes only from a state to one that may follow it.",
     "P4.no_receipt": "Every answer names a receipt that is in the ledger.",
-    "P4.not_live": "Every answer names a receipt that is given, acknowledged and valid at that place and time.",
+    "P4.not_live": "Every answer names a receipt that is in force, acknowledged and valid at that place and time.",
     "P4.receipt_leaf": "Every answer names the entry that made its receipt live.",
     "P4.recipient": "Every answer goes to the recipient that its receipt names.",
     "P4.purpose": "Every answer is for a purpose that its receipt covers.",
@@ -45,12 +47,20 @@ RULES: dict[str, str] = {
     "P4.period": "Every answer is about a period that its receipt covers.",
     "P4.not_issued": "A claim is delivered or withheld only after it was issued in the same ledger.",
     "P4.disclosure": "A claim is delivered or withheld once, and as it was issued.",
-    "P4.after_withdrawal": "After a receipt ended, only what the ending lists is delivered.",
+    "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered.",
+    "P4.use": "The answers under a receipt are numbered without a gap, so none is missing from the log.",
+    "P4.acknowledgement": "For a receipt in force, the other partner signed just what was sent, and its own ledger says"
+    " so too.",
     "P4.reward": "Every posted reward follows from an acceptance before it in the ledger, and each acceptance from at"
     " most one.",
+    "P5.unsigned": "A withdrawal names what was signed to tell the other partner of it.",
+    "P5.acknowledgement": "For a pause or an ending, the other partner signed just what was sent, and its own ledger"
+    " says so too.",
     "P7.claim_twice": "A claim is issued once and accepted once.",
     "P7.nullifier": "A nullifier is delivered once and accepted once; an issuer's second claim for it says which"
     " undelivered one it replaces.",
+    "P7.supersedes": "A claim replaces only one that was issued before it for the same nullifier.",
+    "P7.slot": "A nullifier stands for one recipient, program and period, also where a claim replaces another.",
     "P7.paid_twice": "At most one reward is posted for each subject, program, period and slot.",
     "P7.unique": "What leaves a budget, unless it goes back where it came from, carries the value that makes it"
     " payable once.",
@@ -60,10 +70,26 @@ RULES: dict[str, str] = {
     "P8.budget": "A program's budget of a period is funded from its own funds, by exactly what the program says.",
     "P8.program": "A version of a program stays as it was first logged.",
     "P8.reward": "A reward is what its program pays, taken from that program's budget of the accepted period.",
+    "P9.party": "An erasure stands only in the ledgers of the two ends of its link.",
+    "P9.step": "An erasure is logged once where the subject asked, then attested once, and stays as it was asked for.",
+    "P9.still_live": "Before a link is erased, its receipts have ended.",
+    "P9.after": "After a link was erased, nothing is issued, delivered or accepted under its receipts.",
+    "P14.program": "Every answer is for a version of a program that stands in the ledger before it.",
+    "P14.terms": "A reward or fee names the version of the program by which it is paid.",
     "P16.order": "No entry states a time more than 5 minutes before that of an entry before it.",
     "P16.window": "The time that an entry states lies between those at which the heads around it were cosigned, or"
     " seen by a partner, give or take 5 minutes.",
+    "P16.signed": "A partner's signature in a receipt's life states a time between what it is for and its entry, give"
+    " or take 5 minutes.",
+    "P16.acknowledged": "A pause or an ending with a deadline is signed for by the other partner before the log is 5"
+    " minutes past it.",
     "P16.stale": "The newest cosignature of the head is no older than was asked for, and from no time to come.",
+    "P17.alone": "What a program's answers tell, with their repetition and the size of the reward, is within the rung"
+    " of every receipt they are given under.",
+    "P17.dates": "More than one answer about a single day needs a receipt that permits dates, where the program's"
+    " entry does not say what it tells.",
+    "P17.together": "What all programs that one source answers to one recipient for one period tell together is within"
+    " the rung of every receipt they are given under.",
     "X.acceptance_missing": "Every claim that its issuer says it delivered, or one that it replaced, is accepted in the"
     " recipient's ledger.",
     "X.acceptance_differs": "A delivered claim and its acceptance agree on parties, receipt, program, period, purpose,"
@@ -73,6 +99,9 @@ RULES: dict[str, str] = {
     " content.",
     "X.withheld": "No claim is accepted that its issuer says it withheld, unless the issuer replaced it.",
     "X.receipt_differs": "A version of a receipt has the same terms in both ledgers.",
+    "X.program_differs": "A version of a program is the same in both ledgers.",
+    "X.erasure_missing": "Every erasure that its partner is said to have attested stands in that partner's ledger.",
+    "X.erasure_differs": "An erasure and its attestation are the same in both ledgers.",
     "X.half_missing": "Every posted transfer between partners has its other half in the other ledger.",
     "X.half_differs": "Both halves of a transfer have one id, asset, amount and terms, name each other, and end alike.",
 }
@@ -85,8 +114,21 @@ LIMITS = (
 
 
 _NEED_SEVERAL = ("X.", "P1.fork", "P1.chain", "P1.peer_head")
-_NEED_REPLAY = ("entry.", "P1.opening", "P1.chain", "P1.key", "P1.peer_head", "P4.", "P7.", "P8.", "P16.", "X.")
-"""Rules, by how their ids begin, that need more than one source, or the replay of entries."""
+_NEED_NO_REPLAY = ("log.", "P1.fork", "P1.continues", "P1.split_view", "P1.behind", "P16.stale")
+"""Rules, by how their ids begin, that need more than one source, and those that need no replay of entries."""
+
+
+_NEED_MORE = {
+    "P1.split_view": "needs witnesses that are asked, or several logs",
+    "P1.behind": "needs witnesses that are asked, or several logs",
+    "P1.continues": "needs an earlier audit, --since",
+    "P16.stale": "needs --max-age",
+}
+
+
+def needs_of(rule: str) -> str:
+    """Return what an audit must be given to check a rule, beyond one log; "" for nothing."""
+    return _NEED_MORE.get(rule, "needs several logs" if rule.startswith(_NEED_SEVERAL) else "")
 
 
 def rules_for(
@@ -115,7 +157,7 @@ def rules_for(
         if rule == "P1.continues":
             return continued
         return (source_count > 1 or not rule.startswith(_NEED_SEVERAL)) and (
-            replayed or not rule.startswith(_NEED_REPLAY)
+            replayed or rule.startswith(_NEED_NO_REPLAY)
         )
 
     return tuple(rule for rule in RULES if is_checked(rule))

@@ -41,6 +41,8 @@ def _source(source: LogReport) -> Table:
     if source.since:
         table.add_row("since", Text(f"{_count(source.since, 'entry', 'entries')} checked by an earlier audit"))
     table.add_row("entries", _entries(source))
+    if source.grades:
+        table.add_row("consent", Text(f"receipts given by evidence of grade: {_kinds(source.grades)}"))
     if source.unchecked:
         table.add_row("unchecked", Text(f"{_kinds(source.unchecked)}: no rule for these yet", style="yellow"))
     for note in source.notes:

@@ -13,6 +13,7 @@ from tallystick.cli.auditing import audit_command
 from tallystick.cli.importing import import_command
 from tallystick.cli.recording import record_command
 from tallystick.cli.shared import NOT_RUN, say
+from tallystick.cli.trying import try_command
 from tallystick.cli.verifying import verify_command
 from tallystick_ledger.errors import TallyError
 
@@ -27,6 +28,7 @@ app.command("audit")(audit_command)
 app.command("verify")(verify_command)
 app.command("record")(record_command)
 app.command("import")(import_command)
+app.command("try")(try_command)
 
 
 def main() -> None:

@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from tallystick.audit import (
-    RULES,
     Asked,
     AuditNotRun,
     DirectorySource,
     Exhibit,
     Saver,
     Source,
+    all_explained,
     audit,
+    explained,
     open_crew,
     open_web,
     read_state,
@@ -73,11 +74,14 @@ def audit_command(
         Path | None, typer.Option(help="Folder to leave evidence in, for `tally verify` and for others.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    explain: Annotated[str | None, typer.Option(help="Say what a rule checks, and end.")] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say what the rules or promises named in place of sources check, or list all."),
+    ] = False,
 ) -> None:
     """Audit logs: heads, every tile and entry, every rule; several logs are also held against each other."""
-    if explain is not None:
-        typer.echo(_explained(explain))
+    if explain:
+        typer.echo("\n".join(map(explained, sources)) if sources else all_explained())
         return
     if not sources:
         raise AuditNotRun(
@@ -192,9 +196,3 @@ def _open_sources(
 
 def _is_url(name: str) -> bool:
     return name.startswith(("http://", "https://"))
-
-
-def _explained(rule: str) -> str:
-    if rule not in RULES:
-        raise AuditNotRun("There is no such rule.", remedy=f"Name one of: {', '.join(RULES)}.")
-    return f"{rule}: {RULES[rule]}"

@@ -1,5 +1,7 @@
 """`tally verify`: what a file is, and whether what it says holds, from the file and the keys you have alone."""
 
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,25 +10,56 @@ import typer
 from tallystick.audit import AuditNotRun
 from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
+from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, policy_in, read, say
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
+from tallystick.papers import (
+    CERTIFICATE_SIZE_MAX_BYTES,
+    EXPORT_SIZE_MAX_BYTES,
+    Certificate,
+    Export,
+    Trust,
+    check_certificate,
+    check_export,
+    parse_certificate,
+    parse_export,
+)
+from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
 from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy
 from tallystick_ledger.tlog.proof import PROOF_SIZE_MAX_BYTES, InclusionProof, check_entry, check_proof, parse_proof
 
-FILE_SIZE_MAX_BYTES = max(PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES)
+FILE_SIZE_MAX_BYTES = max(
+    PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES, CERTIFICATE_SIZE_MAX_BYTES, EXPORT_SIZE_MAX_BYTES
+)
 
 
 def verify_command(
-    file: Annotated[Path, typer.Argument(help="A .tlog-proof file, or a file of evidence.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .tlog-proof file, evidence, a customer's paper or a presented claim.")
+    ],
     entry: Annotated[Path | None, typer.Option(help="The entry that a proof is about, byte for byte.")] = None,
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
+    descriptor: Annotated[Path | None, typer.Option(help="Descriptor of a presented claim's issuer.")] = None,
+    fingerprint: Annotated[
+        list[str] | None, typer.Option(help="Fingerprint of a company's identity key, as two people compared it.")
+    ] = None,
+    verifier: Annotated[str, typer.Option(help="The name that you gave to the wallet.")] = "",
+    nonce: Annotated[str, typer.Option(help="The nonce that you gave to the wallet.")] = "",
+    status: Annotated[Path | None, typer.Option(help="The status list that a presented claim names.")] = None,
+    at: Annotated[int | None, typer.Option(help="Seconds since 1970-01-01 UTC to verify at; now, if left out.")] = None,
 ) -> None:
-    """Verify offline a proof that an entry stands in a log, or evidence against a log, under keys you have."""
+    """Verify offline a proof that an entry stands in a log, evidence against a log, a paper for a customer (a
+    certificate of an erasure, an export), or a claim that somebody presents, under keys you have."""
     raw = read(file, FILE_SIZE_MAX_BYTES)
+    if is_presented(raw):
+        now_s = int(time.time()) if at is None else at
+        asked = Asked(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)
+        _tell(lambda: verified_presented(raw, asked))
+        return
     trusted = policy_in(policy) if policy else None
     keys = parse_vkeys(read(key, POLICY_SIZE_MAX_BYTES), kinds=PUBLIC_KEY_SIZE_BYTES) if key else []
     if key is not None and policy is not None:
@@ -37,15 +70,56 @@ def verify_command(
     if not is_evidence and key is None and policy is None:
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
+    if is_evidence:
+        _tell(lambda: _verified_object(raw, Trust(_normal(fingerprint or ()), tuple(keys), trusted)))
+    else:
+        _tell(lambda: _verified_proof(raw, claimed, keys, trusted))
+
+
+def _tell(verified: Callable[[], str]) -> None:
+    """Print what was verified; end with an exit status that says so where it does not hold.
+
+    Raises:
+        AuditNotRun: it could not be verified, since something was not given.
+    """
     try:
-        if is_evidence:
-            told = _verified_evidence(raw, _keys_of(trusted) if trusted else keys)
-        else:
-            told = _verified_proof(raw, claimed, keys, trusted)
+        told = verified()
+    except AuditNotRun:
+        raise
     except TallyError as error:
         say(f"DOES NOT HOLD. {error.code}: {error.problem}")
         raise typer.Exit(FINDINGS) from error
     typer.echo(told)
+
+
+def _verified_object(raw: bytes, trust: Trust) -> str:
+    paper = _paper_of(raw)
+    if paper is not None:
+        return _verified_paper(paper, trust)
+    return _verified_evidence(raw, _keys_of(trust.policy) if trust.policy else list(trust.keys))
+
+
+def _paper_of(raw: bytes) -> Certificate | Export | None:
+    """Return the paper in a file, None where the file is of another kind."""
+    members = parse_json_object(raw)
+    if "certificate" in members:
+        return parse_certificate(raw)
+    return parse_export(raw) if "export" in members else None
+
+
+def _normal(fingerprints: Iterable[str]) -> frozenset[str]:
+    return frozenset(each.replace(":", "").replace(" ", "").lower() for each in fingerprints)
+
+
+def _verified_paper(paper: Certificate | Export, trust: Trust) -> str:
+    verdict = check_certificate(paper, trust) if isinstance(paper, Certificate) else check_export(paper, trust)
+    lines = ["HOLDS.", *verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]
+    if verdict.unconfirmed:
+        lines.append(
+            "ONLY IF these fingerprints are theirs: the file itself says so. Compare them, or give --fingerprint."
+        )
+        lines += [f"  {host} {each}" for host, each in verdict.unconfirmed]
+    return "\n".join(printable(line) for line in lines)
 
 
 def _verified_evidence(raw: bytes, keys: list[VerifierKey]) -> str:

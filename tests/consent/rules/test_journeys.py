@@ -174,7 +174,8 @@ def test_3_11_a_tracker_that_the_rule_does_not_name_counts_nothing() -> None:
 def test_3_17_a_childs_rule_tells_a_band_and_nothing_else() -> None:
     found = tier(ana_march())
     assert TIER.rung == "band"
-    assert TIER.data_classes == {"steps"}
+    assert TIER.measured_classes == {"steps"}
+    assert TIER.data_classes == {"home", "steps"}  # where she lives, by its zone alone, says when her days begin
     assert "11240" not in statement_of(TIER, "2027-03", found)
 
 

@@ -187,7 +187,7 @@ def test_the_rule_in_the_documentation_is_one() -> None:
 
 def program(rule: str, **changes: Any) -> Program:
     asked = document(rule)
-    return parse_program({**PROGRAM_DOCUMENT, "rule": asked, "data_classes": ["steps", "line"], **changes})
+    return parse_program({**PROGRAM_DOCUMENT, "rule": asked, "data_classes": ["home", "steps", "line"], **changes})
 
 
 def test_a_rule_that_asks_for_more_than_its_program_is_refused() -> None:
@@ -213,4 +213,8 @@ def test_a_rule_reads_what_can_still_change_up_to_the_close() -> None:
     question = asked.ask(march, issuer="gym.example")
     assert question.data_classes == {"steps"}
     assert question.events_until_s == march.close_s
-    assert asked.standing_ask(march, issuer="gym.example") is None
+    where_she_lives = asked.standing_ask(march, issuer="gym.example")
+    assert where_she_lives is not None
+    assert (where_she_lives.data_classes, where_she_lives.events_from_s) == ({"home"}, 0)
+    by_visits = parse_program({**PROGRAM_DOCUMENT, "rule": {**PROGRAM_DOCUMENT["rule"], "requires_active": None}})
+    assert by_visits.standing_ask(over(by_visits.rule.spelled_out(), "2027-03"), issuer="gym.example") is None

@@ -6,7 +6,7 @@ from signers import LOG, LOG_PQ, NOW_S, ORIGIN, STRANGER, WITNESS, WITNESS_PQ, e
 from tallystick_ledger.errors import NoteMalformed, PolicyUnmet, SignatureRejected
 from tallystick_ledger.tlog.checkpoint import Checkpoint
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
-from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, sign_note
+from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, SignatureLine, add_lines, sign_note
 from tallystick_ledger.tlog.policy import (
     GROUPS_MAX,
     LOGS_MAX,
@@ -37,6 +37,16 @@ SPEC = (
     + "\tgroup  Y-witnesses any\tY1 Y2 Y3 \n"
     + "group X-and-Y all X-witnesses Y-witnesses\nquorum X-and-Y\n"
 )
+
+
+def test_a_line_that_makes_no_claim_to_be_the_latest_does_not_count() -> None:
+    """A witness that signs a part of a tree says of it no more than that it stood in a tree that it has cosigned."""
+    policy = parse_policy((LOG_LINE + W2 + "quorum w2\n").encode())
+    part = WITNESS_PQ.sign_subtree(origin=ORIGIN, start=0, end=7, root=bytes(32))
+    line = SignatureLine(WITNESS_PQ.verifier_key.name, WITNESS_PQ.verifier_key.key_id, part)
+    with pytest.raises(PolicyUnmet):
+        policy.check(add_lines(sign_note(BODY, [LOG], now_s=1), [line]), ORIGIN)
+    assert policy.check(sign_note(BODY, [LOG, WITNESS_PQ], now_s=1), ORIGIN).size == 7
 
 
 @pytest.mark.parametrize(

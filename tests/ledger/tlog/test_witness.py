@@ -199,7 +199,7 @@ def part_of(size: int, start: int, end: int, *, note: bytes | None = None) -> Si
 def test_a_part_is_signed_without_a_time() -> None:
     asked = part_of(9, 4, 8)
     assert parse_sign_subtree(asked.encode()) == asked
-    (line,) = parse_lines(cosign_subtree(asked, keys=KEYS, own=OWN, signer=WITNESS_PQ))
+    (line,) = parse_lines(cosign_subtree(asked, keys=KEYS, own=OWN, last=head(9), signer=WITNESS_PQ))
     message = subtree_message(
         name=WITNESS_PQ.verifier_key.name, timestamp_s=0, origin=ORIGIN, start=4, end=8, root=asked.root
     )
@@ -221,8 +221,18 @@ def test_a_part_is_signed_without_a_time() -> None:
 )
 def test_no_other_part_is_signed(asked: SignSubtree, status: int) -> None:
     with pytest.raises(WitnessRefused) as refused:
-        cosign_subtree(asked, keys=KEYS, own=OWN, signer=WITNESS_PQ)
+        cosign_subtree(asked, keys=KEYS, own=OWN, last=head(9), signer=WITNESS_PQ)
     assert refused.value.status == status
+
+
+def test_a_part_of_a_tree_that_is_not_remembered_is_not_signed() -> None:
+    """Somebody has stolen the witness's key, and cosigned a tree with it that the witness has never seen."""
+    asked = part_of(9, 4, 8)
+    for last in (None, head(8), replace(head(9), root=bytes(32))):
+        with pytest.raises(WitnessRefused, match="remembers") as refused:
+            cosign_subtree(asked, keys=KEYS, own=OWN, last=last, signer=WITNESS_PQ)
+        assert refused.value.status == 403
+    assert cosign_subtree(asked, keys=KEYS, own=OWN, last=head(10, root=bytes(32)), signer=WITNESS_PQ)
 
 
 @pytest.mark.parametrize(

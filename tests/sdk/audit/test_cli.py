@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from logs import log_signers, plain_entries, publish
+from logs import identifier, log_signers, plain_entries, publish
 from signers import NOW_S
-from story import tell
+from story import receipt, tell
 
 from tallystick import cli
-from tallystick.audit import RULES
+from tallystick.audit import RULES, SUBJECTS
 from tallystick.cli import auditing
 from tallystick_ledger.append import plan_append
 from tallystick_ledger.tlog.merkle import Frontier
@@ -143,9 +143,37 @@ def test_an_error_has_its_code_problem_and_remedy(tally: Tally) -> None:
     ]
 
 
-def test_a_rule_is_explained(tally: Tally) -> None:
+def test_a_rule_is_explained_by_what_it_reads_and_what_it_cannot_see(tally: Tally) -> None:
     ran = tally("audit", "--explain", "P4.rung")
-    assert (ran.status, ran.out) == (0, f"P4.rung: {RULES['P4.rung']}\n")
+    lines = ran.out.splitlines()
+    assert (ran.status, lines[0]) == (0, f"P4.rung: {RULES['P4.rung']}")
+    assert [line.strip().partition(":")[0] for line in lines[1:4]] == ["promise", "read from", "not checked"]
+    assert "needs several logs" in tally("audit", "--explain", "X.withheld").out
+
+
+def test_a_promise_without_a_rule_says_why(tally: Tally) -> None:
+    ran = tally("audit", "--explain", "P11")
+    assert (ran.status, ran.out.splitlines()[0]) == (0, f"P11: {SUBJECTS['P11'].promise}")
+    assert SUBJECTS["P11"].unseen in ran.out
+
+
+def test_every_rule_is_listed(tally: Tally) -> None:
+    listed = tally("audit", "--explain").out
+    assert [rule for rule in RULES if f"  {rule}: " not in listed] == []
+
+
+def test_receipts_are_counted_by_the_grade_of_their_evidence(tmp_path: Path, tally: Tally) -> None:
+    gym, _ = tell()
+    for each, grade in (("ben", "wallet_key"), ("cleo", "wallet_key"), ("dov", "")):
+        gym.add(f"{each} asked", "receipt", {**receipt("requested"), "receipt": identifier("rcp", each)})
+        if grade:
+            gym.add(each, "receipt", {**receipt("given"), "receipt": identifier("rcp", each), "grade": grade})
+    gym.add("ben ends", "receipt", {**receipt("withdrawn"), "receipt": identifier("rcp", "ben")})
+    log = publish(tmp_path, gym.raws(), origin=gym.origin)
+    report = json.loads(tally("audit", str(log), "--json").out)
+    assert report["holds"]
+    assert report["sources"][0]["grades"] == {"app_asserted": 1, "wallet_key": 2}
+    assert "1 app_asserted, 2 wallet_key" in " ".join(tally("audit", str(log)).out.split())
 
 
 def test_a_proof_is_verified_offline(tmp_path: Path, tally: Tally) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from logs import digest, plain_entries, publish
-from story import BUDGET_MINOR, FEE_MINOR, Ledger, acceptance, receipt, tell, transfer
+from story import BUDGET_MINOR, FEE_MINOR, START_S, Ledger, acceptance, erase, receipt, tell, transfer
 
 from tallystick.audit import DirectorySource, Report, audit
 
@@ -89,6 +89,29 @@ def void_what_the_other_posted(gym: Ledger, _: Ledger) -> None:
     gym.add("voided", "transfer", {**earned, "state": "voided"})
 
 
+def sign_otherwise(_: Ledger, insurer: Ledger) -> None:
+    insurer.spoil("live", acknowledgement={"at": START_S, "digest": digest("another")})
+
+
+def withdraw(gym: Ledger, insurer: Ledger, **changes: object) -> None:
+    gym.add("withdrawn", "receipt", receipt("withdrawn"))
+    gym.add("acknowledged", "receipt", receipt("withdrawn", acknowledged=True))
+    insurer.add("withdrawn", "receipt", {**receipt("withdrawn", acknowledged=True), **changes})
+
+
+def hear_of_no_withdrawal(gym: Ledger, insurer: Ledger) -> None:
+    withdraw(gym, insurer)
+    del insurer.drafts[insurer.index("withdrawn")]
+
+
+def hear_of_another_withdrawal(gym: Ledger, insurer: Ledger) -> None:
+    withdraw(gym, insurer, acknowledgement={"at": START_S, "digest": digest("another")})
+
+
+def price_it_otherwise(gym: Ledger, _: Ledger) -> None:
+    gym.spoil("program", reward=1)
+
+
 CASES: dict[str, tuple[str, str, str, Spoil]] = {
     "an acceptance that is not there": ("X.acceptance_missing", "gym", "issued", forget_the_acceptance),
     "an acceptance of another nullifier": ("X.acceptance_differs", "gym", "issued", accept_another_nullifier),
@@ -104,6 +127,10 @@ CASES: dict[str, tuple[str, str, str, Spoil]] = {
     "a claim its issuer says it withheld": ("X.withheld", "insurer", "accepted", withhold_what_was_accepted),
     "a receipt with other terms": ("X.receipt_differs", "insurer", "", read_other_terms),
     "a receipt that reads otherwise": ("X.receipt_differs", "insurer", "", read_a_longer_range),
+    "a receipt signed otherwise": ("P4.acknowledgement", "gym", "live", sign_otherwise),
+    "a withdrawal nobody heard of": ("P5.acknowledgement", "gym", "acknowledged", hear_of_no_withdrawal),
+    "a withdrawal signed otherwise": ("P5.acknowledgement", "gym", "acknowledged", hear_of_another_withdrawal),
+    "a program of another price": ("X.program_differs", "gym", "", price_it_otherwise),
     "a fee that is not owed": ("X.half_missing", "gym", "fee", owe_nothing),
     "a fee that is not earned": ("X.half_missing", "insurer", "fee", earn_nothing),
     "a fee of another amount": ("X.half_differs", "gym", "fee", earn_more),
@@ -179,13 +206,15 @@ def test_a_claim_that_replaces_itself_ends_the_search(tmp_path: Path) -> None:
     for step in ("issued", "delivered"):
         gym.spoil(step, supersedes=gym["issued"].body["claim"])
     forget_the_acceptance(gym, insurer)
-    assert [finding.rule for finding in both(tmp_path, gym, insurer).findings] == ["X.acceptance_missing"]
+    found = [finding.rule for finding in both(tmp_path, gym, insurer).findings]
+    assert found == ["P7.supersedes", "X.acceptance_missing"]
 
 
 def test_two_versions_of_a_receipt_may_have_two_terms(tmp_path: Path) -> None:
     gym, insurer = tell()
-    for step in ("requested", "live"):
-        insurer.spoil(step, version=2, terms=digest("other terms"))
+    gym.cut("given")
+    insurer.cut("requested")
+    insurer.spoil("requested", version=2, terms=digest("other terms"))
     assert both(tmp_path, gym, insurer).holds
 
 
@@ -238,3 +267,25 @@ def test_money_of_three_companies_agrees_two_by_two(tmp_path: Path) -> None:
         ("X.half_differs", True)
     ]
     assert report.sources[2].entries["transfer"] == 1
+
+
+def test_both_sides_of_an_erasure_agree_and_the_partner_may_be_heard_late(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    erase(gym, insurer)
+    assert both(tmp_path / "heard", gym, insurer).holds
+    gym.cut("withdrawal acknowledged")
+    assert both(tmp_path / "not heard", gym, insurer).holds
+
+
+def test_an_attestation_that_its_partner_never_logged_is_found(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    erase(gym, insurer)
+    insurer.cut("withdrawn")
+    assert [finding.rule for finding in both(tmp_path, gym, insurer).findings] == ["X.erasure_missing"]
+
+
+def test_an_attestation_of_something_else_is_found(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    erase(gym, insurer)
+    insurer.spoil("attested", receipts=[])
+    assert [finding.rule for finding in both(tmp_path, gym, insurer).findings] == ["X.erasure_differs"]

@@ -21,7 +21,7 @@ from story import (
     transfer,
 )
 
-from tallystick.audit import RULES, DirectorySource, Report, audit
+from tallystick.audit import RULES, SUBJECTS, DirectorySource, Report, audit
 from tallystick.audit.rules import rules_for
 from tallystick_ledger.books import Balance
 from tallystick_ledger.replay import LedgerReplay
@@ -137,6 +137,10 @@ CASES: dict[str, tuple[str, Spoil]] = {
         lambda ledger: ledger.again("funding", credit="budget/x", transfer=NEW),
     ),
     "a program that changes": ("P8.program", lambda ledger: ledger.again("program", budget=BUDGET_MINOR + 1)),
+    "a purse of a person": ("P3.account", lambda ledger: ledger.spoil("reward", credit="member/ana@example.com")),
+    "a value the gym knows": ("P3.unique", lambda ledger: ledger.spoil("reward", unique=digest("nullifier march"))),
+    "a reward under other terms": ("P14.terms", lambda ledger: ledger.spoil("reward", terms=digest("another"))),
+    "a fee under other terms": ("P14.terms", lambda ledger: ledger.spoil("fee", terms=digest("another"))),
     "a reward too small": ("P8.reward", lambda ledger: ledger.spoil("reward", amount=REWARD_MINOR - 1)),
     "a reward from another account": ("P8.reward", pay_from_elsewhere),
 }
@@ -202,7 +206,7 @@ def test_a_sum_that_is_not_zero_is_found() -> None:
 def test_every_rule_that_code_can_report_is_explained_and_the_other_way_round() -> None:
     files = [
         ROOT / "ledger/tallystick_ledger/replay.py",
-        ROOT / "consent/tallystick_consent/replay.py",
+        *(ROOT / "consent/tallystick_consent/replay").glob("*.py"),
         ROOT / "consent/tallystick_consent/chain.py",
         *(path for path in (ROOT / "sdk/tallystick/audit").rglob("*.py") if path.name != "rules.py"),
     ]
@@ -211,8 +215,8 @@ def test_every_rule_that_code_can_report_is_explained_and_the_other_way_round() 
 
 
 def test_every_rule_has_a_test_that_expects_it() -> None:
-    below = ("consent/test_replay.py", "consent/test_chain.py", "ledger/test_key_history.py")
-    tests = [*(ROOT / "tests" / name for name in below), *Path(__file__).parent.glob("test_*.py")]
+    below = ("consent/test_replay*.py", "consent/test_chain.py", "ledger/test_key_history.py", "sdk/audit/test_*.py")
+    tests = [path for each in below for path in (ROOT / "tests").glob(each)]
     text = "".join(path.read_text() for path in tests)
     assert [rule for rule in RULES if f'"{rule}"' not in text] == []
 
@@ -226,3 +230,15 @@ def test_a_rule_that_was_not_looked_at_is_not_said_to_hold() -> None:
     assert {rule.partition(".")[0] for rule in rules_for(2, replayed=False)} == {"log", "P1"}
     assert {"P1.continues", "P16.stale", "P1.split_view", "P1.behind"}.isdisjoint(rules_for(1))
     assert {"P1.split_view", "P1.behind"} <= set(rules_for(1, asked=True))
+
+
+def test_the_page_says_of_every_promise_what_is_checked_and_what_is_not() -> None:
+    page = (ROOT / "docs/auditing.md").read_text()
+    assert [f"P{number}" for number in range(1, 18)] == [name for name in SUBJECTS if name.startswith("P")]
+    assert {rule.partition(".")[0] for rule in RULES} <= SUBJECTS.keys()
+    for name, subject in SUBJECTS.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| {name} |"))
+        assert subject.promise in row
+        assert subject.unseen[1:] in row
+        told = set(re.findall(r"`([a-z_]+)`", row.split("|")[3]))
+        assert told == {rule.partition(".")[2] for rule in RULES if rule.partition(".")[0] == name}

@@ -55,10 +55,10 @@ def test_a_member_out_of_bounds_is_named(member: str, value: object) -> None:
     ("raw", "problem"),
     [
         (b"[]", "not an object"),
-        (b'{"facilities":[],"facilities":[]}', "not a JSON object"),
+        (b'{"facilities":[],"facilities":[]}', "not JSON"),
         (listed(), "at least 1"),
         (listed(GYM, GYM), "same id"),
-        (listed(GYM).replace(b"40.5", b"NaN"), "not a JSON object"),
+        (listed(GYM).replace(b"40.5", b"NaN"), "not JSON"),
         (listed(GYM).replace(b"40.5", b"1e999"), "latitude"),
         (b" " * (8 * 1024 * 1024 + 1), "larger"),
     ],

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0011"
-down_revision = "node_0006"
+down_revision = "node_0010"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

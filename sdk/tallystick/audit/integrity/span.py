@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tallystick.audit.integrity.files import FileCheck, Place, WrongFile, kin_of
 from tallystick.audit.source import Files
+from tallystick_ledger.forms import Spelled
 from tallystick_ledger.replay import Finding
 from tallystick_ledger.tlog.hashing import leaf_hashes, node_hashes
 from tallystick_ledger.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, BundlePath, TilePath
@@ -16,7 +17,7 @@ from tallystick_ledger.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, BundlePath, Ti
 TOLD_MAX_BYTES = 8 * 1024 * 1024
 """A span ends after the bundle with which it carries this much to the replay; another one takes up the rest."""
 
-Told = bytes | int
+Told = bytes | int | Spelled
 """An entry on its way to the replay: as it stands, or as `Settle` left it."""
 
 Settle = Callable[[Sequence[bytes]], list[Told]]
@@ -82,6 +83,12 @@ def tile_tops(tiles: bytes) -> list[bytes]:
     return node_hashes(level)
 
 
+def _size_bytes(told: Told) -> int:
+    if isinstance(told, int):
+        return 0
+    return len(told) if isinstance(told, bytes) else len(told[0])
+
+
 def check_span(files: Files, span: Span) -> Checked:
     """Return what comes of checking the bundles of `span`, and their tiles.
 
@@ -118,7 +125,7 @@ def check_span(files: Files, span: Span) -> Checked:
         if span.settle is not None and entries is not None and done.readable:
             new = span.settle(entries[max(0, span.replayed - index * TILE_WIDTH) :])
             done.told += new
-            told_bytes += sum(len(each) for each in new if not isinstance(each, int))
+            told_bytes += sum(map(_size_bytes, new))
             if told_bytes >= TOLD_MAX_BYTES:
                 break
     done.tops = tile_tops(b"".join(full))

@@ -10,6 +10,7 @@ times    is the time that entries state an honest one?
 from tallystick.audit.replay.entries import LogReplay, settle
 from tallystick.audit.replay.peer_heads import SeenAt
 from tallystick.audit.replay.rewards import Half, RewardReplay
-from tallystick.audit.replay.times import TIME_SLACK_S, TimeReplay
+from tallystick.audit.replay.times import TimeReplay
+from tallystick_consent.replay import TIME_SLACK_S
 
 __all__ = ["TIME_SLACK_S", "Half", "LogReplay", "RewardReplay", "SeenAt", "TimeReplay", "settle"]

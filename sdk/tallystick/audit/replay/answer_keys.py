@@ -7,11 +7,10 @@ Source: CONSTRUCTIONS (keys), DESIGN section 4 (`key`).
 
 from dataclasses import dataclass, field
 
-from tallystick_ledger.entry import Entry
 from tallystick_ledger.key_history import KeyHistory
 from tallystick_ledger.replay import Finding
 
-_SIGNED_BY = {"disclosure": "claim", "acceptance": "receipt"}
+SIGNED_BY = {"disclosure": "claim", "acceptance": "receipt"}
 """Which role signs what an entry of a kind is about."""
 
 
@@ -21,16 +20,20 @@ class AnswerKeys:
 
     findings: list[Finding] = field(default_factory=list[Finding])
 
-    def take(self, entry: Entry, index: int, history: KeyHistory) -> None:
-        """Check one entry against what the log tells of keys up to there."""
-        role, named = _SIGNED_BY.get(entry.kind), entry.body.get("key")
-        if role is None or not named or not history.changes or entry.body.get("state", "issued") != "issued":
+    def take(self, kind: str, index: int, at_s: int, history: KeyHistory, *, key: object, state: object) -> None:
+        """Check the entry at `index` against what the log tells of keys up to there.
+
+        Args:
+            key, state: members of its body of these names, None where it has none.
+        """
+        role = SIGNED_BY.get(kind)
+        if role is None or not key or not history.changes or state not in (None, "issued"):
             return
-        change = history.named(str(named))
+        change = history.named(str(key))
         if change is None or change.role != role:
-            self._report(index, f"A {entry.kind} names a {role} key that the log does not tell of.")
-        elif not change.is_good_at(entry.at_s):
-            self._report(index, f"A {entry.kind} names a {role} key that was {change.state}.")
+            self._report(index, f"A {kind} names a {role} key that the log does not tell of.")
+        elif not change.is_good_at(at_s):
+            self._report(index, f"A {kind} names a {role} key that was {change.state}.")
 
     def _report(self, index: int, problem: str) -> None:
         self.findings.append(Finding("P1.key_use", f"entry {index}", problem))

@@ -9,37 +9,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tallystick.audit.findings import Findings
+from tallystick.audit.integrity.span import Told
 from tallystick.audit.replay.answer_keys import AnswerKeys
 from tallystick.audit.replay.peer_heads import PEER_HEAD_KIND, PeerHeads
 from tallystick.audit.replay.rewards import RewardReplay
 from tallystick.audit.replay.times import TimeReplay
-from tallystick_consent.entries import parse_body
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, parse_spelled
+from tallystick_consent.forms import FORMS
 from tallystick_consent.replay import ConsentReplay
-from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.forms import TRANSFER_FORM, spelled
 from tallystick_ledger.replay import LedgerReplay
 
+TRANSFER_KIND = "transfer"
+
+_NAMED = {"acceptance": "claim", "transfer": "transfer"}
+"""Which member of an entry's body the replay of rewards knows it by."""
+
 SETTLED_KIND = "event"
-"""The kind of entry that no other depends on."""
+"""The kind of entry that no other depends on, and whose form says all that is asked of it."""
 
-_SPELLED = b'"kind":"event"'
-"""How canonical JSON has that; an entry without it is of another kind."""
-
-
-def settle(entries: Sequence[bytes]) -> list[bytes | int]:
-    """Return for each entry its time (`at`, seconds) if it is well formed and no other depends on it, else itself."""
-    return [_settled(raw) if _SPELLED in raw else raw for raw in entries]
+_FORMS = {**FORMS, TRANSFER_KIND.encode(): TRANSFER_FORM}
 
 
-def _settled(raw: bytes) -> bytes | int:
-    try:
-        entry = parse_entry(raw)
-        if entry.kind != SETTLED_KIND:
-            return raw
-        parse_body(entry.kind, entry.body)
-    except (EntryMalformed, RecursionError):  # the replay says what is wrong with it
+def settle(entries: Sequence[bytes]) -> list[Told]:
+    """Return what the replay needs of each entry.
+
+    That is its time (`at`, seconds) where no other depends on it; where it is well spelled, what then need not be
+    looked at again; else the entry as it stands, and the replay says what is wrong with it.
+    """
+    return [_settled(raw) for raw in entries]
+
+
+def _settled(raw: bytes) -> Told:
+    found = spelled(raw, _FORMS)
+    if found is None:
         return raw
-    return entry.at_s
+    return found[3] if found[1] == SETTLED_KIND else found
 
 
 @dataclass(slots=True)
@@ -68,26 +75,30 @@ class LogReplay:
         host, _, _ = origin.partition("/log/")
         return cls(origin, host, LedgerReplay(origin), ConsentReplay(host))
 
-    def take(self, entries: Sequence[bytes | int], found: Findings) -> None:
+    def take(self, entries: Sequence[Told], found: Findings) -> None:
         """Replay the next entries, as `settle` left them; tell `found` what does not hold."""
+        replays = (self.ledger, self.times, self.consent, self.answer_keys, self.rewards)
         for each in entries:
             if isinstance(each, int):
                 self.kinds[SETTLED_KIND] += 1
                 self.times.take(each, self.ledger.size)
                 self.ledger.pass_over()
-                if self.times.findings or self.ledger.findings:
-                    self._drain(found)
-                continue
-            try:
-                self._take(each)
-            except RecursionError:  # how deep an entry may nest depends on whose stack reads it
-                found.add("entry.malformed", f"entry {self.ledger.size - 1}", "An entry is nested too deep.")
-            self._drain(found)
+            elif isinstance(each, bytes) or not self._take_spelled(*each):
+                self._take_raw(each if isinstance(each, bytes) else each[0], found)
+            if any(replay.findings for replay in replays):
+                self._drain(found)
 
     def finish(self, found: Findings) -> None:
         """Check what holds only of the whole."""
         self.ledger.finish()
+        self.consent.finish(newest_s=self.times.newest_s)
         self._drain(found)
+
+    def _take_raw(self, raw: bytes, found: Findings) -> None:
+        try:
+            self._take(raw)
+        except RecursionError:  # how deep an entry may nest depends on whose stack reads it
+            found.add("entry.malformed", f"entry {self.ledger.size - 1}", "An entry is nested too deep.")
 
     def _take(self, raw: bytes) -> None:
         index = self.ledger.size
@@ -100,10 +111,41 @@ class LogReplay:
             self.peer_heads.take(entry.body, index=index, at_s=entry.at_s)
             return
         self.consent.take(entry, index)
-        self.answer_keys.take(entry, index, self.ledger.keys)
+        said = entry.body
+        history = self.ledger.keys
+        self.answer_keys.take(entry.kind, index, entry.at_s, history, key=said.get("key"), state=said.get("state"))
+        self._reward(entry.kind, entry.id, index, said.get(_NAMED.get(entry.kind, "")))
+
+    def _take_spelled(self, raw: bytes, kind: str, entry_id: str, at_s: int, begin: int, end: int) -> bool:
+        """Replay a well spelled entry; return False, and do nothing, where its values are not in their bounds."""
+        index, body = self.ledger.size, raw[begin:end]
+        if kind == TRANSFER_KIND:
+            transfer = parse_json_object(body)
+            self.ledger.take_transfer(transfer, at_s)
+            named: object = transfer["transfer"]
+        else:
+            try:
+                typed = parse_spelled(kind, body)
+            except EntryMalformed:
+                return False
+            self.ledger.pass_over()
+            self.consent.take_body(typed, index, at_s)
+            named = None
+            if isinstance(typed, AcceptanceBody | DisclosureBody):
+                state = None if isinstance(typed, AcceptanceBody) else typed.state
+                self.answer_keys.take(kind, index, at_s, self.ledger.keys, key=typed.key, state=state)
+                named = typed.claim
+        self.kinds[kind] += 1
+        self.times.take(at_s, index)
+        self._reward(kind, entry_id, index, named)
+        return True
+
+    def _reward(self, kind: str, entry_id: str, index: int, named: object) -> None:
         if not self.ledger.findings:
-            self.rewards.take(entry, index, books=self.ledger.books, consent=self.consent)
+            books = self.ledger.books
+            self.rewards.take(kind, entry_id, index, named=named, books=books, consent=self.consent)
 
     def _drain(self, found: Findings) -> None:
         for replay in (self.ledger, self.times, self.consent, self.answer_keys, self.rewards):
-            found.drain(replay.findings)
+            if replay.findings:
+                found.drain(replay.findings)

@@ -3,22 +3,34 @@
 The ledger floor knows transfers and not why; the consent floor knows acceptances and not what they pay. Here a reward
 is held against its acceptance and its program, and a budget against the program that caps it.
 
-Source: DESIGN section 5 (P4, P7, P8).
+What a transfer's members may say of a person is held here too: the ledger floor takes any name of an account.
+
+Source: DESIGN section 5 (P3, P4, P7, P8, P14).
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tallystick_consent.entries import AcceptanceBody
 from tallystick_consent.replay import ConsentReplay
 from tallystick_ledger.books import BUDGET_PREFIX, Books, Transfer, TransferState
-from tallystick_ledger.entry import Entry
 from tallystick_ledger.replay import Finding
 
 FUNDS_PREFIX = "funds/"
 
 MEMBER_PREFIX = "member/"
 """Accounts of the payer's own customers."""
+
+FEES_PREFIX = "expense/fees/"
+
+_PROGRAM = r"[a-z0-9][a-z0-9-]{0,39}"
+_HOST = r"[a-z0-9][a-z0-9.-]{0,252}(?::[0-9]{1,5})?"
+_ACCOUNT = re.compile(
+    rf"funds/{_PROGRAM}|budget/{_PROGRAM}(?:/[0-9A-Z.-]{{1,40}})?|member/lnk_[a-z2-7]{{26}}/{_PROGRAM}"
+    rf"|(?:expense|income)/[a-z-]{{1,20}}(?:/{_PROGRAM})?|(?:payable|receivable)/{_HOST}"
+)
+"""Every name that an account may have: what it is for, the partner it is with, or the pseudonym of a link."""
 
 _Report = Callable[[str, str], None]
 
@@ -49,27 +61,42 @@ class RewardReplay:
     halves: dict[str, Half] = field(default_factory=dict[str, Half])
     findings: list[Finding] = field(default_factory=list[Finding])
 
-    def take(self, entry: Entry, index: int, *, books: Books, consent: ConsentReplay) -> None:
-        """Replay one entry at `index`, which the consent replay has taken, and which the books have not refused."""
-        if entry.kind == "acceptance":
-            claim = entry.body.get("claim")
-            accepted = consent.acceptances.get(claim) if isinstance(claim, str) else None
+    def take(
+        self, kind: str, entry_id: str, index: int, *, named: object, books: Books, consent: ConsentReplay
+    ) -> None:
+        """Replay the entry at `index`, which the consent replay has taken, and which the books have not refused.
+
+        Args:
+            named: the `claim` of an acceptance, the id of a transfer; nothing is asked of other kinds.
+        """
+        if kind == "acceptance":
+            accepted = consent.acceptances.get(named) if isinstance(named, str) else None
             if accepted is not None and accepted[1] == index:
-                self.acceptances[entry.id] = accepted[0]
-        elif entry.kind == "opening":
+                self.acceptances[entry_id] = accepted[0]
+        elif kind == "opening":
             for (account, _), balance in books.balances.items():
                 if account.startswith(BUDGET_PREFIX):
                     self.funded[account] = balance.credits_posted
-        elif entry.kind == "transfer":
-            transfer = books.transfers[entry.body["transfer"]]
+        elif kind == "transfer" and isinstance(named, str):
+            transfer = books.transfers[named]
+            report = self._reporter(index)
+            self._check_names(transfer, consent, report)
             if transfer.counterparty:
                 self.halves[transfer.id] = Half(transfer, index)
             if transfer.state is TransferState.POSTED:
-                self._posted(transfer, consent, self._reporter(f"entry {index}"))
+                self._posted(transfer, consent, report)
+
+    def _check_names(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
+        if not (_ACCOUNT.fullmatch(transfer.debit) and _ACCOUNT.fullmatch(transfer.credit)):
+            report("P3.account", "An account is named by other than its purpose, a partner, or a link's pseudonym.")
+        if transfer.unique and (transfer.unique in consent.accepted or transfer.unique in consent.acceptances):
+            report("P3.unique", "A payment's unique value is one that the claim's issuer knows.")
 
     def _posted(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
         if transfer.credit.startswith(BUDGET_PREFIX):
             self._check_funding(transfer, consent, report)
+        if transfer.debit.startswith(FEES_PREFIX):
+            self._check_terms(transfer, consent, report)
         if transfer.unique:
             self._check_reward(transfer, consent, report)
         elif transfer.credit.startswith(MEMBER_PREFIX) or (
@@ -105,10 +132,21 @@ class RewardReplay:
             report("P8.reward", "A reward is not paid from its program's budget of the accepted period.")
         elif (transfer.asset, transfer.amount_minor) != (program.asset, program.reward):
             report("P8.reward", "A reward is not what its program pays.")
+        else:
+            self._check_terms(transfer, consent, report)
 
-    def _reporter(self, where: str) -> _Report:
+    def _check_terms(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
+        """What was paid is explained by a version of a program: the one of the acceptance it follows from."""
+        accepted = self.acceptances.get(transfer.cause)
+        if accepted is None:
+            return
+        program = consent.programs.get((consent.host, accepted.program, accepted.program_version))
+        if program is not None and transfer.terms != program.digest:
+            report("P14.terms", "A reward or fee names other terms than the program it is paid by.")
+
+    def _reporter(self, index: int) -> _Report:
         def report(rule: str, problem: str) -> None:
-            self.findings.append(Finding(rule, where, problem))
+            self.findings.append(Finding(rule, f"entry {index}", problem))
 
         return report
 

@@ -9,10 +9,8 @@ Source: DESIGN section 5 (P16); c2sp.org/tlog-cosignature (what a cosignature's 
 
 from dataclasses import dataclass, field
 
+from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_ledger.replay import Finding
-
-TIME_SLACK_S = 300
-"""How far an entry's time may lie outside of what the cosignatures around it allow (P16)."""
 
 SAMPLE_STEP_S = 15
 SAMPLES_MAX = 1 << 17

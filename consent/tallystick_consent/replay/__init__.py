@@ -1,0 +1,34 @@
+"""Replay consent from a ledger's entries alone: was every answer covered by a live receipt, and counted once?
+
+Pure, and told of one entry at a time. The rules' ids are stable; each has a test in which one entry is wrong and just
+that rule fires.
+
+entries   told of every entry, it asks what has the rules for its kind
+state     what is remembered of the entries so far
+receipts  the life of a receipt, step by step
+answers   what was issued, delivered, accepted, and whether a receipt covered it
+programs  versions of programs
+together  what the answers of one period tell together, against the receipt
+erasures  links that were erased, after which nothing more is answered
+opening   what a log's opening carries over from the log before
+
+Source: DESIGN section 5 (P4, P5, P7, P8, P9, P14, P16, P17), LEDGER-FORMATS section 10.
+"""
+
+from tallystick_consent.replay.answers import carried_disclosure
+from tallystick_consent.replay.entries import LEDGER_KINDS, ConsentReplay
+from tallystick_consent.replay.opening import without_leaves
+from tallystick_consent.replay.receipts import acknowledgement_rule, carried_receipt, receipt_is_open
+from tallystick_consent.replay.state import TIME_SLACK_S, ReceiptLife
+
+__all__ = [
+    "LEDGER_KINDS",
+    "TIME_SLACK_S",
+    "ConsentReplay",
+    "ReceiptLife",
+    "acknowledgement_rule",
+    "carried_disclosure",
+    "carried_receipt",
+    "receipt_is_open",
+    "without_leaves",
+]

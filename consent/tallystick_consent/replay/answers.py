@@ -1,0 +1,172 @@
+"""Replay of answers: each covered by a live receipt where it stands in the log, and counted once.
+
+Source: DESIGN section 5 (P4, P7, P14).
+"""
+
+from datetime import date
+from functools import lru_cache
+from operator import attrgetter
+
+from tallystick_consent.entries import AcceptanceBody, CarriedAnswer, CarriedDisclosure, DisclosureBody, ReceiptBody
+from tallystick_consent.purposes import COVERED_BY
+from tallystick_consent.receipt import RUNG_HEIGHT
+from tallystick_consent.replay.erasures import is_erased
+from tallystick_consent.replay.state import ConsentState, Report
+from tallystick_consent.replay.together import check_told
+from tallystick_consent.rules.periods import DAY_S, dates_of
+from tallystick_ledger.errors import BadInput
+from tallystick_ledger.opening import Carried
+
+_EPOCH = date(1970, 1, 1)
+ZONE_SPREAD_S = 26 * 3600
+"""A calendar month somewhere on earth begins and ends within this of the same month in UTC."""
+
+
+def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s: int, report: Report) -> None:
+    """Replay a step of an answer that was issued here, at `index`."""
+    known = state.disclosures.get(body.claim)
+    if body.state == "issued":
+        if known is not None or body.claim in state.before:
+            report("P7.claim_twice", "A claim is issued twice.")
+        else:
+            _check_once(state, body, report)
+            _check_use(state, body, report)
+        if not is_erased(state, body, report):
+            _check_covered(state, body, body.recipient, at_s, report)
+            check_told(state, body, payer=body.recipient, source=state.host, report=report)
+        state.disclosures[body.claim] = body, index
+        state.logged_at_s.setdefault(body.claim, at_s)
+        return
+    if known is None:
+        report("P4.not_issued", f"A claim is {body.state} that was never issued here.")
+        return
+    if known[0].state != "issued" or _answered(known[0]) != _answered(body):
+        report("P4.disclosure", f"A claim that was {known[0].state} is {body.state}, or changed.")
+    if body.state == "delivered" and not is_erased(state, body, report):
+        _check_delivered(state, body, report)
+    state.disclosures[body.claim] = body, known[1]
+
+
+def take_acceptance(state: ConsentState, body: AcceptanceBody, index: int, at_s: int, report: Report) -> None:
+    """Replay the acceptance, at `index`, of an answer of another partner."""
+    if body.claim in state.acceptances or body.claim in state.before:
+        report("P7.claim_twice", "A claim is accepted twice.")
+    if not is_erased(state, body, report):
+        _check_covered(state, body, state.host, at_s, report)
+        check_told(state, body, payer=state.host, source=body.issuer, report=report)
+    if state.accepted.setdefault(body.nullifier, body.claim) != body.claim:
+        report("P7.nullifier", "Two claims with one nullifier are accepted.")
+    state.acceptances[body.claim] = body, index
+    state.logged_at_s.setdefault(body.claim, at_s)
+
+
+def carry_disclosure(state: ConsentState, carried: CarriedDisclosure, index: int, report: Report) -> None:
+    """Take an answer that may still be delivered, as the part of the opening at `index` carries it."""
+    body = carried.disclosure
+    life = state.receipts.get(body.receipt)
+    if life is None or life.carried_leaf != body.receipt_leaf:
+        report("P4.receipt_leaf", "An opening carries an answer, and not the receipt that it names.")
+    state.disclosures[body.claim] = body, index
+    state.logged_at_s[body.claim] = carried.at
+    state.issued[body.nullifier] = body.claim
+
+
+def carry_answer(state: ConsentState, answer: CarriedAnswer) -> None:
+    """Take an answer whose nullifier is spent, as an opening carries it."""
+    state.before[answer.claim] = answer
+    if answer.state == "accepted":
+        state.accepted[answer.nullifier] = answer.claim
+        return
+    state.issued[answer.nullifier] = answer.claim
+    if answer.state == "delivered":
+        state.delivered[answer.nullifier] = answer.claim
+
+
+def carried_disclosure(body: DisclosureBody, *, at_s: int) -> Carried:
+    """Return the record of an answer that was issued here at `at_s`: whole while it may still be delivered."""
+    if body.state == "issued":
+        return Carried("disclosure", CarriedDisclosure(disclosure=body, at=at_s).document())
+    answer = CarriedAnswer(claim=body.claim, nullifier=body.nullifier, state=body.state, at=at_s)
+    return Carried("answer", answer.document())
+
+
+def _check_delivered(state: ConsentState, body: DisclosureBody, report: Report) -> None:
+    life = state.receipts.get(body.receipt)
+    if life and life.live_leaf is None and body.claim not in life.deliverable:
+        report("P4.after_withdrawal", "A claim is delivered after its receipt ended, and the ending does not list it.")
+    if state.delivered.setdefault(body.nullifier, body.claim) != body.claim:
+        report("P7.nullifier", "Two claims with one nullifier are delivered.")
+
+
+def _check_covered(
+    state: ConsentState, body: DisclosureBody | AcceptanceBody, recipient: str, at_s: int, report: Report
+) -> None:
+    life = state.receipts.get(body.receipt)
+    if life is None:
+        report("P4.no_receipt", "An answer names a receipt that is not in this ledger.")
+        return
+    terms, live_leaf = life.body, life.leaf_for(body)
+    if live_leaf is None or not terms.valid_from <= at_s < terms.valid_until:
+        report("P4.not_live", f"An answer names a receipt that is {terms.state} or not acknowledged here.")
+    elif body.receipt_leaf != live_leaf:
+        report("P4.receipt_leaf", "An answer names another entry than the one that made its receipt live.")
+    if recipient != terms.recipient:
+        report("P4.recipient", "An answer went to another recipient than its receipt names.")
+    if COVERED_BY.get(body.purpose, frozenset()).isdisjoint(terms.purposes):
+        report("P4.purpose", "An answer was given for another purpose than its receipt names.")
+    if RUNG_HEIGHT[body.rung] > RUNG_HEIGHT[terms.rung]:
+        report("P4.rung", "An answer reveals more than its receipt permits.")
+    if (body.program, body.program_version) != (terms.program, terms.program_version):
+        report("P4.program", "An answer was given for another program than its receipt names.")
+    if not _overlaps(body.period, terms):
+        report("P4.period", "An answer is about a period that its receipt does not cover.")
+
+
+def _check_once(state: ConsentState, body: DisclosureBody, report: Report) -> None:
+    earlier = state.issued.get(body.nullifier)
+    if earlier is None:
+        if body.supersedes:
+            report("P7.supersedes", "A claim replaces one that was never issued here for the same nullifier.")
+    elif body.supersedes != earlier:
+        report("P7.nullifier", "Two claims with one nullifier are issued, and the second does not replace the first.")
+    elif body.nullifier in state.delivered:
+        report("P7.nullifier", "A claim replaces one that was delivered.")
+    elif earlier in state.disclosures and _slot(state.disclosures[earlier][0]) != _slot(body):
+        report("P7.slot", "A claim replaces one to another recipient, or of another program or period.")
+    state.issued[body.nullifier] = body.claim
+
+
+def _check_use(state: ConsentState, body: DisclosureBody, report: Report) -> None:
+    """A number that is passed over stands for an answer that is not in the log."""
+    life = state.receipts.get(body.receipt)
+    if life is None:
+        return
+    if life.uses is not None and body.use != life.uses + 1:
+        report("P4.use", f"An answer is number {body.use} under its receipt, behind number {life.uses}.")
+    life.uses = body.use
+
+
+def _slot(body: DisclosureBody) -> tuple[str, str, str]:
+    return body.recipient, body.program, body.period
+
+
+_answered = attrgetter(*(name for name in DisclosureBody.model_fields if name not in ("state", "acceptance")))
+"""What the steps of an answer may not change."""
+
+
+@lru_cache(maxsize=1_024)
+def _range_of(period: str) -> tuple[int, int] | None:
+    """Return when a period begins and ends in UTC, seconds since 1970-01-01; None where it is none."""
+    try:
+        first, last = dates_of(period)
+    except BadInput:
+        return None
+    return (first - _EPOCH).days * DAY_S, ((last - _EPOCH).days + 1) * DAY_S
+
+
+def _overlaps(period: str, terms: ReceiptBody) -> bool:
+    known = _range_of(period)
+    if known is None:
+        return False
+    start_s, end_s = known
+    return terms.events_from < end_s + ZONE_SPREAD_S and start_s - ZONE_SPREAD_S < terms.events_until

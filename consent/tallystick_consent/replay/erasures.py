@@ -1,0 +1,40 @@
+"""Replay of erasures: asked for once, attested once, and nothing is answered for the link after it.
+
+Source: DESIGN flow 8 and P9.
+"""
+
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ErasureBody
+from tallystick_consent.replay.state import ConsentState, Report
+
+
+def take_erasure(state: ConsentState, body: ErasureBody, report: Report) -> None:
+    """Replay a step of an erasure."""
+    known = state.erasures.get(body.erasure)
+    if state.host not in (body.origin, body.partner):
+        report("P9.party", "An erasure is between two other partners.")
+    if known is None:
+        if body.state == "attested" and state.host == body.origin:
+            report("P9.step", "A partner attested to an erasure that is not in this ledger.")
+        elif body.state == "erased" and state.host == body.partner:
+            report("P9.step", "A subject is erased here in another partner's name.")
+    elif known.state == "attested" or body.state == "erased" or _asked(known) != _asked(body):
+        report("P9.step", f"An erasure that was {known.state} is {body.state}, or changed.")
+    for receipt in body.receipts:
+        life = state.receipts.get(receipt)
+        if life is not None and life.live_leaf is not None:
+            report("P9.still_live", "A link is erased while a receipt of it is live.")
+    state.erasures[body.erasure] = body
+    state.erased.update(body.receipts)
+
+
+def is_erased(state: ConsentState, body: DisclosureBody | AcceptanceBody, report: Report) -> bool:
+    """Return whether an answer names a receipt of an erased link; no other rule is about it then."""
+    if body.receipt not in state.erased:
+        return False
+    report("P9.after", "An answer is issued, delivered or accepted for a link that was erased.")
+    return True
+
+
+def _asked(body: ErasureBody) -> ErasureBody:
+    """Return the body without what its steps may change."""
+    return body.model_copy(update={"state": "erased", "attestation": None})

@@ -1,0 +1,92 @@
+"""What a log's opening carries of consent, taken from the log before and handed on to the next.
+
+What is wrong with the opening itself, the ledger floor's replay says.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from tallystick_consent.entries import (
+    CARRIED,
+    CarriedAnswer,
+    CarriedDisclosure,
+    ErasureBody,
+    ProgramBody,
+    ReceiptBody,
+    parse_carried,
+)
+from tallystick_consent.replay.answers import carried_disclosure, carry_answer, carry_disclosure
+from tallystick_consent.replay.erasures import take_erasure
+from tallystick_consent.replay.programs import take_program
+from tallystick_consent.replay.receipts import carried_receipt, carry_receipt, receipt_is_open
+from tallystick_consent.replay.state import ConsentState, Report
+from tallystick_ledger.entry import Entry
+from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.opening import REMEMBERED_S, Carried, parse_opening
+from tallystick_ledger.replay import CARRIED_KINDS
+
+
+def take_opening(state: ConsentState, entry: Entry, index: int, report: Report) -> None:
+    """Take what the part of an opening at `index` carries."""
+    try:
+        carried = parse_opening(entry.body).carried
+    except EntryMalformed:
+        return
+    for record in carried:
+        if record.kind not in CARRIED:
+            if record.kind not in CARRIED_KINDS:
+                state.count_unchecked(f"opening/{record.kind}")
+            continue
+        try:
+            body = parse_carried(record)
+        except EntryMalformed as error:
+            report("entry.malformed", error.problem)
+            continue
+        if isinstance(body, ReceiptBody):
+            carry_receipt(state, body, index, report)
+        elif isinstance(body, CarriedDisclosure):
+            carry_disclosure(state, body, index, report)
+        elif isinstance(body, CarriedAnswer):
+            carry_answer(state, body)
+        elif isinstance(body, ProgramBody):
+            take_program(state, body, report)
+        elif isinstance(body, ErasureBody):
+            take_erasure(state, body, report)
+
+
+def carries(state: ConsentState, at_s: int) -> Iterator[Carried]:
+    """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`."""
+    recent = {claim for claim, logged_s in state.logged_at_s.items() if at_s - logged_s < REMEMBERED_S}
+    outstanding = {
+        body.receipt for claim, (body, _) in state.disclosures.items() if claim in recent and body.state == "issued"
+    }
+    for program in state.programs.values():
+        yield Carried("program", program.document())
+    for life in state.receipts.values():
+        if receipt_is_open(life.body, host=state.host, at_s=at_s) or life.body.receipt in outstanding:
+            yield carried_receipt(life.body, life.deliverable)
+    for answer in state.before.values():
+        if at_s - answer.at < REMEMBERED_S:
+            yield Carried("answer", answer.document())
+    for claim, (body, _) in state.disclosures.items():
+        if claim in recent:
+            yield carried_disclosure(body, at_s=state.logged_at_s[claim])
+    for claim, (accepted, _) in state.acceptances.items():
+        if claim in recent:
+            at = state.logged_at_s[claim]
+            answer = CarriedAnswer(claim=claim, nullifier=accepted.nullifier, state="accepted", at=at)
+            yield Carried("answer", answer.document())
+    for erasure in state.erasures.values():
+        if erasure.state == "erased":
+            yield Carried("erasure", erasure.document())
+
+
+def without_leaves(records: Iterable[Carried]) -> Iterator[Carried]:
+    """Yield records as two logs must agree on them: the place of a receipt is another one in each."""
+    for record in records:
+        if record.kind == "disclosure":
+            disclosure = {**record.body["disclosure"], "receipt_leaf": 0}
+            record = Carried(record.kind, {**record.body, "disclosure": disclosure})
+        elif record.kind == "program":
+            # It follows from the digest. A log whose programs did not say it yet is continued by one whose programs do.
+            record = Carried(record.kind, {name: each for name, each in record.body.items() if name != "tells"})
+        yield record

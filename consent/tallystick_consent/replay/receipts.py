@@ -1,0 +1,110 @@
+"""Replay of receipts: who they are between, which step may follow which, and what the other partner signed for.
+
+Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent states).
+"""
+
+from operator import attrgetter
+
+from tallystick_consent.entries import ReceiptBody
+from tallystick_consent.receipt import ASKED, IN_FORCE, OPEN, TRANSITIONS, ReceiptState
+from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
+from tallystick_ledger.opening import Carried
+
+
+def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
+    """Replay a step of a receipt, at `index`."""
+    life = state.receipts.get(body.receipt)
+    after = ReceiptState(body.state)
+    _check_parties(state, body, report)
+    if life is not None and _fixed(body) != _fixed(life.body):
+        report("P4.terms", "A step of a receipt changes its terms without a new version.")
+    before = ReceiptState(life.body.state) if life else ReceiptState.UNKNOWN
+    acknowledges = life is not None and _acknowledges(body, life.body)
+    if not acknowledges and after not in TRANSITIONS[before]:
+        report("P4.transition", f"A receipt that is {before} cannot become {after}.")
+    elif after is ReceiptState.WITHDRAWN and not body.signed:
+        report("P5.unsigned", "A withdrawal names nothing that was signed, so nobody can have been told of it.")
+    if body.acknowledgement is not None:
+        begun_s = at_s
+        if life is not None and acknowledges:
+            begun_s = life.stepped_at_s
+            if body.signed != life.body.signed:
+                report(acknowledgement_rule(body.state), "A partner signed for something else than was sent.")
+        if not begun_s - TIME_SLACK_S <= body.acknowledgement.at <= at_s + TIME_SLACK_S:
+            report("P16.signed", "A partner's signature states a time before what it is for, or after it was logged.")
+    if life is None:
+        life = state.receipts[body.receipt] = ReceiptLife(body)
+    life.step(body, index, acknowledges=acknowledges)
+    life.stepped_leaf, life.stepped_at_s = index, at_s
+    if body.acknowledgement is not None:
+        life.acknowledged += (_acknowledged(body, index),)
+
+
+def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Report) -> None:
+    """Take a receipt as the part of the opening at `index` carries it."""
+    _check_parties(state, body, report)
+    life = state.receipts[body.receipt] = ReceiptLife(
+        body, carried_leaf=index, stepped_leaf=index, uses=None, grade=body.grade
+    )
+    if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
+        life.live_leaf = index
+    else:
+        life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
+
+
+def finish_receipts(state: ConsentState, *, newest_s: int) -> None:
+    """Report what was not signed for in time.
+
+    Args:
+        newest_s: the latest time that an entry of the log states, seconds since 1970-01-01 UTC.
+    """
+    for life in state.receipts.values():
+        due_s = life.body.acknowledge_by
+        if due_s is not None and life.body.acknowledgement is None and newest_s > due_s + TIME_SLACK_S:
+            report = state.reporter(life.stepped_leaf)
+            report("P16.acknowledged", f"A receipt was {life.body.state}, and nobody signed for it by the deadline.")
+
+
+def acknowledgement_rule(state: str) -> str:
+    """Return the id of the rule about the other partner's signature for a step to `state`."""
+    return "P4.acknowledgement" if ReceiptState(state) in IN_FORCE else "P5.acknowledgement"
+
+
+def receipt_is_open(body: ReceiptBody, *, host: str, at_s: int) -> bool:
+    """Return whether more may come of a receipt after its last step `body`, answers under way apart.
+
+    An ending that was signed stays open where that was until the other side has signed for it; one that lists what is
+    still to come, at the recipient `host`, while the receipt would have been valid.
+    """
+    if ReceiptState(body.state) in OPEN or (body.signed != "" and body.acknowledgement is None):
+        return True
+    return body.recipient == host and bool(body.deliverable) and at_s < body.valid_until
+
+
+def carried_receipt(body: ReceiptBody, deliverable: frozenset[str]) -> Carried:
+    """Return the record of a receipt whose last step is `body`, with what its ending still lets through."""
+    return Carried("receipt", body.model_copy(update={"deliverable": tuple(sorted(deliverable))}).document())
+
+
+def _acknowledged(body: ReceiptBody, index: int) -> Acknowledged:
+    signature = body.acknowledgement
+    assert signature is not None, "asked only where a step has one"
+    return Acknowledged(body.version, body.state, body.signed, signature.at, signature.digest, index)
+
+
+def _check_parties(state: ConsentState, body: ReceiptBody, report: Report) -> None:
+    if state.host not in (body.issuer, body.recipient):
+        report("P4.party", "A receipt is between two other partners.")
+
+
+def _acknowledges(body: ReceiptBody, before: ReceiptBody) -> bool:
+    """Return whether a step records that the other partner signed the step before it, once."""
+    signs = body.acknowledgement is not None and ReceiptState(body.state) not in ASKED
+    return signs and before.state == body.state and before.acknowledgement is None
+
+
+_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by"})
+"""Members that belong to one step, and not to a version."""
+
+_fixed = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
+"""What the steps of one version may not change."""

@@ -1,0 +1,150 @@
+"""What a replay of consent remembers of the entries so far.
+
+A saved audit writes these members down as they and their types say, so what is remembered stands here and nowhere else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tallystick_consent.entries import (
+    AcceptanceBody,
+    CarriedAnswer,
+    DisclosureBody,
+    ErasureBody,
+    ProgramBody,
+    ReceiptBody,
+)
+from tallystick_consent.receipt import IN_FORCE, ReceiptState
+from tallystick_ledger.replay import Finding
+
+TIME_SLACK_S = 300
+"""How far two honest clocks may lie apart (P16)."""
+
+Report = Callable[[str, str], None]
+"""Is told that a rule does not hold at the entry at hand: its id, and one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """That the other partner signed for a step of a receipt, as one ledger has it.
+
+    Attributes:
+        version: of the receipt.
+        state: the step's.
+        signed: digest of what was sent, which is what the partner signed for.
+        at_s: when it says that it signed.
+        digest: of its signature.
+        index: of the entry that records it.
+    """
+
+    version: int
+    state: str
+    signed: str
+    at_s: int
+    digest: str
+    index: int
+
+    def step(self) -> tuple[int, str, str]:
+        """Return what was signed for, as both ledgers name it."""
+        return self.version, self.state, self.signed
+
+
+@dataclass(slots=True)
+class ReceiptLife:
+    """What the entries so far say of one receipt.
+
+    Attributes:
+        body: its last step.
+        live_leaf: index of the entry that made it live, None while it is not.
+        lived_leaf: the same after it was stopped.
+        deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
+        carried_leaf: index of the part of the log's opening that carried it, None where it began in this log.
+        stepped_leaf: index of the entry of its last step.
+        stepped_at_s: when that was logged; 0 where the log's opening carried it.
+        acknowledged: the other partner's signatures, in order.
+        uses: the use number of the answer last issued; None where the opening carried the receipt, and does not tell.
+        day: the first single day that an answer was about; "" for none.
+        grade: of the evidence of its last giving; "" where none is told.
+    """
+
+    body: ReceiptBody
+    live_leaf: int | None = None
+    lived_leaf: int | None = None
+    deliverable: frozenset[str] = frozenset()
+    carried_leaf: int | None = None
+    stepped_leaf: int = 0
+    stepped_at_s: int = 0
+    acknowledged: tuple[Acknowledged, ...] = ()
+    uses: int | None = 0
+    day: str = ""
+    grade: str = ""
+
+    def step(self, body: ReceiptBody, index: int, *, acknowledges: bool) -> None:
+        """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
+
+        Args:
+            acknowledges: it records that the other partner signed the step before, and so lists nothing anew.
+        """
+        self.body, self.grade = body, body.grade or self.grade
+        if ReceiptState(body.state) in IN_FORCE and body.acknowledgement is not None:
+            self.live_leaf, self.deliverable = index, frozenset()
+        elif not acknowledges:
+            self.live_leaf, self.lived_leaf = None, self.lived_leaf if self.live_leaf is None else self.live_leaf
+            self.deliverable = frozenset(body.deliverable)
+
+    def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
+        """Return the index of the entry by which the receipt covers an answer now, None where it does not."""
+        on_its_way = isinstance(body, AcceptanceBody) and body.claim in self.deliverable
+        return self.lived_leaf if on_its_way else self.live_leaf
+
+
+@dataclass(slots=True)
+class ConsentState:
+    """The state of consent in one ledger after the entries it was told of.
+
+    Attributes:
+        host: the partner whose ledger it is.
+        receipts: each receipt's life, by id.
+        disclosures: the last step of each claim that was answered, by its digest, and the index of its issue.
+        acceptances: each claim that was taken, by its digest, and its index.
+        programs: each program's body, by payer, name and version.
+        issued: the claim last issued for each nullifier.
+        delivered: the claim delivered for each nullifier.
+        accepted: the claim accepted for each nullifier. Apart from `issued`, since a partner may be either end.
+        logged_at_s: when each claim was issued or accepted here, by its digest.
+        before: answers of the logs that this one continues, by their digest.
+        erasures: the last step of each erasure, by its id.
+        erased: receipts of links that were erased.
+        answered: the programs, and their versions, answered for each other partner and period.
+        unchecked: kinds without rules, and how many entries of each; those of records as `opening/KIND`.
+    """
+
+    host: str
+    receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
+    disclosures: dict[str, tuple[DisclosureBody, int]] = field(default_factory=dict[str, tuple[DisclosureBody, int]])
+    acceptances: dict[str, tuple[AcceptanceBody, int]] = field(default_factory=dict[str, tuple[AcceptanceBody, int]])
+    programs: dict[tuple[str, str, int], ProgramBody] = field(default_factory=dict[tuple[str, str, int], ProgramBody])
+    issued: dict[str, str] = field(default_factory=dict[str, str])
+    delivered: dict[str, str] = field(default_factory=dict[str, str])
+    accepted: dict[str, str] = field(default_factory=dict[str, str])
+    logged_at_s: dict[str, int] = field(default_factory=dict[str, int])
+    before: dict[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
+    erasures: dict[str, ErasureBody] = field(default_factory=dict[str, ErasureBody])
+    erased: set[str] = field(default_factory=set[str])
+    answered: dict[tuple[str, str], frozenset[tuple[str, int]]] = field(
+        default_factory=dict[tuple[str, str], frozenset[tuple[str, int]]]
+    )
+    unchecked: dict[str, int] = field(default_factory=dict[str, int])
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+    def count_unchecked(self, kind: str) -> None:
+        """Note that there is no rule for an entry of this kind."""
+        self.unchecked[kind] = self.unchecked.get(kind, 0) + 1
+
+    def reporter(self, index: int) -> Report:
+        """Return what notes a finding about the entry at `index`."""
+
+        def report(rule: str, problem: str) -> None:
+            self.findings.append(Finding(rule, f"entry {index}", problem))
+
+        return report

@@ -1,0 +1,63 @@
+"""Replay of what answers tell together: all of one source to one recipient over one period, against the receipt.
+
+What one program's answers tell, its entry says; what several tell together follows from the figures they ask about. A
+ledger does not say which receipts are one person's, so the answers of a period to one recipient are taken as about one
+person: two programs that nobody may be asked for both are found all the same.
+
+Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
+"""
+
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody
+from tallystick_consent.receipt import RUNG_HEIGHT, Rung
+from tallystick_consent.replay.state import ConsentState, Report
+from tallystick_consent.rules.linter import figures_together
+
+_DAY_SIZE = len("2027-03-05")
+_DATE_RUNG: Rung = "field"
+"""What answers about single days tell: on which."""
+
+
+def check_told(
+    state: ConsentState, body: DisclosureBody | AcceptanceBody, *, payer: str, source: str, report: Report
+) -> None:
+    """Check that an answer names a program that the ledger holds, and that all told so far is within its receipt.
+
+    Args:
+        payer: whose program it is, and who is told.
+        source: the partner that answers.
+    """
+    life = state.receipts.get(body.receipt)
+    if life is None or (payer, body.program, body.program_version) != _program_of(life.body):
+        return  # another rule says so
+    program = state.programs.get((payer, body.program, body.program_version))
+    if program is None:
+        report("P14.program", "An answer is for a version of a program that is not in this ledger.")
+    permitted = RUNG_HEIGHT[life.body.rung]
+    tells = None if program is None else program.tells
+    if tells is not None:
+        if RUNG_HEIGHT[tells.alone] > permitted:
+            report("P17.alone", "What a program's answers tell, its repetition and reward included, is above the rung.")
+    elif len(body.period) == _DAY_SIZE:
+        life.day = life.day or body.period
+        if life.day != body.period and RUNG_HEIGHT[_DATE_RUNG] > permitted:
+            report("P17.dates", "Answers about single days tell the dates, and the receipt permits less.")
+    here = (source if payer == state.host else payer, body.period)
+    answered = state.answered[here] = state.answered.get(here, frozenset()) | {(body.program, body.program_version)}
+    if len(answered) > 1 and RUNG_HEIGHT[_told_by(state, body, payer, answered)] > permitted:
+        report("P17.together", "What the programs answered for one period tell together is above the rung.")
+
+
+def _program_of(terms: ReceiptBody) -> tuple[str, str, int]:
+    return terms.recipient, terms.program, terms.program_version
+
+
+def _told_by(
+    state: ConsentState, body: DisclosureBody | AcceptanceBody, payer: str, answered: frozenset[tuple[str, int]]
+) -> Rung:
+    """Return what the programs tell together; of each, one version answers for a person and period, at most."""
+    versions = {**dict(sorted(answered)), body.program: body.program_version}
+    known = ((name, state.programs.get((payer, name, version))) for name, version in versions.items())
+    figures = frozenset(
+        (name, program.tells.figures) for name, program in known if program is not None and program.tells is not None
+    )
+    return figures_together(figures).rung

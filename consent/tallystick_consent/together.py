@@ -1,0 +1,44 @@
+"""What a program tells beside the others of its payer over one source, held against what was agreed (P17).
+
+Pure. A subject who permits one company several questions about the same events permits the highest rung among them, and
+no more than that: two yes-or-no questions about one figure are a band, which nobody agreed to.
+
+Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
+"""
+
+from collections.abc import Iterable
+
+from tallystick_consent.program import Program
+from tallystick_consent.receipt import RUNG_HEIGHT, Rung
+from tallystick_consent.rules import Question, require_within
+from tallystick_consent.rules.periods import DAYS_IN
+
+
+def require_within_beside(program: Program, others: Iterable[Program]) -> None:
+    """Return quietly if a program may stand beside the others of its payer at one issuer.
+
+    Args:
+        program: the new one, in the version that is published, agreed or asked for.
+        others: those that live there, each in one version; an older or newer version of the new one is passed over.
+
+    Raises:
+        RulesTellTooMuch: together they tell more than the highest rung that any of them was agreed for.
+    """
+    classes = _asked_about(program)
+    beside = [each for each in others if each.program != program.program and _asked_about(each) & classes]
+    together = [program, *beside]
+    rungs: list[Rung] = [each.rung for each in together]
+    rung = max(rungs, key=lambda each: RUNG_HEIGHT[each])
+    require_within([_question(each) for each in together], rung=rung)
+
+
+def _asked_about(program: Program) -> frozenset[str]:
+    plan = program.rule.spelled_out()
+    return plan.measured_classes or plan.standing_classes
+
+
+def _question(program: Program) -> Question:
+    fewest_days, _ = DAYS_IN[program.rule.span]
+    return Question(
+        f"{program.program}@{program.version}", program.rule, periods=-(-program.consent_days // fewest_days)
+    )

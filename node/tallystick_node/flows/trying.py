@@ -1,0 +1,130 @@
+"""A program tried on past periods before anybody agrees to it: counts over this node's own events, and nothing kept.
+
+Only events are read that lie under a receipt which is in force and permits the program's purpose: trying a rule out is
+no new reason to look at what somebody withdrew.
+
+Source: API section 10 (dry run of a program on past months).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import func, select
+
+from tallystick import wire_why
+from tallystick_consent.events import JourneyEvent, parse_payload
+from tallystick_consent.program import Program, parse_program
+from tallystick_consent.purposes import COVERED_BY
+from tallystick_consent.rules import NO_ZONES, PastPeriod, Period, Zones, dry_run, home_zone_name, privacy_cost
+from tallystick_ledger.errors import PayloadErased
+from tallystick_node.errors import AskedTooMuch
+from tallystick_node.flows.events import open_event
+from tallystick_node.flows.programs import zone_named, zone_of
+from tallystick_node.node import Node
+from tallystick_node.tables import EVENTS, RECEIPTS
+
+EVENTS_MAX = 50_000
+"""How many events one run opens at most: some seconds' work."""
+
+
+def try_program(node: Node, body: wire_why.TryProgram) -> wire_why.TriedProgram:
+    """Return what a program would have said of past periods, over all subjects together.
+
+    Events count as if each had come in time, since what is tried is the rule and not when files arrived; days and
+    closes of a home are read in the zone of each subject, periods begin in the program's.
+
+    Raises:
+        ProgramRejected, BadInput: not a program, or a period is not of its span.
+        AskedTooMuch: more events than one run opens.
+    """
+    program = parse_program(body.program)
+    zone = zone_of(program)
+    periods = [program.period(name, zone=zone) for name in dict.fromkeys(body.periods)]
+    mine = _condition(node, program, periods)
+    count = node.row(select(func.count().label("all")).select_from(EVENTS).where(*mine))
+    if count is not None and count.all > EVENTS_MAX:
+        raise AskedTooMuch(f"A program is tried on at most {EVENTS_MAX} events.", remedy="Name fewer periods at once.")
+    histories = list(_histories(node, mine))
+    tried = [
+        past
+        for period in periods
+        for past in dry_run(
+            program.rule,
+            _read_for(program, period, histories, issuer=node.host),
+            periods=[period],
+            zones_of=_zones_of(program),
+        )
+    ]
+    cost = privacy_cost(program.rule)
+    return wire_why.TriedProgram(
+        learns=cost.learns, silence=cost.silence, periods=tuple(_shown(each) for each in tried)
+    )
+
+
+def _condition(node: Node, program: Program, periods: Sequence[Period]) -> tuple[Any, ...]:
+    """Return which rows a run may read: of its classes, near its periods, under a live receipt of its purpose."""
+    permitted = sorted(
+        row.id
+        for row in node.rows(select(RECEIPTS.c.id, RECEIPTS.c.terms).where(RECEIPTS.c.live_leaf.is_not(None)))
+        if not COVERED_BY.get(program.purpose, frozenset()).isdisjoint(json.loads(row.terms)["purposes"])
+    )
+    asks = [program.ask(each, issuer=node.host) for each in periods]
+    rule = program.rule.spelled_out()
+    near = (
+        EVENTS.c.data_class.in_(sorted(rule.measured_classes)),
+        EVENTS.c.at_s >= min(each.events_from_s for each in asks),
+    )
+    standing = EVENTS.c.data_class.in_(sorted(rule.standing_classes))
+    until = EVENTS.c.at_s < max(each.events_until_s for each in asks)
+    return (EVENTS.c.receipt.in_(permitted), until, standing | (near[0] & near[1]))
+
+
+def _histories(node: Node, mine: tuple[Any, ...]) -> Iterator[list[JourneyEvent]]:
+    """Yield each subject's events, opened one subject after the other; what was erased is not there."""
+    rows = node.rows(select(EVENTS).where(*mine).order_by(EVENTS.c.subject, EVENTS.c.at_s))
+    for _, of_one in groupby(rows, key=lambda row: str(row.subject)):
+        opened: list[JourneyEvent] = []
+        for row in of_one:
+            try:
+                opened.append(parse_payload(open_event(node, row).payload))
+            except PayloadErased:
+                continue
+        yield opened
+
+
+def _read_for(
+    program: Program, period: Period, histories: Sequence[list[JourneyEvent]], *, issuer: str
+) -> Iterator[list[JourneyEvent]]:
+    """Yield of each history what the close of that period would read."""
+    asked = program.ask(period, issuer=issuer)
+    standing = program.rule.spelled_out().standing_classes
+    for events in histories:
+        yield [
+            each
+            for each in events
+            if each.data_class in standing or asked.events_from_s <= each.started_at.timestamp() < asked.events_until_s
+        ]
+
+
+def _zones_of(program: Program) -> Callable[[Sequence[JourneyEvent], Period], Zones]:
+    needs_home = program.rule.spelled_out().needs_home
+
+    def zones_of(events: Sequence[JourneyEvent], period: Period) -> Zones:
+        name = home_zone_name(events, at_s=period.start_s) if needs_home else None
+        return NO_ZONES if name is None else Zones(home=zone_named(name))
+
+    return zones_of
+
+
+def _shown(tried: PastPeriod) -> wire_why.TriedPeriod:
+    return wire_why.TriedPeriod(
+        period=tried.period,
+        subjects=tried.subjects,
+        answers=tried.answers,
+        bands={str(band): count for band, count in tried.bands.items()},
+        counted=tried.counted,
+        not_counted=tried.not_counted,
+        flags=tried.flags,
+    )

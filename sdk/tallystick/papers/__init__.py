@@ -1,0 +1,46 @@
+"""Papers: files that a company hands to its customer, for the customer to check offline, and to show.
+
+Pure: bytes in, a verdict out; nothing is fetched. A paper holds the descriptors of the companies that speak in it, so
+it can be read alone; whether those are theirs, only who has compared their fingerprints by another way knows.
+
+certificate  what was erased: ledger entries with their proofs, and what each partner answered
+export       everything that a node holds about a subject, with proofs
+"""
+
+from tallystick.papers.certificate import (
+    CERTIFICATE_SIZE_MAX_BYTES,
+    Certificate,
+    CertifiedLink,
+    check_certificate,
+    parse_certificate,
+)
+from tallystick.papers.export import (
+    EXPORT_SIZE_MAX_BYTES,
+    Export,
+    ExportedClaim,
+    ExportedEvent,
+    ExportedReceipt,
+    Logged,
+    check_export,
+    parse_export,
+)
+from tallystick.papers.trust import PaperRejected, PaperVerdict, Trust
+
+__all__ = [
+    "CERTIFICATE_SIZE_MAX_BYTES",
+    "EXPORT_SIZE_MAX_BYTES",
+    "Certificate",
+    "CertifiedLink",
+    "Export",
+    "ExportedClaim",
+    "ExportedEvent",
+    "ExportedReceipt",
+    "Logged",
+    "PaperRejected",
+    "PaperVerdict",
+    "Trust",
+    "check_certificate",
+    "check_export",
+    "parse_certificate",
+    "parse_export",
+]

@@ -1,0 +1,166 @@
+"""The certificate of an erasure: that a company's ledger says so, link by link, and what each partner answered.
+
+Pure. It holds the signed request to each partner, the ledger entry of it with its proof against a published head, the
+partner's signed answer, and the entry of that. Checked, it shows that these stand in a ledger that cannot take them
+back, and in whose name they are signed. It does not show that a key was destroyed, that no copy was made before, or
+that the subject had no other link: for these there are only the companies' words, which the certificate lets anybody
+hold against them.
+
+Source: DESIGN flow 8 and P9, docs/erasure.md.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tallystick.descriptor import Descriptor
+from tallystick.papers.trust import (
+    PaperVerdict,
+    Trust,
+    count,
+    open_companies,
+    parse_paper,
+    require,
+    sentences,
+    unconfirmed,
+)
+from tallystick.wire import EntryProof
+from tallystick_consent.entries import ErasureBody, Signature, erasure_body
+from tallystick_consent.erasure import ErasureAttestation, ErasureRequest
+from tallystick_consent.receipt import Host, Seconds
+from tallystick_consent.signed import open_object, signed_digest
+from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.tlog.proof import check_entry, parse_proof
+
+CERTIFICATE_SIZE_MAX_BYTES = 16 * 1024 * 1024
+LINKS_MAX = 1_000
+
+_FATES = {"erased": "erased", "kept": "kept", "none": "nothing of the kind"}
+_GROUNDS = {
+    "legal_obligation": "since a law obliges it to",
+    "legal_claims": "for legal claims",
+    "own_customer": "since it is about its own customer, who has not asked it",
+}
+
+Token = Annotated[str, Field(min_length=1, max_length=65_536)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class CertifiedLink(_Strict):
+    """One link that was erased.
+
+    Attributes:
+        request: what was asked of the partner, compact JWS.
+        erased: the ledger entry that says so.
+        attestation: the partner's answer, compact JWS; "" while there is none.
+        attested: the ledger entry that tells of the answer; null while there is none.
+    """
+
+    request: Token
+    erased: EntryProof
+    attestation: Annotated[str, Field(max_length=65_536)] = ""
+    attested: EntryProof | None = None
+
+
+class Certificate(_Strict):
+    """The file.
+
+    Attributes:
+        host: the company where the subject asked.
+        issued_at: seconds since 1970-01-01 UTC by its clock.
+        descriptors: that company's and its partners', by host, compact JWS.
+    """
+
+    v: Literal[1] = 1
+    certificate: Literal["erasure"] = "erasure"
+    host: Host
+    issued_at: Seconds
+    descriptors: Annotated[dict[str, str], Field(min_length=1, max_length=LINKS_MAX + 1)]
+    links: Annotated[tuple[CertifiedLink, ...], Field(min_length=1, max_length=LINKS_MAX)]
+
+
+def parse_certificate(raw: bytes) -> Certificate:
+    """Return the certificate in a file, nothing of it checked.
+
+    Raises:
+        PaperRejected: it is none.
+    """
+    return parse_paper(raw, Certificate, size_max_bytes=CERTIFICATE_SIZE_MAX_BYTES)
+
+
+def check_certificate(certificate: Certificate, trust: Trust) -> PaperVerdict:
+    """Return what a certificate shows, once everything in it is checked.
+
+    Raises:
+        PaperRejected: a request, an entry and an answer are not of one erasure, or of others than it says.
+        SignatureRejected, ProofRejected, PolicyUnmet, BadInput: something is not signed or not proven.
+    """
+    companies = open_companies(certificate.descriptors)
+    require(certificate.host in companies, "It has no descriptor of the company that gave it.")
+    told = [_check_link(each, certificate.host, companies, trust) for each in certificate.links]
+    require(len({request.erasure for request, _ in told}) == len(told), "It has one erasure twice.")
+    links = count(len(told), "link")
+    return PaperVerdict(
+        shown=(
+            f"The ledger of {certificate.host} says that the subject of {links} was erased there.",
+            *(line for _, lines in told for line in lines),
+        ),
+        told=sentences(
+            (
+                f"That keys and rows are gone, at {certificate.host} and where it was attested: each company's word.",
+                "That no copy was made before, and that the subject had no other link with a partner.",
+                ""
+                if trust.policy
+                else "That anybody but the log itself has seen its heads: give --policy to ask for it.",
+            )
+        ),
+        unconfirmed=unconfirmed(companies, trust),
+    )
+
+
+def _check_link(
+    link: CertifiedLink, host: str, companies: Mapping[str, tuple[Descriptor, str]], trust: Trust
+) -> tuple[ErasureRequest, list[str]]:
+    """Return what one link shows, a sentence each."""
+    company, _ = companies[host]
+    request = open_object(link.request, ErasureRequest, keys=company.ed25519("receipt"))
+    require(request.origin == host, "A request in it is another company's.")
+    signed = signed_digest(link.request)
+    size = _check_logged(link.erased, erasure_body(request, signed=signed), company, trust)
+    lines = [f"{request.partner} was asked; entry {link.erased.index}, under a head of {size} entries."]
+    if not link.attestation or link.attested is None:
+        return request, [*lines, f"{request.partner} has not answered."]
+    require(request.partner in companies, "It has no descriptor of a partner whose answer it holds.")
+    partner, _ = companies[request.partner]
+    answer = open_object(link.attestation, ErasureAttestation, keys=partner.ed25519("receipt"))
+    require(
+        (answer.erasure, answer.partner, answer.request) == (request.erasure, request.partner, signed),
+        "An answer in it is to something else.",
+    )
+    attested = Signature(at=answer.at, digest=signed_digest(link.attestation))
+    _check_logged(link.attested, erasure_body(request, signed=signed, attestation=attested), company, trust)
+    return request, [*lines, *_answered(answer)]
+
+
+def _check_logged(stated: EntryProof, body: ErasureBody, company: Descriptor, trust: Trust) -> int:
+    """Return the size of the head under which an entry of just this body is shown to stand."""
+    raw, proof = stated.entry.encode(), parse_proof(stated.proof.encode())
+    head = trust.open_head(proof.checkpoint, company)
+    check_entry(proof, entry=raw, checkpoint=head)
+    entry = parse_entry(raw)
+    is_it = entry.kind == "erasure" and dict(entry.body) == body.document() and proof.index == stated.index
+    require(is_it, "An entry in it is of something else than this erasure.")
+    return head.size
+
+
+def _answered(answer: ErasureAttestation) -> list[str]:
+    lines = [f"{answer.partner} answered, and signed:"]
+    for each in answer.fields:
+        kept = "" if each.ground is None else f" {_GROUNDS[each.ground]}"
+        until = "" if each.until is None else f", until {each.until} s since 1970"
+        lines.append(f"  {each.field.replace('_', ' ')}: {_FATES[each.fate]}{kept}{until}")
+    return lines

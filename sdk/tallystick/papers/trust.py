@@ -1,0 +1,125 @@
+"""Whose word counts in a paper, and what a paper comes to once it is checked."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tallystick.descriptor import Descriptor, open_self_signed
+from tallystick_ledger.encoding import canonical_json, parse_json_object
+from tallystick_ledger.errors import BadInput, TallyError
+from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
+from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_ledger.tlog.policy import Policy
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class PaperRejected(TallyError):
+    """A paper does not hold: something in it is not signed, not proven, or about something else."""
+
+    code = "paper_rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class PaperVerdict:
+    """What a paper was shown to say.
+
+    Attributes:
+        shown: what holds, a sentence each.
+        told: what it says that nothing in it proves, a sentence each.
+        unconfirmed: host and fingerprint of each company in it that the reader has not named as trusted.
+    """
+
+    shown: tuple[str, ...]
+    told: tuple[str, ...]
+    unconfirmed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the reader of a paper has by another way than the paper.
+
+    Attributes:
+        fingerprints: of companies' identity keys, SHA-256 in lower-case hex.
+        keys: of logs and their witnesses; where there are none, those that the descriptors in the paper list.
+        policy: who must have signed a head; in place of `keys`.
+    """
+
+    fingerprints: frozenset[str] = frozenset()
+    keys: tuple[VerifierKey, ...] = ()
+    policy: Policy | None = None
+
+    def open_head(self, note: bytes, company: Descriptor) -> Checkpoint:
+        """Return a head of one of a company's logs, signed as this reader asks.
+
+        Raises:
+            PaperRejected: it is of somebody else's log.
+            NoteMalformed, SignatureRejected, PolicyUnmet: it is no head, or not signed so.
+        """
+        origin = note.partition(b"\n")[0].decode(errors="replace")
+        if not re.fullmatch(rf"{re.escape(company.host)}/log/[0-9]{{4}}(-[0-9]{{1,3}})?", origin):
+            raise rejected("A proof in it is against the log of somebody else.")
+        if self.policy is not None:
+            return self.policy.check(note, origin)
+        return open_checkpoint(note, origin=origin, keys=list(self.keys) or company.log_keys(origin))[0]
+
+
+def open_companies(descriptors: Mapping[str, str]) -> dict[str, tuple[Descriptor, str]]:
+    """Return each company's descriptor, signed by the identity key in it, and that key's fingerprint.
+
+    Raises:
+        PaperRejected: one is of another company than it is said to be.
+        SignatureRejected, BadInput: one is none.
+    """
+    opened = {host: open_self_signed(token) for host, token in descriptors.items()}
+    if any(descriptor.host != host for host, (descriptor, _) in opened.items()):
+        raise rejected("A descriptor in it is another company's.")
+    return opened
+
+
+def unconfirmed(companies: Mapping[str, tuple[Descriptor, str]], trust: Trust) -> tuple[tuple[str, str], ...]:
+    """Return host and fingerprint of the companies that the reader has not confirmed."""
+    return tuple((host, each) for host, (_, each) in sorted(companies.items()) if each not in trust.fingerprints)
+
+
+def parse_paper(raw: bytes, model: type[_M], *, size_max_bytes: int) -> _M:
+    """Return a paper as its form has it, nothing of it checked.
+
+    Raises:
+        PaperRejected: it is larger than it may be, or not of its form.
+    """
+    if len(raw) > size_max_bytes:
+        raise rejected("It is larger than it may be.")
+    try:
+        return model.model_validate_json(canonical_json(parse_json_object(raw)))
+    except (BadInput, ValidationError):
+        # Not chained: what a validation error quotes may be a person's.
+        raise rejected("It is not of its form.") from None
+
+
+def rejected(problem: str) -> PaperRejected:
+    """Return the error for a paper that does not hold."""
+    return PaperRejected(problem, remedy="Believe nothing in it; ask the company that gave it for another.")
+
+
+def require(is_so: bool, problem: str) -> None:
+    """Return quietly if so.
+
+    Raises:
+        PaperRejected: not so.
+    """
+    if not is_so:
+        raise rejected(problem)
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return how many, in words."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def sentences(each: Iterable[str]) -> tuple[str, ...]:
+    """Return sentences without the empty ones."""
+    return tuple(text for text in each if text)

@@ -1,0 +1,223 @@
+"""What a ledger says of signatures, numbers, programs and sums of answers: one entry is wrong, and one rule says so."""
+
+from collections.abc import Callable
+
+import pytest
+from logs import digest, identifier
+from story import INSURER, START_S, TERMS, Ledger, acceptance, disclosure, program, receipt, tell
+
+from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay
+
+Spoil = Callable[[Ledger], None]
+
+PLUS = {"receipt": identifier("rcp", "ana plus"), "program": "ins-plus"}
+"""A second receipt, for another program of the same insurer."""
+
+
+def rules(ledger: Ledger) -> list[str]:
+    replay = ConsentReplay(ledger.host)
+    for index, entry in enumerate(ledger.entries()):
+        replay.take(entry, index)
+    replay.finish(newest_s=max(draft.at_s for draft in ledger.drafts))
+    return [finding.rule for finding in replay.findings]
+
+
+def number_two_without_a_first(ledger: Ledger) -> None:
+    ledger.cut("issued")
+    ledger.spoil("issued", use=2)
+
+
+def pass_over_a_number(ledger: Ledger) -> None:
+    ledger.add("april", "disclosure", {**april(ledger), "use": 3})
+
+
+def april(ledger: Ledger) -> dict[str, object]:
+    return {**disclosure("april", "issued", receipt_leaf=ledger.index("live"), use=2), "period": "2027-04"}
+
+
+def withdraw(ledger: Ledger, **changes: object) -> None:
+    ledger.add("withdrawn", "receipt", {**receipt("withdrawn"), **changes})
+
+
+def sign_for_another_withdrawal(ledger: Ledger) -> None:
+    withdraw(ledger)
+    ledger.add("acknowledged", "receipt", {**receipt("withdrawn", acknowledged=True), "signed": digest("another")})
+
+
+def replace_what_never_was(ledger: Ledger) -> None:
+    ledger.cut("issued")
+    ledger.spoil("issued", supersedes=digest("a claim of nobody"))
+
+
+def replace_march_by_april(ledger: Ledger) -> None:
+    ledger.cut("issued")
+    march = ledger["issued"].body
+    ledger.again("issued", state="withheld")
+    changes = {"claim": digest("april"), "period": "2027-04", "use": 2, "supersedes": march["claim"]}
+    ledger.again("issued", **changes)
+
+
+def sign_at(ledger: Ledger, at_s: int) -> None:
+    ledger.spoil("live", acknowledgement={"at": at_s, "digest": digest("acknowledgement")})
+
+
+def sign_before_it_was_given(ledger: Ledger) -> None:
+    sign_at(ledger, ledger["given"].at_s - TIME_SLACK_S - 1)
+
+
+def sign_after_it_was_logged(ledger: Ledger) -> None:
+    sign_at(ledger, ledger["live"].at_s + TIME_SLACK_S + 1)
+
+
+def overdue(ledger: Ledger) -> None:
+    withdraw(ledger, acknowledge_by=START_S + 60)
+    ledger.add("visit later", "event", {"commitment": digest("later")})
+    ledger["visit later"].at_s = START_S + 60 + TIME_SLACK_S + 1
+
+
+def tell_more_by_the_reward(ledger: Ledger) -> None:
+    ledger.spoil("program", tells={"alone": "aggregate", "figures": []})
+
+
+def answer_each_day(ledger: Ledger) -> None:
+    """The program's entry is one of version 0.1, and does not say what its answers tell."""
+    ledger.cut("live")
+    del ledger["program"].body["tells"]
+    for use, day in enumerate(("2027-03-05", "2027-03-06"), start=1):
+        ledger.add(day, "disclosure", {**disclosure(day, "issued", receipt_leaf=5, use=use), "period": day})
+
+
+def ask_more_beside_it(ledger: Ledger, *, cut: int = 8, version: int = 1) -> None:
+    """Add a second program of the insurer, its receipt, and an answer about the same month."""
+    other = {**program("ins-plus", cuts=(cut,)), "program_version": version}
+    ledger.add("plus", "program", other)
+    for name, body in (
+        ("requested plus", receipt("requested")),
+        ("given plus", receipt("given")),
+        ("live plus", receipt("given", acknowledged=True)),
+    ):
+        ledger.add(name, "receipt", {**body, **PLUS, "program_version": version})
+    leaf = ledger.index("live plus")
+    if ledger.host == INSURER:
+        body = acceptance("plus", receipt_leaf=leaf, disclosure_leaf=40)
+        ledger.add("accepted plus", "acceptance", {**body, **PLUS, "program_version": version})
+    else:
+        body = disclosure("plus", "issued", receipt_leaf=leaf)
+        ledger.add("issued plus", "disclosure", {**body, **PLUS, "program_version": version})
+
+
+GYM_CASES: dict[str, tuple[str, Spoil]] = {
+    "a first answer that is the second": ("P4.use", number_two_without_a_first),
+    "a number passed over": ("P4.use", pass_over_a_number),
+    "a signature for another receipt": ("P4.acknowledgement", lambda gym: gym.spoil("live", signed=digest("another"))),
+    "a withdrawal that nobody signed": ("P5.unsigned", lambda gym: withdraw(gym, signed="")),
+    "a signature for another withdrawal": ("P5.acknowledgement", sign_for_another_withdrawal),
+    "in place of a claim that never was": ("P7.supersedes", replace_what_never_was),
+    "one nullifier for two months": ("P7.slot", replace_march_by_april),
+    "a program nobody logged": ("P14.program", lambda gym: gym.spoil("program", program_version=2)),
+    "signed before it was given": ("P16.signed", sign_before_it_was_given),
+    "signed after it was logged": ("P16.signed", sign_after_it_was_logged),
+    "a withdrawal overdue": ("P16.acknowledged", overdue),
+    "a reward that tells the figure": ("P17.alone", tell_more_by_the_reward),
+    "an answer for each day": ("P17.dates", answer_each_day),
+    "two thresholds of one figure": ("P17.together", ask_more_beside_it),
+}
+
+
+@pytest.mark.parametrize("case", GYM_CASES)
+def test_one_wrong_entry_of_the_issuer_breaks_one_rule(case: str) -> None:
+    rule, spoil = GYM_CASES[case]
+    gym, _ = tell()
+    spoil(gym)
+    assert rules(gym) == [rule]
+
+
+INSURER_CASES: dict[str, tuple[str, Spoil]] = {
+    "signed long before it was logged": (
+        "P16.signed",
+        lambda insurer: sign_at(insurer, insurer["live"].at_s - TIME_SLACK_S - 1),
+    ),
+    "two thresholds of one figure": ("P17.together", ask_more_beside_it),
+    "a program nobody logged": ("P14.program", lambda insurer: insurer.spoil("program", program_version=2)),
+}
+
+
+@pytest.mark.parametrize("case", INSURER_CASES)
+def test_one_wrong_entry_of_the_recipient_breaks_one_rule(case: str) -> None:
+    rule, spoil = INSURER_CASES[case]
+    _, insurer = tell()
+    spoil(insurer)
+    assert rules(insurer) == [rule]
+
+
+def sign_as_early_as_clocks_allow(ledger: Ledger) -> None:
+    sign_at(ledger, ledger["given"].at_s - TIME_SLACK_S)
+
+
+def sign_as_late_as_clocks_allow(ledger: Ledger) -> None:
+    sign_at(ledger, ledger["live"].at_s + TIME_SLACK_S)
+
+
+def due_now(ledger: Ledger) -> None:
+    overdue(ledger)
+    ledger["visit later"].at_s -= 1
+
+
+def signed_late(ledger: Ledger) -> None:
+    overdue(ledger)
+    ledger.add("acknowledged", "receipt", receipt("withdrawn", acknowledged=True))
+
+
+def one_day_alone(ledger: Ledger) -> None:
+    answer_each_day(ledger)
+    ledger.cut("2027-03-05")
+
+
+def dates_are_permitted(ledger: Ledger) -> None:
+    for step in ("requested", "given", "live"):
+        ledger.spoil(step, rung="field")
+    answer_each_day(ledger)
+
+
+def bands_are_permitted(ledger: Ledger) -> None:
+    ask_more_beside_it(ledger)
+    for step in ("requested plus", "given plus", "live plus"):
+        ledger.spoil(step, rung="band")
+
+
+def the_same_threshold_twice(ledger: Ledger) -> None:
+    ask_more_beside_it(ledger, cut=12)
+
+
+def another_month(ledger: Ledger) -> None:
+    ask_more_beside_it(ledger)
+    ledger.spoil("issued plus", period="2027-04")
+
+
+def a_newer_version_for_somebody_else(ledger: Ledger) -> None:
+    """One person is asked by one version of a program for a period; two versions are two persons."""
+    ask_more_beside_it(ledger)
+    for draft in ledger.drafts:
+        if draft.body.get("program") == "ins-plus":
+            draft.body.update(program=TERMS.program, program_version=2)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        sign_as_early_as_clocks_allow,
+        sign_as_late_as_clocks_allow,
+        due_now,
+        signed_late,
+        one_day_alone,
+        dates_are_permitted,
+        bands_are_permitted,
+        the_same_threshold_twice,
+        another_month,
+        a_newer_version_for_somebody_else,
+    ],
+)
+def test_what_is_just_in_order_breaks_none(turn: Spoil) -> None:
+    gym, _ = tell()
+    turn(gym)
+    assert rules(gym) == []

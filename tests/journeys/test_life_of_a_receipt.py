@@ -1,0 +1,304 @@
+"""The life of a receipt over two real nodes: every step an API can attempt from every state, and what each leaves."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hostile import nothing_changes
+from sqlalchemy import select
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, link, town
+
+from tallystick import Client
+from tallystick.audit import DirectorySource, audit
+from tallystick.errors import ConsentRefused, NodeProblem
+from tallystick.wire import Receipt
+from tallystick_consent.receipt import TRANSITIONS, ReceiptState
+from tallystick_node.database import connect, writing
+from tallystick_node.flows.receipts import REQUEST_LIFE_S
+from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS
+
+MARCH_CLOSES = "2027-04-16 00:00"
+_people = count(1)
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Town]:
+    """A gym and an insurer that have agreed on the program, in late February 2027."""
+    with town(tmp_path) as made:
+        gym, insurer = made.company("gym.example"), made.company("insurer.example")
+        agree(made, insurer, gym)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """The same two companies, for tests that each bring somebody new."""
+    with town(tmp_path_factory.mktemp("shared")) as made:
+        agree(made, made.company("insurer.example"), made.company("gym.example"))
+        yield made
+
+
+def someone(story: Town) -> Membership:
+    number = next(_people)
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    return link(gym, insurer, at_gym=f"cleo-{number}", at_insurer=f"policy-{number}", town=story)
+
+
+def ana(story: Town) -> Membership:
+    """Ana has linked her membership and policy, said yes, and is confirmed as a member on 1 March."""
+    person = consent(someone(story), story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    return person
+
+
+def assert_books_agree(story: Town) -> None:
+    """Both ledgers hold, alone and against each other."""
+    story.settle()
+    report = audit([DirectorySource(str(company.log)) for company in story.companies.values()])
+    assert report.holds, report.findings
+
+
+def states(person: Membership) -> tuple[str, str]:
+    """Return the receipt's state at the gym and at the insurer."""
+    return tuple(each.app().receipts.get(person.receipt).state for each in (person.gym, person.insurer))  # type: ignore[return-value]
+
+
+Act = Callable[[Membership, Client], Receipt]
+
+ACTS: dict[str, tuple[str, Act]] = {
+    "the subject puts it off": ("deferred", lambda p, app: app.receipts.defer(p.receipt, subject=p.at_gym)),
+    "the subject gives": ("given", lambda p, app: app.receipts.give(p.receipt, subject=p.at_gym, evidence=evidence())),
+    "the subject refuses": ("refused", lambda p, app: app.receipts.refuse(p.receipt, subject=p.at_gym)),
+    "the subject pauses": ("paused", lambda p, app: app.receipts.pause(p.receipt, subject=p.at_gym)),
+    "the subject renews": (
+        "renewed",
+        lambda p, app: app.receipts.renew(p.receipt, subject=p.at_gym, evidence=evidence()),
+    ),
+    "the subject withdraws": ("withdrawn", lambda p, app: app.receipts.withdraw(p.receipt, subject=p.at_gym)),
+    "the gym revokes": ("revoked", lambda p, app: app.receipts.revoke(p.receipt)),
+    "the gym finds it invalid": ("invalidated", lambda p, app: app.receipts.invalidate(p.receipt)),
+}
+"""What can be attempted at the gym, and what the receipt is after it."""
+
+WAYS: dict[str, tuple[str, ...]] = {
+    "requested": (),
+    "deferred": ("the subject puts it off",),
+    "given": ("the subject gives",),
+    "renewed": ("the subject gives", "the subject renews"),
+    "paused": ("the subject gives", "the subject pauses"),
+    "refused": ("the subject refuses",),
+    "withdrawn": ("the subject gives", "the subject withdraws"),
+    "revoked": ("the subject gives", "the gym revokes"),
+    "invalidated": ("the subject gives", "the gym finds it invalid"),
+}
+"""How a receipt comes to each state; it expires by itself."""
+
+
+LIKE_ANOTHER = dict.fromkeys(("deferred", "renewed"), pytest.mark.long)
+"""What may follow these follows a request, or a giving; `make test` tries all the same."""
+
+
+def asked(story: Town) -> Membership:
+    person = someone(story)
+    person.receipt = person.insurer.app().receipts.request(person.link).receipt
+    story.settle()
+    return person
+
+
+def brought_to(state: str, story: Town) -> Membership:
+    person = asked(story)
+    for step in WAYS[state]:
+        ACTS[step][1](person, person.gym.app())
+        story.settle()
+    assert states(person) == (state, state)
+    return person
+
+
+def assert_steps(person: Membership, state: str, story: Town) -> None:
+    """Every act that may follow does, at both ends, each on somebody new; any other is refused and changes nothing."""
+    for name, (after, act) in ACTS.items():
+        if ReceiptState(after) in TRANSITIONS[ReceiptState(state)]:
+            stepping = brought_to(state, story) if state in WAYS else person
+            assert act(stepping, stepping.gym.app()).state == after, name
+            story.settle()
+            assert states(stepping) == (after, after), name
+            shown = stepping.gym.app().receipts.get(stepping.receipt)
+            assert shown.unacknowledged_since is None, name
+            continue
+        with nothing_changes(person.gym, person.insurer), pytest.raises(NodeProblem) as refused:
+            act(person, person.gym.app())
+        assert refused.value.code == "receipt_state", name
+
+
+@pytest.mark.parametrize("state", [pytest.param(each, marks=LIKE_ANOTHER.get(each, ())) for each in WAYS])
+def test_a_receipt_takes_every_step_that_may_follow_and_no_other(shared: Town, state: str) -> None:
+    assert_steps(brought_to(state, shared), state, shared)
+    assert_books_agree(shared)
+
+
+def test_an_expired_receipt_takes_no_step(shared: Town) -> None:
+    person = asked(shared)
+    shared.clock.at_s += REQUEST_LIFE_S
+    shared.settle()
+    assert states(person) == ("expired", "expired")
+    assert_steps(person, "expired", shared)
+
+
+OPEN_STATES = ("requested", "deferred", "given", "renewed", "paused")
+
+
+@pytest.mark.parametrize("state", [pytest.param(each, marks=LIKE_ANOTHER.get(each, ())) for each in OPEN_STATES])
+def test_the_recipient_may_revoke_whatever_has_not_ended(shared: Town, state: str) -> None:
+    story = shared
+    person = brought_to(state, story)
+    assert person.insurer.app().receipts.revoke(person.receipt).state == "revoked"
+    story.settle()
+    assert states(person) == ("revoked", "revoked")
+    assert person.insurer.app().receipts.unacknowledged().steps == ()
+    assert_books_agree(story)
+
+
+def test_the_recipient_finds_nothing_invalid_and_pauses_nothing(shared: Town) -> None:
+    person = brought_to("given", shared)
+    with nothing_changes(person.gym, person.insurer):
+        for attempt in (
+            lambda: person.insurer.app().receipts.invalidate(person.receipt),
+            lambda: person.insurer.app().receipts.pause(person.receipt, subject=person.at_insurer),
+            lambda: person.insurer.app().receipts.renew(person.receipt, subject=person.at_insurer, evidence=evidence()),
+        ):
+            with pytest.raises(NodeProblem) as refused:
+                attempt()
+            assert refused.value.code == "not_found"
+
+
+def test_while_it_is_paused_nothing_is_answered_and_renewal_makes_up_for_it(story: Town) -> None:
+    """SCENARIOS 2.11, of a pause: the feed stops, the consent is not destroyed, and what was missed follows."""
+    person = ana(story)
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day <= 19})
+    story.go_to("2027-03-20 12:00")
+    person.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
+    story.settle()
+    assert states(person) == ("paused", "paused")
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day > 19})
+    story.go_to("2027-04-20 00:00")
+    assert list(person.gym.app().claims.each()) == []
+    person.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
+    assert list(person.gym.app().claims.each()) == []
+    story.go_to("2027-04-22 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+    assert [each.period for each in person.insurer.app().rewards.find(person.at_insurer).rewards] == ["2027-03"]
+    assert_books_agree(story)
+
+
+def issued_and_waiting(story: Town) -> Membership:
+    """March is answered, and the insurer is down."""
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    person.insurer.stop()
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-17 09:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    return person
+
+
+def test_a_claim_that_waits_is_held_by_the_pause_and_leaves_after_the_renewal(story: Town) -> None:
+    person = issued_and_waiting(story)
+    person.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
+    person.insurer.start()
+    story.go_to("2027-04-18 18:00")
+    assert states(person) == ("paused", "paused")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    assert person.insurer.node.rows(select(CLAIMS)) == []
+    person.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
+    story.go_to("2027-04-19 18:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+    assert_books_agree(story)
+
+
+def test_a_claim_that_runs_out_while_it_is_held_is_issued_anew_after_the_renewal(story: Town) -> None:
+    person = issued_and_waiting(story)
+    person.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
+    person.insurer.start()
+    story.go_to("2027-05-20 18:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    person.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
+    story.go_to("2027-05-21 18:00")
+    story.go_to("2027-05-22 18:00")
+    assert sorted(each.state for each in person.gym.app().claims.each()) == ["delivered", "expired"]
+    assert_books_agree(story)
+
+
+def test_a_claim_that_is_held_ends_with_the_receipt(story: Town) -> None:
+    person = issued_and_waiting(story)
+    person.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    person.insurer.start()
+    story.go_to("2027-04-18 18:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["withheld"]
+    assert person.insurer.node.rows(select(CLAIMS)) == []
+    assert_books_agree(story)
+
+
+def test_after_a_revocation_by_the_insurer_the_gym_sends_nothing(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    person.insurer.app().receipts.revoke(person.receipt)
+    story.settle()
+    with pytest.raises(ConsentRefused) as refused:
+        person.visit("2027-03-25 19:30", 50)
+    assert refused.value.code == "receipt_revoked"
+    story.go_to(MARCH_CLOSES)
+    assert list(person.gym.app().claims.each()) == []
+    assert person.gym.node.custody.find(f"link/{person.link}") is None
+    assert person.insurer.node.custody.find(f"link/{person.link}") is None
+    assert_books_agree(story)
+
+
+def waiting(company: Company) -> list[tuple[str, str, int, bool]]:
+    found = company.app().receipts.unacknowledged()
+    return [(each.partner, each.state, each.since, each.refused) for each in found.steps]
+
+
+def test_a_step_that_a_dead_partner_has_not_signed_for_stays_listed_until_it_has(story: Town) -> None:
+    person = brought_to("given", story)
+    assert waiting(person.gym) == []
+    person.insurer.stop()
+    story.go_to("2027-03-20 12:00")
+    person.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
+    assert waiting(person.gym) == [("insurer.example", "paused", at("2027-03-20 12:00"), False)]
+    story.go_to("2027-03-21 12:00")
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    story.go_to("2027-03-25 12:00")
+    assert waiting(person.gym) == [("insurer.example", "withdrawn", at("2027-03-21 12:00"), False)]
+    person.insurer.start()
+    story.go_to("2027-03-26 12:00")
+    assert waiting(person.gym) == []
+    assert states(person) == ("withdrawn", "withdrawn")
+    assert_books_agree(story)
+
+
+def test_a_step_that_a_partner_refuses_stays_listed_as_refused(story: Town) -> None:
+    """The insurer has lost its receipt: it knows of nothing to stop, and nobody goes on asking it."""
+    person = brought_to("given", story)
+    rows = connect(person.insurer.databases.node)
+    with writing(rows).begin() as connection:
+        connection.execute(RECEIPTS.delete().where(RECEIPTS.c.id == person.receipt))
+    rows.dispose()
+    since_s = story.clock.at_s
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    story.settle()
+    assert waiting(person.gym) == [("insurer.example", "withdrawn", since_s, True)]
+    assert person.gym.app().receipts.get(person.receipt).end_acknowledged_at is None
+
+
+def test_endings_that_cross_are_signed_for_at_both_ends(story: Town) -> None:
+    person = brought_to("given", story)
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    person.insurer.app().receipts.revoke(person.receipt)
+    story.settle()
+    assert states(person) == ("withdrawn", "revoked")
+    assert waiting(person.gym) == waiting(person.insurer) == []
+    assert {row.state for row in person.gym.node.rows(select(MESSAGES.c.state))} == {"delivered"}
+    assert_books_agree(story)

@@ -118,7 +118,7 @@ class ReceiptBody(Sparse, Body):
     events_until: Seconds
     valid_from: Seconds
     valid_until: Seconds
-    grade: Literal["wallet_key", "app_asserted", ""]
+    grade: Literal["wallet_key", "app_asserted", "clerk", "signed_form", ""]
     terms: Digest
     signed: Digest | Literal[""] = ""
     acknowledgement: Signature | None = None

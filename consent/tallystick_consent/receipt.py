@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from tallystick_consent.authority import Authority
 from tallystick_consent.errors import ReceiptRejected, places_in
 from tallystick_consent.purposes import KnownPurpose
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
@@ -217,9 +218,10 @@ class Terms(Sparse, _Strict):
         notice: digest of the notice that was shown.
         limits: what narrows it further.
         previous: digest of the terms of the version before; None in the first.
+        authority: on whose word the receipt stands, where that is not the subject's own; left out where it is.
     """
 
-    LATER = frozenset({"limits", "previous"})
+    LATER = frozenset({"authority", "limits", "previous"})
 
     receipt: ReceiptId
     version: Version
@@ -240,6 +242,7 @@ class Terms(Sparse, _Strict):
     notice: Digest
     limits: Limits = NO_LIMITS
     previous: Digest | None = None
+    authority: Authority | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> "Terms":

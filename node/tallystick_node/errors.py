@@ -61,6 +61,12 @@ class OfferRefused(TallyError):
     code = "offer_refused"
 
 
+class CodeRefused(TallyError):
+    """A code by letter cannot be taken: unknown, used, expired or told wrong too often; which of them is not said."""
+
+    code = "code_refused"
+
+
 class Refused(TallyError):
     """A write that the rules do not allow, with the code of the decision to take.
 

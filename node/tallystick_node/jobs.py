@@ -33,7 +33,7 @@ from tallystick_node.flows.descriptors import Couriers
 from tallystick_node.flows.erasure import ask_partner, due_erasures
 from tallystick_node.flows.issuing import expire_claims
 from tallystick_node.flows.key_log import log_keys
-from tallystick_node.flows.links import destroy_ended, expire_links
+from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links
 from tallystick_node.flows.peer_heads import PeerHeads
 from tallystick_node.flows.receipts_stopping import end_settling, expire_receipts, pause_unconfirmed
 from tallystick_node.flows.receipts_versions import expire_versions
@@ -41,7 +41,18 @@ from tallystick_node.flows.turning import open_log, turn_to, year_to_begin
 from tallystick_node.keys import NodeKeys
 from tallystick_node.node import PUBLISHING, Node
 from tallystick_node.outbox import Outbox, recover_sending
-from tallystick_node.tables import ASKS, CLAIMS, IDEMPOTENCY, LINKS, NONCES, PARTNERS, RECEIPT_VERSIONS, RECEIPTS
+from tallystick_node.tables import (
+    ASKS,
+    CLAIMS,
+    IDEMPOTENCY,
+    LETTERS,
+    LINKS,
+    MATCHINGS,
+    NONCES,
+    PARTNERS,
+    RECEIPT_VERSIONS,
+    RECEIPTS,
+)
 from tallystick_node.turns import Turn
 from tallystick_node.writer import Transaction
 
@@ -295,6 +306,7 @@ class Jobs:
         questions = (
             select(ASKS.c.id).limit(1),
             select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
+            select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
@@ -307,6 +319,9 @@ class Jobs:
 
 def _purge(transaction: Transaction) -> None:
     transaction.execute(delete(NONCES).where(NONCES.c.expires_at_s < transaction.now_s))
+    transaction.execute(delete(LETTERS).where(LETTERS.c.expires_at_s <= transaction.now_s))
+    # An offer by letter has run out long before what became of it is forgotten.
+    transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.at_s < transaction.now_s - 2 * OFFER_LIVES_S[BY_LETTER]))
     kept_from_s = transaction.now_s - IDEMPOTENCY_LIFE_S
     transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at_s < kept_from_s))
 

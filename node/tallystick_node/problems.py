@@ -22,6 +22,7 @@ from tallystick_ledger.errors import (
 )
 from tallystick_node.errors import (
     ClockBehind,
+    CodeRefused,
     IdempotencyMissing,
     IdempotencyRefused,
     KeyInvalid,
@@ -49,6 +50,7 @@ STATUSES: dict[type[TallyError], int] = {
     NotFound: 404,
     PartnerUnknown: 404,
     OfferRefused: 409,
+    CodeRefused: 409,
     ReplayDetected: 409,
     Refused: 409,
     ReceiptRejected: 409,

@@ -118,7 +118,11 @@ class Accepting(SQLModel, table=True):
 
 
 class Link(SQLModel, table=True):
-    """A link; its secret is in custody."""
+    """A link; its secret is in custody.
+
+    Attributes:
+        waits_until_s: until when it waits for the own receipt of a subject that has come of age.
+    """
 
     id: str = Field(primary_key=True)
     partner: str
@@ -130,6 +134,7 @@ class Link(SQLModel, table=True):
     state: str
     created_at_s: int
     ended_at_s: int | None = None
+    waits_until_s: int | None = Field(default=None, index=True)
 
 
 class LinkUnique(SQLModel, table=True):
@@ -533,6 +538,77 @@ class AuditRead(SQLModel, table=True):
     read_at_s: int
 
 
+class Standing(SQLModel, table=True):
+    """Who speaks for a subject that does not, or not alone, speak for itself; never leaves the node.
+
+    Attributes:
+        kind: `minor`, `joint` or `company`.
+        speakers: the ids of those who may speak, a JSON array.
+        of_age_from_s: of a minor, from when on it speaks for itself.
+        needed: of joint holders, how many must say yes.
+    """
+
+    subject: str = Field(primary_key=True)
+    kind: str
+    speakers: str
+    of_age_from_s: int | None = None
+    needed: int | None = None
+    recorded_at_s: int
+
+
+class Act(SQLModel, table=True):
+    """Something that a person did or was told, other than in an app of its own: sealed, and committed to.
+
+    Attributes:
+        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
+        by: who spoke for the subject, "" for the subject itself.
+        grade: how it was seen.
+        state: `done`, or `open` where somebody has to act on it.
+    """
+
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    subject: str = Field(index=True)
+    receipt: str = Field(index=True)
+    kind: str
+    by: str
+    grade: str
+    state: str
+    commitment: bytes
+    ciphertext: bytes
+    at_s: int
+
+
+class Letter(SQLModel, table=True):
+    """A one-time code that went out by letter; the code itself is derived, and kept nowhere.
+
+    Attributes:
+        tries: how often a wrong code was told for its subject meanwhile.
+        state: `open`, `used`, or `dead` after too many of those.
+    """
+
+    id: str = Field(primary_key=True)
+    subject: str = Field(index=True)
+    state: str
+    tries: int
+    expires_at_s: int = Field(index=True)
+
+
+class Matching(SQLModel, table=True):
+    """What became of an offer that somebody brought by letter, found again by the digest of its code.
+
+    Attributes:
+        state: `pending`, `matched`, `ambiguous` or `rejected`.
+        subject: the one customer it could be, "" where there were none or several.
+    """
+
+    offer: str = Field(primary_key=True)
+    state: str
+    subject: str = Field(index=True)
+    link: str | None = None
+    at_s: int
+
+
 WHOLE = BigInteger().with_variant(Integer(), "sqlite")
 """Times, sizes and amounts have 64 bits on every database; SQLite's INTEGER has them already."""
 
@@ -579,5 +655,9 @@ KEYS_LOGGED = _table(KeyLogged)
 AUDIT_READS = _table(AuditRead)
 WITNESSED = _table(Witnessed)
 FOLLOWED = _table(Followed)
+STANDINGS = _table(Standing)
+ACTS = _table(Act)
+LETTERS = _table(Letter)
+MATCHINGS = _table(Matching)
 ERASURES = _table(Erasure)
 BURIED = _table(Buried)

@@ -26,11 +26,26 @@ from tallystick.papers import (
     check_certificate,
     check_export,
 )
+from tallystick.people import (
+    Acts,
+    FindMatch,
+    Letter,
+    Match,
+    MatchLink,
+    ReceiptExport,
+    RecordStanding,
+    Serve,
+    Served,
+    Shown,
+    Standing,
+    WriteLetter,
+)
 from tallystick.verify import Verifier
 from tallystick.wire import (
     REQUEST_SIZE_MAX_BYTES,
     AcceptLink,
     AcceptProgram,
+    ApproveReceipt,
     AskClaim,
     Asked,
     Budget,
@@ -90,7 +105,8 @@ from tallystick.wire_why import (
     TriedProgram,
     TryProgram,
 )
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.authority import Authority
+from tallystick_consent.evidence import Channel, Evidence, Testimony
 from tallystick_consent.program import parse_program
 from tallystick_consent.receipt import Rung
 from tallystick_ledger.encoding import canonical_json, to_base64url
@@ -141,6 +157,7 @@ class LinkCalls:
         program: str,
         hint: str,
         login: Login,
+        channel: Literal["app", "letter"] = "app",
         idempotency_key: str | None = None,
     ) -> Call[OfferInHand]:
         """Begin a link, with the customer logged in: the offer goes to the partner's app, the verifier stays here.
@@ -151,13 +168,21 @@ class LinkCalls:
             program: what the link is for.
             hint: what the customer recognises this account by, such as `policy ending 21`.
             login: how sure the app is of who is logged in.
+            channel: `letter` where the offer goes to the address on file: it is good for thirty days, and our back
+                office keeps the verifier.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
         verifier = to_base64url(self._random_bytes(VERIFIER_SIZE_BYTES))
         challenge = to_base64url(hashlib.sha256(verifier.encode()).digest())
         body = _body(
             lambda: OfferLink(
-                subject=subject, partner=partner, program=program, hint=hint, login=login, challenge=challenge
+                subject=subject,
+                partner=partner,
+                program=program,
+                hint=hint,
+                login=login,
+                challenge=challenge,
+                channel=channel,
             )
         )
 
@@ -179,6 +204,39 @@ class LinkCalls:
         body = _body(lambda: ConfirmLink(offer=offer.offer, verifier=offer.verifier))
         return _write("/v1/links/confirm", body, Link, unproven, idempotency_key)
 
+    def match(
+        self,
+        *,
+        offer: str,
+        candidates: Sequence[str],
+        hint: str,
+        login: Login,
+        channel: Channel,
+        agent: str,
+        idempotency_key: str | None = None,
+    ) -> Call[Match]:
+        """Take an offer that somebody brought by letter, for the one customer that it can be.
+
+        Args:
+            offer: the code in the letter.
+            candidates: our own ids of all the customers it can be; with none or several the offer is refused.
+            hint: what the customer recognises this account by.
+            login: how the clerk is logged in.
+            channel: how the letter came back.
+            agent: our own id of the clerk; sealed.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(
+            lambda: MatchLink(
+                offer=offer, candidates=tuple(candidates), hint=hint, login=login, channel=channel, agent=agent
+            )
+        )
+        return _write("/v1/links/match", body, Match, unproven, idempotency_key)
+
+    def find_match(self, offer: str) -> Call[Match]:
+        """Return what became of an offer that was brought by letter."""
+        return _search("/v1/links/matches/search", _body(lambda: FindMatch(offer=offer)), Match, unproven)
+
     def find(self, subject: str) -> Call[Links]:
         """Return the links of one customer."""
         return _search("/v1/links/search", _body(lambda: FindBySubject(subject=subject)), Links, unproven)
@@ -188,16 +246,26 @@ class ReceiptCalls:
     """Ask for consent, record it, end it."""
 
     def request(
-        self, link: str, *, events_from: int | None = None, idempotency_key: str | None = None
+        self,
+        link: str,
+        *,
+        events_from: int | None = None,
+        authority: Authority | None = None,
+        of_age_from: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Ask the subject of a link for consent to what its program needs.
 
         Args:
             link: its id.
             events_from: from which event time on, in seconds since 1970-01-01 UTC; None: from now on.
+            authority: on whose word the receipt is to stand, where that is not the subject's own.
+            of_age_from: of a minor: when a guardian's receipt ends at the latest, in the same seconds.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = _body(lambda: RequestReceipt(link=link, events_from=events_from))
+        body = _body(
+            lambda: RequestReceipt(link=link, events_from=events_from, authority=authority, of_age_from=of_age_from)
+        )
 
         def check(receipt: Receipt, verifier: Verifier) -> None:
             verifier.check_receipt_written(receipt, state="requested")
@@ -223,23 +291,68 @@ class ReceiptCalls:
 
         return _get(f"/v1/receipts/{_segment(receipt_id)}", Receipt, check)
 
+    def notice(self, receipt_id: str) -> Call[Shown]:
+        """Return what the subject of a receipt was shown, word for word, to be shown again."""
+
+        def check(shown: Shown, _verifier: Verifier) -> None:
+            _require(shown.receipt == receipt_id, "The node returned the notice of another receipt.")
+            _require(shown.notice.digest() == shown.digest, "A notice is not the one that its receipt binds.")
+
+        return _get(f"/v1/receipts/{_segment(receipt_id)}/notice", Shown, check)
+
+    def export(self, receipt_id: str, form: Literal["fhir", "fdx"]) -> Call[ReceiptExport]:
+        """Return a receipt as an HL7 FHIR R5 Consent or an FDX consent grant: a copy to read, not the receipt."""
+
+        def check(export: ReceiptExport, _verifier: Verifier) -> None:
+            _require(export.form == form, "The node exported to another form.")
+            _require(_names(export.document, receipt_id), "The node exported another receipt.")
+
+        return _get(f"/v1/receipts/{_segment(receipt_id)}/export/{form}", ReceiptExport, check)
+
     def give(
-        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Record that the subject gives consent, in the words of the receipt's notice.
 
         Args:
             receipt_id: the receipt that was requested.
             subject: our own id of the customer who gave it.
-            evidence: how the giving was seen.
+            evidence: how the giving was seen; testimony where it was a clerk who saw it, or a form that says it.
+            by: who says yes for the subject: a guardian, a holder, an agent; None: the subject itself.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = _body(lambda: GiveReceipt(subject=subject, evidence=evidence))
+        body = _body(lambda: GiveReceipt(subject=subject, by=by, **_told(evidence)))
         return _step(receipt_id, "give", "given", body, idempotency_key)
 
-    def refuse(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject says no."""
-        body = _body(lambda: RefuseReceipt(subject=subject))
+    def approve(
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str,
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Record that `by`, one of several holders, says yes; the receipt is given by the last one."""
+        body = _body(lambda: ApproveReceipt(subject=subject, by=by, **_told(evidence)))
+
+        def check(receipt: Receipt, verifier: Verifier) -> None:
+            verifier.check_receipt(receipt)
+            _require(receipt.receipt == receipt_id, "The node approved another receipt.")
+
+        return _write(f"/v1/receipts/{_segment(receipt_id)}/approve", body, Receipt, check, idempotency_key)
+
+    def refuse(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject says no, or `by`, who speaks for it."""
+        body = _body(lambda: RefuseReceipt(subject=subject, by=by))
         return _step(receipt_id, "refuse", "refused", body, idempotency_key)
 
     def withdraw(
@@ -248,6 +361,7 @@ class ReceiptCalls:
         *,
         subject: str,
         earned: Literal["drop", "settle_earned"] = "drop",
+        by: str | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Record that the subject stops for good.
@@ -257,9 +371,10 @@ class ReceiptCalls:
             subject: our own id of the customer who gave it.
             earned: `drop`: nothing more is issued or delivered. `settle_earned`: what the subject has earned until now
                 is evaluated once, and delivered when its period has closed.
+            by: who speaks for the subject; None: the subject itself.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = _body(lambda: WithdrawReceipt(subject=subject, earned=earned))
+        body = _body(lambda: WithdrawReceipt(subject=subject, earned=earned, by=by))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
 
     def defer(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
@@ -342,6 +457,123 @@ class ReceiptCalls:
     def unacknowledged(self) -> Call[Unacknowledged]:
         """Return the steps of receipts that partners have not signed for, those that wait longest first."""
         return _get("/v1/receipts/unacknowledged", Unacknowledged, unproven)
+
+
+def _told(told: Evidence | Testimony) -> dict[str, Any]:
+    return {"evidence": told} if isinstance(told, Evidence) else {"testimony": told}
+
+
+def _names(document: Mapping[str, Any], receipt_id: str) -> bool:
+    """Return whether an export names the receipt that it is of."""
+    return receipt_id in canonical_json(dict(document)).decode()
+
+
+class StandingCalls:
+    """Who speaks for whom; the node keeps it to itself."""
+
+    def record(
+        self,
+        subject: str,
+        *,
+        kind: Literal["own", "minor", "joint", "company"],
+        speakers: Sequence[str] = (),
+        of_age_from: int | None = None,
+        needed: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Standing]:
+        """Put on record who speaks for a customer, instead of what was on record before.
+
+        Args:
+            subject: our own id of the customer.
+            kind: a `minor`, `joint` holders, a `company`; `own` where the customer speaks for itself.
+            speakers: our own ids of the guardians, holders or agents.
+            of_age_from: of a minor, from when on it speaks for itself, seconds since 1970-01-01 UTC.
+            needed: of joint holders, how many must say yes; any one of them can stop.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(
+            lambda: RecordStanding(
+                subject=subject, kind=kind, speakers=tuple(speakers), of_age_from=of_age_from, needed=needed
+            )
+        )
+        return _write("/v1/standings", body, Standing, unproven, idempotency_key)
+
+    def find(self, subject: str) -> Call[Standing]:
+        """Return who speaks for a customer."""
+        return _search("/v1/standings/search", _body(lambda: FindBySubject(subject=subject)), Standing, unproven)
+
+
+class ActCalls:
+    """What customers did other than in an app of their own."""
+
+    def find(self, subject: str) -> Call[Acts]:
+        """Return what one customer did, each sealed record opened, and shown to be the one that was committed to."""
+
+        def check(found: Acts, verifier: Verifier) -> None:
+            for act in found.acts:
+                verifier.check_act(act)
+
+        return _search("/v1/acts/search", _body(lambda: FindBySubject(subject=subject)), Acts, check)
+
+
+class DeskCalls:
+    """People without an app: codes by letter, and what is done for whoever tells one."""
+
+    def letter(self, subject: str, *, idempotency_key: str | None = None) -> Call[Letter]:
+        """Make a one-time code for a customer, to be sent to the address on file; good for thirty days."""
+        return _write("/v1/letters", _body(lambda: WriteLetter(subject=subject)), Letter, unproven, idempotency_key)
+
+    def serve(
+        self,
+        kind: Literal["see", "refuse", "stop", "erase", "dispute"],
+        *,
+        subject: str,
+        code: str,
+        channel: Channel,
+        agent: str,
+        receipt: str | None = None,
+        words: str | None = None,
+        by: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Served]:
+        """Do what a customer without an app asks for; the code is used up with it.
+
+        Args:
+            kind: what it asks for.
+            subject: our own id of the customer, as it says it.
+            code: of its letter, as it tells it.
+            channel: how it came.
+            agent: our own id of the clerk; sealed.
+            receipt: which one is refused, stopped or disputed; None for the others.
+            words: of a dispute, the customer's own; sealed.
+            by: who speaks for the customer, where it is not itself.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = _body(
+            lambda: Serve(
+                subject=subject,
+                code=code,
+                channel=channel,
+                agent=agent,
+                kind=kind,
+                receipt=receipt,
+                words=words,
+                by=by,
+            )
+        )
+
+        def check(served: Served, verifier: Verifier) -> None:
+            verifier.check_proofs(served.proofs)
+            for each in served.receipts:
+                verifier.check_receipt(each)
+            if kind in ("refuse", "stop"):
+                (changed,) = served.receipts or (None,)
+                _require(changed is not None and changed.receipt == receipt, "The node changed another receipt.")
+                assert changed is not None, "required just now"
+                state = "refused" if kind == "refuse" else "withdrawn"
+                verifier.check_receipt_written(changed.model_copy(update={"proofs": served.proofs}), state=state)
+
+        return _write("/v1/desk", body, Served, check, idempotency_key)
 
 
 class EventCalls:

@@ -17,14 +17,17 @@ import httpx
 
 from tallystick.calls import (
     PAGE_SIZE_MAX,
+    ActCalls,
     ClaimCalls,
     DecisionCalls,
+    DeskCalls,
     EventCalls,
     LinkCalls,
     ProgramCalls,
     ProofCalls,
     ReceiptCalls,
     RewardCalls,
+    StandingCalls,
     SubjectCalls,
     next_cursor,
 )
@@ -126,6 +129,8 @@ class Links(Group[LinkCalls]):
     offer = Blocking(LinkCalls.offer)
     accept = Blocking(LinkCalls.accept)
     confirm = Blocking(LinkCalls.confirm)
+    match = Blocking(LinkCalls.match)
+    find_match = Blocking(LinkCalls.find_match)
     find = Blocking(LinkCalls.find)
 
 
@@ -135,7 +140,10 @@ class Receipts(Group[ReceiptCalls]):
     request = Blocking(ReceiptCalls.request)
     find = Blocking(ReceiptCalls.find)
     get = Blocking(ReceiptCalls.get)
+    notice = Blocking(ReceiptCalls.notice)
+    export = Blocking(ReceiptCalls.export)
     give = Blocking(ReceiptCalls.give)
+    approve = Blocking(ReceiptCalls.approve)
     refuse = Blocking(ReceiptCalls.refuse)
     withdraw = Blocking(ReceiptCalls.withdraw)
     defer = Blocking(ReceiptCalls.defer)
@@ -149,6 +157,26 @@ class Receipts(Group[ReceiptCalls]):
     revoke = Blocking(ReceiptCalls.revoke)
     invalidate = Blocking(ReceiptCalls.invalidate)
     unacknowledged = Blocking(ReceiptCalls.unacknowledged)
+
+
+class Standings(Group[StandingCalls]):
+    """Who speaks for whom; the node keeps it to itself."""
+
+    record = Blocking(StandingCalls.record)
+    find = Blocking(StandingCalls.find)
+
+
+class Acts(Group[ActCalls]):
+    """What customers did other than in an app of their own."""
+
+    find = Blocking(ActCalls.find)
+
+
+class Desk(Group[DeskCalls]):
+    """People without an app: codes by letter, and what is done for whoever tells one."""
+
+    letter = Blocking(DeskCalls.letter)
+    serve = Blocking(DeskCalls.serve)
 
 
 class Events(Group[EventCalls]):
@@ -226,6 +254,8 @@ class AsyncLinks(AsyncGroup[LinkCalls]):
     offer = Awaited(LinkCalls.offer)
     accept = Awaited(LinkCalls.accept)
     confirm = Awaited(LinkCalls.confirm)
+    match = Awaited(LinkCalls.match)
+    find_match = Awaited(LinkCalls.find_match)
     find = Awaited(LinkCalls.find)
 
 
@@ -235,7 +265,10 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     request = Awaited(ReceiptCalls.request)
     find = Awaited(ReceiptCalls.find)
     get = Awaited(ReceiptCalls.get)
+    notice = Awaited(ReceiptCalls.notice)
+    export = Awaited(ReceiptCalls.export)
     give = Awaited(ReceiptCalls.give)
+    approve = Awaited(ReceiptCalls.approve)
     refuse = Awaited(ReceiptCalls.refuse)
     withdraw = Awaited(ReceiptCalls.withdraw)
     defer = Awaited(ReceiptCalls.defer)
@@ -249,6 +282,26 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     revoke = Awaited(ReceiptCalls.revoke)
     invalidate = Awaited(ReceiptCalls.invalidate)
     unacknowledged = Awaited(ReceiptCalls.unacknowledged)
+
+
+class AsyncStandings(AsyncGroup[StandingCalls]):
+    """As `Standings`, awaited."""
+
+    record = Awaited(StandingCalls.record)
+    find = Awaited(StandingCalls.find)
+
+
+class AsyncActs(AsyncGroup[ActCalls]):
+    """As `Acts`, awaited."""
+
+    find = Awaited(ActCalls.find)
+
+
+class AsyncDesk(AsyncGroup[DeskCalls]):
+    """As `Desk`, awaited."""
+
+    letter = Awaited(DeskCalls.letter)
+    serve = Awaited(DeskCalls.serve)
 
 
 class AsyncEvents(AsyncGroup[EventCalls]):
@@ -325,7 +378,8 @@ class Client:
     """A company's own node, as its apps call it; every reply is verified.
 
     Attributes:
-        links, receipts, events, programs, claims, rewards, decisions, subjects, proofs: what can be asked.
+        links, receipts, standings, acts, desk, events, programs, claims, rewards, decisions, subjects, proofs:
+            what can be asked.
     """
 
     def __init__(
@@ -379,6 +433,9 @@ class Client:
         self._http = httpx.Client(transport=transport, follow_redirects=False)
         self.links = Links(LinkCalls(random_bytes), self._run)
         self.receipts = Receipts(ReceiptCalls(), self._run)
+        self.standings = Standings(StandingCalls(), self._run)
+        self.acts = Acts(ActCalls(), self._run)
+        self.desk = Desk(DeskCalls(), self._run)
         self.events = Events(EventCalls(), self._run)
         self.programs = Programs(ProgramCalls(), self._run)
         self.claims = Claims(ClaimCalls(), self._run)
@@ -449,7 +506,8 @@ class AsyncClient:
     """As `Client`, with every call awaited.
 
     Attributes:
-        links, receipts, events, programs, claims, rewards, decisions, subjects, proofs: what can be asked.
+        links, receipts, standings, acts, desk, events, programs, claims, rewards, decisions, subjects, proofs:
+            what can be asked.
     """
 
     def __init__(
@@ -483,6 +541,9 @@ class AsyncClient:
         self._http = httpx.AsyncClient(transport=transport, follow_redirects=False)
         self.links = AsyncLinks(LinkCalls(random_bytes), self._run)
         self.receipts = AsyncReceipts(ReceiptCalls(), self._run)
+        self.standings = AsyncStandings(StandingCalls(), self._run)
+        self.acts = AsyncActs(ActCalls(), self._run)
+        self.desk = AsyncDesk(DeskCalls(), self._run)
         self.events = AsyncEvents(EventCalls(), self._run)
         self.programs = AsyncPrograms(ProgramCalls(), self._run)
         self.claims = AsyncClaims(ClaimCalls(), self._run)

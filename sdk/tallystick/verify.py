@@ -15,8 +15,10 @@ from tallystick.descriptor import Descriptor
 from tallystick.errors import ReplyForged
 from tallystick.evidence import TwoHeads
 from tallystick.following import LedgerForked, SeenHead
+from tallystick.people import Act
 from tallystick.wire import EntryProof, Event, Program, Receipt, RecordEvent
 from tallystick_consent.events import MEDIA_TYPE
+from tallystick_consent.evidence import RECORD_MEDIA_TYPE
 from tallystick_consent.program import parse_program
 from tallystick_consent.receipt import parse_terms
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_canonical_json
@@ -141,6 +143,23 @@ class Verifier:
             )
             self._check_commitment(entry, opened)
         return payload
+
+    def check_act(self, act: Act) -> None:
+        """Return quietly if an opened record is the one that its commitment stands for.
+
+        Raises:
+            ReplyForged: it is not.
+        """
+        try:
+            check_commitment(
+                from_base64url(act.commitment),
+                Opening(from_base64url(act.opening.salt), from_base64url(act.opening.payload)),
+                origin=self._descriptor.host,
+                entry_id=act.act,
+                media_type=RECORD_MEDIA_TYPE,
+            )
+        except TallyError as error:
+            raise _forged("A record does not open its commitment.") from error
 
     def check_receipt(self, receipt: Receipt) -> None:
         """Return quietly if a receipt is whole: its notice and its terms are those that it names, its proofs hold.

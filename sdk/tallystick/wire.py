@@ -6,12 +6,13 @@ refused. Replies are read leniently in one way only: a member that this version 
 Source: API (HTTP surface), RFC 9457 (problems), CONSTRUCTIONS (links).
 """
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from tallystick_consent.authority import Authority
 from tallystick_consent.erasure import FieldAnswer
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.evidence import Evidence, Testimony
 from tallystick_consent.receipt import (
     DataClass,
     Digest,
@@ -43,9 +44,11 @@ Scope = Literal[
     "subjects:read",
     "subjects:erase",
     "subject:assert",
+    "desk:write",
     "audit:read",
 ]
-"""What an app's key may be allowed; `subject:assert` lets the app vouch for who is logged in."""
+"""What an app's key may be allowed; `subject:assert` lets the app vouch for who is logged in, and with `desk:write` a
+letter's code has to."""
 
 SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
 
@@ -131,6 +134,8 @@ class OfferLink(Request):
 
     Attributes:
         challenge: base64url SHA-256 of a verifier that the session keeps (RFC 7636, S256).
+        channel: `letter` where the offer goes to the address on file, and is good for thirty days; our back office is
+            the session then.
     """
 
     subject: Subject
@@ -139,6 +144,7 @@ class OfferLink(Request):
     hint: Hint
     login: Login
     challenge: Secret
+    channel: Literal["app", "letter"] = "app"
 
 
 class AcceptLink(Request):
@@ -203,23 +209,70 @@ class RequestReceipt(Request):
 
     Attributes:
         events_from: from which event time on; now, where it is absent.
+        authority: on whose word the receipt is to stand, where that is not the subject's own.
+        of_age_from: of a minor: when a guardian's receipt ends at the latest.
     """
 
     link: LinkId
     events_from: Seconds | None = None
+    authority: Authority | None = None
+    of_age_from: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "RequestReceipt":
+        if (self.authority is not None and self.authority.kind == "guardian") != (self.of_age_from is not None):
+            raise ValueError("when one comes of age is said where a guardian answers, and nowhere else")
+        return self
 
 
-class GiveReceipt(Request):
-    """The subject gives consent; the evidence says how that was seen."""
+class _Yes(Request):
+    """Somebody says yes, and how that was seen: by the app itself, or as it was told."""
 
     subject: Subject
-    evidence: Evidence
+    evidence: Evidence | None = None
+    testimony: Testimony | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.evidence is None) == (self.testimony is None):
+            raise ValueError("a yes was seen by the app, or told to it")
+        return self
+
+    @property
+    def told(self) -> Evidence | Testimony:
+        """How it was seen."""
+        told = self.evidence or self.testimony
+        assert told is not None, "one of the two is there"
+        return told
+
+
+class GiveReceipt(_Yes):
+    """The subject gives consent.
+
+    Attributes:
+        evidence: what the app saw itself.
+        testimony: what it was told of what a clerk heard or a form says; one of the two is there.
+        by: who says yes for the subject, by our own id; absent where the subject speaks for itself.
+    """
+
+    by: Subject | None = None
+
+
+class ApproveReceipt(_Yes):
+    """One of several holders says yes; the last one gives.
+
+    Attributes:
+        by: who, by our own id.
+    """
+
+    by: Subject
 
 
 class RefuseReceipt(Request):
-    """The subject says no."""
+    """The subject says no, or who speaks for it."""
 
     subject: Subject
+    by: Subject | None = None
 
 
 class WithdrawReceipt(Request):
@@ -228,6 +281,7 @@ class WithdrawReceipt(Request):
 
     subject: Subject
     earned: Literal["drop", "settle_earned"] = "drop"
+    by: Subject | None = None
 
 
 class DeferReceipt(Request):

@@ -16,6 +16,7 @@ from tallystick_node.tables import APP_KEYS, AUDIT_READS, RECEIPTS
 SUBJECT = {"subject": "ana-at-gym"}
 EVIDENCE = {"grade": "app_asserted", "app": "app", "login": "aal2"}
 RECEIPT, LINK = f"rcp_{'a' * 26}", f"lnk_{'a' * 26}"
+CLERK = {"channel": "desk", "agent": "staff-12"}
 OFFER = f"insurer.example~ins-fit~{'a' * 26}"
 
 
@@ -50,9 +51,29 @@ ROUTES = (
     Route("POST /v1/receipts/request", ("receipts:write",), {"link": LINK}),
     Route("POST /v1/receipts/search", ("receipts:read",), SUBJECT),
     Route(f"GET /v1/receipts/{RECEIPT}", ("receipts:read",)),
+    Route(f"GET /v1/receipts/{RECEIPT}/notice", ("receipts:read",)),
+    Route(f"GET /v1/receipts/{RECEIPT}/export/fhir", ("receipts:read",)),
     Route(f"POST /v1/receipts/{RECEIPT}/give", ("receipts:write", "subject:assert"), {**SUBJECT, "evidence": EVIDENCE}),
     Route(f"POST /v1/receipts/{RECEIPT}/refuse", ("receipts:write", "subject:assert"), SUBJECT),
     Route(f"POST /v1/receipts/{RECEIPT}/withdraw", ("receipts:write", "subject:assert"), SUBJECT),
+    Route(
+        f"POST /v1/receipts/{RECEIPT}/approve",
+        ("receipts:write", "subject:assert"),
+        {**SUBJECT, "evidence": EVIDENCE, "by": "ben-at-gym"},
+    ),
+    Route(
+        "POST /v1/standings", ("receipts:write", "subject:assert"), {**SUBJECT, "kind": "company", "speakers": ["a"]}
+    ),
+    Route("POST /v1/standings/search", ("receipts:read",), SUBJECT),
+    Route("POST /v1/acts/search", ("receipts:read",), SUBJECT),
+    Route("POST /v1/letters", ("receipts:write", "subject:assert"), SUBJECT),
+    Route("POST /v1/desk", ("desk:write",), {**SUBJECT, **CLERK, "code": "7K3M-9QXT-0WZ4", "kind": "see"}),
+    Route(
+        "POST /v1/links/match",
+        ("desk:write", "links:write"),
+        {**CLERK, "offer": OFFER, "candidates": [], "hint": "member since 2020", "login": "aal2"},
+    ),
+    Route("POST /v1/links/matches/search", ("links:write",), {"offer": OFFER}),
     Route("POST /v1/events", ("events:write",), {**SUBJECT, "type": "visit.ended", "data": {}}),
     Route("GET /v1/events/evt_x", ("events:read",)),
     Route("POST /v1/programs", ("programs:write",), {"program": {}}),

@@ -9,6 +9,7 @@ from hostile import HTTP, Scene, app, everything, log_size, nothing_changes, par
 from sqlalchemy import select
 from town import Company, Membership, consent, evidence, fitness_program, link
 
+from tallystick_consent.authority import Authority
 from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_node.flows.burying import SPREAD_S
@@ -88,6 +89,16 @@ def give_receipt(scene: Scene) -> Write:
     body = {"subject": person.at_gym, "evidence": evidence().model_dump(exclude_none=True)}
     other = {**body, "evidence": {**body["evidence"], "login": "aal3"}}  # type: ignore[dict-item]
     return Write(scene.gym, f"/v1/receipts/{person.receipt}/give", body, other)
+
+
+def approve_receipt(scene: Scene) -> Write:
+    person = someone(scene)
+    holders = Authority(kind="joint", needed=2)
+    scene.gym.app().standings.record(person.at_gym, kind="joint", speakers=["ana", "ben"], needed=2)
+    person.receipt = scene.insurer.app().receipts.request(person.link, authority=holders).receipt
+    scene.story.settle()
+    body = {"subject": person.at_gym, "evidence": evidence().model_dump(exclude_none=True), "by": "ana"}
+    return Write(scene.gym, f"/v1/receipts/{person.receipt}/approve", body, {**body, "by": "ben"})
 
 
 def refuse_receipt(scene: Scene) -> Write:
@@ -183,6 +194,33 @@ def ask_claim(scene: Scene) -> Write:
     return Write(scene.insurer, "/v1/claims/ask", body, {**body, "period": "2027-04"}, 202)
 
 
+def record_standing(scene: Scene) -> Write:
+    body = {"subject": "cleo-at-gym", "kind": "minor", "speakers": ["ana-at-gym"], "of_age_from": 2_000_000_000}
+    return Write(scene.gym, "/v1/standings", body, {**body, "speakers": ["ben-at-gym"]})
+
+
+def write_letter(scene: Scene) -> Write:
+    return Write(scene.gym, "/v1/letters", {"subject": someone(scene).at_gym}, {"subject": "ana-at-gym"}, 201)
+
+
+def serve(scene: Scene) -> Write:
+    person = asked(scene)
+    code = scene.gym.app().desk.letter(person.at_gym).code
+    told = {"subject": person.at_gym, "code": code, "channel": "phone", "agent": "staff-12"}
+    refuse = {**told, "kind": "refuse", "receipt": person.receipt}
+    return Write(scene.gym, "/v1/desk", refuse, {**refuse, "channel": "desk"})
+
+
+def match_link(scene: Scene) -> Write:
+    number = next(_people)
+    offer = scene.insurer.app().links.offer(
+        subject=f"dov-{number}", partner="gym.example", program="ins-fit", hint="p", login="aal2", channel="letter"
+    )
+    found = {"candidates": [f"dov-at-gym-{number}"], "hint": "member", "login": "aal2", "channel": "desk", "agent": "s"}
+    body = {"offer": offer.offer, **found}
+    return Write(scene.gym, "/v1/links/match", body, {**body, "hint": "another"}, 201)
+
+
 def erase_subject(scene: Scene) -> Write:
     body = {"subject": someone(scene).at_gym}
     return Write(scene.gym, "/v1/erasures", body, {"subject": "nobody-at-gym"}, 202)
@@ -207,8 +245,13 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     confirm_link,
     request_receipt,
     give_receipt,
+    approve_receipt,
     refuse_receipt,
     withdraw_receipt,
+    record_standing,
+    write_letter,
+    serve,
+    match_link,
     defer_receipt,
     pause_receipt,
     renew_receipt,

@@ -25,6 +25,7 @@ from tallystick_node.flows.links import RELINK_AFTER_S, end_link, half_name, lin
 from tallystick_node.node import Node
 from tallystick_node.tables import (
     ACCEPTING,
+    ACTS,
     ASKS,
     BURIED,
     CLAIMS,
@@ -32,22 +33,25 @@ from tallystick_node.tables import (
     ERASURES,
     EVENTS,
     IDEMPOTENCY,
+    LETTERS,
     LINK_UNIQUE,
     LINKS,
+    MATCHINGS,
     MESSAGES,
     OFFERS,
     RECEIPTS,
     REWARDS,
+    STANDINGS,
 )
 from tallystick_node.writer import Transaction
 
 SPREAD_S = 86_400
 """Over how long the links of a subject are erased in the ledger and at partners, so that they are not one person's."""
 
-NAMED_BY = (LINKS, EVENTS, REWARDS, DECISIONS, OFFERS, ACCEPTING, IDEMPOTENCY)
+NAMED_BY = (LINKS, EVENTS, REWARDS, DECISIONS, OFFERS, ACCEPTING, IDEMPOTENCY, STANDINGS, ACTS, LETTERS, MATCHINGS)
 """Tables whose rows name a subject: `bury_subject` knows each."""
 
-LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES)
+LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES, MATCHINGS)
 """Tables whose rows name a link: `empty_link` knows each, or the row outlives it on purpose."""
 
 
@@ -72,7 +76,7 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     transaction.execute(update(EVENTS).where(EVENTS.c.subject == subject).values(**emptied))
     nobodys = {"subject": "", "link": "", "receipt": "", "claim": ""}
     transaction.execute(update(REWARDS).where(REWARDS.c.subject == subject).values(**nobodys))
-    for table in (DECISIONS, OFFERS, ACCEPTING, IDEMPOTENCY):
+    for table in (DECISIONS, OFFERS, ACCEPTING, IDEMPOTENCY, STANDINGS, ACTS, LETTERS, MATCHINGS):
         transaction.execute(delete(table).where(table.c.subject == subject))
     _obeyed(transaction, number)
     return name
@@ -103,6 +107,7 @@ def empty_link(transaction: Transaction, link: str) -> None:
     transaction.execute(delete(DECISIONS).where(DECISIONS.c.receipt.in_(receipts)))
     transaction.execute(delete(ASKS).where(ASKS.c.link == link))
     transaction.execute(delete(OFFERS).where(OFFERS.c.link == link))
+    transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.link == link))
     end_link(transaction, link)
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(subject="", partner_hint="", login=""))
     asked = (MESSAGES.c.about == link, MESSAGES.c.kind == "claim.ask", MESSAGES.c.state == "queued")

@@ -30,6 +30,7 @@ from tallystick_node.flows.events import came_late, open_permitted
 from tallystick_node.flows.issuing import issue_answer
 from tallystick_node.flows.programs import known_program, zone_named, zone_of
 from tallystick_node.flows.receipts import receipt_of, with_subject
+from tallystick_node.flows.standings import NEEDS_GUARDIAN, covers_subject
 from tallystick_node.node import Node
 from tallystick_node.tables import RECEIPTS
 from tallystick_node.writer import Transaction
@@ -166,6 +167,8 @@ def read_period(node: Node, transaction: Transaction, row: Any, program: Program
     Raises:
         PayloadUnavailable: a key that the permitted events need is missing.
     """
+    if not covers_subject(transaction, receipt_of(row).terms, subject=row.subject):
+        return NEEDS_GUARDIAN
     zone = zone_of(program)
     period = program.period(name, zone=zone)
     events: list[JourneyEvent] = []

@@ -23,6 +23,7 @@ from tallystick_ledger.vault import Opening, Sealed
 from tallystick_node.custody import erased
 from tallystick_node.errors import Refused
 from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.flows.standings import those_that_cover
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import EVENTS, LINKS, RECEIPTS
 from tallystick_node.writer import Once, StoredReply, Transaction
@@ -174,6 +175,7 @@ def _covering(transaction: Transaction, event: JourneyEvent, *, subject: str, na
         .order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
     ).all()
     covering = [row for row in rows if (named is None or row.id == named) and _covers(row, event)]
+    covering = those_that_cover(transaction, covering, subject=subject)
     live = [row for row in covering if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
     if not live:
         raise _uncovered(covering)

@@ -9,7 +9,7 @@ Source: CONSTRUCTIONS (link secret, link offer), RFC 7636 (the challenge), SCENA
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -31,8 +31,15 @@ from tallystick_node.tables import ACCEPTING, AGREEMENTS, LINK_UNIQUE, LINKS, OF
 from tallystick_node.writer import Once, StoredReply, Transaction
 
 OFFER_LIFE_S = 10 * 60
+OFFER_LIVES_S = {"app": OFFER_LIFE_S, "letter": 30 * 86_400}
+"""How long an offer is good: as long as a session lasts, or until a letter has come and somebody has gone to a desk."""
 RELINK_AFTER_S = 90 * 86_400
 """How long after a link's end its subject cannot be linked anew for the program: then no slot can be paid twice."""
+
+BY_LETTER = "letter"
+
+OWN_RECEIPT_WITHIN_S = 90 * 86_400
+"""How long a link waits for the own receipt of a subject that has come of age."""
 
 UNCONFIRMED_LIFE_S = {"recipient": 2 * OFFER_LIFE_S, "issuer": 86_400}
 """How long a link may wait: the issuer waits longer, since the word that it is confirmed may be on its way."""
@@ -56,15 +63,15 @@ async def offer_link(node: Node, once: Once, body: wire.OfferLink) -> StoredRepl
         same = (OFFERS.c.subject == body.subject, OFFERS.c.partner == body.partner, OFFERS.c.program == body.program)
         # Two open offers of one person would clash: the newer one counts.
         transaction.execute(update(OFFERS).where(*same, OFFERS.c.state == "open").values(state="void"))
-        expires_at_s = transaction.now_s + OFFER_LIFE_S
+        expires_at_s = transaction.now_s + OFFER_LIVES_S[body.channel]
         transaction.execute(
             insert(OFFERS).values(
-                digest=_digest(code),
+                digest=offer_digest(code),
                 subject=body.subject,
                 partner=body.partner,
                 program=body.program,
                 hint=body.hint,
-                login=body.login,
+                login=body.login if body.channel == "app" else body.channel,
                 challenge=body.challenge,
                 expires_at_s=expires_at_s,
                 state="open",
@@ -85,8 +92,19 @@ class _Begun:
     body: wire.PeerLink
 
 
-async def accept_link(node: Node, http: httpx.AsyncClient, once: Once, body: wire.AcceptLink) -> StoredReply:
+async def accept_link(
+    node: Node,
+    http: httpx.AsyncClient,
+    once: Once,
+    body: wire.AcceptLink,
+    *,
+    by_letter: Callable[[Transaction, wire.Link], wire.Reply] | None = None,
+) -> StoredReply:
     """Take a partner's offer for one of our customers.
+
+    Args:
+        by_letter: where the customer brought it by letter: what to write and answer once there is a link, which then
+            waits for its confirmation as long as such an offer lives.
 
     Raises:
         OfferRefused: the offer cannot be taken, or this customer is linked already.
@@ -109,10 +127,15 @@ async def accept_link(node: Node, http: httpx.AsyncClient, once: Once, body: wir
         ) from error
     except NodeProblem as error:
         await node.written(lambda transaction: _forget(node, transaction, body.offer))
-        raise _refused() from error
+        raise offer_refused() from error
 
-    def finish(transaction: Transaction) -> wire.Link:
-        return _finish(node, transaction, body, begun, partner, answer)
+    def finish(transaction: Transaction) -> wire.Reply:
+        link = _finish(node, transaction, body, begun, partner, answer)
+        if by_letter is None:
+            return link
+        waits = {"waits_until_s": transaction.now_s + OFFER_LIVES_S[BY_LETTER]}
+        transaction.execute(update(LINKS).where(LINKS.c.id == link.link).values(**waits))
+        return by_letter(transaction, link)
 
     try:
         reply = await node.once(once, finish, lambda link, _: StoredReply(201, link.model_dump_json()))
@@ -127,11 +150,11 @@ async def accept_link(node: Node, http: httpx.AsyncClient, once: Once, body: wir
 
 def _begin(node: Node, transaction: Transaction, body: wire.AcceptLink, partner: Descriptor, program: str) -> _Begun:
     """Write down what will be sent before it is sent: after a crash the same half is sent again, never another."""
-    digest = _digest(body.offer)
+    digest = offer_digest(body.offer)
     row = transaction.row(select(ACCEPTING).where(ACCEPTING.c.offer == digest))
     if row is not None:
         if row.subject != body.subject:
-            raise _refused()
+            raise offer_refused()
         return _Begun(partner.host, program, row.message, wire.PeerLink.model_validate_json(row.body))
     node.require_not_erased(body.subject)
     _require_agreed(transaction, program, payer=partner.host, issuer=node.host)
@@ -161,7 +184,7 @@ def _take_unique(node: Node, transaction: Transaction, subject: str, *, recipien
     taken = transaction.row(select(LINK_UNIQUE).where(LINK_UNIQUE.c.unique == unique))
     if taken is not None:
         if taken.free_from_s is None or taken.free_from_s > transaction.now_s:
-            raise _refused()
+            raise offer_refused()
         transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.unique == unique))
     transaction.execute(insert(LINK_UNIQUE).values(unique=unique))
     return unique
@@ -169,7 +192,7 @@ def _take_unique(node: Node, transaction: Transaction, subject: str, *, recipien
 
 def _forget(node: Node, transaction: Transaction, offer: str) -> None:
     """Undo what `_begin` wrote: the partner refused."""
-    row = transaction.row(select(ACCEPTING).where(ACCEPTING.c.offer == _digest(offer)))
+    row = transaction.row(select(ACCEPTING).where(ACCEPTING.c.offer == offer_digest(offer)))
     if row is not None:
         transaction.execute(delete(ACCEPTING).where(ACCEPTING.c.offer == row.offer))
         transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.unique == row.unique, LINK_UNIQUE.c.link.is_(None)))
@@ -184,10 +207,10 @@ def _finish(
     partner: Descriptor,
     answer: wire.PeerLinked,
 ) -> wire.Link:
-    row = transaction.row(select(ACCEPTING).where(ACCEPTING.c.offer == _digest(body.offer)))
+    row = transaction.row(select(ACCEPTING).where(ACCEPTING.c.offer == offer_digest(body.offer)))
     half = node.custody.find(_half_name(body.offer))
     if row is None or half is None:
-        raise _refused()
+        raise offer_refused()
     transaction.subject = body.subject
     theirs, hint = _open_half(node, answer.half, partner)
     k_link = link_secret(recipient_half=theirs, issuer_half=half, recipient=partner.host, issuer=node.host)
@@ -213,9 +236,9 @@ def receive_link(node: Node, caller: str, transaction: Transaction, body: wire.P
     Raises:
         OfferRefused: unknown, used, expired, or made for another partner.
     """
-    offer = transaction.row(select(OFFERS).where(OFFERS.c.digest == _digest(body.offer)))
+    offer = transaction.row(select(OFFERS).where(OFFERS.c.digest == offer_digest(body.offer)))
     if offer is None or offer.state != "open" or offer.partner != caller or transaction.now_s >= offer.expires_at_s:
-        raise _refused()
+        raise offer_refused()
     transaction.subject = offer.subject
     partner = node.partner(caller)
     theirs, hint = _open_half(node, body.half, partner)
@@ -232,6 +255,7 @@ def receive_link(node: Node, caller: str, transaction: Transaction, body: wire.P
         subject=offer.subject,
         partner_hint=hint,
         login=offer.login,
+        waits_until_s=offer.expires_at_s if offer.login == BY_LETTER else None,
     )
     taken = {"state": "accepted", "link": link}
     transaction.execute(update(OFFERS).where(OFFERS.c.digest == offer.digest).values(**taken))
@@ -246,7 +270,7 @@ async def confirm_link(node: Node, once: Once, body: wire.ConfirmLink) -> Stored
     """
 
     def work(transaction: Transaction) -> wire.Link:
-        offer = transaction.row(select(OFFERS).where(OFFERS.c.digest == _digest(body.offer)))
+        offer = transaction.row(select(OFFERS).where(OFFERS.c.digest == offer_digest(body.offer)))
         began = to_base64url(hashlib.sha256(body.verifier.encode()).digest())
         if (
             offer is None
@@ -254,10 +278,10 @@ async def confirm_link(node: Node, once: Once, body: wire.ConfirmLink) -> Stored
             or offer.challenge != began
             or transaction.now_s >= offer.expires_at_s
         ):
-            raise _refused()
+            raise offer_refused()
         transaction.subject = offer.subject
         transaction.execute(update(OFFERS).where(OFFERS.c.digest == offer.digest).values(state="confirmed"))
-        transaction.execute(update(LINKS).where(LINKS.c.id == offer.link).values(state="active"))
+        transaction.execute(update(LINKS).where(LINKS.c.id == offer.link).values(state="active", waits_until_s=None))
         queue_message(
             transaction,
             "link.confirmed",
@@ -275,7 +299,9 @@ def receive_link_confirmed(
 ) -> wire.PeerAcknowledged:
     """Take the word that the session which began a link has confirmed it; a link that ended stays ended."""
     mine = (LINKS.c.id == body.link, LINKS.c.partner == caller, LINKS.c.role == "issuer")
-    transaction.execute(update(LINKS).where(*mine, LINKS.c.state == "pending").values(state="active"))
+    transaction.execute(
+        update(LINKS).where(*mine, LINKS.c.state == "pending").values(state="active", waits_until_s=None)
+    )
     return wire.PeerAcknowledged()
 
 
@@ -293,11 +319,22 @@ def end_link(transaction: Transaction, link: str) -> None:
     transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link).values(free_from_s=free_from_s))
 
 
+def await_own_receipt(transaction: Transaction, link: str) -> None:
+    """Keep a link whose guardian's receipt has ended: its subject, now of age, may give one of its own."""
+    waits = {"waits_until_s": transaction.now_s + OWN_RECEIPT_WITHIN_S}
+    transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**waits))
+
+
 def expire_links(transaction: Transaction) -> None:
-    """End what was begun and never confirmed."""
+    """End what was begun and never confirmed, and what waited in vain: for a letter, or a receipt of its own."""
     now_s = transaction.now_s
+    for row in transaction.execute(select(LINKS).where(LINKS.c.waits_until_s <= now_s)).all():
+        transaction.execute(update(LINKS).where(LINKS.c.id == row.id).values(waits_until_s=None))
+        end_link(transaction, row.id)
+        if row.state == "pending":  # nothing was ever told under it
+            transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.link == row.id))
     for role, life_s in UNCONFIRMED_LIFE_S.items():
-        waiting = (LINKS.c.state == "pending", LINKS.c.role == role)
+        waiting = (LINKS.c.state == "pending", LINKS.c.role == role, LINKS.c.waits_until_s.is_(None))
         stale = transaction.execute(select(LINKS.c.id).where(*waiting, LINKS.c.created_at_s + life_s <= now_s)).all()
         for row in stale:
             ended = {"state": "ended", "ended_at_s": now_s}
@@ -396,15 +433,17 @@ def _open_from(node: Node, sealed: Mapping[str, str], partner: Descriptor) -> by
     raise refused or BadInput("A partner has no key to seal under.", remedy="Ask the partner for its descriptor.")
 
 
-def _digest(offer: str) -> str:
+def offer_digest(offer: str) -> str:
+    """Return the digest by which an offer is found again; its code is not kept."""
     return to_base64url(hashlib.sha256(offer.encode()).digest())
 
 
 def _half_name(offer: str) -> str:
-    return half_name(_digest(offer))
+    return half_name(offer_digest(offer))
 
 
-def _refused() -> OfferRefused:
+def offer_refused() -> OfferRefused:
+    """Return the one refusal of every offer that cannot be taken, whatever is wrong with it."""
     return OfferRefused(
         "This offer cannot be taken.", remedy="Make a new offer in the app that began, and take it within ten minutes."
     )

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Select, insert, select, update
 
 from tallystick import wire
+from tallystick_consent.authority import Authority
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
@@ -22,7 +23,7 @@ from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims_state import drop_claims_of
-from tallystick_node.flows.links import end_link
+from tallystick_node.flows.links import await_own_receipt, end_link
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program
 from tallystick_node.node import Node, no_such_thing
@@ -38,6 +39,8 @@ LOOKBACK_MAX_S = 366 * DAY_S
 
 REQUEST_LIFE_S = 30 * DAY_S
 """How long a subject may take to answer a request."""
+
+GUARDIAN = Authority(kind="guardian")
 
 UNACKNOWLEDGED_MAX = 1_000
 """How many unacknowledged steps one answer lists, those that wait longest first."""
@@ -66,6 +69,17 @@ def get_receipt(node: Node, receipt: str) -> wire.Receipt:
     if row is None:
         raise no_such_thing()
     return _shown(row)
+
+
+def show_receipt(transaction: Transaction, receipt: str) -> wire.Receipt:
+    """Return a receipt as it stands in this write."""
+    return _shown(transaction.row(_with_hint().where(RECEIPTS.c.id == receipt)))
+
+
+def show_receipts(transaction: Transaction, subject: str) -> tuple[wire.Receipt, ...]:
+    """Return the receipts of one customer as they stand in this write, oldest first."""
+    mine = _with_hint().where(LINKS.c.subject == subject).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
+    return tuple(_shown(row) for row in transaction.execute(mine).all())
 
 
 def find_unacknowledged(node: Node) -> wire.Unacknowledged:
@@ -189,6 +203,7 @@ def insert_receipt(transaction: Transaction, terms: Terms, notice: Notice, *, pa
             uses=0,
         )
     )
+    transaction.execute(update(LINKS).where(LINKS.c.id == terms.link).values(waits_until_s=None))
 
 
 def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
@@ -279,7 +294,8 @@ def end_receipt(
     transaction.execute(update(RECEIPT_VERSIONS).where(*asked).values(state=state))
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
     transaction.execute(CONTESTS.delete().where(CONTESTS.c.receipt == row.id))
-    _end_link_if_last(transaction, row.link)
+    own = state is ReceiptState.EXPIRED and terms_of(row).authority == GUARDIAN
+    _end_link_if_last(transaction, row.link, awaits_own=own)
 
 
 def finish_settling(transaction: Transaction, receipt: str) -> None:
@@ -300,9 +316,13 @@ def finish_settling(transaction: Transaction, receipt: str) -> None:
         _end_link_if_last(transaction, row.link)
 
 
-def _end_link_if_last(transaction: Transaction, link: str) -> None:
+def _end_link_if_last(transaction: Transaction, link: str, *, awaits_own: bool = False) -> None:
     alive = RECEIPTS.c.state.in_(OPEN) | RECEIPTS.c.settles_until_s.is_not(None)
-    if transaction.row(select(RECEIPTS.c.id).where(RECEIPTS.c.link == link, alive)) is None:
+    if transaction.row(select(RECEIPTS.c.id).where(RECEIPTS.c.link == link, alive)) is not None:
+        return
+    if awaits_own:
+        await_own_receipt(transaction, link)
+    else:
         end_link(transaction, link)
 
 
@@ -347,7 +367,7 @@ async def shown_once(node: Node, once: Once, work: Any, *, status: int = 200) ->
     """Do a write that changes a receipt, and answer with the receipt as it then stands."""
 
     def and_show(transaction: Transaction) -> wire.Receipt:
-        return _shown(transaction.row(_with_hint().where(RECEIPTS.c.id == work(transaction))))
+        return show_receipt(transaction, work(transaction))
 
     def render(shown: wire.Receipt, proofs: tuple[wire.EntryProof, ...]) -> StoredReply:
         return StoredReply(status, shown.model_copy(update={"proofs": proofs}).model_dump_json())

@@ -26,6 +26,7 @@ from tallystick_consent.receipt import (
 from tallystick_consent.rules import name_of, period_named
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_consent.versions import check_follows, narrowed
+from tallystick_node.flows.acts import approvals_of, seen
 from tallystick_node.flows.outgoing import on_its_way
 from tallystick_node.flows.programs import agreed_program, known_program, zone_of
 from tallystick_node.flows.receipts import (
@@ -46,6 +47,7 @@ from tallystick_node.flows.receipts import (
     terms_of,
 )
 from tallystick_node.flows.receipts_versions import answer_version, ask_version, asked_version, put_in_force
+from tallystick_node.flows.standings import require_giver, require_holder, require_stopper
 from tallystick_node.flows.wallet import bind_wallet_key
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import LINKS, RECEIPTS
@@ -154,9 +156,34 @@ async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveRece
         row = row_of_subject(transaction, receipt, body.subject)
         check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
         terms = terms_of(row)
+        approved = approvals_of(transaction, receipt)
+        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved))
         asked = known_program(transaction, terms.recipient, terms.program, terms.program_version)
         require_within_receipts(transaction, asked, link=row.link)
-        _give(node, transaction, row, ReceiptState.GIVEN, body.evidence.model_copy(update={"app": app}))
+        evidence = seen(
+            node, transaction, terms, body.told, kind="give", subject=body.subject, app=app, by=body.by
+        ).model_copy(update={"approvals": tuple(each for who, each in approved.items() if who != body.by)})
+        _give(node, transaction, row, ReceiptState.GIVEN, evidence)
+        return receipt
+
+    return await shown_once(node, once, work)
+
+
+async def approve_receipt(node: Node, once: Once, receipt: str, body: wire.ApproveReceipt, *, app: str) -> StoredReply:
+    """One of several holders says yes; the receipt stays as it is until the last one gives it.
+
+    Raises:
+        NotFound: no such request for this subject.
+        ReceiptRejected: answered already, or by somebody who is no holder.
+    """
+
+    def work(transaction: Transaction) -> str:
+        row = row_of_subject(transaction, receipt, body.subject)
+        check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
+        terms = terms_of(row)
+        require_holder(transaction, terms, subject=body.subject, by=body.by)
+        if body.by not in approvals_of(transaction, receipt):
+            seen(node, transaction, terms, body.told, kind="approve", subject=body.subject, app=app, by=body.by)
         return receipt
 
     return await shown_once(node, once, work)
@@ -175,7 +202,10 @@ async def give_version(node: Node, once: Once, receipt: str, body: wire.GiveRece
 
     def work(transaction: Transaction) -> str:
         row, terms = _asked(transaction, receipt, body.subject)
-        _give(node, transaction, row, ReceiptState.RENEWED, body.evidence.model_copy(update={"app": app}), terms)
+        # What joint holders approved was the version before: each must say yes anew, so one word alone is refused.
+        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset())
+        evidence = seen(node, transaction, terms, body.told, kind="give", subject=body.subject, app=app, by=body.by)
+        _give(node, transaction, row, ReceiptState.RENEWED, evidence, terms)
         return receipt
 
     return await shown_once(node, once, work)
@@ -242,14 +272,24 @@ async def refuse_receipt(node: Node, once: Once, receipt: str, body: wire.Refuse
     """
 
     def work(transaction: Transaction) -> str:
-        row = row_of_subject(transaction, receipt, body.subject)
-        check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
-        log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
-        change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
-        tell_partner(transaction, "receipt.refused", row, wire.PeerReceiptRefused(receipt=receipt))
-        return receipt
+        return refuse(transaction, receipt, body)
 
     return await shown_once(node, once, work)
+
+
+def refuse(transaction: Transaction, receipt: str, body: wire.RefuseReceipt) -> str:
+    """Record the no, log it, and tell the recipient; return the receipt's id.
+
+    Raises:
+        NotFound, ReceiptRejected: as `refuse_receipt`.
+    """
+    row = row_of_subject(transaction, receipt, body.subject)
+    require_stopper(transaction, subject=body.subject, by=body.by)
+    check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
+    log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
+    change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    tell_partner(transaction, "receipt.refused", row, wire.PeerReceiptRefused(receipt=receipt))
+    return receipt
 
 
 async def defer_receipt(node: Node, once: Once, receipt: str, body: wire.DeferReceipt) -> StoredReply:

@@ -22,6 +22,7 @@ from tallystick_node.flows.programs import agreed_program, known_program
 from tallystick_node.flows.receipts import (
     CLOSING_TAIL_S,
     DAY_S,
+    GUARDIAN,
     acknowledge,
     change_receipt,
     insert_receipt,
@@ -55,7 +56,7 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
         require_none_open(transaction, link.id)
         program = agreed_program(transaction, link.program, payer=node.host, issuer=link.partner)
         require_within_receipts(transaction, program, link=link.id)
-        terms = _terms(transaction, program, link=link.id, issuer=link.partner, events_from_s=body.events_from)
+        terms = _terms(transaction, program, body, issuer=link.partner)
         require_recent(terms)
         insert_receipt(transaction, terms, program.notice, partner=link.partner, role="recipient")
         log_receipt(transaction, receipt_body(terms, ReceiptState.REQUESTED))
@@ -85,9 +86,12 @@ async def request_version(node: Node, once: Once, receipt: str, _body: wire.Requ
             raise no_such_thing()
         before = terms_of(row)
         program = known_program(transaction, before.recipient, before.program, before.program_version)
-        now = _terms(
-            transaction, program, link=before.link, issuer=before.issuer, events_from_s=before.events_from_s
-        ).document()
+        # On whose word the receipt stands stays, and a guardian's ends no later than before.
+        ends_at_s = before.valid_until_s if before.authority == GUARDIAN else None
+        asked = wire.RequestReceipt(
+            link=before.link, events_from=before.events_from_s, authority=before.authority, of_age_from=ends_at_s
+        )
+        now = _terms(transaction, program, asked, issuer=before.issuer).document()
         follows = {"receipt": before.receipt, "version": before.version + 1, "previous": before.digest()}
         terms = parse_terms({**now, **follows})
         ask_version(transaction, row, terms)
@@ -201,29 +205,33 @@ def receive_deferred(
     return wire.PeerAcknowledged()
 
 
-def _terms(transaction: Transaction, program: Program, *, link: str, issuer: str, events_from_s: int | None) -> Terms:
+def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceipt, *, issuer: str) -> Terms:
     now_s = transaction.now_s
-    start_s = now_s if events_from_s is None else events_from_s
+    start_s = now_s if asked.events_from is None else asked.events_from
     until_s = now_s + program.consent_days * DAY_S
+    # A guardian's receipt ends whole at majority: what is processed later needs the subject's own (SCENARIOS 1.15).
+    ends_at_s = until_s + CLOSING_TAIL_S if asked.of_age_from is None else asked.of_age_from
+    on_authority = {} if asked.authority is None else {"authority": asked.authority.model_dump(mode="json")}
     return parse_terms(
         {
             "receipt": transaction.new_id("rcp"),
             "version": 1,
             "issuer": issuer,
             "recipient": program.payer,
-            "link": link,
+            "link": asked.link,
             "program": program.program,
             "program_version": program.version,
             "purposes": [program.purpose],
             "data_classes": list(program.data_classes),
             "rung": program.rung,
             "events_from_s": start_s,
-            "events_until_s": until_s,
+            "events_until_s": min(until_s, ends_at_s),
             "valid_from_s": now_s,
-            "valid_until_s": until_s + CLOSING_TAIL_S,
+            "valid_until_s": min(until_s + CLOSING_TAIL_S, ends_at_s),
             "retention_s": program.retention_days * DAY_S,
             "reward": program.digest(),
             "notice": program.notice.digest(),
             "limits": program.limits.model_dump(mode="json"),
+            **on_authority,
         }
     )

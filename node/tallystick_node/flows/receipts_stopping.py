@@ -34,6 +34,7 @@ from tallystick_node.flows.receipts import (
     tell_partner,
     terms_of,
 )
+from tallystick_node.flows.standings import require_stopper
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import CLAIMS, RECEIPTS
 from tallystick_node.writer import Once, StoredReply, Transaction
@@ -55,23 +56,33 @@ async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.With
     """
 
     def work(transaction: Transaction) -> str:
-        row = row_of_subject(transaction, receipt, body.subject)
-        check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
-        to_come: dict[str, int] = {}
-        if body.earned == "settle_earned":
-            settle_periods(node, transaction, receipt)
-            to_come = _issued(transaction, receipt)
-        content = Withdrawal(
-            receipt=receipt,
-            version=row.version,
-            earned=body.earned,
-            deliverable=tuple(to_come),
-            deliverable_until=max(to_come.values(), default=0),
-            at=transaction.now_s,
-        )
-        return _stop(node, transaction, row, ReceiptState.WITHDRAWN, content, to_come=to_come)
+        return withdraw(node, transaction, receipt, body)
 
     return await shown_once(node, once, work)
+
+
+def withdraw(node: Node, transaction: Transaction, receipt: str, body: wire.WithdrawReceipt) -> str:
+    """Do what `withdraw_receipt` does, in a write that is under way; return the receipt's id.
+
+    Raises:
+        NotFound, ReceiptRejected, PayloadUnavailable: as `withdraw_receipt`.
+    """
+    row = row_of_subject(transaction, receipt, body.subject)
+    require_stopper(transaction, subject=body.subject, by=body.by)
+    check_transition(ReceiptState(row.state), ReceiptState.WITHDRAWN)
+    to_come: dict[str, int] = {}
+    if body.earned == "settle_earned":
+        settle_periods(node, transaction, receipt)
+        to_come = _issued(transaction, receipt)
+    content = Withdrawal(
+        receipt=receipt,
+        version=row.version,
+        earned=body.earned,
+        deliverable=tuple(to_come),
+        deliverable_until=max(to_come.values(), default=0),
+        at=transaction.now_s,
+    )
+    return _stop(node, transaction, row, ReceiptState.WITHDRAWN, content, to_come=to_come)
 
 
 async def pause_receipt(node: Node, once: Once, receipt: str, body: wire.PauseReceipt) -> StoredReply:

@@ -115,7 +115,7 @@ def answer(reply: StoredReply) -> Response:
     return Response(reply.body, reply.status, headers, media_type="application/json")
 
 
-def _writes(model: type[wire.Reply], status: int = 200) -> dict[str, Any]:
+def writes(model: type[wire.Reply], status: int = 200) -> dict[str, Any]:
     """Return how a write is described: its reply is stored text, so the model only documents it."""
     return {"response_model": None, "status_code": status, "responses": {status: {"model": model}}}
 
@@ -139,19 +139,19 @@ WhyReader = Annotated[App, Depends(require("receipts:read", "rewards:read"))]
 RewardsReader = Annotated[App, Depends(require("rewards:read"))]
 
 
-@router.post("/links/offers", **_writes(wire.LinkOffer, 201))
+@router.post("/links/offers", **writes(wire.LinkOffer, 201))
 async def offer_link(request: Request, node: NodeHere, app: LinksSubjectApp, body: wire.OfferLink) -> Response:
     """Make a link offer for a customer who is logged in."""
     return answer(await links.offer_link(node, once_of(request, app, body), body))
 
 
-@router.post("/links/accept", **_writes(wire.Link, 201))
+@router.post("/links/accept", **writes(wire.Link, 201))
 async def accept_link(request: Request, node: NodeHere, app: LinksSubjectApp, body: wire.AcceptLink) -> Response:
     """Take a partner's link offer for a customer who is logged in."""
     return answer(await links.accept_link(node, request.app.state.http, once_of(request, app, body), body))
 
 
-@router.post("/links/confirm", **_writes(wire.Link))
+@router.post("/links/confirm", **writes(wire.Link))
 async def confirm_link(request: Request, node: NodeHere, app: LinksApp, body: wire.ConfirmLink) -> Response:
     """Confirm a link in the session that began it."""
     return answer(await links.confirm_link(node, once_of(request, app, body), body))
@@ -163,7 +163,7 @@ def find_links(node: NodeHere, _app: LinksApp, body: wire.FindBySubject) -> wire
     return links.find_links(node, body.subject)
 
 
-@router.post("/receipts/request", **_writes(wire.Receipt, 201))
+@router.post("/receipts/request", **writes(wire.Receipt, 201))
 async def request_receipt(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.RequestReceipt) -> Response:
     """Ask the subject of a link for consent."""
     return answer(await receipts_recipient.request_receipt(node, once_of(request, app, body), body))
@@ -187,7 +187,7 @@ def get_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Rece
     return receipts.get_receipt(node, receipt)
 
 
-@router.post("/receipts/{receipt}/give", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/give", **writes(wire.Receipt))
 async def give_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.GiveReceipt
 ) -> Response:
@@ -195,7 +195,16 @@ async def give_receipt(
     return answer(await receipts_issuer.give_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
-@router.post("/receipts/{receipt}/refuse", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/approve", **writes(wire.Receipt))
+async def approve_receipt(
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.ApproveReceipt
+) -> Response:
+    """Record that one of several holders says yes; the last one gives."""
+    once = once_of(request, app, body)
+    return answer(await receipts_issuer.approve_receipt(node, once, receipt, body, app=app.name))
+
+
+@router.post("/receipts/{receipt}/refuse", **writes(wire.Receipt))
 async def refuse_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
 ) -> Response:
@@ -203,7 +212,7 @@ async def refuse_receipt(
     return answer(await receipts_issuer.refuse_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/withdraw", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/withdraw", **writes(wire.Receipt))
 async def withdraw_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.WithdrawReceipt
 ) -> Response:
@@ -211,7 +220,7 @@ async def withdraw_receipt(
     return answer(await receipts_stopping.withdraw_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/defer", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/defer", **writes(wire.Receipt))
 async def defer_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.DeferReceipt
 ) -> Response:
@@ -219,7 +228,7 @@ async def defer_receipt(
     return answer(await receipts_issuer.defer_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/pause", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/pause", **writes(wire.Receipt))
 async def pause_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.PauseReceipt
 ) -> Response:
@@ -227,7 +236,7 @@ async def pause_receipt(
     return answer(await receipts_stopping.pause_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/renew", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/renew", **writes(wire.Receipt))
 async def renew_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RenewReceipt
 ) -> Response:
@@ -235,7 +244,7 @@ async def renew_receipt(
     return answer(await receipts_issuer.renew_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
-@router.post("/receipts/{receipt}/revoke", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/revoke", **writes(wire.Receipt))
 async def revoke_receipt(
     request: Request, node: NodeHere, app: ReceiptsApp, receipt: str, body: wire.RevokeReceipt
 ) -> Response:
@@ -243,7 +252,7 @@ async def revoke_receipt(
     return answer(await receipts_stopping.revoke_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/invalidate", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/invalidate", **writes(wire.Receipt))
 async def invalidate_receipt(
     request: Request, node: NodeHere, app: ReceiptsApp, receipt: str, body: wire.InvalidateReceipt
 ) -> Response:
@@ -251,7 +260,7 @@ async def invalidate_receipt(
     return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/narrow", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/narrow", **writes(wire.Receipt))
 async def narrow_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.NarrowReceipt
 ) -> Response:
@@ -265,7 +274,7 @@ def list_versions(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Re
     return receipts_versions.list_versions(node, receipt)
 
 
-@router.post("/receipts/{receipt}/versions/request", **_writes(wire.Receipt, 201))
+@router.post("/receipts/{receipt}/versions/request", **writes(wire.Receipt, 201))
 async def request_version(
     request: Request, node: NodeHere, app: ReceiptsApp, receipt: str, body: wire.RequestVersion
 ) -> Response:
@@ -273,7 +282,7 @@ async def request_version(
     return answer(await receipts_recipient.request_version(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/versions/give", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/versions/give", **writes(wire.Receipt))
 async def give_version(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.GiveReceipt
 ) -> Response:
@@ -281,7 +290,7 @@ async def give_version(
     return answer(await receipts_issuer.give_version(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
-@router.post("/receipts/{receipt}/versions/refuse", **_writes(wire.Receipt))
+@router.post("/receipts/{receipt}/versions/refuse", **writes(wire.Receipt))
 async def refuse_version(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
 ) -> Response:
@@ -289,7 +298,7 @@ async def refuse_version(
     return answer(await receipts_issuer.refuse_version(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/events", **_writes(wire.Event, 201))
+@router.post("/events", **writes(wire.Event, 201))
 async def record_event(request: Request, node: NodeHere, app: EventsApp, body: wire.RecordEvent) -> Response:
     """Record an event of a customer's journey."""
     return answer(await events.record_event(node, once_of(request, app, body), body))
@@ -301,7 +310,7 @@ def get_event(node: NodeHere, _app: EventsReader, event: str) -> wire.Event:
     return events.get_event(node, event)
 
 
-@router.post("/programs", **_writes(wire.Program, 201))
+@router.post("/programs", **writes(wire.Program, 201))
 async def publish_program(request: Request, node: NodeHere, app: ProgramsApp, body: wire.PublishProgram) -> Response:
     """Publish a program of this company, and propose it to its issuers."""
     return answer(await programs.publish_program(node, once_of(request, app, body), body))
@@ -313,7 +322,7 @@ def list_programs(node: NodeHere, _app: ProgramsReader) -> wire.Programs:
     return programs.list_programs(node)
 
 
-@router.post("/programs/{name}/{version}/accept", **_writes(wire.Program))
+@router.post("/programs/{name}/{version}/accept", **writes(wire.Program))
 async def accept_program(
     request: Request, node: NodeHere, app: ProgramsApp, name: str, version: Version, body: wire.AcceptProgram
 ) -> Response:
@@ -333,7 +342,7 @@ def find_budget(node: NodeHere, _app: ProgramsReader, program: str, period: str)
     return rewards.find_budget(node, program, period)
 
 
-@router.post("/claims/ask", **_writes(wire.Asked, 202))
+@router.post("/claims/ask", **writes(wire.Asked, 202))
 async def ask_claim(request: Request, node: NodeHere, app: ClaimsApp, body: wire.AskClaim) -> Response:
     """Ask a link's issuer for its answer on a period."""
     return answer(await asks.ask_claim(node, once_of(request, app, body), body))
@@ -368,7 +377,7 @@ def find_decisions(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubjec
     return decisions.find_decisions(node, body.subject)
 
 
-@router.post("/erasures", **_writes(wire.Erasures, 202))
+@router.post("/erasures", **writes(wire.Erasures, 202))
 async def erase_subject(request: Request, node: NodeHere, app: SubjectsEraser, body: wire.EraseSubject) -> Response:
     """Erase one customer: at once here, and link by link in the ledger and at partners."""
     return answer(await erasure.erase_subject(node, once_of(request, app, body), body))
@@ -392,7 +401,7 @@ def export_subject(node: NodeHere, _app: SubjectsReader, body: wire.ExportSubjec
     return StreamingResponse(access.export_subject(node, body), media_type="application/json")
 
 
-@router.post("/decisions/contest", **_writes(wire_why.Contest, 201))
+@router.post("/decisions/contest", **writes(wire_why.Contest, 201))
 async def contest_decision(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: wire_why.ContestDecision
 ) -> Response:

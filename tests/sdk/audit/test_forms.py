@@ -157,7 +157,11 @@ def test_base64_with_stray_bits_and_numbers_too_large_have_no_form(kind: str, sp
 
 
 def test_the_search_for_garbage_goes_on_after_an_audit() -> None:
-    with pytest.raises(KeyError), without_collecting():
-        assert not gc.isenabled()
-        raise KeyError
+    def fail_inside() -> None:
+        with without_collecting():
+            assert not gc.isenabled()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_inside()
     assert gc.isenabled()

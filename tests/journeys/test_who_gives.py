@@ -1,0 +1,181 @@
+"""Who gives: Cleo is eleven, two people hold one account, a company has an agent (SCENARIOS 1.14, 1.15, 3.17)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from outside import stored_of
+from sqlalchemy import select
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, link, town
+
+from tallystick.audit import DirectorySource, audit
+from tallystick.errors import Conflict, ConsentRefused
+from tallystick_consent.authority import Authority
+from tallystick_node.tables import EVENTS, LINKS, RECEIPTS
+
+GUARDIAN = Authority(kind="guardian")
+OF_AGE = "2027-03-20 00:00"
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Town]:
+    """A gym and an insurer that have agreed on the program, in late February 2027."""
+    with town(tmp_path) as made:
+        agree(made, made.company("insurer.example"), made.company("gym.example"))
+        yield made
+
+
+def cleo(story: Town) -> Membership:
+    """Cleo has a membership and is insured with Ana; the gym knows that she is a minor, and who Ana is."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = link(gym, insurer, at_gym="cleo-at-gym", at_insurer="cleo-at-ins", town=story)
+    record = gym.app().standings.record
+    record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=at(OF_AGE))
+    return person
+
+
+def ask(person: Membership, story: Town, **how: object) -> str:
+    """The insurer asks for consent; return the receipt's id."""
+    asked = person.insurer.app().receipts.request(person.link, **how)  # type: ignore[arg-type]
+    story.settle()
+    return asked.receipt
+
+
+def give(person: Membership, receipt: str, story: Town, *, by: str | None = None) -> Membership:
+    """Somebody says yes at the gym, and the insurer signs."""
+    person.gym.app().receipts.give(receipt, subject=person.at_gym, evidence=evidence(), by=by)
+    story.settle()
+    person.receipt = receipt
+    return person
+
+
+def refused_with(code: str, person: Membership, receipt: str, story: Town, *, by: str | None = None) -> None:
+    with pytest.raises(Conflict) as refused:
+        give(person, receipt, story, by=by)
+    assert refused.value.code == code
+
+
+def rewards(person: Membership) -> list[tuple[int, str]]:
+    return [(each.amount, each.period) for each in person.insurer.app().rewards.find(person.at_insurer).rewards]
+
+
+def assert_books_agree(story: Town) -> None:
+    story.settle()
+    report = audit([DirectorySource(str(company.log)) for company in story.companies.values()])
+    assert report.holds, report.findings
+
+
+def states(company: Company) -> list[str]:
+    return [row.state for row in company.node.rows(select(RECEIPTS.c.state))]
+
+
+def test_1_14_no_event_is_kept_of_a_child_without_a_guardians_receipt(story: Town) -> None:
+    person = cleo(story)
+    receipt = ask(person, story)
+    refused_with("not_authorised", person, receipt, story)
+    refused_with("not_authorised", person, receipt, story, by="eve-at-gym")
+    refused_with("authority_mismatch", person, receipt, story, by="ana-at-gym")
+    with pytest.raises(Conflict) as refused:
+        person.gym.app().receipts.refuse(receipt, subject="cleo-at-gym", by="eve-at-gym")
+    assert refused.value.code == "not_authorised"
+    with pytest.raises(ConsentRefused, match="receipt_missing"):
+        person.confirm_membership("2027-02-27 08:00")
+    assert person.gym.node.rows(select(EVENTS)) == []
+    assert states(person.insurer) == ["requested"]
+    assert_books_agree(story)
+
+
+def test_1_14_a_child_who_gave_before_anybody_knew_is_answered_about_no_more(story: Town) -> None:
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="cleo-at-gym", at_insurer="cleo-at-ins", town=story), story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    gym.app().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=at("2035-01-01 00:00"))
+    with pytest.raises(ConsentRefused) as refused:
+        person.visit("2027-03-25 19:00", 30)
+    assert refused.value.code == "receipt_missing"
+    story.go_to("2027-04-16 00:00")
+    story.go_to("2027-04-17 12:00")
+    (decided,) = [each for each in gym.app().decisions.find("cleo-at-gym").decisions if each.period == "2027-03"]
+    assert (decided.outcome, decided.reasons[0]["code"]) == ("refused", "guardian_missing")
+    assert rewards(person) == []
+    assert_books_agree(story)
+
+
+def test_1_15_a_guardians_receipt_ends_at_majority_and_then_the_subject_gives_its_own(story: Town) -> None:
+    person = cleo(story)
+    receipt = ask(person, story, authority=GUARDIAN, of_age_from=at(OF_AGE))
+    refused_with("not_authorised", person, receipt, story, by="eve-at-gym")
+    refused_with("not_authorised", person, receipt, story)
+    give(person, receipt, story, by="ana-at-gym")
+    terms = person.gym.app().receipts.get(receipt).terms
+    assert (terms["events_until_s"], terms["valid_until_s"]) == (at(OF_AGE), at(OF_AGE))
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day < 20})
+    story.go_to("2027-03-20 08:00")
+    assert states(person.gym) == states(person.insurer) == ["expired"]
+    with pytest.raises(ConsentRefused) as refused:
+        person.visit("2027-03-19 18:00", 45)
+    assert refused.value.code == "receipt_expired"
+
+    own = ask(person, story, events_from=at("2027-03-01 00:00"))
+    refused_with("not_authorised", person, own, story, by="ana-at-gym")
+    give(person, own, story)
+    story.go_to("2027-03-25 22:00")
+    person.visit("2027-03-22 18:00", 65)
+    person.visit("2027-03-25 18:00", 51)
+    story.go_to("2027-04-16 00:00")
+    story.go_to("2027-04-17 12:00")
+    assert rewards(person) == [(2000, "2027-03")]
+    assert_books_agree(story)
+
+
+def test_1_15_a_link_waits_ninety_days_for_the_own_receipt_and_then_ends(story: Town) -> None:
+    person = cleo(story)
+    give(person, ask(person, story, authority=GUARDIAN, of_age_from=at(OF_AGE)), story, by="ana-at-gym")
+    for when, state in (("2027-03-20 00:00", "active"), ("2027-06-17 23:59", "active"), ("2027-06-18 00:00", "ended")):
+        story.go_to(when)
+        for company in story.companies.values():
+            assert [row.state for row in company.node.rows(select(LINKS.c.state))] == [state], when
+
+
+def test_a_guardians_receipt_that_outlasts_the_minority_on_record_is_refused(story: Town) -> None:
+    person = cleo(story)
+    receipt = ask(person, story, authority=GUARDIAN, of_age_from=at("2027-03-20 00:01"))
+    refused_with("authority_ends", person, receipt, story, by="ana-at-gym")
+
+
+def test_3_17_nothing_that_crosses_or_is_logged_tells_an_age_or_a_guardian(story: Town) -> None:
+    """The insurer sees the authority and the end that it asked for itself; who Ana is to Cleo stays at the gym."""
+    person = cleo(story)
+    give(person, ask(person, story, authority=GUARDIAN, of_age_from=at("2027-03-10 00:00")), story, by="ana-at-gym")
+    story.settle()
+    wire = b"".join(e.request + e.response for c in story.companies.values() for e in c.recorder.exchanges)
+    stored = stored_of(person.insurer)
+    for told in (b"ana-at-gym", b"cleo-at-gym", str(at(OF_AGE)).encode()):
+        assert told not in wire
+        assert told not in stored
+
+
+def test_any_one_who_speaks_for_a_child_can_stop_and_so_can_the_child(story: Town) -> None:
+    person = cleo(story)
+    give(person, ask(person, story, authority=GUARDIAN, of_age_from=at(OF_AGE)), story, by="ana-at-gym")
+    with pytest.raises(Conflict) as refused:
+        person.gym.app().receipts.withdraw(person.receipt, subject="cleo-at-gym", by="eve-at-gym")
+    assert refused.value.code == "not_authorised"
+    assert person.gym.app().receipts.withdraw(person.receipt, subject="cleo-at-gym").state == "withdrawn"
+
+
+def test_a_companys_agent_gives_and_somebody_else_does_not(story: Town) -> None:
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = link(gym, insurer, at_gym="bakery-at-gym", at_insurer="bakery-at-ins", town=story)
+    gym.app().standings.record("bakery-at-gym", kind="company", speakers=["dov-at-gym"])
+    receipt = ask(person, story, authority=Authority(kind="agent"))
+    refused_with("not_authorised", person, receipt, story, by="eve-at-gym")
+    give(person, receipt, story, by="dov-at-gym")
+    assert states(gym) == states(insurer) == ["given"]
+    assert gym.app().standings.find("bakery-at-gym").speakers == ("dov-at-gym",)
+    gym.app().standings.record("bakery-at-gym", kind="own")
+    assert gym.app().standings.find("bakery-at-gym").kind == "own"

@@ -57,6 +57,9 @@ from tallystick_node.turns import Turn
 from tallystick_node.writer import Transaction
 
 ROWS_A_TICK_MAX = 200
+CLOSED_TOGETHER_MAX = 20
+"""How many periods are closed in one commit at most: an app that records meanwhile waits for no more than that."""
+
 MESSAGES_A_TICK_MAX = 100
 IDEMPOTENCY_LIFE_S = 30 * DAY_S
 PAUSE_S = 0.1
@@ -166,9 +169,9 @@ class Jobs:
                 await self._attempt(expire)
         for erasure in await asyncio.to_thread(due_erasures, self._node, rows_max=ROWS_A_TICK_MAX):
             await self._attempt(partial(ask_partner, self._node, erasure=erasure))
-        for receipt in await asyncio.to_thread(due_receipts, self._node, rows_max=ROWS_A_TICK_MAX):
-            if not await self._attempt(partial(close_period, self._node, receipt=receipt)):
-                await self._node.written(partial(put_off_closing, receipt=receipt))
+        due = await asyncio.to_thread(due_receipts, self._node, rows_max=ROWS_A_TICK_MAX)
+        for begin in range(0, len(due), CLOSED_TOGETHER_MAX):
+            await asyncio.gather(*(self._close(each) for each in due[begin : begin + CLOSED_TOGETHER_MAX]))
         await asyncio.to_thread(destroy_ended, self._node)
         await self._scrub()
         today = self._node.now_s() // DAY_S
@@ -181,6 +184,11 @@ class Jobs:
             await self._node.written(_purge)
             await self._node.written(partial(forget_outlived, self._node))
             self._wrapped_on_day = today
+
+    async def _close(self, receipt: str) -> None:
+        """Close a receipt's period; those that are closed at the same time are committed together, by the writer."""
+        if not await self._attempt(partial(close_period, self._node, receipt=receipt)):
+            await self._node.written(partial(put_off_closing, receipt=receipt))
 
     async def _scrub(self) -> None:
         """Leave nothing of who was erased in any file; somebody may be reading just now, so perhaps the next time."""

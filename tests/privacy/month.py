@@ -19,6 +19,7 @@ from town import NEW_YORK, Company, Town, at, evidence, fitness_program, town
 from tallystick import Client
 from tallystick.journeys import visit
 from tallystick_node.clock import SetClock
+from tallystick_node.flows.closing import due_receipts
 
 INSURER, BANK, GYM = "insurer.example", "bank.example", "gym.example"
 PROGRAMS = {INSURER: "ins-fit", BANK: "bank-fit"}
@@ -219,13 +220,9 @@ def _close(story: Town) -> None:
     """Let the month close, and its claims leave at their slots."""
     gym = story.companies[GYM]
     story.clock.at_s = at("2027-04-16 00:01")
-    waiting = -1
-    for _ in range(ROUNDS_MAX):
+    while due_receipts(gym.node, rows_max=1):
         gym.work()
         story.clock.at_s += TICK_S
-        before, waiting = waiting, len(story.waiting_releases())
-        if waiting == before:
-            break
     until_s = story.last_release_s()
     while story.clock.at_s < until_s:
         step_s = STEP_S if any(each <= story.clock.at_s + STEP_S for each in story.waiting_releases()) else 3_600

@@ -94,7 +94,7 @@ INSIDE = [visit(0, 1_700, number=1), visit(5, 60, number=2), visit(20, 599, numb
 @example(made=CLOSE, rule=QUARTERS)
 @example(made=AT_ONCE, rule=QUARTERS)
 @example(made=INSIDE, rule=QUARTERS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=visits(), rule=rules)
 def test_one_statement_finds_the_people_that_the_rule_finds(
     connection: Connection, made: list[Visit], rule: VisitDays

@@ -174,6 +174,12 @@ class ForkSuspected(TallyError):
         self.note = note
 
 
+class WitnessForgot(TallyError):
+    """This node's database has forgotten what its witness keys have cosigned; nothing is cosigned with them."""
+
+    code = "witness_forgot"
+
+
 class FolderInUse(TallyError):
     """Another process runs the node in this folder."""
 

@@ -36,6 +36,7 @@ from tallystick_node.keys import (
     write_ring,
 )
 from tallystick_node.signer import KeyHolder
+from tallystick_node.witness.tally import WitnessTally, tally_name
 
 DAY_S = 86_400
 OVERLAP_DEFAULT_DAYS = 30
@@ -192,6 +193,9 @@ def _named(ring: Ring, role: Role, key: str) -> RingKey:
 def _succeeded(place: KeyFolder, keys: NodeKeys, old: RingKey, ending: RingKey) -> NodeKeys:
     """End a key, and put a new one in its place."""
     line, private = _made(place, old)
+    if old.role in ("witness", "witness-pq"):
+        # Nothing was cosigned with it yet. If the power fails here the count is of a key that never is.
+        WitnessTally(place.folder.parent).count({tally_name(line.raw): 0})
     if line.id in {key.id for key in keys.ring.keys}:
         raise SettingsInvalid(
             "The signer gives a key that was used before.", remedy="Make a new key there first, then rotate here."

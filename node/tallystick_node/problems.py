@@ -40,6 +40,7 @@ from tallystick_node.errors import (
     SignerUnavailable,
     StatusUnavailable,
     StorageUnavailable,
+    WitnessForgot,
 )
 
 STATUSES: dict[type[TallyError], int] = {
@@ -73,6 +74,7 @@ STATUSES: dict[type[TallyError], int] = {
     LogReadOnly: 503,
     SignerUnavailable: 503,
     LogUnasked: 503,
+    WitnessForgot: 503,
     SettingsInvalid: 500,
 }
 """The nearest class up the tree counts."""

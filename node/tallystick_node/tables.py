@@ -500,6 +500,13 @@ class Witnessed(SQLModel, table=True):
     cosigned_at_s: int
 
 
+class WitnessCount(SQLModel, table=True):
+    """How often one of this node's witness keys has cosigned; a file beside the database counts along."""
+
+    key: str = Field(primary_key=True)
+    cosigned: int
+
+
 class Followed(SQLModel, table=True):
     """The last head that was seen of a partner's log, and what of that log stands in ours.
 
@@ -654,6 +661,7 @@ MESSAGES = _table(Message)
 KEYS_LOGGED = _table(KeyLogged)
 AUDIT_READS = _table(AuditRead)
 WITNESSED = _table(Witnessed)
+WITNESS_COUNTS = _table(WitnessCount)
 FOLLOWED = _table(Followed)
 STANDINGS = _table(Standing)
 ACTS = _table(Act)

@@ -18,6 +18,7 @@ from town import Company, Town, agree, town
 from typer.testing import CliRunner
 from witnesses import AloneStand, NodeStand, Stand, ask, grown, head_of, keys_in, log_key, shown
 
+from tallystick.descriptor import Role
 from tallystick_ledger.encoding import to_base64
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import SignatureKind
@@ -29,7 +30,11 @@ from tallystick_node.cli import app
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import SettingsInvalid
+from tallystick_node.key_changes import rotate_key
+from tallystick_node.setup import open_key_folder
 from tallystick_node.witness.alone import Witness, create_witness
+
+WITNESS_ROLES: tuple[Role, ...] = ("witness", "witness-pq")
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +270,52 @@ def test_a_node_that_was_put_back_from_a_backup_cosigns_no_other_history_than_it
         answer = ask(NodeStand(insurer), request)
         assert answer.status_code == 409
         assert int(answer.content) >= more
+
+
+@pytest.mark.parametrize("lost", ["rows", "tally"])
+def test_a_node_whose_rows_were_put_back_cosigns_nothing_before_it_has_new_keys(tmp_path: Path, lost: str) -> None:
+    """Its own log has not grown, so that nobody contradicts it; what it cosigned since the backup, it has forgotten.
+
+    Where the disk was lost the rows are back, and the file that no backup holds is not.
+    """
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        for each in (gym, insurer):
+            each.stop()
+            alone = load_settings(each.folder).model_copy(update={"follow_interval_s": 0})
+            (each.folder / "node.toml").write_text(alone.text())
+            each.start()
+        story.settle()
+        stand, size = NodeStand(insurer), gym.node.publisher.published_size
+        assert ask(stand, grown(gym, 0, size - 1)).status_code == 200
+        insurer.stop()
+        backup = insurer.back_up()
+        insurer.start()
+        assert ask(stand, grown(gym, size - 1, size)).status_code == 200
+        insurer.stop()
+        if lost == "rows":
+            insurer.restore(backup, rows_alone=True)
+        else:
+            (insurer.folder / "witness.tally").unlink()
+        insurer.start()
+        story.clock.at_s += 1
+        seen = size - 1 if lost == "rows" else size
+        assert ask(stand, grown(gym, seen, size)).status_code == 503
+        for role in WITNESS_ROLES:
+            with open_key_folder(insurer.folder, clock=story.clock) as place:
+                rotate_key(place, role, overlap_days=30)
+        insurer.work()
+        answer = ask(stand, grown(gym, seen, size))
+        assert answer.status_code == 200
+        new = {insurer.node.keys.public(role) for role in WITNESS_ROLES}
+        own = {key.key_id: key.public_key for key in insurer.node.keys.witness_keys("insurer.example/witness")}
+        assert {
+            own[line.key_id] for line in parse_lines(answer.content)
+        } == new  # in the overlap the old ones are quiet
+        insurer.stop()
+        insurer.start()
+        story.clock.at_s += 1
+        assert ask(stand, grown(gym, size, size)).status_code == 200
 
 
 def later(story: Town) -> None:

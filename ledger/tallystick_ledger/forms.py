@@ -35,9 +35,15 @@ def object_form(members: Mapping[str, bytes], *, optional: frozenset[str] = froz
 
     Args:
         members: the pattern of each member's value, by its name.
-        optional: names of those that may be left out; not of all.
+        optional: names of those that may be left out.
     """
     names = sorted(members)
+    if optional >= members.keys():  # one after the other may be the first that is there
+        rest = [
+            object_form({each: members[each] for each in names[at:]}, optional=frozenset(names[at + 1 :]))
+            for at in range(len(names))
+        ]
+        return rb"(?:\{\}|%s)" % b"|".join(rest)
     first = next(name for name in names if name not in optional)
     parts: list[bytes] = []
     for name in names:

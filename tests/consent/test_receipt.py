@@ -179,6 +179,7 @@ OTHER: dict[str, object] = {
     "reward": "A" * 43,
     "notice": "A" * 43,
     "limits": {"uses_max": 1},
+    "authority": {"kind": "guardian"},
 }
 
 

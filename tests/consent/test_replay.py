@@ -343,6 +343,7 @@ def test_a_renewal_begins_the_days_anew() -> None:
     for name in ("renewed", "renewed live", "issued"):
         gym[name].at_s += 29 * 86_400
     gym["issued"].at_s += 29 * 86_400
+    gym.spoil("renewed live", acknowledgement={"at": gym["renewed"].at_s, "digest": digest("renewed")})
     assert rules(gym) == []
 
 

@@ -31,6 +31,10 @@ def pass_over_a_number(ledger: Ledger) -> None:
     ledger.add("april", "disclosure", {**april(ledger), "use": 3})
 
 
+def give_a_number_twice(ledger: Ledger) -> None:
+    ledger.add("april", "disclosure", {**april(ledger), "use": 1})
+
+
 def april(ledger: Ledger) -> dict[str, object]:
     return {**disclosure("april", "issued", receipt_leaf=ledger.index("live"), use=2), "period": "2027-04"}
 
@@ -107,8 +111,9 @@ def ask_more_beside_it(ledger: Ledger, *, cut: int = 8, version: int = 1) -> Non
 
 
 GYM_CASES: dict[str, tuple[str, Spoil]] = {
-    "a first answer that is the second": ("P4.use", number_two_without_a_first),
-    "a number passed over": ("P4.use", pass_over_a_number),
+    "a first answer that is the second": ("P4.number", number_two_without_a_first),
+    "a number passed over": ("P4.number", pass_over_a_number),
+    "a number given twice": ("P4.number", give_a_number_twice),
     "a signature for another receipt": ("P4.acknowledgement", lambda gym: gym.spoil("live", signed=digest("another"))),
     "a withdrawal that nobody signed": ("P5.unsigned", lambda gym: withdraw(gym, signed="")),
     "a signature for another withdrawal": ("P5.acknowledgement", sign_for_another_withdrawal),

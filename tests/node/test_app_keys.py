@@ -15,6 +15,7 @@ from tallystick_node.tables import APP_KEYS, AUDIT_READS, RECEIPTS
 
 SUBJECT = {"subject": "ana-at-gym"}
 EVIDENCE = {"grade": "app_asserted", "app": "app", "login": "aal2"}
+YES = {**SUBJECT, "evidence": EVIDENCE}
 RECEIPT, LINK = f"rcp_{'a' * 26}", f"lnk_{'a' * 26}"
 CLERK = {"channel": "desk", "agent": "staff-12"}
 OFFER = f"insurer.example~ins-fit~{'a' * 26}"
@@ -53,8 +54,27 @@ ROUTES = (
     Route(f"GET /v1/receipts/{RECEIPT}", ("receipts:read",)),
     Route(f"GET /v1/receipts/{RECEIPT}/notice", ("receipts:read",)),
     Route(f"GET /v1/receipts/{RECEIPT}/export/fhir", ("receipts:read",)),
-    Route(f"POST /v1/receipts/{RECEIPT}/give", ("receipts:write", "subject:assert"), {**SUBJECT, "evidence": EVIDENCE}),
+    Route(f"POST /v1/receipts/{RECEIPT}/give", ("receipts:write", "subject:assert"), YES),
     Route(f"POST /v1/receipts/{RECEIPT}/refuse", ("receipts:write", "subject:assert"), SUBJECT),
+    Route(f"POST /v1/receipts/{RECEIPT}/defer", ("receipts:write", "subject:assert"), SUBJECT),
+    Route(f"POST /v1/receipts/{RECEIPT}/pause", ("receipts:write", "subject:assert"), SUBJECT),
+    Route(f"POST /v1/receipts/{RECEIPT}/renew", ("receipts:write", "subject:assert"), YES),
+    Route(
+        f"POST /v1/receipts/{RECEIPT}/narrow",
+        ("receipts:write", "subject:assert"),
+        {**YES, "data_classes": ["visit"]},
+    ),
+    Route(
+        f"POST /v1/receipts/{RECEIPT}/versions/give",
+        ("receipts:write", "subject:assert"),
+        YES,
+    ),
+    Route(f"POST /v1/receipts/{RECEIPT}/versions/refuse", ("receipts:write", "subject:assert"), SUBJECT),
+    Route(f"POST /v1/receipts/{RECEIPT}/revoke", ("receipts:write",), {}),
+    Route(f"POST /v1/receipts/{RECEIPT}/invalidate", ("receipts:write",), {}),
+    Route(f"POST /v1/receipts/{RECEIPT}/versions/request", ("receipts:write",), {}),
+    Route(f"GET /v1/receipts/{RECEIPT}/versions", ("receipts:read",)),
+    Route("GET /v1/receipts/unacknowledged", ("receipts:read",)),
     Route(f"POST /v1/receipts/{RECEIPT}/withdraw", ("receipts:write", "subject:assert"), SUBJECT),
     Route(
         f"POST /v1/receipts/{RECEIPT}/approve",

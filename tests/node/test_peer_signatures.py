@@ -461,7 +461,6 @@ def test_a_request_for_anything_but_what_both_signed_is_refused(scene: Scene) ->
         "retention_s": shown.terms["retention_s"] + 1,
         "reward": "A" * 43,
         "notice": "A" * 43,
-        "version": 2,
     }
     notice = shown.notice.model_dump()
     for name, lie in lies.items():
@@ -473,7 +472,7 @@ def test_a_request_for_anything_but_what_both_signed_is_refused(scene: Scene) ->
                 {"terms": {**fresh, name: lie}, "notice": notice},
             )
             refused(answer, 409, "purpose_not_allowed")
-    others = {"link": NOBODY, "issuer": "track.example", "recipient": "track.example"}
+    others = {"link": NOBODY, "issuer": "track.example", "recipient": "track.example", "version": 2}
     for name, lie in others.items():
         with nothing_changes(scene.gym):
             answer = partner(

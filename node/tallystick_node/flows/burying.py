@@ -29,6 +29,7 @@ from tallystick_node.tables import (
     ASKS,
     BURIED,
     CLAIMS,
+    CONTESTS,
     DECISIONS,
     ERASURES,
     EVENTS,
@@ -42,16 +43,30 @@ from tallystick_node.tables import (
     RECEIPTS,
     REWARDS,
     STANDINGS,
+    WALLET_KEYS,
 )
 from tallystick_node.writer import Transaction
 
 SPREAD_S = 86_400
 """Over how long the links of a subject are erased in the ledger and at partners, so that they are not one person's."""
 
-NAMED_BY = (LINKS, EVENTS, REWARDS, DECISIONS, OFFERS, ACCEPTING, IDEMPOTENCY, STANDINGS, ACTS, LETTERS, MATCHINGS)
+NAMED_BY = (
+    LINKS,
+    EVENTS,
+    REWARDS,
+    DECISIONS,
+    CONTESTS,
+    OFFERS,
+    ACCEPTING,
+    IDEMPOTENCY,
+    STANDINGS,
+    ACTS,
+    LETTERS,
+    MATCHINGS,
+)
 """Tables whose rows name a subject: `bury_subject` knows each."""
 
-LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES, MATCHINGS)
+LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES, MATCHINGS, WALLET_KEYS)
 """Tables whose rows name a link: `empty_link` knows each, or the row outlives it on purpose."""
 
 
@@ -76,7 +91,7 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     transaction.execute(update(EVENTS).where(EVENTS.c.subject == subject).values(**emptied))
     nobodys = {"subject": "", "link": "", "receipt": "", "claim": ""}
     transaction.execute(update(REWARDS).where(REWARDS.c.subject == subject).values(**nobodys))
-    for table in (DECISIONS, OFFERS, ACCEPTING, IDEMPOTENCY, STANDINGS, ACTS, LETTERS, MATCHINGS):
+    for table in (DECISIONS, CONTESTS, OFFERS, ACCEPTING, IDEMPOTENCY, STANDINGS, ACTS, LETTERS, MATCHINGS):
         transaction.execute(delete(table).where(table.c.subject == subject))
     _obeyed(transaction, number)
     return name
@@ -104,10 +119,12 @@ def empty_link(transaction: Transaction, link: str) -> None:
         drop_claims_of(transaction, receipt)
     mine = RECEIPTS.c.link == link
     transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
-    transaction.execute(delete(DECISIONS).where(DECISIONS.c.receipt.in_(receipts)))
+    for table in (DECISIONS, CONTESTS):
+        transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
     transaction.execute(delete(ASKS).where(ASKS.c.link == link))
     transaction.execute(delete(OFFERS).where(OFFERS.c.link == link))
     transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.link == link))
+    transaction.execute(delete(WALLET_KEYS).where(WALLET_KEYS.c.link == link))
     end_link(transaction, link)
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(subject="", partner_hint="", login=""))
     asked = (MESSAGES.c.about == link, MESSAGES.c.kind == "claim.ask", MESSAGES.c.state == "queued")

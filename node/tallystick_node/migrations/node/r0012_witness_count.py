@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0012"
-down_revision = "node_0006"
+down_revision = "node_0011"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -96,7 +96,7 @@ def april(tmp_path_factory: pytest.TempPathFactory) -> Iterator[April]:
                 person.visit(f"2027-03-{day:02} 18:00", minutes)
         gym.descriptor_url = elsewhere.url
         insurer.trust(gym)  # it believes that the gym lives there
-        story.go_to(MARCH_CLOSES)
+        story.go_past_release(MARCH_CLOSES)
         yield April(story, gym, insurer, elsewhere, people)
 
 

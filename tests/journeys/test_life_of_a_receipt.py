@@ -188,7 +188,7 @@ def test_while_it_is_paused_nothing_is_answered_and_renewal_makes_up_for_it(stor
     assert list(person.gym.app().claims.each()) == []
     person.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
     assert list(person.gym.app().claims.each()) == []
-    story.go_to("2027-04-22 00:00")
+    story.go_past_release("2027-04-22 00:00")
     assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
     assert [each.period for each in person.insurer.app().rewards.find(person.at_insurer).rewards] == ["2027-03"]
     assert_books_agree(story)
@@ -289,7 +289,7 @@ def test_a_consent_that_is_not_confirmed_pauses_itself_and_goes_on_once_it_is(tm
         assert list(person.gym.app().claims.each()) == []
         renewed = person.gym.app().receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
         assert renewed.confirm_by == at("2027-05-07 12:00")
-        story.go_to("2027-04-19 00:00")
+        story.go_past_release("2027-04-19 00:00")
         assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
         assert_books_agree(story)
     finally:

@@ -190,10 +190,11 @@ def test_a_year_s_log_that_somebody_has_seen_already_is_not_begun_again(story: T
     gym.start()
     story.go_to("2028-01-02 00:00")
     note = (shard(gym, "2028") / "checkpoint").read_bytes()
-    assert (
-        httpx.post(f"{insurer.url}/witness/add-checkpoint", content=AddCheckpoint(0, (), note).encode()).status_code
-        == 200
-    )
+    ask = f"{insurer.url}/witness/add-checkpoint"
+    followed = httpx.post(ask, content=AddCheckpoint(0, (), note).encode())
+    assert followed.status_code == 409, "the insurer follows the log, and says how far it knows it"
+    seen = AddCheckpoint(int(followed.text), (), note)
+    assert httpx.post(ask, content=seen.encode()).status_code == 200
     gym.stop()
     gym.restore(backup)
     gym.start()

@@ -17,8 +17,8 @@ from tallystick.descriptor import open_descriptor
 from tallystick.errors import Conflict
 from tallystick.presenting import Presented, present_claim, verify_presented
 from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.evidence import Evidence
-from tallystick_consent.receipt import evidence_message, parse_terms
+from tallystick_consent.evidence import Evidence, evidence_message
+from tallystick_consent.receipt import parse_terms
 from tallystick_ledger.encoding import to_base64url
 from tallystick_node.tables import CLAIMS
 

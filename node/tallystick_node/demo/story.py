@@ -433,7 +433,7 @@ class Story:
         facts: list[str] = [each.model_dump_json(exclude={"proofs"}) for each in app.programs.list().programs]
         for person in self.people:
             facts += [each.model_dump_json() for each in app.links.find(person.at_insurer).links]
-            facts.append(app.receipts.get(person.receipt).model_dump_json(exclude={"proofs"}))
+            facts.append(app.receipts.get(person.receipt).model_dump_json(exclude={"proofs", "uses"}))
         facts += [each.model_dump_json() for each in self._rewards(self.ana)]
         return facts
 

@@ -204,16 +204,18 @@ def _check_signatures(
         recipients = hosts.get(life.body.recipient)
         if life.body.issuer != issuer.host or not recipients:
             continue
-        lives = (each.replay.consent.receipts.get(receipt) for each in recipients)
-        there = {each.step(): each for known in lives if known is not None for each in known.acknowledged}
+        found = (each.replay.consent.receipts.get(receipt) for each in recipients)
+        lives = [life for life in found if life is not None]
+        there = {each.step(): each for known in lives for each in known.acknowledged}
+        ended_as = {known.body.state for known in lives if known.has_ended}
         for each in life.acknowledged:
             rule, host, place = acknowledgement_rule(each.state), life.body.recipient, f"entry {each.index}"
             theirs = there.get(each.step())
             if theirs is not None:
                 if (theirs.at_s, theirs.digest) != (each.at_s, each.digest):
                     issuer.found.add(rule, place, f"{host} has logged another signature for this step.")
-            elif each.state not in _TOLD_BY_ISSUER:
-                continue
+            elif each.state not in _TOLD_BY_ISSUER or ended_as - {each.state}:
+                continue  # what had ended there by itself is signed for, and is no step any more
             elif _is_whole(recipients, origins):
                 issuer.found.add(rule, place, f"{host} has not logged that it signed for this step.")
             else:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import httpx
 
+from tallystick.bounded import PLAIN, chunks_of
+
 WAIT_TIMEOUT_S = 2.0
 EXCHANGE_DEADLINE_S = 4.0
 """How long one exchange may take in all."""
@@ -39,11 +41,10 @@ def exchange(
         monotonic_s: for the deadline alone.
     """
     until_s = monotonic_s() + EXCHANGE_DEADLINE_S
-    headers = {"Accept-Encoding": "identity"}
     try:
-        with http.stream(method, url, content=content, headers=headers, timeout=WAIT_TIMEOUT_S) as response:
+        with http.stream(method, url, content=content, headers=PLAIN, timeout=WAIT_TIMEOUT_S) as response:
             received = bytearray()
-            for chunk in response.iter_raw():
+            for chunk in chunks_of(response):
                 received += chunk
                 if len(received) > ANSWER_SIZE_MAX_BYTES or monotonic_s() > until_s:
                     return None

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httpx
 
+from tallystick.bounded import PLAIN, chunks_of
 from tallystick.errors import NodeUnreachable, ReplyForged
 from tallystick.evidence import EvidenceRejected, TwoHeads, two_heads
 from tallystick_ledger.errors import BadInput, ProofRejected, SignatureRejected, TallyError
@@ -211,10 +212,9 @@ class LogSite:
         self._requests_left -= 1
         if self._requests_left < 0 or self._monotonic_s() > self._until_s:
             raise _unreachable("A log makes its reader ask too often, or for too long.")
-        headers = {"Accept-Encoding": "identity"}
         try:
             with self._http.stream(
-                "GET", f"{self._url}/{path}", headers=headers, timeout=READ_TIMEOUT_S, follow_redirects=False
+                "GET", f"{self._url}/{path}", headers=PLAIN, timeout=READ_TIMEOUT_S, follow_redirects=False
             ) as answer:
                 if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                     return None
@@ -226,7 +226,7 @@ class LogSite:
 
     def _bounded(self, answer: httpx.Response, size_max_bytes: int) -> bytes:
         received = bytearray()
-        for chunk in answer.iter_raw():
+        for chunk in chunks_of(answer):
             received += chunk
             if len(received) > size_max_bytes:
                 raise _unreachable("A log answers with more than any file of it can have.")

@@ -1,5 +1,7 @@
 """Keys change while trust stays: rotation with an overlap, revocation, and what partners and auditors see."""
 
+import asyncio
+import gzip
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +11,7 @@ from typing import cast
 import httpx
 import pytest
 from sqlalchemy import delete, select
+from streamed import streamed
 from town import Company, Membership, Town, agree, at, consent, fitness_program, link, town
 from witnesses import NodeStand, ask, grown
 
@@ -21,6 +24,7 @@ from tallystick_ledger.tlog.witness import SignSubtree
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.flows.descriptors import Couriers
 from tallystick_node.key_changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
 from tallystick_node.key_files import SecretFiles
 from tallystick_node.keys import NodeKeys, load_keys
@@ -223,6 +227,26 @@ def test_an_older_descriptor_is_refused_by_whatever_way_it_comes(pair: tuple[Tow
     again = httpx.post(f"{insurer.url}/.well-known/tallystick", content=new)
     assert again.status_code == 204
     assert insurer.node.partner_token(gym.host) == new
+
+
+def test_a_descriptor_that_comes_compressed_is_not_unpacked(pair: tuple[Town, Company, Company]) -> None:
+    made, gym, insurer = pair
+    old = insurer.node.partner_token(gym.host)
+    made.clock.at_s += 100
+    changed = rotate(gym, "http")
+    token = changed.descriptor(load_settings(gym.folder))
+
+    async def fetch(answer: httpx.Response) -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as http:
+            couriers = Couriers(insurer.node, http)
+            couriers.doubt(gym.host)
+            await couriers.exchange(gym.host)
+
+    twice = gzip.compress(gzip.compress(token.encode()))
+    asyncio.run(fetch(streamed(twice, encoding="gzip, gzip")))
+    assert insurer.node.partner_token(gym.host) == old
+    asyncio.run(fetch(streamed(token.encode())))
+    assert insurer.node.partner_token(gym.host) == token
 
 
 def test_a_descriptor_of_nobody_and_what_is_none_are_refused(

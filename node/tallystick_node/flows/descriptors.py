@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select, update
 
+from tallystick.bounded import PLAIN, achunks_of
 from tallystick.descriptor import Descriptor, DescriptorOlder, open_descriptor, require_newer
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
 from tallystick_node.errors import PartnerUnknown
@@ -91,7 +92,7 @@ class Couriers:
 
     async def _call(self, method: str, url: str, content: bytes = b"") -> tuple[int, bytes] | None:
         """Return status and body of an answer; None where none came in time, of a bounded size."""
-        headers = {"Accept-Encoding": "identity", "Content-Type": DESCRIPTOR_MEDIA_TYPE}
+        headers = {**PLAIN, "Content-Type": DESCRIPTOR_MEDIA_TYPE}
         try:
             async with (
                 asyncio.timeout(CALL_DEADLINE_S),
@@ -100,7 +101,7 @@ class Couriers:
                 ) as response,
             ):
                 received = bytearray()
-                async for chunk in response.aiter_bytes():
+                async for chunk in achunks_of(response):
                     received += chunk
                     if len(received) > DESCRIPTOR_SIZE_MAX_BYTES:
                         return None

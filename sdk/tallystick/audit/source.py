@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from tallystick.audit.keys import Keys, KnownKey, keys_beside, keys_of_policy
+from tallystick.bounded import PLAIN, chunks_of
 from tallystick.descriptor import Descriptor, fingerprint, open_descriptor
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
 from tallystick_ledger.errors import BadInput, TallyError
@@ -278,7 +279,7 @@ def _shown_fingerprint(token: str) -> str:
 
 def _get(http: httpx.Client, url: str, *, headers: dict[str, str], size_max_bytes: int) -> bytes | None:
     try:
-        with http.stream("GET", url, headers=headers, timeout=TIMEOUT_S, follow_redirects=False) as reply:
+        with http.stream("GET", url, headers={**PLAIN, **headers}, timeout=TIMEOUT_S, follow_redirects=False) as reply:
             if reply.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 return None
             if reply.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -298,7 +299,7 @@ def _get(http: httpx.Client, url: str, *, headers: dict[str, str], size_max_byte
 
 def _bounded(reply: httpx.Response, size_max_bytes: int) -> bytes:
     raw = bytearray()
-    for chunk in reply.iter_bytes():
+    for chunk in chunks_of(reply, may_be_gzip=True):
         raw += chunk
         if len(raw) > size_max_bytes:
             break

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from logs import entry_of, log_signers, plain_entries, publish
 from signers import NOW_S, STRANGER, WITNESS, WITNESS_PQ, ed25519_key
+from streamed import streamed
 
 from tallystick.audit import Asked, AuditNotRun, DirectorySource, Report, audit
 from tallystick.evidence import parse_evidence
@@ -54,7 +55,7 @@ def audited(log: Path, answer: Answer, trusted: Policy | None = None, waited: li
 def shows(note: bytes) -> Answer:
     def answer(request: httpx.Request) -> httpx.Response:
         assert str(request.url) == SHOWN
-        return httpx.Response(200, content=note)
+        return streamed(note)
 
     return answer
 
@@ -119,8 +120,8 @@ SILENT: dict[str, tuple[Answer, str]] = {
     "it never saw the log": (lambda _: httpx.Response(404), "never seen"),
     "it is broken": (lambda _: httpx.Response(500), "status 500"),
     "it sends elsewhere": (lambda _: httpx.Response(302, headers={"location": "https://e.example"}), "status 302"),
-    "it never ends": (lambda _: httpx.Response(200, content=bytes(512 * 1024 + 1)), "not come to an end"),
-    "it answers junk": (lambda _: httpx.Response(200, content=b"\xff"), "not signed"),
+    "it never ends": (lambda _: streamed(bytes(512 * 1024 + 1)), "not come to an end"),
+    "it answers junk": (lambda _: streamed(b"\xff"), "not signed"),
 }
 
 

@@ -9,8 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from logs import log_signers, plain_entries, publish
 from signers import WITNESS, ed25519_key
+from streamed import streamed
 
 from tallystick.audit import AuditNotRun, Report, WebSource, audit, open_web
+from tallystick.bounded import PIECE_SIZE_MAX_BYTES, chunks_of
 from tallystick.descriptor import Descriptor, fingerprint, public_key, sign_descriptor
 from tallystick_ledger.errors import SignatureRejected
 from tallystick_ledger.tlog.policy import parse_policy
@@ -46,7 +48,7 @@ class Node:
         path = request.url.path
         self.asked.append(path)
         if path == "/.well-known/tallystick":
-            return httpx.Response(200, text=self.token) if self.token else httpx.Response(404)
+            return streamed(self.token.encode()) if self.token else httpx.Response(404)
         is_bundle = path.startswith("/log/2027/tile/entries/")
         assert ("authorization" in request.headers) <= is_bundle, "the key is shown for entries alone"
         if is_bundle and request.headers.get("authorization") != f"Bearer {AUDITOR}":
@@ -55,8 +57,8 @@ class Node:
         if not file.is_file():
             return httpx.Response(404)
         if is_bundle:
-            return httpx.Response(200, content=gzip.compress(file.read_bytes()), headers={"content-encoding": "gzip"})
-        return httpx.Response(200, content=file.read_bytes())
+            return streamed(gzip.compress(file.read_bytes()), encoding="gzip")
+        return streamed(file.read_bytes())
 
 
 def client(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.Client:
@@ -150,6 +152,19 @@ def test_a_reply_without_end_is_cut(node: Node) -> None:
     assert len(sent) < 10
 
 
+def test_what_a_few_bytes_unpack_to_is_bounded_too() -> None:
+    packed = gzip.compress(bytes(10_000_000), 9)
+    with httpx.Client(transport=httpx.MockTransport(lambda _: streamed(packed, encoding="gzip"))) as http:
+        with http.stream("GET", NODE) as answer:
+            pieces = [len(piece) for piece in chunks_of(answer, may_be_gzip=True)]
+        assert sum(pieces) == 10_000_000
+        assert max(pieces) <= PIECE_SIZE_MAX_BYTES
+    for encoding, body in (("gzip, gzip", gzip.compress(packed)), ("gzip", b"not gzip"), ("br", packed)):
+        bomb = streamed(body, encoding=encoding)
+        with pytest.raises(AuditNotRun, match="DecodingError"):
+            opened(httpx.MockTransport(lambda _, bomb=bomb: bomb).handle_request)
+
+
 def test_lines_of_witnesses_nobody_listed_are_told_and_not_blamed(node: Node, tmp_path: Path) -> None:
     node.log = publish(tmp_path / "two", plain_entries(3, origin=ORIGIN), origin=ORIGIN, witnesses=[WITNESS])
     report = audited(node)
@@ -180,7 +195,7 @@ def unreachable(request: httpx.Request) -> httpx.Response:
         lambda _: httpx.Response(404),
         lambda _: httpx.Response(500),
         lambda _: httpx.Response(302, headers={"location": "https://elsewhere.example"}),
-        lambda _: httpx.Response(200, content=b"\xff"),
+        lambda _: streamed(b"\xff"),
     ],
 )
 def test_what_is_no_node_cannot_be_audited(answer: Callable[[httpx.Request], httpx.Response]) -> None:

@@ -1,7 +1,9 @@
 """Somebody's server, which says what a test wants: a hostile partner, a witness, a proxy before a dead one."""
 
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
@@ -59,3 +61,37 @@ class Host:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Watch:
+    """A watch that a test turns on."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def __call__(self) -> float:
+        return self.at_s
+
+
+@contextmanager
+def dripping(watch: Watch, *, begins: bytes, ends: bytes) -> Iterator[str]:
+    """Somebody's server that begins each answer, and ends it once a thousand seconds are over on the watch."""
+
+    def answer(caller: socket.socket) -> None:
+        with caller:
+            caller.recv(65_536)
+            caller.sendall(begins)
+            watch.at_s += 1_000
+            caller.sendall(ends)
+
+    def serve() -> None:
+        while True:
+            try:
+                caller, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(caller,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"

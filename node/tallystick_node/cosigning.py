@@ -41,7 +41,7 @@ from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy, Trusted
 from tallystick_ledger.tlog.witness import AddCheckpoint
 from tallystick_node.errors import ForkSuspected, SettingsInvalid
 from tallystick_node.evidence_room import EvidenceRoom
-from tallystick_node.exchange import Answer, exchange
+from tallystick_node.exchange import EXCHANGE_DEADLINE_S, Answer, exchange
 
 SILENT_FOR_S = 15.0
 """How long a witness that refused, or kept us waiting in vain, is not asked again, so that it does not slow every
@@ -52,6 +52,9 @@ SOON_S, AT_ONCE_S = 1.0, 0.5
 
 ATTEMPTS_MAX = 2
 """The first attempt may meet a witness that has seen another size than we remember; it says which."""
+
+ASKED_MAX_S = (ATTEMPTS_MAX + 1) * EXCHANGE_DEADLINE_S
+"""How long the exchanges with one witness take at most: its attempts, and one look at what it shows."""
 
 PATIENCE_S = 1.0
 """How long a head that has its quorum waits for the other witnesses."""
@@ -176,7 +179,7 @@ class Cosigners:
         wait(asked, timeout=PATIENCE_S)
         cosigned, is_met = self._so_far(head, note)
         if not is_met:
-            wait(asked)  # each exchange has its own deadline
+            wait(asked, timeout=ASKED_MAX_S)
             cosigned, is_met = self._so_far(head, note)
         for done in asked:
             if done.done():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import httpx
 
-from tallystick.bounded import PLAIN, chunks_of
+from tallystick.bounded import PLAIN, chunks_of, until
 
 WAIT_TIMEOUT_S = 2.0
 EXCHANGE_DEADLINE_S = 4.0
@@ -36,17 +36,20 @@ def exchange(
     """Return what a host answers; None where it does not: in time, of a bounded size.
 
     Args:
-        http: follows no redirect.
+        http: one of `tallystick.bounded.client`, so that headers that drip are bounded as well.
         method, url, content: what to ask.
         monotonic_s: for the deadline alone.
     """
     until_s = monotonic_s() + EXCHANGE_DEADLINE_S
     try:
-        with http.stream(method, url, content=content, headers=PLAIN, timeout=WAIT_TIMEOUT_S) as response:
+        with (
+            until(until_s, monotonic_s=monotonic_s),
+            http.stream(method, url, content=content, headers=PLAIN, timeout=WAIT_TIMEOUT_S) as response,
+        ):
             received = bytearray()
             for chunk in chunks_of(response):
                 received += chunk
-                if len(received) > ANSWER_SIZE_MAX_BYTES or monotonic_s() > until_s:
+                if len(received) > ANSWER_SIZE_MAX_BYTES:
                     return None
             return Answer(response.status_code, bytes(received))
     except (httpx.HTTPError, httpx.InvalidURL):

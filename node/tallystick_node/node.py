@@ -16,6 +16,7 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.sql.expression import Executable
 
+from tallystick.bounded import client
 from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.peer import PeerClient
 from tallystick.wire import EntryProof
@@ -116,7 +117,7 @@ class Node:
             random_bytes=random_bytes,
         )
         agent = {"User-Agent": user_agent(settings.host)}
-        self._witness_http = httpx.Client(trust_env=False, follow_redirects=False, headers=agent)
+        self._witness_http = client(headers=agent)
         self._opened.callback(self._witness_http.close)
         self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
         self._is_shared = databases.are_shared

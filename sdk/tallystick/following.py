@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 
-from tallystick.bounded import PLAIN, chunks_of
+from tallystick.bounded import PLAIN, chunks_of, until
 from tallystick.errors import NodeUnreachable, ReplyForged
 from tallystick.evidence import EvidenceRejected, TwoHeads, two_heads
 from tallystick_ledger.errors import BadInput, ProofRejected, SignatureRejected, TallyError
@@ -183,7 +183,10 @@ class LogSite:
     """A log as it is served at an address, for one look: every answer, their number and their time are bounded."""
 
     def __init__(self, url: str, *, http: httpx.Client, monotonic_s: Callable[[], float] = time.monotonic) -> None:
-        """Read the log at `url`, without a trailing slash; `http` is closed by whoever opened it."""
+        """Read the log at `url`, without a trailing slash.
+
+        `http` is one of `tallystick.bounded.client`, which bounds headers that drip too; closed by who opened it.
+        """
         self._url = url
         self._http = http
         self._monotonic_s = monotonic_s
@@ -213,9 +216,12 @@ class LogSite:
         if self._requests_left < 0 or self._monotonic_s() > self._until_s:
             raise _unreachable("A log makes its reader ask too often, or for too long.")
         try:
-            with self._http.stream(
-                "GET", f"{self._url}/{path}", headers=PLAIN, timeout=READ_TIMEOUT_S, follow_redirects=False
-            ) as answer:
+            with (
+                until(self._until_s, monotonic_s=self._monotonic_s),
+                self._http.stream(
+                    "GET", f"{self._url}/{path}", headers=PLAIN, timeout=READ_TIMEOUT_S, follow_redirects=False
+                ) as answer,
+            ):
                 if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                     return None
                 if answer.status_code != HTTPStatus.OK:
@@ -230,8 +236,6 @@ class LogSite:
             received += chunk
             if len(received) > size_max_bytes:
                 raise _unreachable("A log answers with more than any file of it can have.")
-            if self._monotonic_s() > self._until_s:
-                raise _unreachable("A log does not answer in time.")
         return bytes(received)
 
 
@@ -246,7 +250,7 @@ class Follower:
             origin: its name, such as `gym.example/log/2027`.
             keys: its keys, from its owner: the files `log.vkey` and `log-pq.vkey`, or `Descriptor.log_keys`.
             file: where the last head is remembered, as it was signed; made when there is one.
-            http: closed by whoever opened it.
+            http: one of `tallystick.bounded.client`; closed by whoever opened it.
         """
         self._url = url.rstrip("/")
         self._origin = origin

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hosts import Host, Reply
+from hosts import Host, Reply, Watch
 from signers import LOG, LOG_PQ, NOW_S, ORIGIN, WITNESS, WITNESS_PQ
 from trees import Tree
 
@@ -62,16 +62,6 @@ def answers(status: int, body: bytes = b"") -> Callable[[bytes], Reply]:
 def head(size: int, root: bytes | None = None) -> tuple[Checkpoint, bytes]:
     checkpoint = Checkpoint(ORIGIN, size, root_at(size, TREE.read) if root is None else root)
     return checkpoint, sign_note(checkpoint.body(), [LOG, LOG_PQ], now_s=NOW_S)
-
-
-class Watch:
-    """A watch that a test turns on."""
-
-    def __init__(self) -> None:
-        self.at_s = 0.0
-
-    def __call__(self) -> float:
-        return self.at_s
 
 
 @contextmanager

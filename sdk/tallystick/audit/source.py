@@ -3,7 +3,8 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -13,7 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from tallystick.audit.keys import Keys, KnownKey, keys_beside, keys_of_policy
-from tallystick.bounded import PLAIN, chunks_of
+from tallystick.bounded import PLAIN, chunks_of, until
 from tallystick.descriptor import Descriptor, fingerprint, open_descriptor
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
 from tallystick_ledger.errors import BadInput, TallyError
@@ -23,6 +24,9 @@ from tallystick_ledger.tlog.policy import Policy
 DESCRIPTOR_SIZE_MAX_BYTES = 256 * 1024
 TIMEOUT_S = 20.0
 """How long a connection, and then each read, may take."""
+
+FILE_DEADLINE_S = 120.0
+"""How long one file may take in all."""
 
 CHECKPOINT = "checkpoint"
 _BUNDLES = "tile/entries/"
@@ -165,11 +169,20 @@ class WebSource:
 
     portable = False
 
-    def __init__(self, log_url: str, keys: Keys, *, http: httpx.Client, api_key: str | None = None) -> None:
-        """Read the log at `log_url`; `api_key` is shown for entry bundles alone."""
+    def __init__(
+        self,
+        log_url: str,
+        keys: Keys,
+        *,
+        http: httpx.Client,
+        api_key: str | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read the log at `log_url`; `api_key` is shown for entry bundles alone, `monotonic_s` is for deadlines."""
         self.where = log_url
         self.keys = keys
         self._http = http
+        self._monotonic_s = monotonic_s
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     @property
@@ -187,7 +200,8 @@ class WebSource:
             AuditNotRun: it cannot be reached, refuses, or answers with anything else.
         """
         headers = self._headers if path.startswith(_BUNDLES) else {}
-        return _get(self._http, f"{self.where}/{path}", headers=headers, size_max_bytes=size_max_bytes)
+        url = f"{self.where}/{path}"
+        return _get(self._http, url, headers=headers, size_max_bytes=size_max_bytes, monotonic_s=self._monotonic_s)
 
 
 def open_web(
@@ -205,7 +219,7 @@ def open_web(
 
     Args:
         url: the node's or the log's.
-        http: carries the requests; closed by whoever opened it.
+        http: one of `tallystick.bounded.client`; carries the requests; closed by whoever opened it.
         year: which log, where the URL does not say.
         year_is_guessed: nobody named the year, so a log that is not there is no finding, but nothing to audit.
         api_key: with the scope `audit:read`; entry bundles need it.
@@ -277,9 +291,19 @@ def _shown_fingerprint(token: str) -> str:
     return fingerprint(from_base64url(shown.key("identity").public))
 
 
-def _get(http: httpx.Client, url: str, *, headers: dict[str, str], size_max_bytes: int) -> bytes | None:
+def _get(
+    http: httpx.Client,
+    url: str,
+    *,
+    headers: dict[str, str],
+    size_max_bytes: int,
+    monotonic_s: Callable[[], float] = time.monotonic,
+) -> bytes | None:
     try:
-        with http.stream("GET", url, headers={**PLAIN, **headers}, timeout=TIMEOUT_S, follow_redirects=False) as reply:
+        with (
+            until(monotonic_s() + FILE_DEADLINE_S, monotonic_s=monotonic_s),
+            http.stream("GET", url, headers={**PLAIN, **headers}, timeout=TIMEOUT_S, follow_redirects=False) as reply,
+        ):
             if reply.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 return None
             if reply.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

@@ -28,6 +28,7 @@ from tallystick.audit import (
     read_state,
     report_table,
 )
+from tallystick.bounded import client
 from tallystick.cli.shared import FINDINGS, HOLDS, policy_in
 
 PROGRESS_ENTRIES_MIN = 5_000
@@ -87,7 +88,7 @@ def audit_command(
         raise AuditNotRun(
             "Nothing to audit is named.", remedy="Name a folder that holds `checkpoint`, or a node's URL."
         )
-    with httpx.Client() as http:
+    with client(trust_env=True) as http:
         opened = _open_sources(
             sources, http=http, policy=policy, keys=key or [], fingerprints=fingerprint or [], year=year
         )

@@ -15,7 +15,7 @@ import httpx
 
 from tallystick.audit.keys import Keys
 from tallystick.audit.views.seen import SeenHead
-from tallystick.bounded import PLAIN, chunks_of
+from tallystick.bounded import PLAIN, chunks_of, until
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
 from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
@@ -70,7 +70,10 @@ def _ask(url: str, http: httpx.Client, monotonic_s: Callable[[], float]) -> byte
     """Return a witness's answer, or what is to be said of there being none."""
     until_s = monotonic_s() + DEADLINE_S
     try:
-        with http.stream("GET", url, headers=PLAIN, timeout=READ_TIMEOUT_S, follow_redirects=False) as reply:
+        with (
+            until(until_s, monotonic_s=monotonic_s),
+            http.stream("GET", url, headers=PLAIN, timeout=READ_TIMEOUT_S, follow_redirects=False) as reply,
+        ):
             if reply.status_code == HTTPStatus.NOT_FOUND:
                 return "says that it has never seen this log"
             if reply.status_code != HTTPStatus.OK:

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
-from tallystick.audit.cross import cross_check
+from tallystick.audit.cross import check_chains, cross_check
 from tallystick.audit.exhibits import Exhibit, Exhibits
 from tallystick.audit.explained import SUBJECTS, all_explained, explained
 from tallystick.audit.findings import Findings, printable
@@ -89,7 +89,10 @@ def audit(
         found = Findings(source.where)
         audited.append((source, found, audit_log(source, found, asked, exhibits, since=earlier, saver=saver)))
     logs = [log for _, _, log in audited if log is not None]
-    notes = cross_check(logs, exhibits=exhibits, pause=asked.pause) if len(sources) > 1 else []
+    if len(sources) > 1:
+        notes = cross_check(logs, exhibits=exhibits, pause=asked.pause)
+    else:
+        notes = list(check_chains(logs))  # with no log to hold it against, it says what was not followed
     return Report(
         sources=tuple(_told(source, log, asked) for source, _, log in audited),
         findings=tuple(finding for _, found, _ in audited for finding in found.all()),

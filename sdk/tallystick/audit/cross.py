@@ -45,7 +45,7 @@ def cross_check(
     unchecked: list[str] = []
     compared = _one_each(logs, unchecked, exhibits)
     check_peer_heads(compared, exhibits=exhibits, pause=pause)
-    unchecked += _check_chains(compared)
+    unchecked += check_chains(compared)
     hosts: dict[str, list[AuditedLog]] = defaultdict(list)
     for log in compared:
         hosts[log.host].append(log)
@@ -74,7 +74,7 @@ def _one_each(logs: Sequence[AuditedLog], unchecked: list[str], exhibits: Exhibi
     return [log for log in logs if largest.get(log.origin) is log]
 
 
-def _check_chains(logs: Sequence[AuditedLog]) -> Iterator[str]:
+def check_chains(logs: Sequence[AuditedLog]) -> Iterator[str]:
     """Hold each log against the one that it continues; yield what could not be, a sentence each."""
     origins = {log.origin: log for log in logs}
     for later in logs:
@@ -83,7 +83,10 @@ def _check_chains(logs: Sequence[AuditedLog]) -> Iterator[str]:
             continue
         earlier = origins.get(opening.predecessor.origin)
         if earlier is None:
-            yield f"{later.where} continues {opening.predecessor.origin}, which is not among the sources."
+            yield (
+                f"{later.where} continues {opening.predecessor.origin}, which is not among the sources: "
+                "WHAT IT CARRIES FROM THERE IS NOT CHECKED, nor whether there ever was such a log."
+            )
             continue
         chain = check_chain(
             earlier.replay.ledger,

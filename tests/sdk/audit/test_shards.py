@@ -19,6 +19,10 @@ from tallystick_ledger.tlog.merkle import Frontier
 NEW_YEAR_S = int(datetime(2028, 1, 1, tzinfo=UTC).timestamp())
 LATER = f"{GYM}/log/2028"
 
+MISSING = (
+    "which is not among the sources: WHAT IT CARRIES FROM THERE IS NOT CHECKED, nor whether there ever was such a log."
+)
+
 Spoil = Callable[[list[Carried]], list[Carried]]
 
 
@@ -75,12 +79,19 @@ def test_what_the_new_year_forgets_is_found(tmp_path: Path, spoil: Spoil) -> Non
     assert audited(logs).findings[0].where == f"{logs[1]}: entry 0"
 
 
+def test_a_year_audited_alone_does_not_pass_over_the_one_before(tmp_path: Path) -> None:
+    gym, _ = tell()
+    logs = two_years(tmp_path, gym, [])  # everything is forgotten: withdrawals, what was paid, balances
+    assert audited(logs[:1]).notes == ()
+    assert audited(logs[1:]).notes == (f"{logs[1]} continues {gym.origin}, {MISSING}",)
+
+
 def test_a_year_that_is_not_here_is_said_to_be_missing(tmp_path: Path) -> None:
     gym, insurer = tell()
     logs = two_years(tmp_path, gym, records_of(gym))
     other = publish(tmp_path / "insurer", insurer.raws(), origin=insurer.origin)
     notes = audited([logs[1], other]).notes
-    assert f"{logs[1]} continues {gym.origin}, which is not among the sources." in notes
+    assert f"{logs[1]} continues {gym.origin}, {MISSING}" in notes
 
 
 def test_a_later_audit_remembers_what_the_opening_carried(tmp_path: Path) -> None:

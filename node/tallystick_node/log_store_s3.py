@@ -12,7 +12,7 @@ Source: DESIGN sections 6 and 8; RFC 9110 section 13.1.1 (If-Match).
 """
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -41,6 +41,9 @@ PUTS_AT_ONCE_MAX = 16
 BACKLOG_SIZE_MAX_BYTES = 64 * 1024 * 1024
 """What may wait to be put; whoever writes faster than that waits."""
 
+UNSURE_MAX = 8
+"""How many heads are remembered of which nobody knows whether they were put; each is a head, of at most 512 KB."""
+
 CACHE_SIZE_MAX_BYTES = 32 * 1024 * 1024
 
 CHECKPOINT = "checkpoint"
@@ -61,6 +64,7 @@ class S3LogStore:
         self._puts: dict[str, Future[None]] = {}
         self._cache = _Cache(cache_size_max_bytes)
         self._known_tag: str | None = None
+        self._unsure: deque[bytes] = deque(maxlen=UNSURE_MAX)
 
     def read(self, path: str) -> bytes:
         """Return a file's content.
@@ -98,6 +102,8 @@ class S3LogStore:
     def replace(self, path: str, content: bytes) -> None:
         """Put a file whole; the checkpoint only over the one that was read or written here last.
 
+        One whose answer was lost may have been put or not: the next one then goes over it too.
+
         Raises:
             OSError: another process has replaced it meanwhile, or the store cannot be reached.
         """
@@ -105,17 +111,36 @@ class S3LogStore:
         if path != CHECKPOINT:
             self._put_now(path, content, mode="overwrite")
             return
-        mode: Any = "create" if self._known_tag is None else {"e_tag": self._known_tag}
         try:
-            self._known_tag = self._put_now(path, content, mode=mode)
+            self._known_tag = self._put_over(path, content)
+        except _Conflict:
+            raise
+        except OSError:
+            self._unsure.append(content)
+            raise
+        self._unsure.clear()
+
+    def _put_over(self, path: str, content: bytes) -> str | None:
+        """Put the checkpoint over the one that is known; return its tag."""
+        known = self._known_tag
+        try:
+            return self._put_now(path, content, mode="create" if known is None else {"e_tag": known})
         except _Conflict:
             # An attempt whose answer was lost may have succeeded: then what stands there is ours.
-            known = self._known_tag
-            with suppress(LookupError):
-                if self._get(path) == content:
-                    return
+            standing = self._standing()
+            if standing == content:
+                return self._known_tag
+            if standing is not None and standing in self._unsure:
+                return self._put_now(path, content, mode={"e_tag": self._known_tag})
             self._known_tag = known
             raise
+
+    def _standing(self) -> bytes | None:
+        """Return the checkpoint that stands there, None where there is none; its tag is known from then on."""
+        try:
+            return self._get(CHECKPOINT)
+        except LookupError:
+            return None
 
     def delete(self, path: str) -> None:
         """Delete a file, if it is there."""

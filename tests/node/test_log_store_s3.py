@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -146,6 +146,34 @@ def test_a_head_whose_answer_was_lost_is_not_taken_for_somebody_else_s(
     other.replace("checkpoint", b"two")  # as our own first attempt would have
     store.replace("checkpoint", b"two")
     store.replace("checkpoint", b"three")
+    other.close()
+
+
+def lossy(put: Callable[..., str | None]) -> Callable[..., str | None]:
+    def lost(path: str, content: bytes, *, mode: object) -> str | None:
+        put(path, content, mode=mode)
+        raise OSError("the object store failed: TimeoutError")
+
+    return lost
+
+
+def test_after_answers_that_were_lost_for_good_the_next_heads_are_put(
+    server: str, bucket: str, store: S3LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = store._put_now
+    for first in (b"one", b"four"):
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "_put_now", lossy(put))
+            with pytest.raises(OSError, match="TimeoutError"):
+                store.replace("checkpoint", first)
+        for content in (first + b" and more", b"three"):
+            store.replace("checkpoint", content)
+            assert store.read("checkpoint") == content
+    other = opened(server, bucket)
+    other.read("checkpoint")
+    other.replace("checkpoint", b"one")
+    with pytest.raises(OSError, match="somebody else"):
+        store.replace("checkpoint", b"five")  # what was lost once does not count for ever
     other.close()
 
 

@@ -89,10 +89,9 @@ def audit(
         found = Findings(source.where)
         audited.append((source, found, audit_log(source, found, asked, exhibits, since=earlier, saver=saver)))
     logs = [log for _, _, log in audited if log is not None]
-    if len(sources) > 1:
-        notes = cross_check(logs, exhibits=exhibits, pause=asked.pause)
-    else:
-        notes = list(check_chains(logs))  # with no log to hold it against, it says what was not followed
+    # Of one log alone, with nothing to hold it against, it is said what was not followed.
+    is_one = len(sources) == 1
+    notes = list(check_chains(logs)) if is_one else cross_check(logs, exhibits=exhibits, pause=asked.pause)
     return Report(
         sources=tuple(_told(source, log, asked) for source, _, log in audited),
         findings=tuple(finding for _, found, _ in audited for finding in found.all()),

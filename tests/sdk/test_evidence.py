@@ -258,9 +258,9 @@ def test_without_keys_the_verdict_says_under_which_it_stands(tmp_path: Path) -> 
     file, tally = tmp_path / "fork.json", CliRunner()
     file.write_bytes(FORK.encode())
     ran = tally.invoke(app, ["verify", str(file)])
-    assert ran.exit_code == 0
+    assert ran.exit_code == 2
     assert KEYS[0].text in ran.stdout
-    assert "ONLY IF these are keys of gym.example/log/2027" in ran.stdout
+    assert ran.stdout.startswith("WOULD CONVICT gym.example/log/2027 ONLY IF the keys below are its own. It has")
     ours = vkeys(tmp_path / "log.vkey", KEYS)
     ran = tally.invoke(app, ["verify", str(file), "--key", str(ours)])
     assert (ran.exit_code, "ONLY IF" in ran.stdout) == (0, False)
@@ -276,4 +276,8 @@ def test_evidence_that_accuses_nobody_says_so(tmp_path: Path) -> None:
     file = tmp_path / "tile.json"
     file.write_bytes(tile("tile/0/000", bytes(8192)).encode())
     ran = CliRunner().invoke(app, ["verify", str(file)])
+    told = "WOULD HOLD, AND ACCUSE NOBODY ONLY IF the keys below are the right ones"
+    assert (ran.exit_code, ran.stdout.partition(".")[0]) == (2, told)
+    ours = vkeys(tmp_path / "log.vkey", KEYS)
+    ran = CliRunner().invoke(app, ["verify", str(file), "--key", str(ours)])
     assert (ran.exit_code, ran.stdout.partition(".")[0]) == (0, "HOLDS, AND ACCUSES NOBODY")

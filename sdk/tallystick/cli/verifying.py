@@ -12,7 +12,7 @@ from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
 from tallystick.cli.papers import PAPER_SIZE_MAX_BYTES, is_paper, trust_in, verified_paper
 from tallystick.cli.presented import Asked, is_presented, verified_presented
-from tallystick.cli.shared import FINDINGS, policy_in, read, say
+from tallystick.cli.shared import FINDINGS, NOT_RUN, policy_in, read, say
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
@@ -58,6 +58,8 @@ def verify_command(
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
     _tell(lambda: _verified(raw, claimed, fingerprint or (), keys, trusted))
+    if is_evidence and not is_paper(raw) and key is None and policy is None:
+        raise typer.Exit(NOT_RUN)  # anybody can make keys that bear a log's name: nothing is shown of that log yet
 
 
 def _tell(verified: Callable[[], str]) -> None:
@@ -92,20 +94,21 @@ def _verified_evidence(raw: bytes, keys: list[VerifierKey], trusted: Policy | No
     verdict = evidence.check(keys or evidence.keys, cosigners)
     heads = " and ".join(str(size) for size in verdict.sizes)
     origin, problem = printable(verdict.origin), printable(verdict.problem)
+    says = ("CONVICTS", "HOLDS, AND ACCUSES NOBODY") if keys else ("WOULD CONVICT", "WOULD HOLD, AND ACCUSE NOBODY")
+    unless = "" if keys else f" ONLY IF {_whose(verdict)}"
     lines = [
-        f"CONVICTS {origin}. {problem}" if verdict.accuses else f"HOLDS, AND ACCUSES NOBODY. {origin}: {problem}",
+        f"{says[0]} {origin}{unless}. {problem}" if verdict.accuses else f"{says[1]}{unless}. {origin}: {problem}",
         f"Its heads in the file: {heads} entries.",
         *(f"Signed by {printable(each.text)}" for each in verdict.keys),
         *(f"Cosigned both: {printable(each.text)}" for each in verdict.cosigners),
     ]
     if not keys:
-        lines.append(_unconfirmed(verdict))
+        lines.append("Whose they are only the file says. Compare them, or give --key or --policy.")
     return "\n".join(lines)
 
 
-def _unconfirmed(verdict: Verdict) -> str:
-    whose = f"keys of {printable(verdict.origin)}" if verdict.accuses else "the right keys"
-    return f"ONLY IF these are {whose}: the file itself says so. Compare them, or give --key or --policy."
+def _whose(verdict: Verdict) -> str:
+    return "the keys below are " + ("its own" if verdict.accuses else "the right ones")
 
 
 def _verified_proof(raw: bytes, claimed: bytes, keys: list[VerifierKey], trusted: Policy | None) -> str:

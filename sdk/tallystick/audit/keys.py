@@ -60,6 +60,10 @@ class Keys:
             return self.required
         return tuple(known for known in self.required if known.key.name == origin)
 
+    def is_own(self, known: KnownKey, origin: str) -> bool:
+        """Return whether a key is one of the log itself; a descriptor lists no others."""
+        return self.descriptor is not None or known in self.must_sign(origin)
+
 
 def keys_beside(folder: Path) -> Keys:
     """Return the keys in the files beside a log's folder; what cannot be read is a finding, what is absent is not.

@@ -124,6 +124,8 @@ def audit_log(
         found.keep(since.findings, since.counts)
         lasting.keep(since.findings, since.counts)
     log.replay.times.before_s = head.first_signed_s
+    if head.lonely_s is not None and head.lonely_s < (head.first_signed_s or 0) - TIME_SLACK_S:
+        log.notes.append("One witness states an earlier time than all others that signed: its clock is not believed.")
     root = _run(log, tree, lasting, asked, saver)
     if root is not None and root != head.checkpoint.root:
         found.add("log.checkpoint", CHECKPOINT, "The entries lead to another root than the one that is signed.")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from logs import entry_of, publish
-from signers import NOW_S
+from signers import NOW_S, WITNESS, ed25519_key, ml_dsa_key
 
 from tallystick.audit import DirectorySource, Saver, audit, read_state
 from tallystick.audit.replay import TimeReplay, times
+from tallystick_ledger.tlog.note import CosignatureSigner, add_lines, sign_line, unchecked_text
 
 ORIGIN = "gym.example/log/2027"
 SLACK_S = 300
@@ -44,6 +45,29 @@ def test_time_runs_on_and_ends_before_the_head(
     tmp_path: Path, at: tuple[int, ...], signed_s: int, expected: list[tuple[str, str]]
 ) -> None:
     assert found(log_of(tmp_path, at, signed_s=signed_s)) == expected
+
+
+DAYS_AGO_S = NOW_S - 10 * 86_400
+
+
+def cosigned(folder: Path, *witnesses: CosignatureSigner) -> Path:
+    """Write a log whose head these witnesses cosign with clocks of ten days ago."""
+    log = log_of(folder, (0, 10, 20), signed_s=30)
+    note = (log / "checkpoint").read_bytes()
+    body = unchecked_text(note)
+    (log / "checkpoint").write_bytes(add_lines(note, [sign_line(body, each, now_s=DAYS_AGO_S) for each in witnesses]))
+    (folder / "witnesses.vkey").write_text("".join(f"{each.verifier_key.text}\n" for each in witnesses))
+    return log
+
+
+def test_one_witness_with_a_clock_in_the_past_accuses_nobody(tmp_path: Path) -> None:
+    pq = CosignatureSigner(WITNESS.verifier_key.name, ml_dsa_key("its other key"))
+    report = audit([DirectorySource(str(cosigned(tmp_path / "one", WITNESS, pq)))])
+    assert report.findings == ()
+    assert any("its clock is not believed" in note for note in report.sources[0].notes)
+    another = CosignatureSigner("another-witness.example", ed25519_key("another"))
+    two = cosigned(tmp_path / "two", WITNESS, another)
+    assert found(two) == [("P16.window", f"entry {at}") for at in range(3)]
 
 
 @pytest.mark.parametrize(("new_s", "expected"), [(1_000 - SLACK_S, []), (1_000 - SLACK_S - 1, ["P16.window"])])

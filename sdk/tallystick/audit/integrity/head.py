@@ -35,6 +35,7 @@ class Head:
         signed: the keys whose lines are right.
         unlisted_count: how many lines are of keys that nobody listed.
         wrong_lines: the lines of known keys that are wrong: which line, and whose.
+        witnesses: those of `signed` that are not of the log itself.
     """
 
     note: bytes
@@ -42,14 +43,31 @@ class Head:
     signed: tuple[Signed, ...]
     unlisted_count: int
     wrong_lines: tuple[tuple[int, VerifierKey], ...] = ()
+    witnesses: tuple[Signed, ...] = ()
 
     @property
     def first_signed_s(self) -> int | None:
         """When the head was first cosigned, seconds since 1970-01-01 UTC; None where no line tells.
 
-        Entries that it covers were there then, by whosever clock; so the earliest tells most.
+        Entries that it covers were there then, so the earliest time tells most. The log's own word convicts the log,
+        and so do two witnesses; one of these alone may have a clock, or a will, that is wrong.
         """
-        return min((each.timestamp_s for each in self.signed if each.timestamp_s), default=None)
+        own = [each.timestamp_s for each in self.signed if each.timestamp_s and each not in self.witnesses]
+        return min([*own, *self._witnessed_s()[1:2]], default=None)
+
+    @property
+    def lonely_s(self) -> int | None:
+        """The earliest time that a witness tells and no other one bears out; None where there is none."""
+        return next(iter(self._witnessed_s()), None)
+
+    def _witnessed_s(self) -> list[int]:
+        """Return the earliest time of each witness, the earliest first; one with two keys counts once."""
+        first: dict[str, int] = {}
+        for each in self.witnesses:
+            if each.timestamp_s:
+                name = each.known.key.name
+                first[name] = min(each.timestamp_s, first.get(name, each.timestamp_s))
+        return sorted(first.values())
 
 
 def check_head(source: Source, found: Findings) -> Head | None:
@@ -80,7 +98,8 @@ def check_head(source: Source, found: Findings) -> Head | None:
         for at, line in enumerate(lines)
         if (line.name, line.key_id) in known and known[line.name, line.key_id] not in right
     ]
-    return Head(raw, checkpoint, signed, len(unlisted), tuple(wrong))
+    witnesses = tuple(each for each in signed if not keys.is_own(each.known, checkpoint.origin))
+    return Head(raw, checkpoint, signed, len(unlisted), tuple(wrong), witnesses)
 
 
 def _split(raw: bytes) -> tuple[bytes, tuple[SignatureLine, ...]]:

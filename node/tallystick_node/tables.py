@@ -511,6 +511,7 @@ class Followed(SQLModel, table=True):
     """The last head that was seen of a partner's log, and what of that log stands in ours.
 
     Attributes:
+        keys: what `note` was signed with when it came, verifier keys one a line.
         state: `following`, or `forked` once it has shown two histories.
         own_log: the log of ours that the next three are about.
         anchors: how many entries in it are about this log.
@@ -521,6 +522,7 @@ class Followed(SQLModel, table=True):
     origin: str = Field(primary_key=True)
     partner: str = Field(index=True)
     note: bytes
+    keys: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     state: str
     own_log: str
     anchors: int

@@ -41,6 +41,11 @@ LOOK_DEADLINE_S = 30.0
 REQUESTS_A_LOOK_MAX = 300
 """More than any consistency proof needs: two sizes, each with one tile a level and few beside them."""
 
+SIGNED_BY = b"\n# signed by\n"
+"""What stands in a follower's file between a head and the keys that it was signed with."""
+
+MEMORY_SIZE_MAX_BYTES = 2 * NOTE_SIZE_MAX_BYTES
+
 TILE_SIZE_MAX_BYTES = TILE_WIDTH * HASH_SIZE_BYTES
 
 
@@ -70,10 +75,13 @@ class SeenHead:
     Attributes:
         checkpoint: what it says.
         note: as it was signed.
+        keys: those of the log that had signed it when it was seen, and may be revoked since. What a log has signed
+            stays signed by it, or a liar could revoke the key of its first history.
     """
 
     checkpoint: Checkpoint
     note: bytes
+    keys: tuple[VerifierKey, ...] = ()
 
 
 def open_seen(note: bytes, *, origin: str, keys: Sequence[VerifierKey]) -> SeenHead:
@@ -82,7 +90,8 @@ def open_seen(note: bytes, *, origin: str, keys: Sequence[VerifierKey]) -> SeenH
     Raises:
         NoteMalformed, SignatureRejected: it is none.
     """
-    return SeenHead(open_checkpoint(note, origin=origin, keys=keys)[0], note)
+    checkpoint, opened = open_checkpoint(note, origin=origin, keys=keys)
+    return SeenHead(checkpoint, note, tuple(each.key for each in opened.verified))
 
 
 def follow(
@@ -99,7 +108,7 @@ def follow(
         last: what is remembered; None where nothing is.
         note: what the log shows now.
         origin: of the log.
-        keys: the log's keys.
+        keys: the log's keys as they are now; what is shown must be signed with one of these.
         reader: the hashes of the log's tree at a size, as the log serves them; what they say is believed once it
             leads to a signed head. Raises `LookupError` or a `TallyError` where there are none.
 
@@ -120,12 +129,13 @@ def follow(
         return now if last is None else last  # every log continues the empty one, and none of its heads shows anything
     if last is None or last.checkpoint.size == 0:
         return now
+    ever = tuple(dict.fromkeys((*keys, *last.keys)))
     older, newer = (last, now) if last.checkpoint.size <= now.checkpoint.size else (now, last)
     if older.checkpoint.size == newer.checkpoint.size:
         if older.checkpoint.root != newer.checkpoint.root:
-            raise LedgerForked(TwoHeads(tuple(keys), last.note, note, now.checkpoint.root, ()), note)
+            raise LedgerForked(TwoHeads(ever, last.note, note, now.checkpoint.root, ()), note)
         return last
-    _require_growth(older, newer, note, keys=keys, reader=reader, is_back=newer is last)
+    _require_growth(older, newer, note, keys=ever, reader=reader, is_back=newer is last)
     return newer
 
 
@@ -249,7 +259,7 @@ class Follower:
             url: of the log, such as `https://gym.example/log/2027`.
             origin: its name, such as `gym.example/log/2027`.
             keys: its keys, from its owner: the files `log.vkey` and `log-pq.vkey`, or `Descriptor.log_keys`.
-            file: where the last head is remembered, as it was signed; made when there is one.
+            file: where the last head is remembered as it was signed, and with which keys; made when there is one.
             http: one of `tallystick.bounded.client`; closed by whoever opened it.
         """
         self._url = url.rstrip("/")
@@ -267,10 +277,12 @@ class Follower:
         """
         try:
             with self._file.open("rb") as file:
-                raw = file.read(NOTE_SIZE_MAX_BYTES + 1)
+                raw = file.read(MEMORY_SIZE_MAX_BYTES)
         except FileNotFoundError:
             return None
-        return open_seen(raw, origin=self._origin, keys=self._keys)
+        note, _, signed = raw.rpartition(SIGNED_BY) if SIGNED_BY in raw else (raw, b"", b"")
+        keys = [VerifierKey.parse(line.decode(errors="replace")) for line in signed.splitlines()]
+        return open_seen(note, origin=self._origin, keys=list(dict.fromkeys((*self._keys, *keys))))
 
     def look(self) -> SeenHead:
         """Return the log's head, shown to continue the last one, once it is remembered.
@@ -293,7 +305,7 @@ class Follower:
         """Put the new head in the place of the old one; if the power fails here, one of the two is whole."""
         beside = self._file.with_name(f".{self._file.name}.new")
         with beside.open("wb") as file:
-            file.write(head.note)
+            file.write(head.note + SIGNED_BY + "".join(f"{key.text}\n" for key in head.keys).encode())
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._file)

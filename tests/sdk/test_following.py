@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from logs import log_signers
-from signers import NOW_S, STRANGER
+from signers import NOW_S, STRANGER, ed25519_key
 from trees import Tree, leaf, node
 
 from tallystick.errors import NodeUnreachable, ReplyForged
@@ -15,8 +15,9 @@ from tallystick.evidence import parse_evidence
 from tallystick.following import REQUESTS_A_LOOK_MAX, TILE_SIZE_MAX_BYTES, Follower, LedgerForked, LogSite
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected
 from tallystick_ledger.tlog.head import Checkpoint
+from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.merkle import EMPTY_ROOT, root_at
-from tallystick_ledger.tlog.note import Signer, sign_note
+from tallystick_ledger.tlog.note import NoteSigner, Signer, sign_note
 
 ORIGIN = "gym.example/log/2027"
 SIGNERS = log_signers(ORIGIN)
@@ -86,6 +87,7 @@ def test_a_log_is_followed_as_it_grows_and_its_last_head_remembered_over_a_resta
         last = again.last()
         assert last is not None
         assert last.note == site.files["checkpoint"]
+        assert set(last.keys) == set(KEYS)
     assert [path.name for path in tmp_path.iterdir()] == ["gym.head"]
 
 
@@ -265,3 +267,23 @@ def test_a_memory_that_is_damaged_is_not_begun_again_in_silence(site: Site, foll
         with pytest.raises((NoteMalformed, SignatureRejected)):
             follower.look()
         assert file.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("size", [10, 20])
+def test_a_log_that_revokes_the_key_of_its_first_history_is_convicted_all_the_same(
+    site: Site, tmp_path: Path, size: int
+) -> None:
+    new = [NoteSigner(ORIGIN, ed25519_key("the key of the second history"))]
+
+    def follower_of(keys: list[VerifierKey]) -> Follower:
+        return Follower("http://gym/log/2027", origin=ORIGIN, keys=keys, file=tmp_path / "gym.head", http=site.http)
+
+    site.show(10)
+    follower_of(KEYS).look()
+    other = Branch(SIZE, changed=3)
+    site.show(size, other, note_of(size, other, signers=tuple(new)))
+    with pytest.raises(LedgerForked) as caught:
+        follower_of([new[0].verifier_key]).look()
+    evidence = parse_evidence(caught.value.proof.encode())
+    assert evidence.check(evidence.keys).accuses
+    assert set(evidence.keys) == {*KEYS, new[0].verifier_key}

@@ -28,6 +28,7 @@ from tallystick.following import LedgerForked, LogSite, SeenHead, follow, open_s
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.peer_head import peer_head
 from tallystick_ledger.tlog.head import parse_checkpoint_body
+from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.note import unchecked_text
 from tallystick_node.errors import StorageUnavailable
 from tallystick_node.node import Node
@@ -90,7 +91,7 @@ class PeerHeads:
             return
         now_s = self._node.now_s()
         self._due_s[partner] = now_s + self._node.settings.follow_interval_s
-        described = await asyncio.to_thread(self._node.partner, partner)
+        described = await asyncio.to_thread(self._node.known_partner, partner)
         known = await asyncio.to_thread(self._known, partner)
         year = datetime.fromtimestamp(now_s, UTC).year
         for origin in _worth_a_look(described, known, year=year):
@@ -150,6 +151,7 @@ class PeerHeads:
                 origin=origin,
                 partner=partner.host,
                 note=kept.note,
+                keys="".join(f"{key.text}\n" for key in kept.keys),
                 state="forked" if is_forked else "following",
                 own_log=transaction.log,
                 anchors=anchored_at[0],
@@ -189,7 +191,8 @@ class PeerHeads:
 def _read(row: Any | None, own_log: str) -> Followed:
     if row is None:
         return Followed()
-    seen = SeenHead(parse_checkpoint_body(unchecked_text(row.note)), row.note)
+    keys = tuple(VerifierKey.parse(line) for line in row.keys.splitlines())
+    seen = SeenHead(parse_checkpoint_body(unchecked_text(row.note)), row.note, keys)
     if row.own_log != own_log:  # our own log is another one by now, and nothing of theirs is in it
         return Followed(seen, row.state == "forked")
     return Followed(seen, row.state == "forked", row.anchors, row.anchored_size, row.news)

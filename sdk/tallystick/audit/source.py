@@ -30,7 +30,7 @@ FILE_DEADLINE_S = 120.0
 
 CHECKPOINT = "checkpoint"
 _BUNDLES = "tile/entries/"
-_LOG_URL = re.compile(r"(?P<node>https?://[^\s?#@]+)/log/(?P<year>[0-9]{4})/?")
+_LOG_URL = re.compile(r"(?P<node>https?://[^\s?#@]+)/log/(?P<year>[0-9]{4}(-[0-9]{1,3})?)/?")
 _API_KEY = re.compile(r"[!-~]{1,200}")
 _NODE_URL = re.compile(r"(?P<node>https?://[^\s?#@/]+(/[^\s?#@]*[^\s?#@/])?)/?")
 
@@ -215,7 +215,7 @@ def open_web(
     policy: Policy | None = None,
     policy_name: str = "the policy",
 ) -> WebSource:
-    """Return the log that `url` names: a node's log of `year`, or `URL/log/YEAR` itself.
+    """Return the log that `url` names: a node's log of `year`, or `URL/log/NAME` itself: a year's, or a successor's.
 
     Args:
         url: the node's or the log's.
@@ -236,24 +236,25 @@ def open_web(
     node = match or _NODE_URL.fullmatch(url)
     if node is None:
         raise AuditNotRun(
-            "A source's URL is not of its form.", remedy="Give http(s)://HOST, or http(s)://HOST/log/YEAR."
+            "A source's URL is not of its form.",
+            remedy="Give http(s)://HOST, or http(s)://HOST/log/2027, or .../2027-2 of a successor.",
         )
     if api_key is not None and not _API_KEY.fullmatch(api_key):
         raise AuditNotRun("An auditor's key is not of its form.", remedy="Give the key as the node printed it.")
-    base, year = node["node"], int(match["year"]) if match else year
+    base, name = node["node"], match["year"] if match else str(year)
     if policy is not None:
         keys = keys_of_policy(policy, source=policy_name)
     else:
         token = _get(http, f"{base}/.well-known/tallystick", headers={}, size_max_bytes=DESCRIPTOR_SIZE_MAX_BYTES)
-        keys = _keys_of_descriptor(token, year=year, expected_fingerprint=expected_fingerprint)
-    source = WebSource(f"{base}/log/{year}", keys, http=http, api_key=api_key)
+        keys = _keys_of_descriptor(token, name=name, expected_fingerprint=expected_fingerprint)
+    source = WebSource(f"{base}/log/{name}", keys, http=http, api_key=api_key)
     if year_is_guessed and match is None and source.read("checkpoint", size_max_bytes=NOTE_SIZE_MAX_BYTES) is None:
         # Nobody named this year's log, so its absence accuses nobody.
         raise AuditNotRun(f"The node shows no log of {year}.", remedy="Name the year of its log with --year.")
     return source
 
 
-def _keys_of_descriptor(token: bytes | None, *, year: int, expected_fingerprint: str | None) -> Keys:
+def _keys_of_descriptor(token: bytes | None, *, name: str, expected_fingerprint: str | None) -> Keys:
     try:
         text = (token or b"").decode("ascii").strip()
     except UnicodeDecodeError:
@@ -264,7 +265,7 @@ def _keys_of_descriptor(token: bytes | None, *, year: int, expected_fingerprint:
     descriptor = open_descriptor(text, expected_fingerprint=shown)
     note = f"Keys from the descriptor of {descriptor.host}, whose identity key has the fingerprint {shown}"
     note += "." if expected_fingerprint else ": NOT COMPARED WITH ANYTHING, taken as the node showed it."
-    origin = descriptor.log_origin(year)
+    origin = f"{descriptor.host}/log/{name}"
     newest = {
         from_base64url(descriptor.key(key.role).public) for key in descriptor.keys if key.role in ("log", "log-pq")
     }

@@ -24,8 +24,8 @@ IDENTITY = ed25519_key("identity")
 FINGERPRINT = fingerprint(IDENTITY.public_key().public_bytes_raw())
 
 
-def descriptor(identity: Ed25519PrivateKey = IDENTITY) -> str:
-    log, log_pq = (signer.verifier_key.public_key for signer in log_signers(ORIGIN))
+def descriptor(identity: Ed25519PrivateKey = IDENTITY, origin: str = ORIGIN) -> str:
+    log, log_pq = (signer.verifier_key.public_key for signer in log_signers(origin))
     keys = (
         public_key("identity", identity.public_key().public_bytes_raw(), from_s=0),
         public_key("log", log, from_s=7),
@@ -43,17 +43,18 @@ class Node:
         self.log = log
         self.token = descriptor() if token is None else token
         self.asked: list[str] = []
+        self.log_path = "/log/2027/"
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         self.asked.append(path)
         if path == "/.well-known/tallystick":
             return streamed(self.token.encode()) if self.token else httpx.Response(404)
-        is_bundle = path.startswith("/log/2027/tile/entries/")
+        is_bundle = path.startswith(f"{self.log_path}tile/entries/")
         assert ("authorization" in request.headers) <= is_bundle, "the key is shown for entries alone"
         if is_bundle and request.headers.get("authorization") != f"Bearer {AUDITOR}":
             return httpx.Response(401)
-        file = self.log / path.removeprefix("/log/2027/")
+        file = self.log / path.removeprefix(self.log_path)
         if not file.is_file():
             return httpx.Response(404)
         if is_bundle:
@@ -215,3 +216,12 @@ def test_what_is_no_address_of_a_node_is_refused(node: Node, url: str) -> None:
 def test_a_key_that_could_end_a_header_is_refused(node: Node) -> None:
     with pytest.raises(AuditNotRun):
         opened(node, api_key="key\r\nx: y")
+
+
+def test_a_successor_is_audited_at_its_address(tmp_path: Path) -> None:
+    origin = f"{ORIGIN}-2"
+    node = Node(publish(tmp_path, plain_entries(3, origin=origin), origin=origin), token=descriptor(origin=origin))
+    node.log_path = "/log/2027-2/"
+    report = audited(node, f"{NODE}/log/2027-2")
+    assert report.holds
+    assert report.sources[0].origin == origin

@@ -4,10 +4,13 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from hosts import Host
+from sqlalchemy import select
 from town import Company, Town, agree, at, town
 
 from tallystick.audit import DirectorySource, audit
@@ -15,11 +18,14 @@ from tallystick.evidence import parse_evidence
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_ledger.peer_head import PeerHead, parse_peer_head
+from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
-from tallystick_ledger.tlog.note import open_note
+from tallystick_ledger.tlog.merkle import EMPTY_ROOT
+from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, Signer, open_note, sign_note
 from tallystick_node.config import load_settings
 from tallystick_node.flows.peer_heads import PeerHeads
 from tallystick_node.setup import add_partner, create_node
+from tallystick_node.tables import FOLLOWED
 
 INTERVAL_S = 300
 
@@ -236,3 +242,56 @@ def test_a_new_year_s_logs_anchor_each_other_and_come_to_rest(story: Town, pair:
         assert [head.checkpoint.origin for head in seen_by(company)][:2] == [
             f"{other.host}/log/{year}" for year in (2027, 2028)
         ]
+
+
+@dataclass
+class Liar:
+    """A partner of the gym's that shows whatever it likes."""
+
+    story: Town
+    gym: Company
+    host: Host
+    origin: str
+    log: NoteSigner
+    pq: CosignatureSigner
+
+    def shows(self, root: str, *signers: Signer, size: int = 10, extension: str = "") -> tuple[str, int]:
+        """Show a head; return how the gym follows the log then, and how many files of evidence it has."""
+        root_hash = hashlib.sha256(root.encode()).digest() if size else EMPTY_ROOT
+        head = Checkpoint(self.origin, size, root_hash, (extension,) if extension else ())
+        return self.serves(sign_note(head.body(), signers, now_s=self.story.clock.at_s))
+
+    def serves(self, note: bytes) -> tuple[str, int]:
+        """Serve these bytes, or no log at all."""
+        self.host.shown_at = {"/log/2027/checkpoint": note} if note else {}
+        self.story.clock.at_s += INTERVAL_S
+        self.gym.work()
+        (row,) = self.gym.node.rows(select(FOLLOWED))
+        return row.state, self.gym.node.evidence.count
+
+
+@pytest.fixture
+def liar(story: Town, tmp_path: Path) -> Iterator[Liar]:
+    gym = story.company("gym.example")
+    with Host() as host:
+        keys = create_node(
+            tmp_path / "liar", host="liar.example", url=host.url, bind="a:1", sandbox=True, clock=story.clock
+        )
+        token = (tmp_path / "liar" / "descriptor.jwt").read_text()
+        add_partner(gym.folder, token, expected_fingerprint=keys.fingerprint, clock=story.clock)
+        origin = "liar.example/log/2027"
+        yield Liar(
+            story, gym, host, origin, NoteSigner(origin, keys.ed25519("log")), CosignatureSigner(origin, keys.log_pq())
+        )
+
+
+def test_a_head_that_cannot_be_anchored_is_remembered_all_the_same(liar: Liar) -> None:
+    assert liar.shows("one", liar.log, extension="x" * 5_000) == ("following", 0)
+    assert liar.shows("two", liar.log, extension="x" * 5_000) == ("forked", 1)
+    assert seen_by(liar.gym) == []
+
+
+def test_a_fork_signed_with_ml_dsa_alone_is_recorded_once(liar: Liar) -> None:
+    assert liar.shows("one", liar.log) == ("following", 0)
+    assert liar.shows("two", liar.pq) == ("forked", 1)
+    assert liar.shows("three", liar.pq) == ("forked", 1)

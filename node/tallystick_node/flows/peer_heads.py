@@ -14,6 +14,7 @@ Source: DESIGN section 4 (`peer_head`), P1 and P13.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,8 +26,8 @@ from sqlalchemy import delete, func, insert, select
 from tallystick.descriptor import Descriptor
 from tallystick.errors import NodeUnreachable
 from tallystick.following import LedgerForked, LogSite, SeenHead, follow, open_seen
-from tallystick_ledger.errors import TallyError
-from tallystick_ledger.peer_head import peer_head
+from tallystick_ledger.errors import NoteMalformed, SignatureRejected, TallyError
+from tallystick_ledger.peer_head import PeerHead, peer_head
 from tallystick_ledger.tlog.head import parse_checkpoint_body
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.note import unchecked_text
@@ -134,15 +135,17 @@ class PeerHeads:
     def _record(
         self, partner: Descriptor, seen: SeenHead, transaction: Transaction, *, is_forked: bool = False
     ) -> None:
-        """Remember a head, and put it into our log where there is reason to."""
+        """Remember a head, and put it into our log where there is reason to, and where it can be."""
         origin = seen.checkpoint.origin
         row = transaction.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin))
         after = _read(row, transaction.log)
         news = transaction.next_index - _count(transaction.row(_anchors_in(transaction.log)))
         anchored_at = (after.anchors, after.anchored_size, after.news)
         if is_forked or after.needs_anchor(seen.checkpoint.size, news=news):
-            transaction.append("peer_head", peer_head(seen.note, keys=partner.log_keys(origin)).body())
-            anchored_at = (after.anchors + 1, seen.checkpoint.size, news)
+            anchor = _anchor(seen, keys=partner.log_keys(origin))
+            if anchor is not None:
+                transaction.append("peer_head", anchor.body())
+                anchored_at = (after.anchors + 1, seen.checkpoint.size, news)
         # Of a log that forked, the first of its histories stays the one that is remembered.
         kept = after.seen if is_forked and after.seen is not None else seen
         transaction.execute(delete(FOLLOWED).where(FOLLOWED.c.origin == origin))
@@ -186,6 +189,15 @@ class PeerHeads:
         if self._troubles.get(origin, "") != trouble:
             log.warning("following %s: %s", origin, trouble or "as it should be")
         self._troubles[origin] = trouble
+
+
+def _anchor(seen: SeenHead, *, keys: Sequence[VerifierKey]) -> PeerHead | None:
+    """Return what our log says of a head; None where it can say nothing, which keeps nobody from remembering it."""
+    try:
+        return peer_head(seen.note, keys=keys)
+    except (NoteMalformed, SignatureRejected) as error:  # too large, or signed with ML-DSA-44 alone
+        log.warning("a head of %s is remembered and cannot be anchored: %s", seen.checkpoint.origin, error.code)
+        return None
 
 
 def _read(row: Any | None, own_log: str) -> Followed:

@@ -125,10 +125,10 @@ def follow(
         raise ReplyForged(
             "A log shows a head that it has not signed.", remedy="Check its keys; if they are right, ask its operator."
         ) from error
-    if now.checkpoint.size == 0:
-        return now if last is None else last  # every log continues the empty one, and none of its heads shows anything
     if last is None or last.checkpoint.size == 0:
-        return now
+        return now  # every log continues the empty one, and none of its heads shows anything
+    if now.checkpoint.size == 0:
+        raise _unproven(is_back=True)
     ever = tuple(dict.fromkeys((*keys, *last.keys)))
     older, newer = (last, now) if last.checkpoint.size <= now.checkpoint.size else (now, last)
     if older.checkpoint.size == newer.checkpoint.size:

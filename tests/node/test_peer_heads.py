@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from hosts import Host
+from signers import NOW_S
 from sqlalchemy import select
 from town import Company, Town, agree, at, town
 
@@ -295,3 +296,15 @@ def test_a_fork_signed_with_ml_dsa_alone_is_recorded_once(liar: Liar) -> None:
     assert liar.shows("one", liar.log) == ("following", 0)
     assert liar.shows("two", liar.pq) == ("forked", 1)
     assert liar.shows("three", liar.pq) == ("forked", 1)
+
+
+def test_a_log_that_is_taken_away_or_emptied_is_told_of(liar: Liar, caplog: pytest.LogCaptureFixture) -> None:
+    ten = sign_note(Checkpoint(liar.origin, 10, bytes(32)).body(), [liar.log], now_s=NOW_S)
+    liar.serves(ten)
+    for empty, code in ((b"", "log_gone"), (None, "log_rolled_back")):
+        caplog.clear()
+        assert (liar.shows("", liar.log, size=0) if empty is None else liar.serves(empty)) == ("following", 0)
+        assert caplog.messages == [f"following {liar.origin}: {code}"]
+    caplog.clear()
+    liar.serves(ten)
+    assert caplog.messages == [f"following {liar.origin}: as it should be"]

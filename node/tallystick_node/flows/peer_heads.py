@@ -128,7 +128,13 @@ class PeerHeads:
         site = LogSite(partner.url + origin.removeprefix(partner.host), http=self._node.http)
         note = site.checkpoint()
         if note is None:
-            return last
+            if last is not None:
+                raise NodeUnreachable(
+                    "A log is gone from where it was seen.",
+                    remedy="Ask its operator where it is; keep the head that was seen.",
+                    code="log_gone",
+                )
+            return None
         seen = follow(last, note, origin=origin, keys=partner.log_keys(origin), reader=site.reader)
         return seen if seen.checkpoint.size else None
 

@@ -55,14 +55,18 @@ class HeadMemory:
 
         Raises:
             LedgerForked: the log has signed another root for the same size; the evidence is in the error.
+            ReplyForged: it is of one log more than are remembered.
         """
         known = self._heads.get(checkpoint.origin)
+        if known is None and len(self._heads) >= HEADS_MAX:
+            raise ReplyForged(
+                "A node shows heads of more logs than any company has.",
+                remedy="Take it up with the node's operator; none that was seen is forgotten for a new one.",
+            )
         if known is None or checkpoint.size > known.checkpoint.size:
             self._heads[checkpoint.origin] = SeenHead(checkpoint, note)
         elif known.checkpoint.size == checkpoint.size and known.checkpoint.root != checkpoint.root:
             raise LedgerForked(TwoHeads(tuple(keys), known.note, note, checkpoint.root, ()), note)
-        if len(self._heads) > HEADS_MAX:
-            self._heads.pop(min(self._heads))
 
 
 class Verifier:

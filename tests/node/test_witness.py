@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,7 @@ from town import Company, Town, agree, town
 from typer.testing import CliRunner
 from witnesses import AloneStand, NodeStand, Stand, ask, grown, head_of, keys_in, log_key, shown
 
-from tallystick.descriptor import Role
+from tallystick.descriptor import DescriptorOlder, Role, open_descriptor, sign_descriptor
 from tallystick_ledger.encoding import to_base64
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import SignatureKind
@@ -421,6 +422,19 @@ def test_a_company_s_logs_are_added_by_its_descriptor(alone: Path, gym: Company)
     assert not witness.memory.keys_of("gym.example/log/2031-2/x")
     assert not witness.memory.keys_of("other.example/log/2031")
     witness.close()
+
+
+def test_an_older_descriptor_does_not_bring_back_what_a_newer_one_took_away(alone: Path, gym: Company) -> None:
+    fingerprint, now = gym.keys.fingerprint, gym.node.descriptor()
+    told = open_descriptor(now, expected_fingerprint=fingerprint)
+    newer = sign_descriptor(
+        told.model_copy(update={"issued_at": told.issued_at + 1}), identity=gym.keys.ed25519("identity")
+    )
+    with closing(Witness(alone, clock=gym.clock)) as witness:
+        witness.memory.know_company(newer, expected_fingerprint=fingerprint)
+        with pytest.raises(DescriptorOlder):
+            witness.memory.know_company(now, expected_fingerprint=fingerprint.upper())
+        witness.memory.know_company(newer, expected_fingerprint=fingerprint)
 
 
 @pytest.mark.parametrize("spoil", ["readable", "short", "missing", "settings"])

@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
-from tallystick.descriptor import Descriptor, open_descriptor
+from tallystick.descriptor import Descriptor, open_descriptor, require_not_older
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.note import unchecked_text
@@ -113,13 +113,22 @@ class Memory:
     def know_company(self, token: str, *, expected_fingerprint: str) -> Descriptor:
         """Know every log of the company with this descriptor, and return it; a newer one replaces what was known.
 
+        Under another fingerprint it is replaced by what the operator says, under the same one only by a descriptor that
+        is not older: an old one would bring back keys that were revoked since.
+
         Raises:
+            DescriptorOlder: a newer one of that identity is known.
             SignatureRejected: the descriptor is signed by another identity.
             BadInput: it is none.
         """
         described = open_descriptor(token, expected_fingerprint=expected_fingerprint)
         with self._transaction() as connection:
-            row = (described.host, token, expected_fingerprint)
+            compared = expected_fingerprint.replace(":", "").replace(" ", "").lower()
+            query = "SELECT descriptor, fingerprint FROM company WHERE host = ?"
+            known = connection.execute(query, (described.host,)).fetchone()
+            if known is not None and known[1].replace(":", "").replace(" ", "").lower() == compared:
+                require_not_older(described, open_descriptor(known[0], expected_fingerprint=compared))
+            row = (described.host, token, compared)
             connection.execute("INSERT OR REPLACE INTO company VALUES (?, ?, ?)", row)
             _require_room(connection)
         return described

@@ -90,7 +90,7 @@ class Recorder(httpx.AsyncBaseTransport):
         if request.url.path == self.lose_answers_to:
             raise httpx.ReadError("the answer was lost")
         self.exchanges.append(Exchange(request.url.path, body, response.status_code, content))
-        return httpx.Response(response.status_code, headers=response.headers, content=content)
+        return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(content))
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -44,6 +44,15 @@ REWRITES = {
     "entries put in below the head": "INSERT INTO blob (log, first, \"count\", entries) VALUES ('2027', 7, 1, 'x')",
 }
 
+HEAD_OF_ONE = "INTO head (log, size, peaks, checkpoint, published_size) VALUES ('2027', 1, 'peaks', 'head of 1', 0)"
+REPLACEMENTS = {
+    "a head put over the one that is there": f"INSERT OR REPLACE {HEAD_OF_ONE}",
+    "the same in another spelling": f"REPLACE {HEAD_OF_ONE}",
+    "entries put over those that are there": (
+        "INSERT OR REPLACE INTO blob (log, first, \"count\", entries) VALUES ('2027', 3, 5, 'other')"
+    ),
+}
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
@@ -73,6 +82,18 @@ def test_sql_that_rewrites_history_is_refused(engine: Engine, rewrite: str) -> N
         run(engine, rewrite)
     assert not is_storage_trouble(refused.value)
     assert rows(engine) == before
+
+
+@pytest.mark.parametrize("rewrite", REPLACEMENTS.values(), ids=REPLACEMENTS)
+def test_nothing_is_put_over_what_is_there(tmp_path: Path, rewrite: str) -> None:
+    made = open_database(tmp_path / "node.db")  # only SQLite has the statement
+    for statement in LOG:
+        run(made, statement)
+    before = rows(made)
+    with pytest.raises(IntegrityError, match="append only"):
+        run(made, rewrite)
+    assert rows(made) == before
+    made.dispose()
 
 
 def test_a_log_grows_and_drops_what_is_published(engine: Engine) -> None:

@@ -47,6 +47,13 @@ RULES = {
             " OR OLD.successor IS NOT NULL AND (NEW.size <> OLD.size OR coalesce(NEW.successor, '') <> OLD.successor)",
             "append only: a head only grows",
         ),
+        # SQLite takes the row that REPLACE puts a new one over away without asking the trigger of DELETE.
+        Rule(
+            "head",
+            "INSERT",
+            "EXISTS (SELECT 1 FROM head WHERE log = NEW.log)",
+            "append only: a log has one head, which grows",
+        ),
         Rule("head", "DELETE", "TRUE", "append only: a head is never removed"),
         Rule(
             "blob",

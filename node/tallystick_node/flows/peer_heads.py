@@ -148,7 +148,7 @@ class PeerHeads:
         news = transaction.next_index - _count(transaction.row(_anchors_in(transaction.log)))
         anchored_at = (after.anchors, after.anchored_size, after.news)
         if is_forked or after.needs_anchor(seen.checkpoint.size, news=news):
-            anchor = _anchor(seen, keys=partner.log_keys(origin))
+            anchor = _anchor(seen, keys=partner.live(transaction.now_s).log_keys(origin))
             if anchor is not None:
                 transaction.append("peer_head", anchor.body())
                 anchored_at = (after.anchors + 1, seen.checkpoint.size, news)

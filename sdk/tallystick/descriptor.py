@@ -10,7 +10,9 @@ Source: DESIGN section 7 (trust), CONSTRUCTIONS (keys).
 
 import hashlib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -237,6 +239,7 @@ def require_newer(token: str, known: str, *, expected_fingerprint: str) -> Descr
         SignatureRejected: signed by another identity key.
         BadInput: not a descriptor.
         DescriptorOlder: of another partner than the known one, or not newer than it.
+        SignatureRejected: it moves the partner's node to where only an operator may send this one.
     """
     described = open_descriptor(token, expected_fingerprint=expected_fingerprint)
     standing = open_descriptor(known, expected_fingerprint=expected_fingerprint)
@@ -249,7 +252,40 @@ def require_newer(token: str, known: str, *, expected_fingerprint: str) -> Descr
             "A descriptor is not newer than the one that is known.", remedy="Ask the partner for its present one."
         )
     require_not_older(described, standing)
+    _require_outside(described.url, standing.url)
     return described
+
+
+def _require_outside(url: str, standing: str) -> None:
+    """Return quietly if a partner may move its node to `url` by its own word.
+
+    Raises:
+        SignatureRejected: the move gives up TLS, or leads to an address that is not of the open network, such as a
+            cloud's own services: this node would call it from within.
+    """
+    new, old = urlsplit(url), urlsplit(standing)
+    if (new.scheme, new.netloc) == (old.scheme, old.netloc):
+        return
+    is_inside = _is_inside(new.hostname) and not (_is_inside(old.hostname) and not _is_link_local(new.hostname))
+    if is_inside or (new.scheme, old.scheme) == ("http", "https"):
+        raise SignatureRejected(
+            "A partner moves its node to an address that only an operator may take.",
+            remedy="If it is right, add the partner again by its new descriptor.",
+        )
+
+
+def _is_inside(host: str | None) -> bool:
+    try:
+        return not ip_address(host or "").is_global
+    except ValueError:
+        return host is None or host == "localhost" or host.endswith((".localhost", ".internal", ".local"))
+
+
+def _is_link_local(host: str | None) -> bool:
+    try:
+        return ip_address(host or "").is_link_local
+    except ValueError:
+        return False
 
 
 def require_not_older(described: Descriptor, known: Descriptor) -> None:

@@ -16,7 +16,16 @@ from town import Company, Membership, Town, agree, at, consent, fitness_program,
 from witnesses import NodeStand, ask, grown
 
 from tallystick.audit import DirectorySource, audit, open_web
-from tallystick.descriptor import Descriptor, DescriptorOlder, Role, open_descriptor, public_key, sign_descriptor
+from tallystick.descriptor import (
+    Descriptor,
+    DescriptorOlder,
+    Role,
+    open_descriptor,
+    public_key,
+    require_newer,
+    sign_descriptor,
+)
+from tallystick_ledger.errors import SignatureRejected
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, open_note, sign_note
@@ -247,6 +256,37 @@ def test_a_descriptor_that_comes_compressed_is_not_unpacked(pair: tuple[Town, Co
     assert insurer.node.partner_token(gym.host) == old
     asyncio.run(fetch(streamed(token.encode())))
     assert insurer.node.partner_token(gym.host) == token
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_taken"),
+    [
+        ("https://gym.example", "https://new.gym.example:8443", True),
+        ("https://gym.example", "http://gym.example", False),
+        ("https://gym.example", "https://169.254.169.254/latest", False),
+        ("https://gym.example", "https://[::1]", False),
+        ("https://gym.example", "https://localhost", False),
+        ("http://127.0.0.1:1", "http://169.254.169.254/latest", False),
+        ("http://127.0.0.1:1", "http://127.0.0.1:2", True),
+    ],
+)
+def test_a_partner_does_not_move_its_node_into_somebody_s_network(
+    pair: tuple[Town, Company, Company], old: str, new: str, is_taken: bool
+) -> None:
+    _, gym, _ = pair
+    told = open_descriptor(gym.descriptor, expected_fingerprint=gym.keys.fingerprint)
+    before, after = (
+        sign_descriptor(
+            told.model_copy(update={"url": url, "issued_at": told.issued_at + later}),
+            identity=gym.keys.ed25519("identity"),
+        )
+        for later, url in enumerate((old, new))
+    )
+    if is_taken:
+        assert require_newer(after, before, expected_fingerprint=gym.keys.fingerprint).url == new
+        return
+    with pytest.raises(SignatureRejected, match="only an operator"):
+        require_newer(after, before, expected_fingerprint=gym.keys.fingerprint)
 
 
 def test_a_descriptor_of_nobody_and_what_is_none_are_refused(

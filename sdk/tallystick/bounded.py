@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -39,7 +39,7 @@ _LEFT_S: ContextVar[Callable[[], float] | None] = ContextVar("left_s", default=N
 
 
 @contextmanager
-def until(at_s: float, *, monotonic_s: Callable[[], float] = time.monotonic) -> Iterator[None]:
+def until(at_s: float, *, monotonic_s: Callable[[], float] = time.monotonic) -> Generator[None]:
     """Bound every exchange within: from `at_s` on, by `monotonic_s`, it fails with an `httpx.TimeoutException`.
 
     The headers are bounded where the client is one of `client`; bodies that `chunks_of` reads, with any.

@@ -369,6 +369,7 @@ def test_a_reply_is_kept_for_thirty_days(scene: Scene) -> None:
         accept_clock(company.folder, clock=scene.story.clock)
 
 
+@pytest.mark.long
 def test_every_message_between_partners_is_applied_once_however_often_it_arrives(scene: Scene) -> None:
     """Each message that one node has delivered to another is delivered again, signed anew, under its own key."""
     person = consent(someone(scene), scene.story)

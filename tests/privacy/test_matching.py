@@ -13,6 +13,8 @@ import pytest
 from privacy.matching import match, texts_of
 from privacy.month import BANK, CALLS, INSURER, Pooled, Sight, live
 
+pytestmark = pytest.mark.long
+
 FEW, MANY = 10, 50
 CLAIM = "</peer/v1/claims"
 HITS_MAX = 6
@@ -108,7 +110,6 @@ def test_what_leaks_is_found(pooled: Pooled, name: str) -> None:
     assert best.hits >= best.people - 1, best
 
 
-@pytest.mark.long
 def test_many_people_are_matched_no_better_than_by_chance(tmp_path_factory: pytest.TempPathFactory) -> None:
     found = match(live(tmp_path_factory.mktemp("month"), people=MANY, seed="P6"), seed="P6", with_texts=False)
     assert [each for each in found if each.hits > HITS_MAX] == []

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0013"
-down_revision = "node_0010"
+down_revision = "node_0012"
 
 
 def upgrade() -> None:

@@ -17,7 +17,14 @@ from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, sign_note
 from tallystick_ledger.tlog.tiles import TILE_WIDTH, BundlePath, TilePath, encode_bundle, paths_between
 
-PREFIXES = {"receipt": "rcp", "transfer": "trf", "event": "evt", "disclosure": "dis", "acceptance": "acc"}
+PREFIXES = {
+    "receipt": "rcp",
+    "transfer": "trf",
+    "event": "evt",
+    "disclosure": "dis",
+    "acceptance": "acc",
+    "correction": "cor",
+}
 
 
 def digest(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
+from tallystick_consent.places import EventPlace, Index, LogOrigin
 from tallystick_consent.receipt import (
     NO_LIMITS,
     DataClass,
@@ -32,11 +33,7 @@ from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.opening import Carried
 
-Index = Annotated[int, Field(ge=0, lt=2**53)]
 PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
-LogOrigin = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?/log/[0-9]{4}(-[1-9][0-9]{0,2})?$")
-]
 KeyName = Annotated[str, Field(pattern=r"^([a-z-]{3,10}-[0-9a-f]{8})?$")]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
 
@@ -129,7 +126,7 @@ class ReceiptBody(Sparse, Body):
     acknowledge_by: Seconds | None = None
 
 
-class DisclosureBody(Body):
+class DisclosureBody(Sparse, Body):
     """An answer that was issued, delivered or withheld: which one, and under which receipt.
 
     Attributes:
@@ -138,8 +135,12 @@ class DisclosureBody(Body):
         use: how many answers this receipt has given, this one included; the same answer in another claim is no more.
         supersedes: digest of an expired claim for the same nullifier that this one replaces; "" for none.
         acceptance: digest of the recipient's signed acceptance, where delivered.
+        correction: id of the entry of the correction because of which it was revoked, or was issued after its period
+            had been answered; "" for none, and left out then.
         key: id of the key that signed the claim; "" in the entries of version 0.1.
     """
+
+    LATER = frozenset({"correction"})
 
     receipt: ReceiptId
     receipt_leaf: Index
@@ -152,10 +153,39 @@ class DisclosureBody(Body):
     claim: Digest
     nullifier: Digest
     use: Annotated[int, Field(ge=1)]
-    state: Literal["issued", "delivered", "withheld"]
+    state: Literal["issued", "delivered", "withheld", "revoked"]
     supersedes: Digest | Literal[""] = ""
     acceptance: Digest | Literal[""] = ""
     key: KeyName = ""
+    correction: Annotated[str, Field(pattern=r"^([a-z]{3}_[a-z2-7]{26})?$")] = ""
+
+
+class CorrectionBody(Body):
+    """That an event was recorded wrongly, or not in time.
+
+    Attributes:
+        wrong: the event that does not count any more; None where one was missing.
+        right: the event that counts in its place; None where nothing does.
+        signed: digest of the signed correction.
+    """
+
+    wrong: EventPlace | None
+    right: EventPlace | None
+    signed: Digest
+
+
+class RetractionBody(Body):
+    """That a claim, which was taken here, was revoked by its issuer because of a correction.
+
+    Attributes:
+        signed: digest of the issuer's signed retraction.
+    """
+
+    issuer: Host
+    receipt: ReceiptId
+    claim: Digest
+    nullifier: Digest
+    signed: Digest
 
 
 class AcceptanceBody(Body):
@@ -260,6 +290,8 @@ BODIES: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
     "disclosure": DisclosureBody,
     "acceptance": AcceptanceBody,
+    "correction": CorrectionBody,
+    "retraction": RetractionBody,
     "program": ProgramBody,
     "agreement": AgreementBody,
     "erasure": ErasureBody,
@@ -281,13 +313,14 @@ class CarriedAnswer(Body):
     """An answer that an opening carries, since its nullifier is spent.
 
     Attributes:
-        state: what became of it: `delivered` or `withheld` at its issuer, `accepted` at its recipient.
+        state: what became of it: `delivered`, `withheld` or `revoked` at its issuer, `accepted` or `retracted` at its
+            recipient.
         at: when it was issued, or accepted.
     """
 
     claim: Digest
     nullifier: Digest
-    state: Literal["delivered", "withheld", "accepted"]
+    state: Literal["delivered", "withheld", "revoked", "accepted", "retracted"]
     at: Seconds
 
 

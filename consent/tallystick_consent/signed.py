@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.jws import sign_jws, verify_jws
+from tallystick_consent.places import EventPlace
 from tallystick_consent.receipt import Digest, Host, ReceiptId, Seconds, Sparse, Terms, Version
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
@@ -133,6 +134,24 @@ class Acceptance(SignedObject):
     fee: Annotated[str, Field(pattern=r"^(trf_[a-z2-7]{26})?$")]
     fee_asset: Annotated[str, Field(pattern=r"^([A-Z]{3,12}/[0-9])?$")]
     fee_amount: Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Correction(SignedObject):
+    """An issuer's word that an event was recorded wrongly, or was missing: the events, by their places in its log."""
+
+    TYPE = "tallystick-correction+jwt"
+    wrong: EventPlace | None
+    right: EventPlace | None
+
+
+class Retraction(SignedObject):
+    """An issuer's word that a claim of its own stands no longer; because of which event, the recipient is not told."""
+
+    TYPE = "tallystick-retraction+jwt"
+    recipient: Host
+    receipt: ReceiptId
+    claim: Digest
+    nullifier: Digest
 
 
 _Object = TypeVar("_Object", bound=SignedObject)

@@ -3,14 +3,15 @@
 Pure. Money is integers of an asset's minor unit. Every transfer takes from one account what it gives to another, so
 every asset sums to zero, always. A budget is an account under `budget/`: it can never promise more than it holds.
 
-Partial posts and reversals are not booked yet: a transfer's amount is settled whole, and `reversed` is no state here.
+Nothing is edited: what was posted is reversed by another transfer, posted at once, that names it and moves the same
+amount back. Partial posts and partial reversals are not booked yet: a transfer's amount is settled whole.
 
 Source: DESIGN sections 1 and 5 (P7, P8), SCENARIOS section 0 (transfer states).
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any
@@ -49,6 +50,7 @@ class Transfer:
         cause: id of the entry this follows from, or "".
         unique: `p` of CONSTRUCTIONS for a reward, base64url: at most one posted for each; else "".
         counterparty: the other partner's host name where it books the other half; else "".
+        reverses: id of the posted transfer that this one takes back, whole; else "", and left out of the body.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Transfer:
     cause: str = ""
     unique: str = ""
     counterparty: str = ""
+    reverses: str = ""
 
     def body(self) -> dict[str, object]:
         """Return the entry body."""
@@ -75,11 +78,14 @@ class Transfer:
             "cause": self.cause,
             "unique": self.unique,
             "counterparty": self.counterparty,
+            **({"reverses": self.reverses} if self.reverses else {}),
         }
 
 
 _TEXTS = ("transfer", "state", "debit", "credit", "asset", "terms", "cause", "unique", "counterparty")
 _MEMBERS = frozenset({*_TEXTS, "amount"})
+_LATER = frozenset({"reverses"})
+"""Members that are left out where they say nothing."""
 _STATES = {str(state): state for state in TransferState}
 
 
@@ -90,16 +96,20 @@ def parse_transfer(body: Mapping[str, Any]) -> Transfer:
         TransferInvalid: a member is missing, unknown, of another type, or out of its bounds.
     """
     amount = body.get("amount")
-    if frozenset(body) != _MEMBERS or type(amount) is not int:
+    later = body.keys() - _MEMBERS
+    if not body.keys() >= _MEMBERS or later - _LATER or type(amount) is not int:
         raise _invalid("A transfer has other members than it must have.")
     texts = [body[name] for name in _TEXTS]
-    if not all(isinstance(value, str) for value in texts):
+    reverses = body.get("reverses", "")
+    if not all(isinstance(value, str) for value in (*texts, reverses)):
         raise _invalid("A member of a transfer is not text.")
     transfer_id, name, debit, credit, asset, terms, cause, unique, counterparty = texts
     state = _STATES.get(name)
     if state is None:
         raise _invalid("A transfer is in a state that does not exist.")
-    transfer = Transfer(transfer_id, state, debit, credit, asset, amount, terms, cause, unique, counterparty)
+    if later and not _ID.fullmatch(reverses):
+        raise _invalid("A transfer reverses what is no transfer.")
+    transfer = Transfer(transfer_id, state, debit, credit, asset, amount, terms, cause, unique, counterparty, reverses)
     _check(transfer)
     return transfer
 
@@ -117,6 +127,8 @@ def _check(transfer: Transfer) -> None:
         raise _invalid("A transfer's terms are not a SHA-256 in base64url.")
     if transfer.unique and not _DIGEST.fullmatch(transfer.unique):
         raise _invalid("A transfer's unique value is not 32 bytes in base64url.")
+    if transfer.reverses and (transfer.state is not TransferState.POSTED or transfer.unique):
+        raise _invalid("A reversal is posted at once, and pays nothing that is unique.")
 
 
 def _invalid(problem: str) -> TransferInvalid:
@@ -228,6 +240,45 @@ def _check_follows(step: Transfer, earlier: Transfer) -> None:
         raise _refused("transfer_exists", "A transfer's step changes what it moves.")
 
 
+def reversal_of(posted: Transfer, *, transfer_id: str, cause: str) -> Transfer:
+    """Return the transfer that takes back another one, whole.
+
+    Args:
+        posted: the last step of what is taken back.
+        transfer_id: a fresh id.
+        cause: id of the entry because of which it is taken back.
+    """
+    return replace(
+        posted,
+        id=transfer_id,
+        state=TransferState.POSTED,
+        debit=posted.credit,
+        credit=posted.debit,
+        cause=cause,
+        unique="",
+        reverses=posted.id,
+    )
+
+
+def check_reversal(step: Transfer, posted: Transfer, *, reversed_by: str | None) -> None:
+    """Return quietly if `step` may take back a transfer.
+
+    Args:
+        step: the reversal.
+        posted: the last step of the transfer that it names.
+        reversed_by: id of the transfer that took it back before; None where none did.
+
+    Raises:
+        BooksRefused: what it names was not posted, was taken back, or is not what it moves back.
+    """
+    if posted.state is not TransferState.POSTED or posted.reverses:
+        raise _refused("transfer_not_posted", "What was not posted cannot be reversed.")
+    if reversed_by is not None:
+        raise _refused("transfer_already_reversed", "A transfer is reversed once only.")
+    if reversal_of(posted, transfer_id=step.id, cause=step.cause) != step:
+        raise _refused("transfer_exists", "A reversal moves something else than what it takes back.")
+
+
 def _refused(reason: str, problem: str) -> BooksRefused:
     return BooksRefused(reason, problem, remedy="Read the transfer's and the account's state, then decide again.")
 
@@ -238,13 +289,19 @@ class Books:
 
     balances: dict[tuple[str, str], Balance] = field(default_factory=dict[tuple[str, str], Balance])
     transfers: dict[str, Transfer] = field(default_factory=dict[str, Transfer])
+    reversals: dict[str, str] = field(default_factory=dict[str, str])
+    """The transfer that took back another one, by the other one's id."""
 
     def apply(self, step: Transfer) -> None:
         """Book one step.
 
         Raises:
-            BooksRefused: as `book`; the books are as they were.
+            BooksRefused: as `book` and `check_reversal`; the books are as they were. A reversal of what these books do
+                not hold is booked: it may stand in the books that they continue.
         """
+        posted = self.transfers.get(step.reverses)
+        if posted is not None:
+            check_reversal(step, posted, reversed_by=self.reversals.get(step.reverses))
         giving, receiving = (step.debit, step.asset), (step.credit, step.asset)
         booked = book(
             step,
@@ -254,6 +311,8 @@ class Books:
         )
         self.balances[giving], self.balances[receiving] = booked.debit, booked.credit
         self.transfers[step.id] = step
+        if step.reverses:
+            self.reversals[step.reverses] = step.id
 
     def sums(self) -> dict[str, int]:
         """Return the sum of all postings of each asset: zero, or the books are wrong."""

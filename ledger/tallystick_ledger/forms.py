@@ -80,5 +80,8 @@ def spelled(raw: bytes, forms: Mapping[bytes, Form]) -> Spelled | None:
 
 _TRANSFER = ("transfer", "state", "debit", "credit", "asset", "terms", "cause", "unique", "counterparty")
 
-TRANSFER_FORM = entry_form("transfer", object_form({**dict.fromkeys(_TRANSFER, TEXT), "amount": INTEGER}))
+TRANSFER_FORM = entry_form(
+    "transfer",
+    object_form({**dict.fromkeys((*_TRANSFER, "reverses"), TEXT), "amount": INTEGER}, optional=frozenset({"reverses"})),
+)
 """What a `transfer` entry looks like; `books.parse_transfer` says whether its values are in their bounds."""

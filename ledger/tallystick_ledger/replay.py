@@ -206,12 +206,27 @@ class LedgerReplay:
             report("entry.malformed", error.problem)
 
     def _check_paid_once(self, transfer: Transfer, at_s: int, report: Callable[[str, str], None]) -> None:
+        if transfer.reverses:
+            self._take_back(transfer, report)
         if transfer.state is not TransferState.POSTED or not transfer.unique:
             return
         first = self.paid.setdefault(transfer.unique, transfer.id)
         if first != transfer.id or transfer.unique in self._paid_before:
             report("P7.paid_twice", "A second reward is posted for one subject, program, period and slot.")
         self.paid_at_s.setdefault(transfer.unique, at_s)
+
+    def _take_back(self, reversal: Transfer, report: Callable[[str, str], None]) -> None:
+        """What was paid and taken back may be paid again; what nobody here has posted cannot be taken back."""
+        posted = self.books.transfers.get(reversal.reverses)
+        if posted is not None:
+            unique = posted.unique
+        else:  # of an older log, whose opening carries it
+            unique = next((each for each, paid_by in self.paid.items() if paid_by == reversal.reverses), "")
+        if self.paid.get(unique) == reversal.reverses:
+            del self.paid[unique], self.paid_at_s[unique]
+            self._paid_before.discard(unique)
+        elif posted is None:
+            report("P8.state", "A transfer takes back what was never posted here.")
 
     def _reporter(self, index: int) -> Callable[[str, str], None]:
         def report(rule: str, problem: str) -> None:

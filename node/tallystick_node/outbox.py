@@ -56,6 +56,7 @@ BODIES: dict[str, type[wire.Request]] = {
     "erasure.asked": wire.PeerSigned,
     "claim.ask": wire.PeerAsk,
     "claim.issued": wire.PeerClaim,
+    "claim.revoked": wire.PeerSigned,
 }
 
 GIVEN_AGAIN = ("receipt.given", "receipt.renewed")
@@ -127,7 +128,7 @@ class Outbox:
         for row in rows:
             if row.next_attempt_s > now_s:
                 return None
-            if row.state == "queued" and self._has_run_out(row.about, now_s):
+            if row.kind == "claim.issued" and row.state == "queued" and self._has_run_out(row.about, now_s):
                 continue
             if row.body is not None:
                 return row, str(row.body)
@@ -195,6 +196,9 @@ class Outbox:
         if _has_ended(transaction, message):
             _withhold(transaction, message, maybe_arrived=maybe_arrived)
             return
+        if _is_revoked(transaction, message):
+            _settle(transaction, message, "withheld")
+            return
         attempts = message.attempts + 1
         limit_s = min(BACKOFF_FIRST_S * 2 ** min(attempts - 1, BACKOFF_DOUBLINGS_MAX), BACKOFF_MAX_S)
         # Half of it fixed, half of it chance, so that partners that fell together do not rise together.
@@ -223,6 +227,8 @@ def recover_sending(transaction: Transaction, *, partner: str | None = None) -> 
     for row in transaction.execute(left if partner is None else left.where(MESSAGES.c.partner == partner)).all():
         if _has_ended(transaction, row):
             _withhold(transaction, row, maybe_arrived=True)
+        elif _is_revoked(transaction, row):
+            _settle(transaction, row, "withheld")
         else:
             again = {"state": "queued", "maybe_arrived": True}
             transaction.execute(update(MESSAGES).where(MESSAGES.c.number == row.number).values(**again))
@@ -276,6 +282,14 @@ def _refused(transaction: Transaction, message: Any) -> None:
 
 def _settle(transaction: Transaction, message: Any, state: str) -> None:
     transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(state=state))
+
+
+def _is_revoked(transaction: Transaction, message: Any) -> bool:
+    """Return whether the claim in a message was revoked while it was being sent."""
+    if message.kind != "claim.issued":
+        return False
+    row = transaction.row(select(CLAIMS.c.state).where(CLAIMS.c.digest == message.about))
+    return row is not None and row.state == "revoked"
 
 
 def _has_ended(transaction: Transaction, message: Any) -> bool:

@@ -230,6 +230,7 @@ class Event(SQLModel, table=True):
     Attributes:
         leaf: index of its entry.
         log: the name of the log in which that stands.
+        corrected_by: the entry that says that it was wrong; it does not count any more.
     """
 
     id: str = Field(primary_key=True)
@@ -243,6 +244,7 @@ class Event(SQLModel, table=True):
     commitment: bytes
     ciphertext: bytes
     recorded_at_s: int
+    corrected_by: str | None = None
 
     __table_args__ = (Index("event_by_subject_class_time", "subject", "data_class", "at_s"),)
 
@@ -371,6 +373,14 @@ class StatusPlace(SQLModel, table=True):
     revoked_at_s: int | None = None
 
 
+class Correction(SQLModel, table=True):
+    """A correction of a subject's event, as it was signed; its id is its entry's. Erased with its subject."""
+
+    id: str = Field(primary_key=True)
+    subject: str = Field(index=True)
+    token: str
+
+
 class WalletKey(SQLModel, table=True):
     """The key of a subject's wallet, and the one link that it signs for."""
 
@@ -379,7 +389,11 @@ class WalletKey(SQLModel, table=True):
 
 
 class Reward(SQLModel, table=True):
-    """A reward of one of our subjects; its id is the transfer's."""
+    """A reward of one of our subjects; its id is the transfer's.
+
+    Attributes:
+        unique: `p`, while it is paid or waits; its own id after it was taken back, by the transfer `reversed_by`.
+    """
 
     id: str = Field(primary_key=True)
     subject: str = Field(index=True)
@@ -394,6 +408,7 @@ class Reward(SQLModel, table=True):
     amount_minor: int
     state: str
     posted_at_s: int | None = None
+    reversed_by: str | None = None
 
 
 class Account(SQLModel, table=True):
@@ -408,10 +423,17 @@ class Account(SQLModel, table=True):
 
 
 class Transfer(SQLModel, table=True):
-    """The last step of a transfer, as its entry has it."""
+    """The last step of a transfer, as its entry has it.
+
+    Attributes:
+        reverses: the transfer that it takes back; each is taken back once.
+    """
 
     id: str = Field(primary_key=True)
     body: str
+    reverses: str | None = None
+
+    __table_args__ = (Index("transfer_taken_back_once", "reverses", unique=True),)
 
 
 class Message(SQLModel, table=True):
@@ -655,6 +677,7 @@ DISCLOSURES = _table(Disclosure)
 CLAIMS = _table(Claim)
 STATUS_LISTS = _table(StatusList)
 STATUS_PLACES = _table(StatusPlace)
+CORRECTIONS = _table(Correction)
 WALLET_KEYS = _table(WalletKey)
 REWARDS = _table(Reward)
 ACCOUNTS = _table(Account)

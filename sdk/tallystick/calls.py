@@ -52,6 +52,8 @@ from tallystick.wire import (
     Claims,
     ConfirmLink,
     Consistency,
+    CorrectEvent,
+    Correction,
     Decisions,
     DeferReceipt,
     EntryProof,
@@ -605,6 +607,35 @@ class EventCalls:
             lambda event, verifier: verifier.check_recorded(event, sent),
             idempotency_key,
         )
+
+    def correct(
+        self,
+        *,
+        subject: str,
+        event: str | None = None,
+        type: str | None = None,  # noqa: A002  # the wire's word, and the caller's
+        data: Mapping[str, Any] | None = None,
+        receipt: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Correction]:
+        """Correct an event, and what followed from it: claims are told anew or taken back, and rewards with them.
+
+        Args:
+            subject: our own id of the customer.
+            event: the one that was wrong; None where one was missing when its period closed.
+            type: of the event that counts; None where nothing does.
+            data: as the type's schema has it.
+            receipt: under which receipt it is kept; None: the node finds the one that covers it.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        told = None if data is None else dict(data)
+        body = _body(lambda: CorrectEvent(subject=subject, event=event, type=type, data=told, receipt=receipt))
+
+        def check(correction: Correction, verifier: Verifier) -> None:
+            verifier.check_correction_written(correction)
+            _require(correction.wrong == event, "The node corrected another event than the one it was told.")
+
+        return _write("/v1/corrections", body, Correction, check, idempotency_key)
 
     def get(self, event_id: str) -> Call[Event]:
         """Return one event, opened."""

@@ -183,6 +183,7 @@ class Events(Group[EventCalls]):
     """Record what happened on a journey."""
 
     record = Blocking(EventCalls.record)
+    correct = Blocking(EventCalls.correct)
     get = Blocking(EventCalls.get)
 
 
@@ -308,6 +309,7 @@ class AsyncEvents(AsyncGroup[EventCalls]):
     """As `Events`, awaited."""
 
     record = Awaited(EventCalls.record)
+    correct = Awaited(EventCalls.correct)
     get = Awaited(EventCalls.get)
 
 

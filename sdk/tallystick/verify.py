@@ -16,7 +16,7 @@ from tallystick.errors import ReplyForged
 from tallystick.evidence import TwoHeads
 from tallystick.following import LedgerForked, SeenHead
 from tallystick.people import Act
-from tallystick.wire import EntryProof, Event, Program, Receipt, RecordEvent
+from tallystick.wire import Correction, EntryProof, Event, Program, Receipt, RecordEvent
 from tallystick_consent.events import MEDIA_TYPE
 from tallystick_consent.evidence import RECORD_MEDIA_TYPE
 from tallystick_consent.program import parse_program
@@ -220,6 +220,19 @@ class Verifier:
             entries,
             lambda each: each.kind in ("program", "agreement") and _says(each.body, said),
             "No proven entry is of the program in the reply.",
+        )
+
+    def check_correction_written(self, correction: Correction) -> None:
+        """Return quietly if the ledger holds this correction.
+
+        Raises:
+            ReplyForged: it does not.
+        """
+        _require_proofs(correction.proofs)
+        _require_one(
+            self.check_proofs(correction.proofs),
+            lambda each: each.kind == "correction" and each.id == correction.correction,
+            "No proven entry is of the correction in the reply.",
         )
 
     def _check_proof(self, stated: EntryProof) -> Entry:

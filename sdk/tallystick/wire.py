@@ -422,6 +422,10 @@ class Receipts(Reply):
 # Events
 
 
+EventType = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}\.[a-z][a-z_]{0,39}$")]
+EventId = Annotated[str, Field(pattern=r"^evt_[a-z2-7]{26}$")]
+
+
 class RecordEvent(Request):
     """Something that happened on a subject's journey.
 
@@ -432,7 +436,7 @@ class RecordEvent(Request):
     """
 
     subject: Subject
-    type: Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}\.[a-z][a-z_]{0,39}$")]
+    type: EventType
     data: Document
     receipt: ReceiptId | None = None
 
@@ -458,6 +462,59 @@ class Event(Proven):
     receipt: str
     recorded_at: int
     opening: Opening
+
+
+class CorrectEvent(Request):
+    """An event that was wrong, or missing: what counts in its place, or that nothing does.
+
+    Attributes:
+        event: the one that was wrong; None where one was missing.
+        type, data: what counts, as for `RecordEvent`; None where nothing does.
+        receipt: under which receipt that is kept; the node finds the one that covers it where this is absent.
+    """
+
+    subject: Subject
+    event: EventId | None = None
+    type: EventType | None = None
+    data: Document | None = None
+    receipt: ReceiptId | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "CorrectEvent":
+        if (self.type is None) != (self.data is None) or (self.event is None and self.data is None):
+            raise ValueError("a correction names a wrong event, or tells one whole, or both")
+        return self
+
+
+class CorrectionEffect(Reply):
+    """What followed for one period of one receipt.
+
+    Attributes:
+        outcome: `stands`, `not_reached`, `issued`, `superseded`, `revoked`; or why nothing changes: `not_taken`,
+            `too_late`, `future_only`, `not_permitted`.
+    """
+
+    receipt: str
+    partner: str
+    program: str
+    period: str
+    outcome: str
+
+
+class Correction(Proven):
+    """A correction as it stands in the ledger, and what followed from it.
+
+    Attributes:
+        correction: id of its entry.
+        wrong: the event that does not count any more, if any.
+        right: the event that counts, if any.
+    """
+
+    correction: str
+    wrong: str | None
+    right: str | None
+    recorded_at: int
+    effects: tuple[CorrectionEffect, ...]
 
 
 # Programs
@@ -604,7 +661,7 @@ class Decision(Reply):
 
     Attributes:
         outcome: `issued`, `not_reached` or `refused`; where late evidence was looked at, `made_good` by a new claim, or
-            what was told `stands`.
+            what was told `stands`; where an event was corrected, that or `made_good`, or `taken_back`.
         counted: how many events counted.
         not_counted: how many did not, by the reason.
         reasons: why it was refused, each with what would have been permitted.
@@ -617,7 +674,7 @@ class Decision(Reply):
     period: str
     partner: str
     receipt: str
-    outcome: Literal["issued", "not_reached", "refused", "made_good", "stands"]
+    outcome: Literal["issued", "not_reached", "refused", "made_good", "stands", "taken_back"]
     counted: int
     not_counted: dict[str, int]
     reasons: tuple[dict[str, str], ...]

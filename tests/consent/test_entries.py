@@ -22,7 +22,11 @@ GOOD: dict[str, dict[str, Any]] = {
         deliverable=(digest("claim"),),
         acknowledge_by=2,
     ).document(),
-    "disclosure": {**disclosure("march", "delivered", receipt_leaf=4), "key": "claim-0123abcd"},
+    "disclosure": {
+        **disclosure("march", "delivered", receipt_leaf=4),
+        "key": "claim-0123abcd",
+        "correction": identifier("cor", "march"),
+    },
     "acceptance": {**acceptance("march", receipt_leaf=4, disclosure_leaf=5), "key": "receipt-0123abcd"},
     "program": dict(INSURER_LEDGER["program"].body),
     "agreement": {
@@ -35,6 +39,18 @@ GOOD: dict[str, dict[str, Any]] = {
         "signed": digest("agreement"),
         "signer": "gym.example",
     },
+    "correction": {
+        "wrong": {"log": "gym.example/log/2027", "leaf": 7},
+        "right": {"log": "gym.example/log/2027", "leaf": 9},
+        "signed": digest("correction"),
+    },
+    "retraction": {
+        "issuer": "gym.example",
+        "receipt": identifier("rcp", "ana"),
+        "claim": digest("march"),
+        "nullifier": digest("march"),
+        "signed": digest("retraction"),
+    },
     "erasure": erasure("attested"),
 }
 MAY_BE_LEFT_OUT = {
@@ -45,6 +61,7 @@ MAY_BE_LEFT_OUT = {
     ("disclosure", "supersedes"),
     ("disclosure", "acceptance"),
     ("disclosure", "key"),
+    ("disclosure", "correction"),
     ("acceptance", "key"),
     ("program", "tells"),
 }

@@ -1,6 +1,7 @@
 """The replay of consent, against ledgers in which exactly one entry is wrong: exactly one rule says so."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from logs import digest
@@ -27,7 +28,7 @@ Spoil = Callable[[Ledger], None]
 
 
 def replayed(ledger: Ledger) -> ConsentReplay:
-    replay = ConsentReplay(ledger.host)
+    replay = ConsentReplay(ledger.host, "2027")
     for index, entry in enumerate(ledger.entries()):
         replay.take(entry, index)
     return replay
@@ -161,6 +162,53 @@ def issue_for_april(ledger: Ledger) -> None:
     ledger.again("issued", claim=digest("april"), nullifier=digest("april"), period="2027-04", use=2)
 
 
+def correct(ledger: Ledger, name: str = "correction", *, wrong: int | None = None, **changes: object) -> str:
+    """Let the gym say that its visit was wrong; return the id of the entry."""
+    place = {"log": ledger.origin, "leaf": ledger.index("visit") if wrong is None else wrong}
+    ledger.add(name, "correction", {"wrong": place, "right": None, "signed": digest("correction"), **changes})
+    return ledger.entry_id(name)
+
+
+def revoke(ledger: Ledger, **changes: object) -> None:
+    """Let the gym revoke the claim of March because of a correction."""
+    cause = correct(ledger)
+    body = {**ledger["delivered"].body, "state": "revoked", "correction": cause, **changes}
+    ledger.add("revoked", "disclosure", body)
+
+
+def revoke_twice(ledger: Ledger) -> None:
+    revoke(ledger)
+    ledger.again("revoked")
+
+
+def correct_only(ledger: Ledger, **changes: Any) -> None:
+    correct(ledger, **changes)
+
+
+def correct_nothing(ledger: Ledger) -> None:
+    correct(ledger)
+    ledger.spoil("correction", wrong=None)
+
+
+def correct_twice(ledger: Ledger) -> None:
+    correct(ledger)
+    correct(ledger, "once more")
+
+
+def retraction(ledger: Ledger, **changes: object) -> None:
+    """Let the insurer log that the gym retracted the claim of March."""
+    taken = ledger["accepted"].body
+    body = {name: taken[name] for name in ("issuer", "receipt", "claim", "nullifier")}
+    ledger.add("retracted", "retraction", {**body, "signed": digest("retraction"), **changes})
+
+
+def retract_twice(ledger: Ledger) -> None:
+    retraction(ledger)
+    ledger.again("retracted")
+
+
+ELSEWHERE = {"log": "track.example/log/2027", "leaf": 1}
+
 GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "between two others": ("P4.party", only("requested", issuer="other.example", recipient="third.example")),
     "withdrawn before it was asked for": ("P4.transition", only("requested", state="withdrawn")),
@@ -201,6 +249,20 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "in place of one that counted": ("P7.nullifier", replace_a_delivered_one),
     "both delivered": ("P7.nullifier", deliver_both),
     "a body of another form": ("entry.malformed", only("issued", note="a free text")),
+    "a correction of no event": ("P14.correction", lambda ledger: correct_only(ledger, wrong=ledger.index("given"))),
+    "a correction of an event to come": ("P14.correction", lambda ledger: correct_only(ledger, wrong=500)),
+    "a correction of others' events": ("P14.correction", lambda ledger: correct_only(ledger, right=ELSEWHERE)),
+    "a correction of nothing": ("P14.correction", correct_nothing),
+    "corrected twice": ("P14.correction", correct_twice),
+    "revoked for no reason": ("P14.revoked", lambda ledger: revoke(ledger, correction="")),
+    "revoked for a correction that is not there": (
+        "P14.revoked",
+        lambda ledger: revoke(ledger, correction="cor_" + "a" * 26),
+    ),
+    "revoked twice": ("P4.disclosure", revoke_twice),
+    "revoked as something else": ("P4.disclosure", lambda ledger: revoke(ledger, use=7)),
+    "revoked without being issued": ("P4.not_issued", lambda ledger: revoke(ledger, claim=digest("another"))),
+    "issued for a correction that is not there": ("P14.revoked", only("issued", correction="cor_" + "a" * 26)),
 }
 
 
@@ -218,6 +280,9 @@ INSURER_CASES: dict[str, tuple[str, Spoil]] = {
     "accepted under another entry": ("P4.receipt_leaf", only("accepted", receipt_leaf=3)),
     "accepted twice": ("P7.claim_twice", lambda ledger: ledger.again("accepted")),
     "two for one month": ("P7.nullifier", lambda ledger: ledger.again("accepted", claim=digest("another"))),
+    "retracted without being accepted": ("P14.retraction", lambda ledger: retraction(ledger, claim=digest("another"))),
+    "retracted as another": ("P14.retraction", lambda ledger: retraction(ledger, nullifier=digest("another"))),
+    "retracted twice": ("P14.retraction", retract_twice),
 }
 
 
@@ -422,6 +487,28 @@ def test_a_claim_that_never_left_may_be_replaced() -> None:
     gym.again("issued", state="withheld")
     gym.again("issued", claim=digest("another"), use=2, supersedes=march)
     assert rules(gym) == []
+
+
+def test_after_a_correction_the_slot_is_answered_and_taken_anew() -> None:
+    gym, insurer = tell()
+    revoke(gym)
+    march = gym["issued"].body["claim"]
+    cause = gym.entry_id("correction")
+    anew = {"claim": digest("another"), "supersedes": march, "correction": cause}
+    gym.again("issued", **anew)
+    gym.again("delivered", **anew)
+    retraction(insurer)
+    insurer.again("accepted", claim=digest("another"))
+    assert rules(gym) == rules(insurer) == []
+    assert replayed(insurer).retracted == {march}
+
+
+def test_the_events_of_a_log_are_kept_as_the_runs_they_stand_in() -> None:
+    gym, _ = tell()
+    for number in range(5):
+        gym.add(f"visit {number}", "event", {"commitment": digest(str(number))})
+    visit, first = gym.index("visit"), gym.index("visit 0")
+    assert replayed(gym).events == [visit, visit + 1, first, first + 5]
 
 
 def test_one_partner_may_issue_and_accept_under_one_nullifier_without_confusion() -> None:

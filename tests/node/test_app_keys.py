@@ -95,6 +95,7 @@ ROUTES = (
     ),
     Route("POST /v1/links/matches/search", ("links:write",), {"offer": OFFER}),
     Route("POST /v1/events", ("events:write",), {**SUBJECT, "type": "visit.ended", "data": {}}),
+    Route("POST /v1/corrections", ("events:write",), {**SUBJECT, "event": "evt_" + "a" * 26}),
     Route("GET /v1/events/evt_x", ("events:read",)),
     Route("POST /v1/programs", ("programs:write",), {"program": {}}),
     Route("GET /v1/programs", ("programs:read",)),

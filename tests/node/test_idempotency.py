@@ -176,6 +176,14 @@ def record_event(scene: Scene) -> Write:
     return Write(scene.gym, "/v1/events", body, {**body, "data": {"since": "2027-02-27T09:00:00-06:00"}}, 201)
 
 
+def correct_event(scene: Scene) -> Write:
+    data = {"since": "2027-02-27T09:00:00-05:00"}
+    record = scene.gym.app().events.record
+    first, second = (record(subject="ana-at-gym", type="membership.activated", data=data).event for _ in range(2))
+    body = {"subject": "ana-at-gym", "event": first}
+    return Write(scene.gym, "/v1/corrections", body, {**body, "event": second}, 201)
+
+
 def publish_program(scene: Scene) -> Write:
     number = next(_people)
     program = {**fitness_program(issuers=("gym.example",)), "program": f"ins-{number}"}
@@ -262,6 +270,7 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     give_version,
     refuse_version,
     record_event,
+    correct_event,
     publish_program,
     accept_program,
     ask_claim,

@@ -7,6 +7,7 @@ entries   told of every entry, it asks what has the rules for its kind
 state     what is remembered of the entries so far
 receipts  the life of a receipt, step by step
 answers   what was issued, delivered, accepted, and whether a receipt covered it
+corrections  events that were wrong or missing, and the answers that stand no longer because of them
 programs  versions of programs
 together  what the answers of one period tell together, against the receipt
 erasures  links that were erased, after which nothing more is answered

@@ -10,6 +10,7 @@ from operator import attrgetter
 from tallystick_consent.entries import AcceptanceBody, CarriedAnswer, CarriedDisclosure, DisclosureBody, ReceiptBody
 from tallystick_consent.purposes import COVERED_BY
 from tallystick_consent.receipt import RUNG_HEIGHT
+from tallystick_consent.replay.corrections import check_cause, free_slot
 from tallystick_consent.replay.erasures import is_erased
 from tallystick_consent.replay.state import ConsentState, Report
 from tallystick_consent.replay.together import check_told
@@ -31,12 +32,16 @@ def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s:
         else:
             _check_once(state, body, report)
             _check_use(state, body, report)
+        check_cause(state, body, report)
         if not is_erased(state, body, report):
             _check_covered(state, body, body.recipient, at_s, report)
             _check_limits(state, body, at_s, report)
             check_told(state, body, payer=body.recipient, source=state.host, report=report)
         state.disclosures[body.claim] = body, index
         state.logged_at_s.setdefault(body.claim, at_s)
+        return
+    if body.state == "revoked":
+        _revoke(state, body, report)
         return
     if known is None:
         report("P4.not_issued", f"A claim is {body.state} that was never issued here.")
@@ -75,8 +80,9 @@ def carry_disclosure(state: ConsentState, carried: CarriedDisclosure, index: int
 def carry_answer(state: ConsentState, answer: CarriedAnswer) -> None:
     """Take an answer whose nullifier is spent, as an opening carries it."""
     state.before[answer.claim] = answer
-    if answer.state == "accepted":
-        state.accepted[answer.nullifier] = answer.claim
+    if answer.state in ("accepted", "retracted"):
+        if answer.state == "accepted":
+            state.accepted[answer.nullifier] = answer.claim
         return
     state.issued[answer.nullifier] = answer.claim
     if answer.state == "delivered":
@@ -89,6 +95,20 @@ def carried_disclosure(body: DisclosureBody, *, at_s: int) -> Carried:
         return Carried("disclosure", CarriedDisclosure(disclosure=body, at=at_s).document())
     answer = CarriedAnswer(claim=body.claim, nullifier=body.nullifier, state=body.state, at=at_s)
     return Carried("answer", answer.document())
+
+
+def _revoke(state: ConsentState, body: DisclosureBody, report: Report) -> None:
+    """A claim that was issued or delivered, here or in the log before, stands no longer."""
+    known, before = state.disclosures.get(body.claim), state.before.get(body.claim)
+    if known is not None:
+        if known[0].state not in ("issued", "delivered") or _answered(known[0]) != _answered(body):
+            report("P4.disclosure", f"A claim that was {known[0].state} is revoked, or changed.")
+        state.disclosures[body.claim] = body, known[1]
+    elif before is not None and before.state == "delivered":
+        state.before[body.claim] = before.model_copy(update={"state": "revoked"})
+    else:
+        report("P4.not_issued", "A claim is revoked that was never issued here.")
+    free_slot(state, body, report)
 
 
 def _check_delivered(state: ConsentState, body: DisclosureBody, report: Report) -> None:
@@ -175,7 +195,8 @@ def _slot(body: DisclosureBody) -> tuple[str, str, str]:
     return body.recipient, body.program, body.period
 
 
-_answered = attrgetter(*(name for name in DisclosureBody.model_fields if name not in ("state", "acceptance")))
+_STEPS = ("state", "acceptance", "correction")
+_answered = attrgetter(*(name for name in DisclosureBody.model_fields if name not in _STEPS))
 """What the steps of an answer may not change."""
 
 

@@ -7,13 +7,17 @@ from tallystick_consent.entries import (
     BODIES,
     AcceptanceBody,
     Body,
+    CorrectionBody,
     DisclosureBody,
     ErasureBody,
+    EventBody,
     ProgramBody,
     ReceiptBody,
+    RetractionBody,
     parse_body,
 )
 from tallystick_consent.replay.answers import take_acceptance, take_disclosure
+from tallystick_consent.replay.corrections import take_correction, take_event, take_retraction
 from tallystick_consent.replay.erasures import take_erasure
 from tallystick_consent.replay.opening import carries, take_opening
 from tallystick_consent.replay.programs import take_program
@@ -45,10 +49,14 @@ class ConsentReplay(ConsentState):
         except EntryMalformed as error:
             report("entry.malformed", error.problem)
             return
-        self.take_body(body, index, entry.at_s)
+        self.take_body(body, entry.id, index, entry.at_s)
 
-    def take_body(self, body: Body, index: int, at_s: int) -> None:
-        """Replay the entry at `index`, recorded at `at_s`, of a kind in `BODIES` and with this body."""
+    def take_event(self, index: int) -> None:
+        """Replay the entry at `index`, which is known to be a well formed `event`."""
+        take_event(self, index)
+
+    def take_body(self, body: Body, entry_id: str, index: int, at_s: int) -> None:
+        """Replay the entry `entry_id` at `index`, recorded at `at_s`, of a kind in `BODIES` and with this body."""
         report = self.reporter(index)
         if isinstance(body, ReceiptBody):
             take_receipt(self, body, index, at_s, report)
@@ -60,6 +68,12 @@ class ConsentReplay(ConsentState):
             take_program(self, body, report)
         elif isinstance(body, ErasureBody):
             take_erasure(self, body, report)
+        elif isinstance(body, EventBody):
+            take_event(self, index)
+        elif isinstance(body, CorrectionBody):
+            take_correction(self, body, entry_id, index, report)
+        elif isinstance(body, RetractionBody):
+            take_retraction(self, body, report)
 
     def finish(self, *, newest_s: int) -> None:
         """Check what holds only of the whole log; `newest_s` is the latest time that any entry of it states."""

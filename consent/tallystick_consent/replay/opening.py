@@ -4,6 +4,7 @@ What is wrong with the opening itself, the ledger floor's replay says.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from tallystick_consent.entries import (
     CARRIED,
@@ -76,7 +77,8 @@ def carries(state: ConsentState, at_s: int) -> Iterator[Carried]:
     for claim, (accepted, _) in state.acceptances.items():
         if claim in recent:
             at = state.logged_at_s[claim]
-            answer = CarriedAnswer(claim=claim, nullifier=accepted.nullifier, state="accepted", at=at)
+            stands: Literal["accepted", "retracted"] = "retracted" if claim in state.retracted else "accepted"
+            answer = CarriedAnswer(claim=claim, nullifier=accepted.nullifier, state=stands, at=at)
             yield Carried("answer", answer.document())
     for erasure in state.erasures.values():
         if erasure.state == "erased":

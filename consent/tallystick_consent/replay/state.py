@@ -130,6 +130,7 @@ class ConsentState:
 
     Attributes:
         host: the partner whose ledger it is.
+        log: name of the log that is replayed, such as `2027`; "" where nobody says, and places are not looked at.
         receipts: each receipt's life, by id.
         disclosures: the last step of each claim that was answered, by its digest, and the index of its issue.
         acceptances: each claim that was taken, by its digest, and its index.
@@ -139,6 +140,10 @@ class ConsentState:
         accepted: the claim accepted for each nullifier. Apart from `issued`, since a partner may be either end.
         logged_at_s: when each claim was issued or accepted here, by its digest.
         before: answers of the logs that this one continues, by their digest.
+        retracted: claims that were accepted here, and that their issuers revoked.
+        events: where events stand: from an index to before another, then the next two, in order.
+        corrected: by which entry the event at each place was said to be wrong; places are `LOG/LEAF`.
+        corrections: ids of the entries that correct events.
         erasures: the last step of each erasure, by its id.
         erased: receipts of links that were erased.
         answered: the programs, and their versions, answered for each other partner and period.
@@ -146,6 +151,7 @@ class ConsentState:
     """
 
     host: str
+    log: str = ""
     receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
     disclosures: dict[str, tuple[DisclosureBody, int]] = field(default_factory=dict[str, tuple[DisclosureBody, int]])
     acceptances: dict[str, tuple[AcceptanceBody, int]] = field(default_factory=dict[str, tuple[AcceptanceBody, int]])
@@ -155,6 +161,10 @@ class ConsentState:
     accepted: dict[str, str] = field(default_factory=dict[str, str])
     logged_at_s: dict[str, int] = field(default_factory=dict[str, int])
     before: dict[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
+    retracted: set[str] = field(default_factory=set[str])
+    events: list[int] = field(default_factory=list[int])
+    corrected: dict[str, int] = field(default_factory=dict[str, int])
+    corrections: set[str] = field(default_factory=set[str])
     erasures: dict[str, ErasureBody] = field(default_factory=dict[str, ErasureBody])
     erased: set[str] = field(default_factory=set[str])
     answered: dict[tuple[str, str], frozenset[tuple[str, int]]] = field(

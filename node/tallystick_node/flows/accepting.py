@@ -60,7 +60,9 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     receipt, subject = _covering(transaction, claim, caller)
     program = known_program(transaction, node.host, claim.program, claim.version)
     first = transaction.row(
-        select(CLAIMS.c.acceptance).where(CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient")
+        select(CLAIMS.c.acceptance).where(
+            CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient", CLAIMS.c.state == "accepted"
+        )
     )
     cover = _cover(receipt, digest, again=first is not None, now_s=transaction.now_s)
     heard = _require_covered(node, claim, program, cover, now_s=transaction.now_s)

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
-from tallystick_ledger.books import Balance, Transfer, book, parse_transfer
+from tallystick_ledger.books import Balance, Transfer, book, check_reversal, parse_transfer
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
+from tallystick_ledger.errors import BooksRefused
 from tallystick_node.tables import ACCOUNTS, TRANSFERS
 from tallystick_node.writer import Transaction
 
@@ -17,10 +18,12 @@ def book_step(transaction: Transaction, step: Transfer) -> None:
     """Book one step of a transfer and log it.
 
     Raises:
-        BooksRefused: it does not follow, or overdraws a budget; nothing was booked.
+        BooksRefused: it does not follow, overdraws a budget, or takes back what cannot be; nothing was booked.
         TransferInvalid: it is not of its form.
     """
     parse_transfer(step.body())
+    if step.reverses:
+        _check_reversal(transaction, step)
     row = transaction.row(select(TRANSFERS.c.body).where(TRANSFERS.c.id == step.id))
     booked = book(
         step,
@@ -31,8 +34,25 @@ def book_step(transaction: Transaction, step: Transfer) -> None:
     _keep(transaction, step.debit, step.asset, booked.debit)
     _keep(transaction, step.credit, step.asset, booked.credit)
     transaction.execute(delete(TRANSFERS).where(TRANSFERS.c.id == step.id))
-    transaction.execute(insert(TRANSFERS).values(id=step.id, body=canonical_json(step.body()).decode()))
+    kept = {"id": step.id, "body": canonical_json(step.body()).decode(), "reverses": step.reverses or None}
+    transaction.execute(insert(TRANSFERS).values(**kept))
     transaction.append("transfer", step.body())
+
+
+def transfer_of(transaction: Transaction, transfer: str) -> Transfer | None:
+    """Return the last step of a transfer, None where there is none of that id."""
+    row = transaction.row(select(TRANSFERS.c.body).where(TRANSFERS.c.id == transfer))
+    return None if row is None else parse_transfer(parse_canonical_json(row.body.encode()))
+
+
+def _check_reversal(transaction: Transaction, step: Transfer) -> None:
+    posted = transfer_of(transaction, step.reverses)
+    if posted is None:
+        raise BooksRefused(
+            "transfer_unknown", "What is taken back was never booked.", remedy="Check the transfer's id."
+        )
+    before = transaction.row(select(TRANSFERS.c.id).where(TRANSFERS.c.reverses == step.reverses))
+    check_reversal(step, posted, reversed_by=None if before is None else before.id)
 
 
 def balance_of(transaction: Transaction, name: str, asset: str) -> Balance:

@@ -30,6 +30,7 @@ from tallystick_node.tables import (
     BURIED,
     CLAIMS,
     CONTESTS,
+    CORRECTIONS,
     DECISIONS,
     ERASURES,
     EVENTS,
@@ -63,6 +64,7 @@ NAMED_BY = (
     ACTS,
     LETTERS,
     MATCHINGS,
+    CORRECTIONS,
 )
 """Tables whose rows name a subject: `bury_subject` knows each."""
 
@@ -91,7 +93,18 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     transaction.execute(update(EVENTS).where(EVENTS.c.subject == subject).values(**emptied))
     nobodys = {"subject": "", "link": "", "receipt": "", "claim": ""}
     transaction.execute(update(REWARDS).where(REWARDS.c.subject == subject).values(**nobodys))
-    for table in (DECISIONS, CONTESTS, OFFERS, ACCEPTING, IDEMPOTENCY, STANDINGS, ACTS, LETTERS, MATCHINGS):
+    for table in (
+        DECISIONS,
+        CONTESTS,
+        OFFERS,
+        ACCEPTING,
+        IDEMPOTENCY,
+        STANDINGS,
+        ACTS,
+        LETTERS,
+        MATCHINGS,
+        CORRECTIONS,
+    ):
         transaction.execute(delete(table).where(table.c.subject == subject))
     _obeyed(transaction, number)
     return name

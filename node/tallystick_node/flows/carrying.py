@@ -7,7 +7,7 @@ Source: DESIGN section 4 (yearly shards).
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import select, update
 
@@ -65,7 +65,7 @@ def _money(transaction: Transaction) -> Iterator[Carried]:
     reserved = TRANSFERS.c.body.contains(f'"state":"{TransferState.RESERVED}"', autoescape=True)
     for row in transaction.execute(select(TRANSFERS.c.body).where(reserved).order_by(TRANSFERS.c.id)):
         yield Carried("transfer", parse_canonical_json(row.body.encode()))
-    paid = REWARDS.c.posted_at_s > transaction.now_s - REMEMBERED_S
+    paid = (REWARDS.c.posted_at_s > transaction.now_s - REMEMBERED_S) & (REWARDS.c.state == "posted")
     for row in transaction.execute(select(REWARDS).where(paid).order_by(REWARDS.c.id)):
         yield paid_record(row.unique, row.id, row.posted_at_s)
 
@@ -74,7 +74,9 @@ def _recent_answers(transaction: Transaction) -> list[tuple[int, DisclosureBody 
     """Return the answers that still count, in the order in which they were issued or accepted, and when that was."""
     found: list[tuple[int, DisclosureBody | CarriedAnswer]] = []
     rows = transaction.execute(
-        select(CLAIMS.c.digest, CLAIMS.c.role, CLAIMS.c.nullifier, CLAIMS.c.logged_at_s, DISCLOSURES.c.body)
+        select(
+            CLAIMS.c.digest, CLAIMS.c.role, CLAIMS.c.state, CLAIMS.c.nullifier, CLAIMS.c.logged_at_s, DISCLOSURES.c.body
+        )
         .outerjoin(DISCLOSURES, DISCLOSURES.c.claim == CLAIMS.c.digest)
         .where(CLAIMS.c.logged_at_s > transaction.now_s - REMEMBERED_S)
         .order_by(CLAIMS.c.number)
@@ -84,7 +86,8 @@ def _recent_answers(transaction: Transaction) -> list[tuple[int, DisclosureBody 
         if row.role == "issuer":
             body = DisclosureBody.model_validate_json(row.body)
         else:
-            body = CarriedAnswer(claim=row.digest, nullifier=row.nullifier, state="accepted", at=row.logged_at_s)
+            taken: Literal["accepted", "retracted"] = "retracted" if row.state == "retracted" else "accepted"
+            body = CarriedAnswer(claim=row.digest, nullifier=row.nullifier, state=taken, at=row.logged_at_s)
         found.append((row.logged_at_s, body))
     return found
 

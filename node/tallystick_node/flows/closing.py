@@ -149,7 +149,8 @@ def _look_again(node: Node, transaction: Transaction, row: Any, program: Program
         follows = true_up(rule, told.answer, found, period=read.period, now_s=transaction.now_s)
         claim = ""
         if follows == "better":
-            claim = _issue(node, transaction, row, program, told.period, found)  # "" where one stands already
+            # "" where one stands already
+            claim = _issue(node, transaction, row, program, told.period, found, supersedes=told.taken_back)
         keep_second_look(transaction, row, program, told.period, follows, found=found, claim=claim)
 
 
@@ -161,8 +162,15 @@ class PeriodRead(NamedTuple):
     zones: Zones
 
 
-def read_period(node: Node, transaction: Transaction, row: Any, program: Program, name: str) -> PeriodRead | Refusal:
+def read_period(
+    node: Node, transaction: Transaction, row: Any, program: Program, name: str, *, again: bool = False
+) -> PeriodRead | Refusal:
     """Open what the receipt permits of a period; the zone of a home is the one known when the period began.
+
+    Args:
+        row: the receipt, with the subject of its link.
+        name: of the period.
+        again: it was answered, and counted, before.
 
     Raises:
         PayloadUnavailable: a key that the permitted events need is missing.
@@ -175,7 +183,7 @@ def read_period(node: Node, transaction: Transaction, row: Any, program: Program
     for ask in (program.ask(period, issuer=node.host), program.standing_ask(period, issuer=node.host)):
         if ask is None:
             continue
-        permit = decide(ask, receipt_of(row), now_s=transaction.now_s)
+        permit = decide(ask, receipt_of(row, again=again), now_s=transaction.now_s)
         if isinstance(permit, Refusal):
             return permit
         events += open_permitted(node, transaction, permit, subject=row.subject)
@@ -189,7 +197,16 @@ def read_period(node: Node, transaction: Transaction, row: Any, program: Program
     return PeriodRead(events, period, Zones(home=home))
 
 
-def _issue(node: Node, transaction: Transaction, row: Any, program: Program, name: str, found: Evaluation) -> str:
+def _issue(
+    node: Node,
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    name: str,
+    found: Evaluation,
+    *,
+    supersedes: str = "",
+) -> str:
     statement = statement_of(program.rule, name, found)
     answer = Answer.model_validate({"statement": statement, "value": True, "assurance": found.assurance})
-    return issue_answer(node, transaction, row, program, name, answer)
+    return issue_answer(node, transaction, row, program, name, answer, supersedes=supersedes)

@@ -9,6 +9,7 @@ from tallystick import wire
 from tallystick_consent.decide import Reason, Refusal
 from tallystick_consent.program import Program
 from tallystick_consent.rules import Evaluation, TrueUp
+from tallystick_consent.rules.corrected import Outcome
 from tallystick_node.node import Node
 from tallystick_node.tables import DECISIONS
 from tallystick_node.writer import Transaction
@@ -25,6 +26,16 @@ _STANDS: dict[TrueUp, str] = {
     "not_taken": "what was told: this rule takes no late evidence",
 }
 """What of a period stands after a second look, and why, in plain words."""
+
+_STANDS_CORRECTED: dict[str, str] = {
+    "not_taken": "what was told: this rule takes no late evidence",
+    "too_late": "what was told: late evidence counts for a limited time",
+    "future_only": "what was told: this rule takes nothing back",
+}
+"""What of a period stands although a correction changed what it comes to, and why, in plain words."""
+
+_CORRECTED = {"issued": "made_good", "superseded": "made_good", "revoked": "taken_back"}
+"""What of a period changes because of a correction, as a word of `wire.Decision`."""
 
 
 def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
@@ -80,6 +91,7 @@ class Told(NamedTuple):
         claim: digest of the claim that tells it, "" where none does.
         looked_at_s: when it was looked at last.
         left_late: whether evidence had come after the close already when it was first looked at.
+        taken_back: digest of the claim that a correction took back, "" where none did since.
     """
 
     period: str
@@ -87,6 +99,7 @@ class Told(NamedTuple):
     claim: str
     looked_at_s: int
     left_late: bool
+    taken_back: str = ""
 
 
 def told_of(transaction: Transaction, receipt: str) -> list[Told]:
@@ -95,11 +108,12 @@ def told_of(transaction: Transaction, receipt: str) -> list[Told]:
     found: dict[str, Told] = {}
     for row in rows:
         before = found.get(row.period)
-        if row.outcome in ("issued", "not_reached", "made_good"):
-            satisfied = row.outcome != "not_reached"
+        if row.outcome in ("issued", "not_reached", "made_good", "taken_back"):
+            satisfied = row.outcome in ("issued", "made_good")
             answer = Evaluation(satisfied, 0, "", row.counted, json.loads(row.not_counted), row.band)
             left_late = before is None and AFTER_CLOSE in answer.not_counted
-            found[row.period] = Told(row.period, answer, row.claim, row.decided_at_s, left_late)
+            taken_back = row.claim if row.outcome == "taken_back" else ""
+            found[row.period] = Told(row.period, answer, row.claim, row.decided_at_s, left_late, taken_back)
         elif before is not None and row.outcome == "stands":
             found[row.period] = before._replace(looked_at_s=row.decided_at_s, left_late=False)
     return list(found.values())
@@ -127,6 +141,30 @@ def keep_second_look(
         return
     reason = Reason("told_already" if follows == "better" else follows, _STANDS[follows])
     keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
+
+
+def keep_corrected(
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    period: str,
+    follows: Outcome,
+    *,
+    found: Evaluation,
+    claim: str,
+) -> None:
+    """Keep what follows from a correction, where it changes what was told, or would if the rule let it.
+
+    Args:
+        follows: what the rule makes of it.
+        found: what the rule comes to with it.
+        claim: digest of the claim that tells it, or that was taken back; "" for none.
+    """
+    if follows in _CORRECTED:
+        keep_decision(transaction, row, program, period, _CORRECTED[follows], found=found, claim=claim)
+    elif follows in _STANDS_CORRECTED:
+        reasons = json.dumps([Reason(follows, _STANDS_CORRECTED[follows])._asdict()])
+        keep_decision(transaction, row, program, period, "stands", found=found, reasons=reasons)
 
 
 def find_decisions(node: Node, subject: str) -> wire.Decisions:

@@ -26,7 +26,7 @@ from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.standings import those_that_cover
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import EVENTS, LINKS, RECEIPTS
-from tallystick_node.writer import Once, StoredReply, Transaction
+from tallystick_node.writer import Appended, Once, StoredReply, Transaction
 
 AHEAD_MAX_S = 300
 """How far an app's clock may be ahead of ours."""
@@ -57,35 +57,14 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
     event = parse_event(body.type, body.data, event_id=event_id)
 
     def work(transaction: Transaction) -> wire.Event:
-        if event.ended_at.timestamp() > transaction.now_s + AHEAD_MAX_S:
-            raise Refused(
-                "event_in_future", "An event lies in the future.", remedy="Compare the app's clock with the node's."
-            )
+        require_not_ahead(event, now_s=transaction.now_s)
         try:
-            receipt = _covering(transaction, event, subject=body.subject, named=body.receipt)
+            receipt = covering(transaction, event, subject=body.subject, named=body.receipt)
         except Refused:
             node.require_not_erased(body.subject)
             raise
         transaction.subject = body.subject
-        payload = event_payload(event, source=node.host, subject=body.subject, receipt=receipt)
-        sealed, opening = node.vault.seal(payload, subject=body.subject, entry_id=event_id, media_type=MEDIA_TYPE)
-        committed = EventBody(commitment=to_base64url(sealed.commitment))
-        appended = transaction.append("event", committed.document(), entry_id=event_id)
-        transaction.execute(
-            insert(EVENTS).values(
-                id=event_id,
-                leaf=appended.index,
-                log=transaction.log,
-                subject=body.subject,
-                type=event.type,
-                data_class=event.data_class,
-                at_s=int(event.started_at.timestamp()),
-                receipt=receipt,
-                commitment=sealed.commitment,
-                ciphertext=sealed.ciphertext,
-                recorded_at_s=transaction.now_s,
-            )
-        )
+        _, opening = keep_event(node, transaction, event, subject=body.subject, receipt=receipt)
         return _shown(event_id, event.type, receipt, transaction.now_s, opening)
 
     def render(shown: wire.Event, proofs: tuple[wire.EntryProof, ...]) -> StoredReply:
@@ -95,6 +74,44 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
 
     reply = await node.once(once, work, render)
     return await asyncio.to_thread(_reopened, node, reply) if reply.replayed else reply
+
+
+def require_not_ahead(event: JourneyEvent, *, now_s: int) -> None:
+    """Refuse an event that has not happened yet."""
+    if event.ended_at.timestamp() > now_s + AHEAD_MAX_S:
+        raise Refused(
+            "event_in_future", "An event lies in the future.", remedy="Compare the app's clock with the node's."
+        )
+
+
+def keep_event(
+    node: Node, transaction: Transaction, event: JourneyEvent, *, subject: str, receipt: str
+) -> tuple[Appended, Opening]:
+    """Seal an event under its subject's key, commit to it in the log, and keep it under a receipt.
+
+    Raises:
+        PayloadErased: the subject was erased.
+    """
+    payload = event_payload(event, source=node.host, subject=subject, receipt=receipt)
+    sealed, opening = node.vault.seal(payload, subject=subject, entry_id=event.id, media_type=MEDIA_TYPE)
+    committed = EventBody(commitment=to_base64url(sealed.commitment))
+    appended = transaction.append("event", committed.document(), entry_id=event.id)
+    transaction.execute(
+        insert(EVENTS).values(
+            id=event.id,
+            leaf=appended.index,
+            log=transaction.log,
+            subject=subject,
+            type=event.type,
+            data_class=event.data_class,
+            at_s=int(event.started_at.timestamp()),
+            receipt=receipt,
+            commitment=sealed.commitment,
+            ciphertext=sealed.ciphertext,
+            recorded_at_s=transaction.now_s,
+        )
+    )
+    return appended, opening
 
 
 def _reopened(node: Node, reply: StoredReply) -> StoredReply:
@@ -132,7 +149,7 @@ def shown_event(node: Node, row: Any) -> wire.Event:
 
 
 def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subject: str) -> list[JourneyEvent]:
-    """Open the part of the vault that a permit covers, and nothing else; what was erased is not there.
+    """Open the part of the vault that a permit covers, and nothing else; what was erased or corrected is not there.
 
     Each event carries when it was recorded, so that what came after a period's close does not count for it.
     """
@@ -142,6 +159,7 @@ def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subj
             EVENTS.c.data_class.in_(sorted(permit.data_classes)),
             EVENTS.c.at_s >= permit.events_from_s,
             EVENTS.c.at_s < permit.events_until_s,
+            EVENTS.c.corrected_by.is_(None),
         )
     ).all()
     opened: list[JourneyEvent] = []
@@ -162,34 +180,46 @@ def came_late(transaction: Transaction, asked: Ask, *, subject: str, since_s: in
         EVENTS.c.at_s >= asked.events_from_s,
         EVENTS.c.at_s < asked.events_until_s,
         EVENTS.c.recorded_at_s >= since_s,
+        EVENTS.c.corrected_by.is_(None),
     )
     return transaction.row(late.limit(1)) is not None
 
 
-def _covering(transaction: Transaction, event: JourneyEvent, *, subject: str, named: str | None) -> str:
-    """Return the receipt under which an event is kept: live, for its data class and time, its period still open."""
+def covering(
+    transaction: Transaction, event: JourneyEvent, *, subject: str, named: str | None, even_closed: bool = False
+) -> str:
+    """Return the receipt under which an event is kept: live, for its data class and time, its period still open.
+
+    Args:
+        named: the only receipt that will do; None for any.
+        even_closed: its period may be closed, since the event comes with a correction.
+
+    Raises:
+        Refused: there is none.
+    """
     rows = transaction.execute(
         select(RECEIPTS)
         .join(LINKS, LINKS.c.id == RECEIPTS.c.link)
         .where(LINKS.c.subject == subject, RECEIPTS.c.role == "issuer")
         .order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
     ).all()
-    covering = [row for row in rows if (named is None or row.id == named) and _covers(row, event)]
+    covering = [row for row in rows if (named is None or row.id == named) and covered_by(row, event)]
     covering = those_that_cover(transaction, covering, subject=subject)
     live = [row for row in covering if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
     if not live:
         raise _uncovered(covering)
     for row in live:
-        if not _is_closed(transaction, row, event):
+        if even_closed or not _is_closed(transaction, row, event):
             return str(row.id)
     raise Refused(
         "period_closed",
         "The period of this event is closed.",
-        remedy="Late evidence is for a correction; it does not change the period.",
+        remedy="Late evidence is for a correction: POST /v1/corrections; it does not change the period by itself.",
     )
 
 
-def _covers(row: Any, event: JourneyEvent) -> bool:
+def covered_by(row: Any, event: JourneyEvent) -> bool:
+    """Return whether a receipt is about events like this one, live or not."""
     terms = json.loads(row.terms)
     at_s = int(event.started_at.timestamp())
     return event.data_class in terms["data_classes"] and terms["events_from_s"] <= at_s < terms["events_until_s"]

@@ -51,6 +51,7 @@ def issue_answer(
     answer: Answer,
     *,
     supersedes: str = "",
+    correction: str = "",
 ) -> str:
     """Sign, log and queue a true answer: the entry is committed before anything can be sent.
 
@@ -58,7 +59,8 @@ def issue_answer(
 
     Args:
         row: the receipt, with the subject of its link.
-        supersedes: digest of the expired claim that this one takes the place of.
+        supersedes: digest of the expired or revoked claim that this one takes the place of.
+        correction: id of the entry because of which a period is answered after its close.
 
     Raises:
         PayloadUnavailable: the secret of the link is missing.
@@ -121,6 +123,7 @@ def issue_answer(
             use=uses,
             state="issued",
             supersedes=supersedes,
+            correction=correction,
             key=node.keys.id("claim"),
         ),
     )
@@ -198,6 +201,8 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     acceptance = open_object(token, Acceptance, keys=node.partner(row.partner).ed25519("receipt"))
     program = known_program(transaction, row.partner, row.program, row.version)
     _require_ours(transaction, acceptance, row, program, host=node.host)
+    if row.state == "revoked":
+        return  # it was on its way: its recipient is told of that next, and what it did is taken back there
     signed = signed_digest(token)
     body = last_disclosure(transaction, digest).model_copy(update={"state": "delivered", "acceptance": signed})
     entry = log_disclosure(transaction, body).entry

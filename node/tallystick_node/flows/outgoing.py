@@ -27,6 +27,7 @@ PATHS = {
     "erasure.asked": "/peer/v1/erasures",
     "claim.ask": "/peer/v1/asks",
     "claim.issued": "/peer/v1/claims",
+    "claim.revoked": "/peer/v1/claims/revoked",
 }
 
 

@@ -7,16 +7,16 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.claim import Claim
 from tallystick_consent.pairwise import payer_unique
 from tallystick_consent.program import Program
-from tallystick_ledger.books import BUDGET_PREFIX, Transfer, TransferState
+from tallystick_ledger.books import BUDGET_PREFIX, Transfer, TransferState, reversal_of
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import BooksRefused
-from tallystick_node.flows.accounts import balance_in, balance_of, book_step
+from tallystick_node.flows.accounts import balance_in, balance_of, book_step, transfer_of
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.tables import ACCOUNTS, PROGRAMS, REWARDS
 from tallystick_node.writer import Transaction
@@ -81,6 +81,33 @@ def pay_reward(
     )
 
 
+def take_back_reward(transaction: Transaction, claim: str, *, cause: str) -> None:
+    """Take back what a claim was paid, whole, by a new linked transfer; what only waited, waits no longer.
+
+    The slot is free then: a claim that takes the place of the retracted one is paid like any other.
+
+    Args:
+        claim: digest of the claim that was retracted.
+        cause: id of the entry that says so.
+    """
+    row = transaction.row(select(REWARDS).where(REWARDS.c.claim == claim))
+    if row is None:
+        return
+    # What frees the slot is the row's own id, of another form than `p`, and its own alone.
+    if row.state == "waitlisted":
+        _change(transaction, row.id, state="voided", unique=row.id)
+    elif row.state == "posted":
+        posted = transfer_of(transaction, row.id)
+        assert posted is not None, "a posted reward is a transfer"
+        reversal = reversal_of(posted, transfer_id=transaction.new_id("trf"), cause=cause)
+        book_step(transaction, reversal)
+        _change(transaction, row.id, state="reversed", unique=row.id, reversed_by=reversal.id)
+
+
+def _change(transaction: Transaction, reward: str, **values: object) -> None:
+    transaction.execute(update(REWARDS).where(REWARDS.c.id == reward).values(**values))
+
+
 def _fund(transaction: Transaction, program: Program, period: str) -> None:
     """Give a period its budget when it is first needed: what the program says, once."""
     account = budget_account(program.program, period)
@@ -121,12 +148,15 @@ def find_budget(node: Node, program: str, period: str) -> wire.Budget:
     budget = json.loads(row.document)["budget"]
     account = node.row(select(ACCOUNTS).where(ACCOUNTS.c.name == budget_account(program, period)))
     balance = balance_in(account) if account is not None else None
+    taken_back = (REWARDS.c.program == program) & (REWARDS.c.period == period) & (REWARDS.c.state == "reversed")
+    came_back = node.row(select(func.coalesce(func.sum(REWARDS.c.amount_minor), 0).label("amount")).where(taken_back))
+    back = int(came_back.amount) if came_back is not None else 0
     return wire.Budget(
         program=program,
         period=period,
         asset=budget["asset"],
-        limit=balance.credits_posted if balance else budget["amount"],
-        posted=balance.debits_posted if balance else 0,
+        limit=balance.credits_posted - back if balance else budget["amount"],
+        posted=balance.debits_posted - back if balance else 0,
         reserved=balance.debits_pending if balance else 0,
         remaining=balance.available if balance else budget["amount"],
     )
@@ -151,5 +181,6 @@ def _shown(row: Any) -> wire.Reward:
             "rule": f"{row.program}@{row.version}",
             "claim": row.claim,
             "receipt": row.receipt,
+            **({"reversed_by": row.reversed_by} if row.reversed_by else {}),
         },
     )

@@ -21,6 +21,7 @@ from tallystick_node.flows import (
     access,
     asks,
     claims,
+    corrections,
     decisions,
     erasure,
     events,
@@ -302,6 +303,12 @@ async def refuse_version(
 async def record_event(request: Request, node: NodeHere, app: EventsApp, body: wire.RecordEvent) -> Response:
     """Record an event of a customer's journey."""
     return answer(await events.record_event(node, once_of(request, app, body), body))
+
+
+@router.post("/corrections", **writes(wire.Correction, 201))
+async def correct_event(request: Request, node: NodeHere, app: EventsApp, body: wire.CorrectEvent) -> Response:
+    """Correct an event that was recorded wrongly, or was missing when its period closed."""
+    return answer(await corrections.correct_event(node, once_of(request, app, body), body))
 
 
 @router.get("/events/{event}")

@@ -32,6 +32,7 @@ from tallystick_node.flows import (
     receipts_recipient,
     receipts_stopping,
     receipts_versions,
+    retracting,
     status,
 )
 from tallystick_node.node import Node
@@ -74,6 +75,7 @@ CALLS = {
     "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),
     "/erasures": _Call(wire.PeerSigned, erasure.receive_erasure),
     ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
+    "/claims/revoked": _Call(wire.PeerSigned, retracting.receive_retraction),
     "/claims": _Call(wire.PeerClaim, accepting.receive_claim, prepare=status.fetch_list),
 }
 

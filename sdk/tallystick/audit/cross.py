@@ -173,6 +173,8 @@ def _check_acceptances(
             recipient.found.add("X.disclosure_differs", place, f"{issuer.host} issued another claim than this.")
         elif _standing(issuer, claim) == "withheld":
             recipient.found.add("X.withheld", place, f"{issuer.host} says that it withheld this claim.")
+        elif claim in recipient.replay.consent.retracted and disclosure.state != "revoked":
+            recipient.found.add("X.retracted", place, f"{issuer.host} has not revoked this claim.")
 
 
 def _answer(body: DisclosureBody | AcceptanceBody, log: AuditedLog) -> tuple[object, ...]:

@@ -110,7 +110,7 @@ SUBJECTS: dict[str, Subject] = {
     "P14": Subject(
         "Every reward and every refusal can be explained to the subject.",
         "`program`, `disclosure`, `acceptance` and `transfer` entries: which version of which program a reward or fee"
-        " was paid by, and for which answer",
+        " was paid by, and for which answer; `correction` and `retraction` entries: because of what it was taken back",
         "refusals, and what was counted: neither leaves an entry; the subject reads both at the node",
     ),
     "P15": Subject(

@@ -66,11 +66,12 @@ RULES: dict[str, str] = {
     " undelivered one it replaces.",
     "P7.supersedes": "A claim replaces only one that was issued before it for the same nullifier.",
     "P7.slot": "A nullifier stands for one recipient, program and period, also where a claim replaces another.",
-    "P7.paid_twice": "At most one reward is posted for each subject, program, period and slot.",
+    "P7.paid_twice": "At most one reward that was not taken back is posted for each subject, program, period and slot.",
     "P7.unique": "What leaves a budget, unless it goes back where it came from, carries the value that makes it"
     " payable once.",
     "P8.overdrawn": "No budget promises or pays more than it holds.",
-    "P8.state": "A transfer is reserved at most once and posted or voided once, whole and unchanged.",
+    "P8.state": "A transfer is reserved at most once, posted or voided once, and taken back at most once, whole and"
+    " unchanged.",
     "P8.sum": "All postings of an asset sum to zero.",
     "P8.budget": "A program's budget of a period is funded from its own funds, by exactly what the program says.",
     "P8.program": "A version of a program stays as it was first logged.",
@@ -81,6 +82,11 @@ RULES: dict[str, str] = {
     "P9.after": "After a link was erased, nothing is issued, delivered or accepted under its receipts.",
     "P14.program": "Every answer is for a version of a program that stands in the ledger before it.",
     "P14.terms": "A reward or fee names the version of the program by which it is paid.",
+    "P14.correction": "A correction names events that stand before it in its company's ledger, and no wrong one twice.",
+    "P14.revoked": "A claim is revoked, or issued after its period was answered, because of a correction before it in"
+    " the same ledger.",
+    "P14.retraction": "A claim is retracted once, and only where it was accepted.",
+    "P14.reversal": "A reward is taken back because the claim that it was paid for was retracted before.",
     "P16.order": "No entry states a time more than 5 minutes before that of an entry before it.",
     "P16.window": "The time that an entry states lies between those at which the heads around it were cosigned, or"
     " seen by a partner, give or take 5 minutes.",
@@ -103,6 +109,7 @@ RULES: dict[str, str] = {
     "X.disclosure_differs": "An accepted claim was issued at just the place the acceptance names, with the same"
     " content.",
     "X.withheld": "No claim is accepted that its issuer says it withheld, unless the issuer replaced it.",
+    "X.retracted": "Every claim that its recipient says was retracted is revoked in its issuer's ledger.",
     "X.receipt_differs": "A version of a receipt has the same terms in both ledgers.",
     "X.program_differs": "A version of a program is the same in both ledgers.",
     "X.erasure_missing": "Every erasure that its partner is said to have attested stands in that partner's ledger.",

@@ -112,6 +112,12 @@ def price_it_otherwise(gym: Ledger, _: Ledger) -> None:
     gym.spoil("program", reward=1)
 
 
+def retract_what_stands(_: Ledger, insurer: Ledger) -> None:
+    taken = insurer["accepted"].body
+    body = {name: taken[name] for name in ("issuer", "receipt", "claim", "nullifier")}
+    insurer.add("retracted", "retraction", {**body, "signed": digest("retraction")})
+
+
 CASES: dict[str, tuple[str, str, str, Spoil]] = {
     "an acceptance that is not there": ("X.acceptance_missing", "gym", "issued", forget_the_acceptance),
     "an acceptance of another nullifier": ("X.acceptance_differs", "gym", "issued", accept_another_nullifier),
@@ -125,6 +131,7 @@ CASES: dict[str, tuple[str, str, str, Spoil]] = {
         accept_another_month_in_flight,
     ),
     "a claim its issuer says it withheld": ("X.withheld", "insurer", "accepted", withhold_what_was_accepted),
+    "a claim retracted that its issuer stands by": ("X.retracted", "insurer", "accepted", retract_what_stands),
     "a receipt with other terms": ("X.receipt_differs", "insurer", "", read_other_terms),
     "a receipt that reads otherwise": ("X.receipt_differs", "insurer", "", read_a_longer_range),
     "a receipt signed otherwise": ("P4.acknowledgement", "gym", "live", sign_otherwise),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from logs import digest
-from story import Ledger, erase, tell
+from story import BUDGET, MEMBER, REWARD_MINOR, Ledger, erase, tell, transfer
 
 from tallystick.audit.collecting import without_collecting
 from tallystick.audit.findings import Findings
@@ -36,8 +36,23 @@ VALUES: tuple[Any, ...] = (
 
 def told() -> list[Ledger]:
     gym, insurer = tell()
+    take_back(gym, insurer)
     erase(gym, insurer)
     return [gym, insurer]
+
+
+def take_back(gym: Ledger, insurer: Ledger) -> None:
+    """Let the gym correct its visit, and what followed from it be taken back."""
+    wrong = {"log": gym.origin, "leaf": gym.index("visit")}
+    gym.add("correction", "correction", {"wrong": wrong, "right": None, "signed": digest("correction")})
+    revoked = {"state": "revoked", "correction": gym.entry_id("correction")}
+    gym.add("revoked", "disclosure", {**gym["delivered"].body, **revoked})
+    taken = {name: insurer["accepted"].body[name] for name in ("issuer", "receipt", "claim", "nullifier")}
+    insurer.add("retracted", "retraction", {**taken, "signed": digest("retraction")})
+    paid = insurer["reward"].body
+    more = {"cause": insurer.entry_id("retracted"), "reverses": str(paid["transfer"])}
+    reversal = transfer("reversal", MEMBER, BUDGET, REWARD_MINOR, **more)
+    insurer.add("reversal", "transfer", {**reversal, "terms": paid["terms"]})
 
 
 def replayed(raws: list[bytes], origin: str, read: Callable[[list[bytes]], Any]) -> tuple[object, object, object]:
@@ -68,7 +83,9 @@ def spoiled_values(raw: bytes, chance: random.Random) -> bytes:
         case 2:
             del members[name]
         case _:
-            members[chance.choice(("note", "acknowledge_by", "tells", "state"))] = chance.choice(VALUES)
+            members[chance.choice(("note", "acknowledge_by", "tells", "state", "correction", "reverses"))] = (
+                chance.choice(VALUES)
+            )
     spaces = chance.choice(((",", ":"), (",", ":"), (", ", ":")))
     return json.dumps(
         envelope, sort_keys=chance.random() < 0.9, separators=spaces, ensure_ascii=chance.random() < 0.2

@@ -46,6 +46,40 @@ def pay_without_an_acceptance(ledger: Ledger) -> None:
     ledger.spoil("reward", cause=ledger.entry_id("live"))
 
 
+def retract(ledger: Ledger) -> str:
+    """Let the gym take back its claim of March; return the id of the entry."""
+    taken = ledger["accepted"].body
+    body = {name: taken[name] for name in ("issuer", "receipt", "claim", "nullifier")}
+    ledger.add("retracted", "retraction", {**body, "signed": digest("retraction")})
+    return ledger.entry_id("retracted")
+
+
+def take_back(ledger: Ledger, cause: str, *, name: str = "reversal", amount_minor: int = REWARD_MINOR) -> None:
+    """Let the insurer take back the reward of March."""
+    reward = ledger["reward"].body
+    more = {"cause": cause, "reverses": str(reward["transfer"])}
+    taken = transfer(name, MEMBER, BUDGET, amount_minor, **more)
+    ledger.add(name, "transfer", {**taken, "terms": reward["terms"]})
+
+
+def take_back_for_no_retraction(ledger: Ledger) -> None:
+    take_back(ledger, ledger.entry_id("accepted"))
+
+
+def take_back_twice(ledger: Ledger) -> None:
+    cause = retract(ledger)
+    take_back(ledger, cause)
+    take_back(ledger, cause, name="again")
+
+
+def take_back_more(ledger: Ledger) -> None:
+    take_back(ledger, retract(ledger), amount_minor=REWARD_MINOR + 1)
+
+
+def take_back_what_was_never_paid(ledger: Ledger) -> None:
+    ledger.add("reversal", "transfer", transfer("x", MEMBER, BUDGET, 1, cause=retract(ledger), reverses=NEW))
+
+
 def pay_before_the_acceptance(ledger: Ledger) -> None:
     paid = ledger.drafts.pop(ledger.index("reward"))
     ledger.drafts.insert(ledger.index("accepted"), paid)
@@ -117,6 +151,10 @@ CASES: dict[str, tuple[str, Spoil]] = {
     "no opening": ("P1.opening", begin_late),
     "a free text": ("entry.malformed", lambda ledger: ledger.add("note", "event", {"commitment": "hello"})),
     "half a cent": ("entry.malformed", lambda ledger: ledger.spoil("fee", amount="0.5")),
+    "a reward taken back for no retraction": ("P14.reversal", take_back_for_no_retraction),
+    "a reward taken back twice": ("P8.state", take_back_twice),
+    "more taken back than was paid": ("P8.state", take_back_more),
+    "taken back what was never paid": ("P8.state", take_back_what_was_never_paid),
     "a reward nobody earned": ("P4.reward", pay_without_an_acceptance),
     "a reward before its acceptance": ("P4.reward", pay_before_the_acceptance),
     "two rewards for one acceptance": ("P4.reward", pay_twice_for_one_acceptance),
@@ -144,6 +182,16 @@ CASES: dict[str, tuple[str, Spoil]] = {
     "a reward too small": ("P8.reward", lambda ledger: ledger.spoil("reward", amount=REWARD_MINOR - 1)),
     "a reward from another account": ("P8.reward", pay_from_elsewhere),
 }
+
+
+def test_what_was_taken_back_may_be_paid_anew(tmp_path: Path) -> None:
+    _, insurer = tell()
+    take_back(insurer, retract(insurer))
+    insurer.again("accepted", claim=digest("another"))
+    again = insurer.entry_id("accepted again")
+    insurer.add("paid anew", "transfer", reward("paid anew", again, unique="ana march"))
+    report = audited(tmp_path, insurer)
+    assert report.holds, report.findings
 
 
 @pytest.mark.parametrize("case", CASES)

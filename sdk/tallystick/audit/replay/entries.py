@@ -14,7 +14,7 @@ from tallystick.audit.replay.answer_keys import AnswerKeys
 from tallystick.audit.replay.peer_heads import PEER_HEAD_KIND, PeerHeads
 from tallystick.audit.replay.rewards import RewardReplay
 from tallystick.audit.replay.times import TimeReplay
-from tallystick_consent.entries import AcceptanceBody, DisclosureBody, parse_spelled
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, RetractionBody, parse_spelled
 from tallystick_consent.forms import FORMS
 from tallystick_consent.replay import ConsentReplay
 from tallystick_ledger.encoding import parse_spelled_object
@@ -24,7 +24,7 @@ from tallystick_ledger.replay import LedgerReplay
 
 TRANSFER_KIND = "transfer"
 
-_NAMED = {"acceptance": "claim", "transfer": "transfer"}
+_NAMED = {"acceptance": "claim", "retraction": "claim", "transfer": "transfer"}
 """Which member of an entry's body the replay of rewards knows it by."""
 
 SETTLED_KIND = "event"
@@ -72,8 +72,8 @@ class LogReplay:
     @classmethod
     def of(cls, origin: str) -> "LogReplay":
         """Return the replay of the log `origin` before its first entry."""
-        host, _, _ = origin.partition("/log/")
-        return cls(origin, host, LedgerReplay(origin), ConsentReplay(host))
+        host, _, name = origin.partition("/log/")
+        return cls(origin, host, LedgerReplay(origin), ConsentReplay(host, name))
 
     def take(self, entries: Sequence[Told], found: Findings) -> None:
         """Replay the next entries, as `settle` left them; tell `found` what does not hold."""
@@ -82,6 +82,7 @@ class LogReplay:
             if isinstance(each, int):
                 self.kinds[SETTLED_KIND] += 1
                 times.take(each, ledger.size)
+                consent.take_event(ledger.size)
                 ledger.pass_over()
             elif isinstance(each, bytes) or not self._take_spelled(*each):
                 self._take_raw(each if isinstance(each, bytes) else each[0], found)
@@ -129,11 +130,13 @@ class LogReplay:
             except EntryMalformed:
                 return False
             self.ledger.pass_over()
-            self.consent.take_body(typed, index, at_s)
+            self.consent.take_body(typed, entry_id, index, at_s)
             named = None
             if isinstance(typed, AcceptanceBody | DisclosureBody):
                 state = None if isinstance(typed, AcceptanceBody) else typed.state
                 self.answer_keys.take(kind, index, at_s, self.ledger.keys, key=typed.key, state=state)
+                named = typed.claim
+            elif isinstance(typed, RetractionBody):
                 named = typed.claim
         self.kinds[kind] += 1
         self.times.take(at_s, index)

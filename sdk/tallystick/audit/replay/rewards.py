@@ -52,6 +52,7 @@ class RewardReplay:
         rewarded: the transfer that was posted for each acceptance, by the same id.
         funded: what was posted to each budget account.
         halves: transfers that another partner books too, by id.
+        retracted: the claim that each retraction is of, by the id of its entry.
         findings: what did not hold, in order.
     """
 
@@ -59,6 +60,7 @@ class RewardReplay:
     rewarded: dict[str, str] = field(default_factory=dict[str, str])
     funded: dict[str, int] = field(default_factory=dict[str, int])
     halves: dict[str, Half] = field(default_factory=dict[str, Half])
+    retracted: dict[str, str] = field(default_factory=dict[str, str])
     findings: list[Finding] = field(default_factory=list[Finding])
 
     def take(
@@ -67,12 +69,14 @@ class RewardReplay:
         """Replay the entry at `index`, which the consent replay has taken, and which the books have not refused.
 
         Args:
-            named: the `claim` of an acceptance, the id of a transfer; nothing is asked of other kinds.
+            named: the `claim` of an acceptance or retraction, the id of a transfer; nothing is asked of other kinds.
         """
         if kind == "acceptance":
             accepted = consent.acceptances.get(named) if isinstance(named, str) else None
             if accepted is not None and accepted[1] == index:
                 self.acceptances[entry_id] = accepted[0]
+        elif kind == "retraction" and isinstance(named, str):
+            self.retracted[entry_id] = named
         elif kind == "opening":
             for (account, _), balance in books.balances.items():
                 if account.startswith(BUDGET_PREFIX):
@@ -84,7 +88,7 @@ class RewardReplay:
             if transfer.counterparty:
                 self.halves[transfer.id] = Half(transfer, index)
             if transfer.state is TransferState.POSTED:
-                self._posted(transfer, consent, report)
+                self._posted(transfer, books, consent, report)
 
     def _check_names(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
         if not (_ACCOUNT.fullmatch(transfer.debit) and _ACCOUNT.fullmatch(transfer.credit)):
@@ -92,7 +96,10 @@ class RewardReplay:
         if transfer.unique and (transfer.unique in consent.accepted or transfer.unique in consent.acceptances):
             report("P3.unique", "A payment's unique value is one that the claim's issuer knows.")
 
-    def _posted(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
+    def _posted(self, transfer: Transfer, books: Books, consent: ConsentReplay, report: _Report) -> None:
+        if transfer.reverses:
+            self._check_reversal(transfer, books, report)
+            return
         if transfer.credit.startswith(BUDGET_PREFIX):
             self._check_funding(transfer, consent, report)
         if transfer.debit.startswith(FEES_PREFIX):
@@ -105,6 +112,15 @@ class RewardReplay:
             report(
                 "P7.unique", "A payment to a member or from a budget carries no unique value: it could be made twice."
             )
+
+    def _check_reversal(self, reversal: Transfer, books: Books, report: _Report) -> None:
+        """The claim that was retracted must be the one that paid, where this ledger has seen it paid."""
+        claim, posted = self.retracted.get(reversal.cause), books.transfers.get(reversal.reverses)
+        paid_for = None if posted is None else self.acceptances.get(posted.cause)
+        if claim is None or (posted is not None and (paid_for is None or paid_for.claim != claim)):
+            report("P14.reversal", "A reward is taken back, and no claim that it was paid for was retracted.")
+        if posted is not None and self.rewarded.get(posted.cause) == posted.id:
+            del self.rewarded[posted.cause]
 
     def _check_funding(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
         """A version that raises a budget may fund the difference; so what counts is the sum, after each funding."""

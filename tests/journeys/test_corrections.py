@@ -1,0 +1,198 @@
+"""An event was wrong, or missing: what was told because of it is taken back or told anew, each step linked."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from town import ANA_MARCH, NEW_YORK, Company, Membership, Town, agree, at, consent, link, town
+
+from tallystick import wire
+from tallystick.audit import DirectorySource, Report, audit
+from tallystick.errors import Conflict, NotFound
+from tallystick.journeys import visit
+from tallystick_ledger.tlog.tiles import decode_bundle
+from tallystick_node.tables import CLAIMS, STATUS_PLACES, TRANSFERS
+
+MARCH_CLOSES = "2027-04-16 00:00"
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Town]:
+    """A gym and an insurer that have agreed on the program."""
+    with town(tmp_path) as made:
+        gym, insurer = made.company("gym.example"), made.company("insurer.example")
+        agree(made, insurer, gym)
+        yield made
+
+
+def ana(story: Town) -> Membership:
+    """Ana is confirmed as a member."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    story.clock.at_s = at("2027-03-31 22:00")
+    person.confirm_membership("2027-03-01 09:00")
+    return person
+
+
+def close_march(story: Town) -> None:
+    """March closes, and what is answered leaves."""
+    story.go_past_release(MARCH_CLOSES)
+
+
+def visits(person: Membership, *days: int) -> dict[int, str]:
+    """Record Ana's visits on these days of March; return each one's event."""
+    return {day: person.visit(f"2027-03-{day:02} 18:00", ANA_MARCH[day]) for day in days}
+
+
+def reward(person: Membership) -> wire.Reward:
+    """Return the insurer's last reward of the person."""
+    return person.insurer.app().rewards.find(person.at_insurer).rewards[-1]
+
+
+def states(person: Membership) -> tuple[list[str], list[str]]:
+    """Return the states of the claims at the gym and at the insurer, oldest first."""
+    gym, insurer = ([each.state for each in company.app().claims.each()] for company in (person.gym, person.insurer))
+    return gym[::-1], insurer[::-1]
+
+
+def outcomes(corrected: wire.Correction) -> list[tuple[str, str]]:
+    return [(each.period, each.outcome) for each in corrected.effects]
+
+
+def revoked(person: Membership) -> list[bool]:
+    """Return of each of the gym's claims, oldest first, whether its status is revoked."""
+    places = {(row.list, row.number): row.revoked_at_s for row in person.gym.node.rows(select(STATUS_PLACES))}
+    rows = person.gym.node.rows(select(CLAIMS).order_by(CLAIMS.c.number))
+    return [places[row.status_list, row.status_index] is not None for row in rows]
+
+
+def audited(story: Town) -> Report:
+    story.settle()
+    report = audit([DirectorySource(str(company.log)) for company in story.companies.values()])
+    assert report.holds, report.findings
+    return report
+
+
+def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(story: Town) -> None:
+    person = ana(story)
+    recorded = visits(person, *ANA_MARCH)
+    close_march(story)
+    assert (reward(person).state, states(person)) == ("posted", (["delivered"], ["accepted"]))
+    story.clock.at_s = at("2027-04-20 09:00")
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+    assert outcomes(corrected) == [("2027-03", "revoked")]
+    assert revoked(person) == [True]
+    story.settle()
+    assert states(person) == (["revoked"], ["retracted"])
+    taken_back = reward(person)
+    assert taken_back.state == "reversed"
+    assert_linked(person, taken_back)
+    budget = person.insurer.app().programs.budget("ins-fit", "2027-03")
+    assert (budget.limit, budget.posted, budget.remaining) == (10_000, 0, 10_000)
+    assert audited(story).holds
+
+
+def assert_linked(person: Membership, taken_back: wire.Reward) -> None:
+    """The reward names its reversal, that the retraction, that the claim; the gym's revocation its correction."""
+    rows = person.insurer.node.rows(select(TRANSFERS).where(TRANSFERS.c.reverses == taken_back.reward))
+    assert [row.id for row in rows] == [taken_back.reasons["reversed_by"]]
+    insurers, gyms = (entries(company) for company in (person.insurer, person.gym))
+    (reversal,) = [each for each in insurers if each["body"].get("reverses") == taken_back.reward]
+    (retraction,) = [each for each in insurers if each["id"] == reversal["body"]["cause"]]
+    assert (retraction["kind"], retraction["body"]["claim"]) == ("retraction", taken_back.reasons["claim"])
+    (step,) = [each for each in gyms if each["body"].get("state") == "revoked"]
+    assert step["body"]["claim"] == taken_back.reasons["claim"]
+    (correction,) = [each for each in gyms if each["id"] == step["body"]["correction"]]
+    place = correction["body"]["wrong"]
+    assert place["log"] == "gym.example/log/2027"
+    assert gyms[place["leaf"]]["kind"] == "event"
+    assert correction["body"]["right"] is None
+
+
+def test_an_event_is_corrected_once_and_only_by_whom_it_is_about(story: Town) -> None:
+    person = ana(story)
+    recorded = visits(person, 1, 2)
+    events = person.gym.app().events
+    with pytest.raises(NotFound):
+        events.correct(subject="ben-at-gym", event=recorded[1])
+    first = events.correct(subject=person.at_gym, event=recorded[1], idempotency_key="once")
+    assert events.correct(subject=person.at_gym, event=recorded[1], idempotency_key="once") == first
+    with pytest.raises(Conflict) as twice:
+        events.correct(subject=person.at_gym, event=recorded[1])
+    assert (twice.value.code, twice.value.existing_id) == ("event_corrected", first.correction)
+    assert audited(story).holds
+
+
+def test_what_is_corrected_before_the_close_counts_as_corrected(story: Town) -> None:
+    """Day 25 was entered with the minutes of day 18: too short, so only eleven days; put right in time it is twelve."""
+    person = ana(story)
+    visits(person, *(day for day in ANA_MARCH if day != 25))
+    short = person.visit("2027-03-25 18:00", 22)
+    kind, data = told_visit("2027-03-25 18:00", 51)
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=short, type=kind, data=data)
+    assert outcomes(corrected) == []
+    assert corrected.right is not None
+    close_march(story)
+    assert reward(person).state == "posted"
+    assert audited(story).holds
+
+
+def told_visit(start: str, minutes: int) -> tuple[str, dict[str, Any]]:
+    """Return type and data of a visit, as the gym's app tells them."""
+    started_at = datetime.fromisoformat(start).replace(tzinfo=NEW_YORK)
+    ended_at = started_at + timedelta(minutes=minutes)
+    return visit(facility="club-7", started_at=started_at, ended_at=ended_at, time_zone="America/New_York")
+
+
+def entries(company: Company) -> list[dict[str, Any]]:
+    """Return the entries of a company's log, in order."""
+    bundles = sorted((company.log / "tile" / "entries").glob("000.p/*"), key=lambda path: int(path.name))
+    return [json.loads(raw) for raw in decode_bundle(bundles[-1].read_bytes(), count=int(bundles[-1].name))]
+
+
+def test_a_late_visit_comes_by_the_correction_path_and_a_rule_that_takes_none_stays_as_it_was(story: Town) -> None:
+    """1.07: on 16 April March is closed; the record is put right, and what was told of March stays."""
+    person = ana(story)
+    visits(person, *(day for day in ANA_MARCH if day != 25))
+    close_march(story)
+    with pytest.raises(Conflict) as late:
+        person.visit("2027-03-25 18:00", 51)
+    assert late.value.code == "period_closed"
+    kind, data = told_visit("2027-03-25 18:00", 51)
+    corrected = person.gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
+    assert outcomes(corrected) == [("2027-03", "not_taken")]
+    assert person.insurer.app().rewards.find(person.at_insurer).rewards == ()
+    assert audited(story).holds
+
+
+def test_a_claim_that_never_left_is_withheld_and_its_recipient_learns_nothing(story: Town) -> None:
+    person = ana(story)
+    recorded = visits(person, *ANA_MARCH)
+    person.insurer.stop()
+    close_march(story)
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+    assert outcomes(corrected) == [("2027-03", "revoked")]
+    assert revoked(person) == [False]
+    person.insurer.start()
+    story.go_to("2027-04-17 18:00")
+    assert states(person) == (["withheld"], [])
+    assert not [each for each in person.gym.recorder.exchanges if each.path.startswith("/peer/v1/claims")]
+    assert audited(story).holds
+
+
+def test_a_retraction_reaches_an_insurer_that_was_away(story: Town) -> None:
+    person = ana(story)
+    recorded = visits(person, *ANA_MARCH)
+    close_march(story)
+    person.insurer.stop()
+    story.clock.at_s = at("2027-04-20 09:00")
+    person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+    story.go_to("2027-04-20 12:00")
+    person.insurer.start()
+    story.go_to("2027-04-21 12:00")
+    assert reward(person).state == "reversed"
+    assert audited(story).holds

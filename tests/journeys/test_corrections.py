@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from town import ANA_MARCH, NEW_YORK, Company, Membership, Town, agree, at, consent, link, town
+from town import ANA_MARCH, NEW_YORK, Company, Membership, Town, agree, at, consent, fitness_program, link, town
 
 from tallystick import wire
 from tallystick.audit import DirectorySource, Report, audit
 from tallystick.errors import Conflict, NotFound
 from tallystick.journeys import visit
+from tallystick_consent.program import parse_program
 from tallystick_ledger.tlog.tiles import decode_bundle
 from tallystick_node.tables import CLAIMS, STATUS_PLACES, TRANSFERS
 
@@ -196,3 +197,41 @@ def test_a_retraction_reaches_an_insurer_that_was_away(story: Town) -> None:
     story.go_to("2027-04-21 12:00")
     assert reward(person).state == "reversed"
     assert audited(story).holds
+
+
+def test_where_a_rule_takes_late_evidence_a_slot_is_answered_late_taken_back_and_answered_anew(tmp_path: Path) -> None:
+    """The same nullifier each time; paid twice, and once taken back."""
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        late = {"evidence": "true_up", "up_within_days": 60, "down": "reversed"}
+        rule = parse_program(fitness_program()).rule.spelled_out().model_dump(mode="json", exclude_none=True)
+        insurer.app().programs.publish({**fitness_program(), "rule": {**rule, "late": late}})
+        story.settle()
+        gym.app().programs.accept("ins-fit", 1)
+        story.settle()
+        person = ana(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        assert states(person) == ([], [])
+        kind, data = told_visit("2027-03-25 18:00", 51)
+        events = gym.app().events
+        added = events.correct(subject=person.at_gym, type=kind, data=data)
+        assert outcomes(added) == [("2027-03", "issued")]
+        story.go_to("2027-04-20 06:00")
+        assert (states(person), reward(person).state) == ((["delivered"], ["accepted"]), "posted")
+        assert outcomes(events.correct(subject=person.at_gym, event=added.right)) == [("2027-03", "revoked")]
+        story.go_to("2027-04-22 06:00")
+        assert (states(person), reward(person).state) == ((["revoked"], ["retracted"]), "reversed")
+        assert outcomes(events.correct(subject=person.at_gym, type=kind, data=data)) == [("2027-03", "issued")]
+        story.go_to("2027-04-24 06:00")
+        assert states(person) == (["revoked", "delivered"], ["retracted", "accepted"])
+        assert [each.state for each in insurer.app().rewards.find(person.at_insurer).rewards].count("posted") == 1
+        assert insurer.app().programs.budget("ins-fit", "2027-03").posted == 2_000
+        rows = gym.node.rows(select(CLAIMS.c.nullifier))
+        assert len({row.nullifier for row in rows}) == 1
+        assert revoked(person) == [True, False]
+        assert audited(story).holds
+        story.clock.at_s = at("2027-06-20 09:00")
+        early, data = told_visit("2027-03-23 18:00", 51)
+        too_late = events.correct(subject=person.at_gym, type=early, data=data)
+        assert outcomes(too_late)[0] == ("2027-03", "stands")

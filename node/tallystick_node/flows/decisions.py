@@ -22,7 +22,7 @@ _STANDS: dict[TrueUp, str] = {
     "better": "what was told: its claim stands, and no second one may take its place",
     "better_too_late": "what was told: late evidence counts for a limited time",
     "worse_future_only": "what was told: late evidence takes nothing back",
-    "worse_reversed": "what was told: late evidence takes nothing back",
+    "worse_reversed": "what was told: late evidence alone takes nothing back; a correction does",
     "not_taken": "what was told: this rule takes no late evidence",
 }
 """What of a period stands after a second look, and why, in plain words."""

@@ -325,7 +325,6 @@ def _require_runs_here(program: Program) -> None:
         "windows": rule.span == "window",
         "answers by slot": rule.slot_by is not None,
         "the zone of an airport": rule.needs_airport,
-        "answers that are taken back": rule.late.down == "reversed",
         "figures that are revealed": rule.rung == "aggregate",
     }
     missing = [name for name, is_needed in needs.items() if is_needed]

@@ -58,7 +58,7 @@ def entries(log: Path) -> list[Entry]:
 
 
 def replayed(company: Company, name: str) -> tuple[LedgerReplay, ConsentReplay]:
-    ledger, consent_there = LedgerReplay(f"{company.host}/log/{name}"), ConsentReplay(company.host)
+    ledger, consent_there = LedgerReplay(f"{company.host}/log/{name}"), ConsentReplay(company.host, name)
     for index, entry in enumerate(entries(shard(company, name))):
         ledger.take(entry.raw)
         consent_there.take(entry, index)
@@ -250,3 +250,22 @@ def test_one_of_several_witnesses_does_not_hold_up_the_year(story: Town) -> None
         gym.node.standing.heed_time(name, signed_at_s)
     gym.work()
     assert gym.node.shards.names() == ["2027", "2028"]
+
+
+@pytest.mark.long
+def test_a_claim_of_last_year_is_taken_back_this_year_and_the_year_after_carries_that(story: Town) -> None:
+    """The event and the claim stand in older logs; the correction, the retraction and the reversal name them."""
+    person = member(story)
+    story.clock.at_s = at("2027-12-01 22:00")
+    first = person.visit("2027-12-01 18:00", ANA_MARCH[1])
+    person.train(story, {day: minutes for day, minutes in ANA_MARCH.items() if day > 1}, month="2027-12")
+    for when in (DECEMBER_CLOSES, "2028-01-17 06:00", "2028-12-31 20:00"):
+        story.go_to(when)
+    assert person.insurer.app().rewards.find("ana-at-ins").rewards[0].state == "posted"
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=first)
+    assert corrected.effects[0].outcome == "revoked"
+    story.settle()
+    assert person.insurer.app().rewards.find("ana-at-ins").rewards[0].state == "reversed"
+    assert_both_years_hold(story, "2027", "2028", "2029")
+    story.go_to("2029-12-31 20:00")
+    assert_both_years_hold(story, "2027", "2028", "2029", "2030")

@@ -230,6 +230,9 @@ def test_where_a_rule_takes_late_evidence_a_slot_is_answered_late_taken_back_and
         rows = gym.node.rows(select(CLAIMS.c.nullifier))
         assert len({row.nullifier for row in rows}) == 1
         assert revoked(person) == [True, False]
+        for company in (gym, insurer):
+            between = [each["body"] for each in entries(company) if each["body"].get("counterparty")]
+            assert len(between) == 1, "one slot brings one fee, however often it is answered"
         assert audited(story).holds
         story.clock.at_s = at("2027-06-20 09:00")
         early, data = told_visit("2027-03-23 18:00", 51)

@@ -22,7 +22,7 @@ from tallystick_consent.receipt import Receipt, ReceiptState
 from tallystick_consent.rules import Heard, read_statement
 from tallystick_consent.signed import Acceptance
 from tallystick_ledger.books import Transfer, TransferState
-from tallystick_ledger.encoding import from_base64url, to_base64url
+from tallystick_ledger.encoding import from_base64url, parse_json_object, to_base64url
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proof
@@ -89,7 +89,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
             key=node.keys.id("receipt"),
         ).document(),
     )
-    fee = _owe_fee(transaction, program, caller, cause=accepted.entry.id)
+    fee = _paid_fee(transaction, claim) or _owe_fee(transaction, program, caller, cause=accepted.entry.id)
     pay_reward(node, transaction, program, claim, digest=digest, subject=subject, cause=accepted.entry.id)
     token = node.signed(
         Acceptance(
@@ -222,6 +222,20 @@ def _check_logged(
     }
     if {name: getattr(logged, name) for name in expected} != expected:
         raise _rejected("claim_mismatch", "A claim's ledger entry is of another claim.")
+
+
+def _paid_fee(transaction: Transaction, claim: Claim) -> str:
+    """Return the transfer by which the fee for a slot was paid, where an earlier claim for it was taken, and retracted;
+    else "": one slot brings its issuer one fee, however often it is answered."""
+    row = transaction.row(
+        select(CLAIMS.c.acceptance)
+        .where(CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient", CLAIMS.c.state == "retracted")
+        .order_by(CLAIMS.c.number)
+    )
+    if row is None:
+        return ""
+    # Our own signed acceptance, as we keep it: its key may have been given up since.
+    return str(parse_json_object(from_base64url(row.acceptance.split(".")[1]))["fee"])
 
 
 def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: str) -> str:

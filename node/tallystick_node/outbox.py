@@ -182,7 +182,7 @@ class Outbox:
                 take = acknowledged_given if message.kind in GIVEN_AGAIN else acknowledged
                 sent = wire.PeerSigned.model_validate_json(message.body).token
                 take(self._node, transaction, row, state=message.kind.removeprefix("receipt."), sent=sent, token=token)
-        elif message.kind == "claim.issued":
+        elif message.kind == "claim.issued" or (message.kind == "claim.revoked" and token):
             claim_accepted(self._node, transaction, message.about, token)
         elif message.kind == "erasure.asked":
             erasure.attested(self._node, transaction, message.about, token)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import log_size, partner
 from sqlalchemy import select
 from town import ANA_MARCH, NEW_YORK, Company, Membership, Town, agree, at, consent, fitness_program, link, town
 
@@ -16,7 +17,7 @@ from tallystick.errors import Conflict, NotFound
 from tallystick.journeys import visit
 from tallystick_consent.program import parse_program
 from tallystick_ledger.tlog.tiles import decode_bundle
-from tallystick_node.tables import CLAIMS, STATUS_PLACES, TRANSFERS
+from tallystick_node.tables import CLAIMS, MESSAGES, STATUS_PLACES, TRANSFERS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -92,6 +93,11 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     taken_back = reward(person)
     assert taken_back.state == "reversed"
     assert_linked(person, taken_back)
+    sent = person.gym.node.row(select(MESSAGES.c.path, MESSAGES.c.body).where(MESSAGES.c.kind == "claim.revoked"))
+    assert sent is not None
+    size = log_size(person.insurer)
+    assert partner(person.gym, person.insurer, sent.path, sent.body.encode()).status_code == 200
+    assert log_size(person.insurer) == size, "a retraction is applied once"
     budget = person.insurer.app().programs.budget("ins-fit", "2027-03")
     assert (budget.limit, budget.posted, budget.remaining) == (10_000, 0, 10_000)
     assert audited(story).holds
@@ -128,6 +134,7 @@ def test_an_event_is_corrected_once_and_only_by_whom_it_is_about(story: Town) ->
     assert audited(story).holds
 
 
+@pytest.mark.long
 def test_what_is_corrected_before_the_close_counts_as_corrected(story: Town) -> None:
     """Day 25 was entered with the minutes of day 18: too short, so only eleven days; put right in time it is twelve."""
     person = ana(story)
@@ -170,6 +177,7 @@ def test_a_late_visit_comes_by_the_correction_path_and_a_rule_that_takes_none_st
     assert audited(story).holds
 
 
+@pytest.mark.long
 def test_a_claim_that_never_left_is_withheld_and_its_recipient_learns_nothing(story: Town) -> None:
     person = ana(story)
     recorded = visits(person, *ANA_MARCH)
@@ -185,6 +193,7 @@ def test_a_claim_that_never_left_is_withheld_and_its_recipient_learns_nothing(st
     assert audited(story).holds
 
 
+@pytest.mark.long
 def test_a_retraction_reaches_an_insurer_that_was_away(story: Town) -> None:
     person = ana(story)
     recorded = visits(person, *ANA_MARCH)
@@ -238,3 +247,24 @@ def test_where_a_rule_takes_late_evidence_a_slot_is_answered_late_taken_back_and
         early, data = told_visit("2027-03-23 18:00", 51)
         too_late = events.correct(subject=person.at_gym, type=early, data=data)
         assert outcomes(too_late)[0] == ("2027-03", "stands")
+
+
+def test_a_claim_that_was_being_sent_when_it_was_revoked_is_not_sent_again(story: Town) -> None:
+    """The insurer took it, its answer was lost, and the gym's node died over the next attempt."""
+    person = ana(story)
+    recorded = visits(person, *ANA_MARCH)
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    close_march(story)
+    assert (states(person), reward(person).state) == ((["issued"], ["accepted"]), "posted")
+    left = MESSAGES.update().where(MESSAGES.c.kind == "claim.issued").values(state="sending")
+    person.gym.node.writer.submit(lambda transaction: transaction.execute(left)).result()
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+    assert outcomes(corrected) == [("2027-03", "revoked")]
+    person.gym.recorder.lose_answers_to = None
+    person.gym.recorder.exchanges.clear()
+    story.go_to("2027-04-18 06:00")
+    assert [each.path for each in person.gym.recorder.exchanges if "/claims" in each.path] == [
+        "/peer/v1/claims/revoked"
+    ]
+    assert (states(person), reward(person).state) == ((["revoked"], ["retracted"]), "reversed")
+    assert audited(story).holds

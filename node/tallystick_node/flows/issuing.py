@@ -201,13 +201,14 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     acceptance = open_object(token, Acceptance, keys=node.partner(row.partner).ed25519("receipt"))
     program = known_program(transaction, row.partner, row.program, row.version)
     _require_ours(transaction, acceptance, row, program, host=node.host)
-    if row.state == "revoked":
-        return  # it was on its way: its recipient is told of that next, and what it did is taken back there
-    signed = signed_digest(token)
-    body = last_disclosure(transaction, digest).model_copy(update={"state": "delivered", "acceptance": signed})
-    entry = log_disclosure(transaction, body).entry
-    transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == digest).values(state="delivered", acceptance=token))
-    finish_settling(transaction, row.receipt)
+    cause = ""
+    if row.state != "revoked":  # one that was revoked on its way stays so; its fee is owed all the same
+        signed = signed_digest(token)
+        body = last_disclosure(transaction, digest).model_copy(update={"state": "delivered", "acceptance": signed})
+        cause = log_disclosure(transaction, body).entry.id
+        delivered = {"state": "delivered", "acceptance": token}
+        transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == digest).values(**delivered))
+        finish_settling(transaction, row.receipt)
     booked = select(TRANSFERS.c.id).where(TRANSFERS.c.id == acceptance.fee)
     if program.fee is None or transaction.row(booked) is not None:
         return
@@ -221,7 +222,7 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
             asset=program.fee.asset,
             amount_minor=program.fee.amount,
             terms=program.digest(),
-            cause=entry.id,
+            cause=cause,
             counterparty=row.partner,
         ),
     )

@@ -20,6 +20,8 @@ def receive_retraction(
 ) -> wire.PeerAcknowledged:
     """Take a partner's word that a claim of its own stands no longer; one that was never taken here is passed over.
 
+    The answer is the acceptance that was signed for the claim, since that may never have arrived.
+
     Raises:
         SignatureRejected, BadInput, ReceiptRejected: not the caller's signed retraction.
         ClaimRejected: it is for somebody else, or of a claim that is another one here.
@@ -46,4 +48,4 @@ def receive_retraction(
         retracted = {"state": "retracted", "token": "", "salt": ""}
         transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == said.claim).values(**retracted))
         take_back_reward(transaction, said.claim, cause=retraction)
-    return wire.PeerAcknowledged()
+    return wire.PeerAcknowledged() if row is None else wire.PeerAcknowledged(token=row.acceptance)

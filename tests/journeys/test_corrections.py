@@ -13,11 +13,11 @@ from town import ANA_MARCH, NEW_YORK, Company, Membership, Town, agree, at, cons
 
 from tallystick import wire
 from tallystick.audit import DirectorySource, Report, audit
-from tallystick.errors import Conflict, NotFound
+from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick.journeys import visit
 from tallystick_consent.program import parse_program
 from tallystick_ledger.tlog.tiles import decode_bundle
-from tallystick_node.tables import CLAIMS, MESSAGES, STATUS_PLACES, TRANSFERS
+from tallystick_node.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_PLACES, TRANSFERS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -90,6 +90,9 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     assert revoked(person) == [True]
     story.settle()
     assert states(person) == (["revoked"], ["retracted"])
+    found = person.gym.app().decisions.find(person.at_gym).decisions
+    decided = [(each.outcome, each.counted) for each in found if each.period == "2027-03"]
+    assert decided == [("issued", 12), ("taken_back", 11)], "Ana reads what was told of her, and that it was taken back"
     taken_back = reward(person)
     assert taken_back.state == "reversed"
     assert_linked(person, taken_back)
@@ -173,6 +176,8 @@ def test_a_late_visit_comes_by_the_correction_path_and_a_rule_that_takes_none_st
     kind, data = told_visit("2027-03-25 18:00", 51)
     corrected = person.gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
     assert outcomes(corrected) == [("2027-03", "not_taken")]
+    last = person.gym.app().decisions.find(person.at_gym).decisions[-1]
+    assert (last.outcome, [each["code"] for each in last.reasons]) == ("stands", ["not_taken"])
     assert person.insurer.app().rewards.find(person.at_insurer).rewards == ()
     assert audited(story).holds
 
@@ -208,17 +213,22 @@ def test_a_retraction_reaches_an_insurer_that_was_away(story: Town) -> None:
     assert audited(story).holds
 
 
+def member_where_late_evidence_counts(story: Town) -> Membership:
+    gym, insurer = story.company("gym.example"), story.company("insurer.example")
+    late = {"evidence": "true_up", "up_within_days": 60, "down": "reversed"}
+    rule = parse_program(fitness_program()).rule.spelled_out().model_dump(mode="json", exclude_none=True)
+    insurer.app().programs.publish({**fitness_program(), "rule": {**rule, "late": late}})
+    story.settle()
+    gym.app().programs.accept("ins-fit", 1)
+    story.settle()
+    return ana(story)
+
+
 def test_where_a_rule_takes_late_evidence_a_slot_is_answered_late_taken_back_and_answered_anew(tmp_path: Path) -> None:
     """The same nullifier each time; paid twice, and once taken back."""
     with town(tmp_path) as story:
-        gym, insurer = story.company("gym.example"), story.company("insurer.example")
-        late = {"evidence": "true_up", "up_within_days": 60, "down": "reversed"}
-        rule = parse_program(fitness_program()).rule.spelled_out().model_dump(mode="json", exclude_none=True)
-        insurer.app().programs.publish({**fitness_program(), "rule": {**rule, "late": late}})
-        story.settle()
-        gym.app().programs.accept("ins-fit", 1)
-        story.settle()
-        person = ana(story)
+        person = member_where_late_evidence_counts(story)
+        gym, insurer = person.gym, person.insurer
         visits(person, *(day for day in ANA_MARCH if day != 25))
         close_march(story)
         assert states(person) == ([], [])
@@ -268,3 +278,48 @@ def test_a_claim_that_was_being_sent_when_it_was_revoked_is_not_sent_again(story
     ]
     assert (states(person), reward(person).state) == ((["revoked"], ["retracted"]), "reversed")
     assert audited(story).holds
+
+
+@pytest.mark.long
+def test_a_retraction_leaves_also_when_its_claim_has_run_out(story: Town) -> None:
+    person = ana(story)
+    recorded = visits(person, *ANA_MARCH)
+    close_march(story)
+    person.insurer.stop()
+    person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+    story.clock.at_s += 400 * 86_400
+    story.settle()
+    person.insurer.start()
+    story.clock.at_s += 86_400
+    story.settle()
+    assert (states(person), reward(person).state) == ((["revoked"], ["retracted"]), "reversed")
+
+
+def test_what_was_corrected_is_forgotten_with_its_subject(story: Town) -> None:
+    person = ana(story)
+    recorded = visits(person, 1, 2)
+    person.gym.app().events.correct(subject=person.at_gym, event=recorded[1])
+    assert len(person.gym.node.rows(select(CORRECTIONS))) == 1
+    person.gym.app().subjects.erase(person.at_gym)
+    assert person.gym.node.rows(select(CORRECTIONS)) == []
+    kind, data = told_visit("2027-03-25 18:00", 51)
+    with pytest.raises(NodeProblem) as gone:
+        person.gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
+    assert gone.value.code == "payload_erased"
+
+
+@pytest.mark.long
+def test_what_was_taken_back_is_made_good_by_late_evidence_at_the_next_close(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        recorded = visits(person, *ANA_MARCH)
+        close_march(story)
+        corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+        assert outcomes(corrected) == [("2027-03", "revoked")]
+        story.settle()
+        person.visit("2027-03-25 18:00", 51)
+        story.go_past_release("2027-05-16 00:00")
+        assert states(person) == (["revoked", "delivered"], ["retracted", "accepted"])
+        found = person.gym.app().decisions.find(person.at_gym).decisions
+        assert [each.outcome for each in found if each.period == "2027-03"] == ["issued", "taken_back", "made_good"]
+        assert audited(story).holds

@@ -336,6 +336,25 @@ def test_a_claim_for_the_one_answer_that_ran_out_on_the_way_is_issued_anew(tmp_p
         story.close()
 
 
+@pytest.mark.long
+def test_the_one_answer_of_a_receipt_is_taken_back_where_it_rested_on_a_wrong_event(tmp_path: Path) -> None:
+    """No further answer is permitted; that the one was wrong is found out all the same."""
+    story = limited(tmp_path, duration="one_time", uses_max=1)
+    try:
+        person = ana(story)
+        story.go_to("2027-03-31 22:00")
+        recorded = {day: person.visit(f"2027-03-{day:02} 18:00", minutes) for day, minutes in ANA_MARCH.items()}
+        story.go_past_release("2027-04-16 00:00")
+        assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
+        corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+        assert [each.outcome for each in corrected.effects if each.period == "2027-03"] == ["revoked"]
+        story.settle()
+        assert [each.state for each in person.insurer.app().claims.each()] == ["retracted"]
+        assert_books_agree(story)
+    finally:
+        story.close()
+
+
 def waiting(company: Company) -> list[tuple[str, str, int, bool]]:
     found = company.app().receipts.unacknowledged()
     return [(each.partner, each.state, each.since, each.refused) for each in found.steps]

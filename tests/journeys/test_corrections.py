@@ -244,6 +244,7 @@ def test_where_a_rule_takes_late_evidence_a_slot_is_answered_late_taken_back_and
         assert outcomes(events.correct(subject=person.at_gym, type=kind, data=data)) == [("2027-03", "issued")]
         story.go_to("2027-04-24 06:00")
         assert states(person) == (["revoked", "delivered"], ["retracted", "accepted"])
+        assert [end.app().receipts.get(person.receipt).uses for end in (gym, insurer)] == [1, 1]
         assert [each.state for each in insurer.app().rewards.find(person.at_insurer).rewards].count("posted") == 1
         assert insurer.app().programs.budget("ins-fit", "2027-03").posted == 2_000
         rows = gym.node.rows(select(CLAIMS.c.nullifier))

@@ -64,7 +64,8 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
             CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient", CLAIMS.c.state == "accepted"
         )
     )
-    cover = _cover(receipt, digest, again=first is not None, now_s=transaction.now_s)
+    before = _was_retracted(transaction, claim)
+    cover = _cover(receipt, digest, again=before or first is not None, now_s=transaction.now_s)
     heard = _require_covered(node, claim, program, cover, now_s=transaction.now_s)
     _require_own_nullifier(node, claim)
     _check_logged(node, body, stapled, claim, program, digest)
@@ -103,7 +104,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
         )
     )
     _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token, band=heard.band)
-    change_receipt(transaction, claim.receipt, uses=receipt.uses + 1)
+    change_receipt(transaction, claim.receipt, uses=receipt.uses if before else receipt.uses + 1)
     finish_settling(transaction, claim.receipt)
     return wire.PeerAcknowledged(token=token)
 
@@ -222,6 +223,13 @@ def _check_logged(
     }
     if {name: getattr(logged, name) for name in expected} != expected:
         raise _rejected("claim_mismatch", "A claim's ledger entry is of another claim.")
+
+
+def _was_retracted(transaction: Transaction, claim: Claim) -> bool:
+    """Return whether a claim takes the place of one under its receipt that was taken, counted, and retracted."""
+    retracted = (CLAIMS.c.role == "recipient", CLAIMS.c.state == "retracted", CLAIMS.c.receipt == claim.receipt)
+    mine = select(CLAIMS.c.digest).where(CLAIMS.c.nullifier == claim.nullifier, *retracted)
+    return transaction.row(mine.limit(1)) is not None
 
 
 def _paid_fee(transaction: Transaction, claim: Claim) -> str:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0014"
-down_revision = "node_0012"
+down_revision = "node_0013"
 
 
 def upgrade() -> None:

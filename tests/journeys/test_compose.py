@@ -259,8 +259,9 @@ def test_journey_1_over_the_services_of_the_file(ship: Ship) -> None:
         clock.at_s = at("2027-03-01 10:00")
         person.confirm_membership("2027-03-01 09:00")
         person.train(town, ANA_MARCH)
-        clock.at_s = at("2027-04-16 00:00")
-        town.settle()
+        for moment in ("2027-04-16 00:00", "2027-04-17 08:00"):  # it is issued, and has left a day later
+            clock.at_s = at(moment)
+            town.settle()
         town.settle()
         rewards = insurer.app().rewards.find("ana-at-ins").rewards
         assert [(each.amount, each.state, each.period) for each in rewards] == [(2000, "posted", "2027-03")]

@@ -217,7 +217,9 @@ def _check_signatures(
             rule, host, place = acknowledgement_rule(each.state), life.body.recipient, f"entry {each.index}"
             theirs = there.get(each.step())
             if theirs is not None:
-                if (theirs.at_s, theirs.digest) != (each.at_s, each.digest):
+                # With a link's erasure goes a withdrawal: whoever is asked for both may sign for it twice.
+                again = receipt in issuer.replay.consent.erased
+                if (theirs.at_s, theirs.digest) != (each.at_s, each.digest) and not again:
                     issuer.found.add(rule, place, f"{host} has logged another signature for this step.")
             elif each.state not in _TOLD_BY_ISSUER or ended_as - {each.state}:
                 continue  # what had ended there by itself is signed for, and is no step any more

@@ -14,13 +14,16 @@ from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureReques
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.evidence import Evidence
 from tallystick_consent.jws import sign_jws
+from tallystick_consent.places import EventPlace
 from tallystick_consent.signed import (
     Acceptance,
     Acknowledgement,
     Agreement,
+    Correction,
     GivenReceipt,
     Proposal,
     RenewedReceipt,
+    Retraction,
     SignedObject,
     Stop,
     Withdrawal,
@@ -67,6 +70,8 @@ OBJECTS: list[SignedObject] = [
         fields=tuple(FieldAnswer(field=field, fate="erased") for field in FIELDS),
         at=AT_S,
     ),
+    Correction(wrong=EventPlace(log=f"{GYM}/log/2027", leaf=7), right=None, at=AT_S),
+    Retraction(recipient=INSURER, receipt=TERMS.receipt, claim=digest("claim"), nullifier=digest("nullifier"), at=AT_S),
 ]
 each_kind = pytest.mark.parametrize("made", OBJECTS, ids=lambda made: type(made).__name__)
 

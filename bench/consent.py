@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.harness import Contest, Size, benchmark, rate, require
 from bench.peers import cedar, counting, sd_jwts
-from tallystick_consent.claim import ANSWER, VCT, Answer, Claim, issue_claim, verify_claim
+from tallystick_consent.claims.claim import ANSWER, VCT, Answer, Claim, issue_claim, verify_claim
 from tallystick_consent.decide import Ask, Permit, decide
 from tallystick_consent.events import JourneyEvent, parse_event
-from tallystick_consent.receipt import Receipt, ReceiptState, Terms, parse_terms
+from tallystick_consent.receipts.receipt import Receipt, ReceiptState, Terms, parse_terms
 from tallystick_consent.rules import AnyRule, Filter, Rule, VisitDays, Zones, evaluate, period_named
 from tallystick_consent.rules.language import Average, Bands, DayFigure, PeriodTerms
 from tallystick_ledger.encoding import new_id, to_base64url

@@ -37,11 +37,11 @@ from tallystick_ledger.tlog.tiles import (
 )
 from tallystick_node.clock import SystemClock
 from tallystick_node.config import Settings
-from tallystick_node.log_store import FolderStore
+from tallystick_node.keys.signing import FixedSigners
+from tallystick_node.log.publisher import Publisher
+from tallystick_node.log.store import FolderStore
+from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import open_database
-from tallystick_node.publisher import Publisher
-from tallystick_node.signing import FixedSigners
-from tallystick_node.writer import OwnLog, Writer
 
 ROOT = Path(__file__).parent.parent
 ORIGIN = "gym.example/log/2027"

@@ -19,10 +19,10 @@ from town import Company, Membership, Town
 
 from tallystick.signing import sign_request, verify_response
 from tallystick.wire import PROBLEM_BASE, Request
-from tallystick_node.custody_tables import SECRETS
-from tallystick_node.database import Place, connect, writing
-from tallystick_node.keys import load_keys
-from tallystick_node.tables import HEADS, NONCES
+from tallystick_node.keys.custody_tables import SECRETS
+from tallystick_node.keys.ring import load_keys
+from tallystick_node.storage.database import Place, connect, writing
+from tallystick_node.storage.tables import HEADS, NONCES
 
 PRIVATE = ("ana-at", "ben-at", "cleo-at", "policy ending", "member since", "club-7", "sk_test")
 """What no refusal may say: subject ids, hints, payload values, keys."""

@@ -27,7 +27,7 @@ from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES
 from tallystick_ledger.tlog.note import parse_lines
 from tallystick_ledger.tlog.proof import parse_proof
 from tallystick_ledger.tlog.tiles import BundlePath, decode_bundle, parse_path
-from tallystick_node.database import connect, is_postgres
+from tallystick_node.storage.database import connect, is_postgres
 
 Seen = Any
 """A value as it was opened: dicts, lists and scalars."""

@@ -12,13 +12,14 @@ from sqlalchemy import Engine, select
 
 from tallystick_ledger.tlog.signers import CosignatureSigner, NoteSigner
 from tallystick_node.clock import SetClock
-from tallystick_node.database import Place, close
-from tallystick_node.log_store import LogStore
+from tallystick_node.keys.signing import FixedSigners
+from tallystick_node.log.publisher import Publisher
+from tallystick_node.log.store import LogStore
+from tallystick_node.log.transaction import Transaction, Written
+from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import open_database
-from tallystick_node.publisher import Publisher
-from tallystick_node.signing import FixedSigners
-from tallystick_node.tables import BLOBS
-from tallystick_node.writer import OwnLog, Transaction, Writer, Written
+from tallystick_node.storage.database import Place, close
+from tallystick_node.storage.tables import BLOBS
 
 ORIGIN = "gym.example/log/2027"
 LOG = NoteSigner(ORIGIN, ed25519_key("log"))

@@ -1,4 +1,4 @@
-"""A reference signer: holds private keys, and signs for a node in another process (`tallystick_node.signer`).
+"""A reference signer: holds private keys, and signs for a node in another process (`tallystick_node.keys.external`).
 
 `python reference_signer.py FOLDER` answers on its standard input, as `exec:` starts it; with `--socket PATH` it listens
 there. `FOLDER/ROLE` holds the seed that a role uses now; what it signed with before it still holds. With `FOLDER/sulk`

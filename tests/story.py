@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from logs import digest, entry_of, identifier
 
 from tallystick_consent.entries import receipt_body
-from tallystick_consent.receipt import Terms
+from tallystick_consent.receipts.receipt import Terms
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.entry import Entry
 

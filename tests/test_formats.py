@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from places import ROOT
 
 from tallystick.descriptor import fingerprint, key_id
-from tallystick_consent import pairwise
+from tallystick_consent.claims import pairwise
 from tallystick_consent.entries import BODIES, CARRIED
 from tallystick_consent.events import SCHEMAS, parse_payload
-from tallystick_consent.evidence import evidence_message
 from tallystick_consent.program import parse_program
-from tallystick_consent.receipt import parse_terms
+from tallystick_consent.receipts.evidence import evidence_message
+from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_consent.sealing import Context, SealKey, open_from
 from tallystick_consent.signed import SignedObject, signed_digest
 from tallystick_ledger.encoding import from_base64url, length_prefixed, new_id, to_base64url

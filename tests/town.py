@@ -26,14 +26,14 @@ from sqlalchemy import select
 from tallystick import Client
 from tallystick.journeys import membership_activated, visit
 from tallystick.wire import SCOPES
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.receipts.evidence import Evidence
 from tallystick_node.app import make_app
 from tallystick_node.clock import SetClock
 from tallystick_node.config import Databases, databases_of, load_settings
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.setup import add_app_key, add_partner, create_node, open_node
-from tallystick_node.tables import HEADS, MESSAGES
+from tallystick_node.storage.tables import HEADS, MESSAGES
 
 NEW_YORK = ZoneInfo("America/New_York")
 STARTED_WITHIN_S = 20

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
 from tallystick_consent.places import EventPlace, Index, LogOrigin
-from tallystick_consent.receipt import (
+from tallystick_consent.receipts.receipt import (
     NO_LIMITS,
     DataClass,
     Digest,

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tallystick_consent.receipt import Digest, Host, LinkId, ReceiptId, Seconds
+from tallystick_consent.receipts.receipt import Digest, Host, LinkId, ReceiptId, Seconds
 from tallystick_consent.signed import SignedObject
 
 RECEIPTS_MAX = 1_000

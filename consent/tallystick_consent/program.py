@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tallystick_consent.decide import Ask
 from tallystick_consent.entries import Tells
 from tallystick_consent.errors import ProgramRejected, places_in
-from tallystick_consent.purposes import KnownPurpose
-from tallystick_consent.receipt import (
+from tallystick_consent.receipts.purposes import KnownPurpose
+from tallystick_consent.receipts.receipt import (
     NO_LIMITS,
     RUNG_HEIGHT,
     DataClass,

@@ -13,11 +13,11 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tallystick_consent.claims.jws import sign_jws, verify_jws
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.evidence import Evidence
-from tallystick_consent.jws import sign_jws, verify_jws
 from tallystick_consent.places import EventPlace
-from tallystick_consent.receipt import Digest, Host, ReceiptId, Seconds, Sparse, Terms, Version
+from tallystick_consent.receipts.evidence import Evidence
+from tallystick_consent.receipts.receipt import Digest, Host, ReceiptId, Seconds, Sparse, Terms, Version
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 AgreementId = Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]

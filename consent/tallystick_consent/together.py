@@ -9,7 +9,7 @@ Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
 from collections.abc import Iterable
 
 from tallystick_consent.program import Program
-from tallystick_consent.receipt import RUNG_HEIGHT, Rung
+from tallystick_consent.receipts.receipt import RUNG_HEIGHT, Rung
 from tallystick_consent.rules import Question, require_within
 from tallystick_consent.rules.periods import DAYS_IN
 

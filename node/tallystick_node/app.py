@@ -19,7 +19,7 @@ from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Problem
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import TallyError
 from tallystick_node.errors import KeyInvalid
-from tallystick_node.flows.witnessing import NodeWitness
+from tallystick_node.flows.logs.witnessing import NodeWitness
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.problems import invalid_form, make_problem, problem_headers, problem_of

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from tallystick_consent.receipt import Host
+from tallystick_consent.receipts.receipt import Host
 from tallystick_node.clock import Clock, FileClock, SystemClock
-from tallystick_node.database import POSTGRES, Place
 from tallystick_node.errors import SettingsInvalid
+from tallystick_node.storage.database import POSTGRES, Place
 
 SETTINGS_FILE = "node.toml"
 CLOCK_VARIABLE = "TALLYSTICK_CLOCK_FILE"

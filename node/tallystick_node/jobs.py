@@ -13,9 +13,8 @@ from functools import partial
 import httpx
 from sqlalchemy import delete, select
 
-from tallystick_consent.receipt import ASKED, IN_FORCE
+from tallystick_consent.receipts.receipt import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
-from tallystick_node.custody import DAY_S
 from tallystick_node.errors import (
     ClockBehind,
     ForkSuspected,
@@ -26,22 +25,24 @@ from tallystick_node.errors import (
     StorageUnavailable,
     StoreUnavailable,
 )
-from tallystick_node.flows.asks import settle_asks
-from tallystick_node.flows.burying import forget_outlived, scrub_buried, scrubbed
-from tallystick_node.flows.closing import close_period, due_receipts, put_off_closing
-from tallystick_node.flows.descriptors import Couriers
-from tallystick_node.flows.erasure import ask_partner, due_erasures
-from tallystick_node.flows.issuing import expire_claims
-from tallystick_node.flows.key_log import log_keys
+from tallystick_node.flows.claims.asks import settle_asks
+from tallystick_node.flows.claims.closing import close_period, due_receipts, put_off_closing
+from tallystick_node.flows.claims.issuing import expire_claims
 from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links
-from tallystick_node.flows.peer_heads import PeerHeads
-from tallystick_node.flows.receipts_stopping import end_settling, expire_receipts, pause_unconfirmed
-from tallystick_node.flows.receipts_versions import expire_versions
-from tallystick_node.flows.turning import open_log, turn_to, year_to_begin
-from tallystick_node.keys import NodeKeys
+from tallystick_node.flows.logs.descriptors import Couriers
+from tallystick_node.flows.logs.key_log import log_keys
+from tallystick_node.flows.logs.peer_heads import PeerHeads
+from tallystick_node.flows.logs.turning import open_log, turn_to, year_to_begin
+from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, pause_unconfirmed
+from tallystick_node.flows.receipts.versions import expire_versions
+from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
+from tallystick_node.flows.subjects.erasure import ask_partner, due_erasures
+from tallystick_node.keys.custody import DAY_S
+from tallystick_node.keys.ring import NodeKeys
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import PUBLISHING, Node
 from tallystick_node.outbox import Outbox, recover_sending
-from tallystick_node.tables import (
+from tallystick_node.storage.tables import (
     ASKS,
     CLAIMS,
     IDEMPOTENCY,
@@ -53,8 +54,7 @@ from tallystick_node.tables import (
     RECEIPT_VERSIONS,
     RECEIPTS,
 )
-from tallystick_node.turns import Turn
-from tallystick_node.writer import Transaction
+from tallystick_node.storage.turns import Turn
 
 ROWS_A_TICK_MAX = 200
 CLOSED_TOGETHER_MAX = 20

@@ -27,28 +27,30 @@ from tallystick_ledger.tlog.policy import Policy
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
 from tallystick_node.config import Databases, Settings, databases_of
-from tallystick_node.cosigning import Cosigners, load_policy
-from tallystick_node.custody import Custody, SubjectKeys, erased
-from tallystick_node.database import close, single_statements, storage_errors
 from tallystick_node.errors import NotFound, PartnerUnknown, log_read_only
-from tallystick_node.evidence_room import EvidenceRoom
-from tallystick_node.flows.proofs import ProofService
-from tallystick_node.folder_lock import FolderLock
-from tallystick_node.key_changes import KeyFolder, any_ended, end_keys
-from tallystick_node.key_files import write_whole
-from tallystick_node.keys import NodeKeys
-from tallystick_node.log_store_s3 import open_log_store
+from tallystick_node.keys.changes import KeyFolder, any_ended, end_keys
+from tallystick_node.keys.custody import Custody, SubjectKeys, erased
+from tallystick_node.keys.files import write_whole
+from tallystick_node.keys.ring import NodeKeys
+from tallystick_node.keys.signing import NodeSigners, counting_keys, write_vkey_files
+from tallystick_node.log.cosigning import Cosigners, load_policy
+from tallystick_node.log.evidence_room import EvidenceRoom
+from tallystick_node.log.own_heads import Seer, Word
+from tallystick_node.log.proof_service import ProofService
+from tallystick_node.log.publisher import Publisher
+from tallystick_node.log.replies import Once, StoredReply, find_reply
+from tallystick_node.log.shards import Shard, Shards
+from tallystick_node.log.standing import Standing
+from tallystick_node.log.store_s3 import open_log_store
+from tallystick_node.log.transaction import Transaction, Written
+from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import Schema, open_database
-from tallystick_node.own_heads import Seer, Word
-from tallystick_node.publisher import Publisher
-from tallystick_node.shards import Shard, Shards
-from tallystick_node.signing import NodeSigners, counting_keys, write_vkey_files
-from tallystick_node.standing import Standing
 from tallystick_node.statuses import OwnLists, PartnersLists
-from tallystick_node.tables import KEYS_LOGGED, PARTNERS
-from tallystick_node.turns import Turns
+from tallystick_node.storage.database import close, single_statements, storage_errors
+from tallystick_node.storage.folder_lock import FolderLock
+from tallystick_node.storage.tables import KEYS_LOGGED, PARTNERS
+from tallystick_node.storage.turns import Turns
 from tallystick_node.witness.known import witness_name
-from tallystick_node.writer import Once, OwnLog, StoredReply, Transaction, Writer, Written, find_reply
 
 KEYS_FOLDER = "keys"
 CUSTODY_FOLDER = "custody"

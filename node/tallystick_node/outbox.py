@@ -17,15 +17,15 @@ from sqlalchemy import select, update
 
 from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
-from tallystick_consent.receipt import OPEN, ReceiptState
+from tallystick_consent.receipts.receipt import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
-from tallystick_node.flows import erasure
-from tallystick_node.flows.issuing import claim_accepted, claim_message, claim_rejected
-from tallystick_node.flows.receipts import acknowledged
-from tallystick_node.flows.receipts_issuer import acknowledged_given
+from tallystick_node.flows.claims.issuing import claim_accepted, claim_message, claim_rejected
+from tallystick_node.flows.receipts.issuer import acknowledged_given
+from tallystick_node.flows.receipts.rows import acknowledged
+from tallystick_node.flows.subjects import erasure
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS
-from tallystick_node.writer import Transaction
+from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS
 
 BACKOFF_FIRST_S = 5
 BACKOFF_MAX_S = 3_600

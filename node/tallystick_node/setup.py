@@ -22,19 +22,19 @@ from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, COSIGNATURE_ML_DSA_44, SignatureKind, VerifierKey
 from tallystick_node.clock import Clock
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
-from tallystick_node.database import close, storage_errors, writing
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
-from tallystick_node.flows.burying import bury_again
-from tallystick_node.flows.descriptors import clashes
-from tallystick_node.folder_lock import FolderLock
-from tallystick_node.key_changes import KeyFolder
-from tallystick_node.key_files import AskPassphrase, SecretFiles
-from tallystick_node.keys import NodeKeys, Ring, make_keys, read_ring
+from tallystick_node.flows.logs.descriptors import clashes
+from tallystick_node.flows.subjects.burying import bury_again
+from tallystick_node.keys.changes import KeyFolder
+from tallystick_node.keys.external import SignerClient
+from tallystick_node.keys.files import AskPassphrase, SecretFiles
+from tallystick_node.keys.ring import NodeKeys, Ring, make_keys, read_ring
+from tallystick_node.keys.signing import VKEY_FILES
 from tallystick_node.migrations import Schema, migrate, open_database
 from tallystick_node.node import DESCRIPTOR_FILE, KEYS_FOLDER, Node
-from tallystick_node.signer import SignerClient
-from tallystick_node.signing import VKEY_FILES
-from tallystick_node.tables import APP_KEYS, HEADS, PARTNERS
+from tallystick_node.storage.database import close, storage_errors, writing
+from tallystick_node.storage.folder_lock import FolderLock
+from tallystick_node.storage.tables import APP_KEYS, HEADS, PARTNERS
 from tallystick_node.witness.known import witness_name
 
 SECRET_SIZE_BYTES = 32

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tallystick_consent.status_list import Status, StatusToken, require_valid, verify_status_token
+from tallystick_consent.claims.status_list import Status, StatusToken, require_valid, verify_status_token
 from tallystick_node.errors import StatusUnavailable
 
 LIST_SIZE_BYTES = 16 * 1024

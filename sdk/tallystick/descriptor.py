@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tallystick_consent.jws import sign_jws, verify_jws
-from tallystick_consent.receipt import Host, Seconds
+from tallystick_consent.claims.jws import sign_jws, verify_jws
+from tallystick_consent.receipts.receipt import Host, Seconds
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_ledger.public_keys import (

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tallystick.descriptor import Descriptor
-from tallystick_consent.claim import Claim, peek_audience, verify_claim
-from tallystick_consent.sdjwt import KeyBinding, present
-from tallystick_consent.status_list import require_valid, verify_status_token
+from tallystick_consent.claims.claim import Claim, peek_audience, verify_claim
+from tallystick_consent.claims.sdjwt import KeyBinding, present
+from tallystick_consent.claims.status_list import require_valid, verify_status_token
 
 
 @dataclass(frozen=True, slots=True)

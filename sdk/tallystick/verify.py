@@ -15,12 +15,11 @@ from tallystick.descriptor import Descriptor
 from tallystick.errors import ReplyForged
 from tallystick.evidence import TwoHeads
 from tallystick.following import LedgerForked, SeenHead
-from tallystick.people import Act
-from tallystick.wire import Correction, EntryProof, Event, Program, Receipt, RecordEvent
+from tallystick.wire import Act, Correction, EntryProof, Event, Program, Receipt, RecordEvent
 from tallystick_consent.events import MEDIA_TYPE
-from tallystick_consent.evidence import RECORD_MEDIA_TYPE
 from tallystick_consent.program import parse_program
-from tallystick_consent.receipt import parse_terms
+from tallystick_consent.receipts.evidence import RECORD_MEDIA_TYPE
+from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_canonical_json
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_ledger.errors import TallyError

@@ -4,7 +4,8 @@ import pytest
 import second
 from story import TERMS
 
-from tallystick_consent.authority import (
+from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.receipts.authority import (
     Authority,
     Standing,
     check_giving,
@@ -12,9 +13,8 @@ from tallystick_consent.authority import (
     is_covered,
     required_authority,
 )
-from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.evidence import Evidence
-from tallystick_consent.receipt import parse_terms
+from tallystick_consent.receipts.evidence import Evidence
+from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_consent.signed import GivenReceipt
 
 NOW_S, OF_AGE_S = 1_800_000_000, 1_900_000_000

@@ -6,7 +6,7 @@ import hmac
 import pytest
 import second
 
-from tallystick_consent.channels import ALPHABET, CODE_SYMBOLS, OPEN_MAX, TRIES_MAX, is_same_code, letter_code
+from tallystick_consent.receipts.channels import ALPHABET, CODE_SYMBOLS, OPEN_MAX, TRIES_MAX, is_same_code, letter_code
 
 KEY = bytes(range(32))
 

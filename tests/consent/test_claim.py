@@ -10,9 +10,8 @@ from logs import digest, identifier
 from signers import ed25519_key
 from story import GYM, INSURER, TERMS
 
-from tallystick_consent.claim import ANSWER, VCT, Answer, Claim, holder_key, issue_claim, verify_claim
-from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.sdjwt import (
+from tallystick_consent.claims.claim import ANSWER, VCT, Answer, Claim, holder_key, issue_claim, verify_claim
+from tallystick_consent.claims.sdjwt import (
     CREDENTIAL_TYP,
     LEEWAY_S,
     KeyBinding,
@@ -21,7 +20,8 @@ from tallystick_consent.sdjwt import (
     present,
     show_only,
 )
-from tallystick_consent.status_list import LIST_SIZE_MAX_BYTES
+from tallystick_consent.claims.status_list import LIST_SIZE_MAX_BYTES
+from tallystick_consent.errors import ClaimRejected
 from tallystick_ledger.encoding import from_base64url, to_base64url
 
 KEY = ed25519_key("claims of the gym")

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from story import TERMS
 
 from tallystick_consent.decide import Ask, Permit, Reason, Refusal, decide
-from tallystick_consent.purposes import COVERED_BY
-from tallystick_consent.receipt import RUNG_HEIGHT, RUNGS, Receipt, ReceiptState, Terms
+from tallystick_consent.receipts.purposes import COVERED_BY
+from tallystick_consent.receipts.receipt import RUNG_HEIGHT, RUNGS, Receipt, ReceiptState, Terms
 
 NOW_S = TERMS.valid_from_s + 86_400
 GIVEN = Receipt(TERMS, ReceiptState.GIVEN, acknowledged=True)

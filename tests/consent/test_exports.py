@@ -8,8 +8,8 @@ import pytest
 from story import TERMS
 
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.exports import Exported, fdx_consent, fhir_consent
-from tallystick_consent.receipt import Notice, ReceiptState, parse_terms
+from tallystick_consent.receipts.exports import Exported, fdx_consent, fhir_consent
+from tallystick_consent.receipts.receipt import Notice, ReceiptState, parse_terms
 
 NOTICE = Notice(statement="Whether you trained <12 days>.", example="yes", silence="no", hidden="when", reward="$20")
 GIVEN_AT_S = TERMS.valid_from_s + 60

@@ -5,7 +5,7 @@ import json
 import pytest
 from story import TERMS
 
-from tallystick_consent.evidence import Approval, Evidence, Testimony, check_evidence, record_payload
+from tallystick_consent.receipts.evidence import Approval, Evidence, Testimony, check_evidence, record_payload
 from tallystick_consent.signed import GivenReceipt
 
 RECORD = "r" * 43

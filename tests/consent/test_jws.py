@@ -11,7 +11,7 @@ from joserfc import jws as joserfc_jws
 from joserfc.jwk import OKPKey
 from signers import ed25519_key
 
-from tallystick_consent.jws import TOKEN_SIZE_MAX_BYTES, only_key, open_jws, sign_jws, verify_jws
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES, only_key, open_jws, sign_jws, verify_jws
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
 

@@ -8,7 +8,7 @@ import second
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick_consent.pairwise import (
+from tallystick_consent.claims.pairwise import (
     claim_digest,
     link_id,
     link_secret,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tallystick_consent.purposes import COVERED_BY
+from tallystick_consent.receipts.purposes import COVERED_BY
 
 
 @pytest.mark.parametrize(

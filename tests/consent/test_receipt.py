@@ -9,8 +9,8 @@ from signers import ed25519_key
 from story import TERMS
 
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.evidence import Evidence, check_evidence, evidence_message
-from tallystick_consent.receipt import (
+from tallystick_consent.receipts.evidence import Evidence, check_evidence, evidence_message
+from tallystick_consent.receipts.receipt import (
     TRANSITIONS,
     VALIDITY_MAX_S,
     Notice,

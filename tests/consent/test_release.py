@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick_consent.release import SLOT_S, WINDOW_S, Slot, leaving_times, slot_of
+from tallystick_consent.claims.release import SLOT_S, WINDOW_S, Slot, leaving_times, slot_of
 from tallystick_ledger.errors import BadInput
 
 KEY = bytes(range(32))

@@ -23,9 +23,8 @@ from sd_jwt.issuer import SDJWTIssuer
 from sd_jwt.verifier import SDJWTVerifier
 from signers import ed25519_key
 
-from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.jws import TOKEN_SIZE_MAX_BYTES, CheckSignature, FindKey, sign_jws
-from tallystick_consent.sdjwt import (
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES, CheckSignature, FindKey, sign_jws
+from tallystick_consent.claims.sdjwt import (
     ALWAYS_SHOWN,
     CREDENTIAL_TYP,
     DEPTH_MAX,
@@ -43,6 +42,7 @@ from tallystick_consent.sdjwt import (
     show_only,
     verify_sd_jwt,
 )
+from tallystick_consent.errors import ClaimRejected
 from tallystick_ledger.encoding import INTEGER_MAX, from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput
 

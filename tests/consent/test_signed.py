@@ -10,11 +10,11 @@ from logs import digest, identifier
 from signers import ed25519_key
 from story import GYM, INSURER, TERMS
 
+from tallystick_consent.claims.jws import sign_jws
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.evidence import Evidence
-from tallystick_consent.jws import sign_jws
 from tallystick_consent.places import EventPlace
+from tallystick_consent.receipts.evidence import Evidence
 from tallystick_consent.signed import (
     Acceptance,
     Acknowledgement,

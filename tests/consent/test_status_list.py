@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from places import shared
 from signers import ed25519_key
 
-from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.jws import TOKEN_SIZE_MAX_BYTES, sign_jws
-from tallystick_consent.sdjwt import LEEWAY_S
-from tallystick_consent.status_list import (
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES, sign_jws
+from tallystick_consent.claims.sdjwt import LEEWAY_S
+from tallystick_consent.claims.status_list import (
     INVALID,
     LIFE_MAX_S,
     LIST_SIZE_MAX_BYTES,
@@ -31,6 +30,7 @@ from tallystick_consent.status_list import (
     require_valid,
     verify_status_token,
 )
+from tallystick_consent.errors import ClaimRejected
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import BadInput
 

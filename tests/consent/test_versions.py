@@ -7,9 +7,9 @@ from logs import digest
 from story import TERMS, Ledger, receipt, tell
 
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.receipt import Terms, parse_terms
+from tallystick_consent.receipts.receipt import Terms, parse_terms
+from tallystick_consent.receipts.versions import check_follows, difference, extent_of, narrowed, widens
 from tallystick_consent.replay import ConsentReplay
-from tallystick_consent.versions import check_follows, difference, extent_of, narrowed, widens
 
 DAY_S = 86_400
 

@@ -14,7 +14,7 @@ from tallystick.errors import Conflict, ConsentRefused, NodeProblem
 from tallystick.journeys import visit
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.entry import parse_entry
-from tallystick_node.tables import CLAIMS, DECISIONS, EVENTS, HEADS
+from tallystick_node.storage.tables import CLAIMS, DECISIONS, EVENTS, HEADS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 

@@ -23,11 +23,10 @@ from tallystick.audit import DirectorySource, audit
 from tallystick.cli import app as tally
 from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick.journeys import home_set
-from tallystick.wire import Decision
-from tallystick.wire_why import Explanation
+from tallystick.wire import Decision, Explanation
 from tallystick_consent.rules import privacy_cost
 from tallystick_ledger.encoding import from_base64url
-from tallystick_node.tables import CLAIMS, EVENTS
+from tallystick_node.storage.tables import CLAIMS, EVENTS
 
 PROGRAMS: dict[str, dict[str, Any]] = {
     name: json.loads((ROOT / "docs" / "examples" / f"{name}.json").read_text()) for name in ("pace-tier", "shoe-steps")

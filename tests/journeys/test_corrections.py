@@ -17,7 +17,7 @@ from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick.journeys import visit
 from tallystick_consent.program import parse_program
 from tallystick_ledger.tlog.tiles import decode_bundle
-from tallystick_node.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_PLACES, TRANSFERS
+from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_PLACES, TRANSFERS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 

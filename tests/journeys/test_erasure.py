@@ -24,13 +24,13 @@ from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureReques
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.entry import Entry, parse_entry
-from tallystick_node.custody import Custody
-from tallystick_node.custody_tables import SECRETS
 from tallystick_node.errors import SettingsInvalid
-from tallystick_node.flows import access
-from tallystick_node.flows.burying import SPREAD_S
 from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
-from tallystick_node.tables import (
+from tallystick_node.flows.subjects import access
+from tallystick_node.flows.subjects.burying import SPREAD_S
+from tallystick_node.keys.custody import Custody
+from tallystick_node.keys.custody_tables import SECRETS
+from tallystick_node.storage.tables import (
     CLAIMS,
     DECISIONS,
     ERASURES,

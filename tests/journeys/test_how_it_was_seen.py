@@ -12,10 +12,10 @@ from town import Company, Membership, Town, agree, evidence, fitness_program, li
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, NodeProblem, NotFound
-from tallystick_consent.authority import Authority
-from tallystick_consent.evidence import Evidence, Testimony
+from tallystick_consent.receipts.authority import Authority
+from tallystick_consent.receipts.evidence import Evidence, Testimony
 from tallystick_ledger.encoding import from_base64url
-from tallystick_node.tables import ACTS, RECEIPTS
+from tallystick_node.storage.tables import ACTS, RECEIPTS
 
 CLERK = Testimony(grade="clerk", login="aal2", channel="desk", agent="staff-12", read_back=True)
 FORM = Testimony(grade="signed_form", login="aal2", channel="letter", agent="staff-12", form="f" * 43)

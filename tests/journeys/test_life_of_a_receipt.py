@@ -13,12 +13,12 @@ from tallystick import Client
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import ConsentRefused, NodeProblem
 from tallystick.wire import PeerSigned, Receipt
-from tallystick_consent.receipt import TRANSITIONS, ReceiptState, parse_terms
+from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState, parse_terms
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, Stop, signed_digest
 from tallystick_node.clock import SetClock
-from tallystick_node.database import connect, writing
-from tallystick_node.flows.receipts import REQUEST_LIFE_S
-from tallystick_node.tables import CLAIMS, MESSAGES, RECEIPTS
+from tallystick_node.flows.receipts.rows import REQUEST_LIFE_S
+from tallystick_node.storage.database import connect, writing
+from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 _people = count(1)

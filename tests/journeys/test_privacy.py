@@ -29,7 +29,7 @@ from outside import (
 from signers import ed25519_key
 from town import Company, Membership, Town, agree, at, consent, town
 
-from tallystick_consent.jws import sign_jws
+from tallystick_consent.claims.jws import sign_jws
 
 DIFFERS = {
     "commitment": "a salted hash of an event's payload; nobody without the salt can try a payload",

@@ -24,8 +24,8 @@ from tallystick_ledger.tlog.witness import AddCheckpoint
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import LogReadOnly
 from tallystick_node.jobs import TURN_AGAIN_AFTER_S
-from tallystick_node.publisher import FolderReader
-from tallystick_node.tables import CLAIMS, EVENTS, HEADS
+from tallystick_node.log.publisher import FolderReader
+from tallystick_node.storage.tables import CLAIMS, EVENTS, HEADS
 
 DECEMBER_CLOSES = "2028-01-16 00:00"
 

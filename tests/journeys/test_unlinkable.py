@@ -20,7 +20,7 @@ from tallystick.journeys import membership_activated
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.tlog.proof import parse_proof
-from tallystick_node.tables import CLAIMS, LINKS, MESSAGES
+from tallystick_node.storage.tables import CLAIMS, LINKS, MESSAGES
 
 pytestmark = pytest.mark.long
 

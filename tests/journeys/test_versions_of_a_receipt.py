@@ -11,10 +11,10 @@ from town import ANA_MARCH, Membership, Town, agree, at, consent, evidence, link
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import NodeProblem
 from tallystick.wire import PeerSigned
-from tallystick_consent.receipt import parse_terms
+from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_consent.signed import RenewedReceipt, signed_digest
-from tallystick_node.flows.receipts import REQUEST_LIFE_S
-from tallystick_node.tables import RECEIPTS
+from tallystick_node.flows.receipts.rows import REQUEST_LIFE_S
+from tallystick_node.storage.tables import RECEIPTS
 
 DAY_S = 86_400
 

@@ -10,8 +10,8 @@ from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evide
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused
-from tallystick_consent.authority import Authority
-from tallystick_node.tables import EVENTS, LINKS, RECEIPTS
+from tallystick_consent.receipts.authority import Authority
+from tallystick_node.storage.tables import EVENTS, LINKS, RECEIPTS
 
 GUARDIAN = Authority(kind="guardian")
 OF_AGE = "2027-03-20 00:00"

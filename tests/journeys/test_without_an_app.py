@@ -11,11 +11,11 @@ from town import Company, Membership, Town, agree, consent, link, town
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, NotFound
-from tallystick.people import Served
-from tallystick_consent.channels import CODE_LIFE_S, OPEN_MAX, TRIES_MAX
-from tallystick_consent.receipt import Notice
+from tallystick.wire import Served
+from tallystick_consent.receipts.channels import CODE_LIFE_S, OPEN_MAX, TRIES_MAX
+from tallystick_consent.receipts.receipt import Notice
 from tallystick_ledger.encoding import from_base64url
-from tallystick_node.tables import LETTERS, LINK_UNIQUE, LINKS, OFFERS
+from tallystick_node.storage.tables import LETTERS, LINK_UNIQUE, LINKS, OFFERS
 
 CLERK = {"channel": "phone", "agent": "staff-12"}
 

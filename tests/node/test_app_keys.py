@@ -11,7 +11,7 @@ from sqlalchemy import select
 from town import link
 
 from tallystick.wire import SCOPES
-from tallystick_node.tables import APP_KEYS, AUDIT_READS, RECEIPTS
+from tallystick_node.storage.tables import APP_KEYS, AUDIT_READS, RECEIPTS
 
 SUBJECT = {"subject": "ana-at-gym"}
 EVIDENCE = {"grade": "app_asserted", "app": "app", "login": "aal2"}

@@ -8,9 +8,9 @@ from databases import Server
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import IntegrityError
 
-from tallystick_node.database import is_postgres, is_storage_trouble, writing
 from tallystick_node.migrations import Schema, migrate, open_database
-from tallystick_node.tables import BLOBS, HEADS
+from tallystick_node.storage.database import is_postgres, is_storage_trouble, writing
+from tallystick_node.storage.tables import BLOBS, HEADS
 
 LOG = (
     "INSERT INTO head (log, size, peaks, checkpoint, published_size) VALUES ('2026', 99, 'peaks', 'head of 99', 99)",

@@ -13,10 +13,10 @@ from hostile import Scene, nothing_changes, partner, refused
 from sqlalchemy import select
 from town import Company, Membership, consent, fitness_program, link
 
-from tallystick_consent.claim import VCT
-from tallystick_consent.pairwise import claim_digest, nullifier
+from tallystick_consent.claims.claim import VCT
+from tallystick_consent.claims.pairwise import claim_digest, nullifier
+from tallystick_consent.claims.sdjwt import CREDENTIAL_TYP, issue_sd_jwt, show_only
 from tallystick_consent.program import Program, parse_program
-from tallystick_consent.sdjwt import CREDENTIAL_TYP, issue_sd_jwt, show_only
 from tallystick_consent.signed import Acceptance, open_object
 from tallystick_ledger.append import plan_append
 from tallystick_ledger.encoding import new_id, to_base64url
@@ -26,8 +26,8 @@ from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import sign_note
 from tallystick_ledger.tlog.proof import InclusionProof
 from tallystick_ledger.tlog.signers import NoteSigner
-from tallystick_node.keys import load_keys
-from tallystick_node.tables import ACCOUNTS, CLAIMS, REWARDS
+from tallystick_node.keys.ring import load_keys
+from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, REWARDS
 
 CLAIMS_PATH = "/peer/v1/claims"
 PERIOD = "2027-03"

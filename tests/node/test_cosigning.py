@@ -22,10 +22,10 @@ from tallystick_ledger.tlog.merkle import root_at
 from tallystick_ledger.tlog.note import SignatureLine, open_note, sign_line, sign_note, unchecked_text
 from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_ledger.tlog.witness import parse_add_checkpoint
-from tallystick_node.cosigning import SILENT_FOR_S, Cosigners, Standing, load_policy
 from tallystick_node.errors import ForkSuspected, SettingsInvalid
-from tallystick_node.evidence_room import FILES_MAX, SUBJECT_FILES_MAX, EvidenceRoom
 from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
+from tallystick_node.log.cosigning import SILENT_FOR_S, Cosigners, Standing, load_policy
+from tallystick_node.log.evidence_room import FILES_MAX, SUBJECT_FILES_MAX, EvidenceRoom
 
 TREE = Tree(20)
 KEYS = [LOG.verifier_key, LOG_PQ.verifier_key]
@@ -286,7 +286,7 @@ def test_an_answer_that_is_none_is_silence_and_no_alarm(
 def test_a_slow_witness_holds_up_no_head_that_has_its_quorum(
     host: Host, other_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tallystick_node.cosigning.PATIENCE_S", 0.05)
+    monkeypatch.setattr("tallystick_node.log.cosigning.PATIENCE_S", 0.05)
     done = threading.Event()
     host.reply, other_host.reply = cosigns(), lambda raw: ((done.wait(5) and b"") or b"", cosigns(WITNESS_PQ)(raw))[1]
     slow = f"witness slow {WITNESS_PQ.verifier_key.text} {other_host.url}"

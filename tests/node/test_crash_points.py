@@ -22,7 +22,7 @@ from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.merkle import check_consistency, prove_consistency
 from tallystick_ledger.tlog.note import unchecked_text
 from tallystick_node.config import load_settings
-from tallystick_node.publisher import CHECKPOINT
+from tallystick_node.log.publisher import CHECKPOINT
 
 
 class PowerFailure(BaseException):

@@ -13,8 +13,8 @@ from signers import NOW_S
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
 from tallystick_node.clock import SetClock
-from tallystick_node.custody import DAY_S, WRAPPING_KEY_LIFE_DAYS, Custody, SubjectKeys
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
+from tallystick_node.keys.custody import DAY_S, WRAPPING_KEY_LIFE_DAYS, Custody, SubjectKeys
 
 SECRET = bytes(range(32))
 TODAY = NOW_S // DAY_S

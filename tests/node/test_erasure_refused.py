@@ -14,9 +14,9 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.signed import SignedObject, sign_object, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import SignatureRejected
-from tallystick_node.flows.burying import LINKED_BY, NAMED_BY, SPREAD_S
-from tallystick_node.flows.erasure import ask_partner, attested, due_erasures
-from tallystick_node.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
+from tallystick_node.flows.subjects.burying import LINKED_BY, NAMED_BY, SPREAD_S
+from tallystick_node.flows.subjects.erasure import ask_partner, attested, due_erasures
+from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
 
 _numbers = iter(range(1, 1_000))
 

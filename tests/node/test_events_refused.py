@@ -11,7 +11,7 @@ from tallystick_consent.events import TRACK_POINTS_MAX
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.vault import PAYLOAD_SIZE_MAX_BYTES
 from tallystick_node.flows.events import AHEAD_MAX_S
-from tallystick_node.tables import EVENTS
+from tallystick_node.storage.tables import EVENTS
 
 NOON = "2027-02-27T12:00:00-05:00"
 VISIT: dict[str, Any] = {

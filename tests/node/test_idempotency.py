@@ -9,12 +9,12 @@ from hostile import HTTP, Scene, app, everything, log_size, nothing_changes, par
 from sqlalchemy import select
 from town import Company, Membership, consent, evidence, fitness_program, link
 
-from tallystick_consent.authority import Authority
+from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
-from tallystick_node.flows.burying import SPREAD_S
+from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.setup import accept_clock
-from tallystick_node.tables import EVENTS, LINKS, MESSAGES
+from tallystick_node.storage.tables import EVENTS, LINKS, MESSAGES
 
 
 class Write(NamedTuple):

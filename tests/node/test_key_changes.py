@@ -33,12 +33,12 @@ from tallystick_ledger.tlog.witness import SignSubtree
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
-from tallystick_node.flows.descriptors import Couriers
-from tallystick_node.key_changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
-from tallystick_node.key_files import SecretFiles
-from tallystick_node.keys import NodeKeys, load_keys
+from tallystick_node.flows.logs.descriptors import Couriers
+from tallystick_node.keys.changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
+from tallystick_node.keys.files import SecretFiles
+from tallystick_node.keys.ring import NodeKeys, load_keys
 from tallystick_node.setup import add_partner, create_node, list_partners, open_key_folder, open_node, remove_partner
-from tallystick_node.tables import CLAIMS, HEADS, KEYS_LOGGED
+from tallystick_node.storage.tables import CLAIMS, HEADS, KEYS_LOGGED
 
 DAY_S = 86_400
 NOW_S = 1_800_000_000

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tallystick_node import key_files
 from tallystick_node.cli import app
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import KeysLocked, SettingsInvalid
-from tallystick_node.key_changes import rotate_key, seal_keys
-from tallystick_node.key_files import SecretFiles, checked_passphrase, read_passphrase_file
-from tallystick_node.keys import load_keys
+from tallystick_node.keys import files as key_files
+from tallystick_node.keys.changes import rotate_key, seal_keys
+from tallystick_node.keys.files import SecretFiles, checked_passphrase, read_passphrase_file
+from tallystick_node.keys.ring import load_keys
 from tallystick_node.setup import create_node, open_key_folder, open_node
 
 NOW_S = 1_800_000_000

@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 
 from tallystick.descriptor import Descriptor, PublicKey, open_descriptor, public_key, sign_descriptor
 from tallystick.wire import SCOPES
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
 from tallystick_node.cli import app
 from tallystick_node.clock import FileClock, SetClock
 from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE, Settings, clock_for, load_settings
 from tallystick_node.errors import SettingsInvalid
-from tallystick_node.key_files import write_secret_file
-from tallystick_node.keys import NodeKeys, load_keys, make_keys
+from tallystick_node.keys.files import write_secret_file
+from tallystick_node.keys.ring import NodeKeys, load_keys, make_keys
 from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, open_node
 
 CLOCK = SetClock(NOW_S)

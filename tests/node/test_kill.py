@@ -30,9 +30,9 @@ from tallystick_ledger.tlog.checkpoint import parse_checkpoint_body
 from tallystick_node.clock import SetClock
 from tallystick_node.config import CLOCK_VARIABLE
 from tallystick_node.flows.events import get_event
-from tallystick_node.publisher import CHECKPOINT, FolderReader
+from tallystick_node.log.publisher import CHECKPOINT, FolderReader
 from tallystick_node.setup import open_node
-from tallystick_node.tables import EVENTS
+from tallystick_node.storage.tables import EVENTS
 
 KILLS = (10, pytest.param(50, marks=pytest.mark.long))
 LIFE_MAX_S = 1.0

@@ -17,11 +17,11 @@ from tallystick_node.clock import SetClock
 from tallystick_node.config import Settings, load_settings
 from tallystick_node.errors import SettingsInvalid, StoreUnavailable
 from tallystick_node.jobs import open_log
-from tallystick_node.log_store import LogStore
-from tallystick_node.log_store_s3 import S3LogStore, open_log_store
+from tallystick_node.log.store import LogStore
+from tallystick_node.log.store_s3 import S3LogStore, open_log_store
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.setup import create_node, open_node
-from tallystick_node.writer import Transaction
 
 pytest.importorskip("obstore", reason="the extra [s3] is not installed")
 pytest.importorskip("moto", reason="no S3 server is installed")
@@ -357,8 +357,8 @@ def test_a_store_that_says_nothing_is_not_waited_for_for_ever(
     sick: SickServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sick.status = None
-    monkeypatch.setattr("tallystick_node.log_store_s3.REQUEST_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("tallystick_node.log_store_s3.RETRIES_MAX", 0)
+    monkeypatch.setattr("tallystick_node.log.store_s3.REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("tallystick_node.log.store_s3.RETRIES_MAX", 0)
     store = opened(f"http://127.0.0.1:{sick.server_port}", "bucket")
     every_call(store)
     store.close()

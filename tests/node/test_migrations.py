@@ -25,9 +25,9 @@ from tallystick.journeys import visit
 from tallystick_ledger.encoding import from_base64url
 from tallystick_node import cli
 from tallystick_node.clock import SetClock
-from tallystick_node.database import Place, connect, writing
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
 from tallystick_node.flows.events import get_event, record_event
+from tallystick_node.log.replies import Once
 from tallystick_node.migrations import (
     VERSION_TABLE,
     Schema,
@@ -39,8 +39,8 @@ from tallystick_node.migrations import (
 )
 from tallystick_node.node import Node
 from tallystick_node.setup import open_node
-from tallystick_node.tables import EVENTS
-from tallystick_node.writer import Once
+from tallystick_node.storage.database import Place, connect, writing
+from tallystick_node.storage.tables import EVENTS
 
 FIRST_LANDED = Path(__file__).parent / "first_landed"
 """A gym's folder as the first version left it: one customer, one consent, one visit, eight entries, all published."""

@@ -12,7 +12,7 @@ from town import Company, Town, agree, consent, evidence, fitness_program, link,
 from tallystick import wire
 from tallystick.errors import NodeProblem
 from tallystick_consent.signed import Proposal
-from tallystick_node.tables import AGREEMENTS, PROGRAMS
+from tallystick_node.storage.tables import AGREEMENTS, PROGRAMS
 
 EIGHT = {**fitness_program(), "program": "ins-more", "rule": {**fitness_program()["rule"], "at_least": 8}}
 """Beside `at least 12`, `at least 8` tells a band."""

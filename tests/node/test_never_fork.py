@@ -29,11 +29,11 @@ from tallystick_node.cli import app as cli
 from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock
 from tallystick_node.config import CLOCK_VARIABLE, load_settings
 from tallystick_node.errors import ClockBehind, LogReadOnly, LogUnasked, SettingsInvalid
-from tallystick_node.key_changes import revoke_key
-from tallystick_node.own_heads import ASK_DEADLINE_S
+from tallystick_node.keys.changes import revoke_key
+from tallystick_node.log.own_heads import ASK_DEADLINE_S
+from tallystick_node.log.successor import begin_successor
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.setup import accept_clock, add_partner, create_node, open_key_folder, remove_partner
-from tallystick_node.successor import begin_successor
-from tallystick_node.writer import Transaction
 
 RUNNER = CliRunner()
 

@@ -11,7 +11,7 @@ from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link,
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import ConsentRefused, NotFound
 from tallystick_node.jobs import Jobs
-from tallystick_node.tables import CLAIMS, MESSAGES
+from tallystick_node.storage.tables import CLAIMS, MESSAGES
 
 MARCH_CLOSES = "2027-04-16 00:00"
 

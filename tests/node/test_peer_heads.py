@@ -24,9 +24,9 @@ from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.merkle import EMPTY_ROOT
 from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, Signer, open_note, sign_note
 from tallystick_node.config import load_settings
-from tallystick_node.flows.peer_heads import PeerHeads
+from tallystick_node.flows.logs.peer_heads import PeerHeads
 from tallystick_node.setup import add_partner, create_node
-from tallystick_node.tables import FOLLOWED
+from tallystick_node.storage.tables import FOLLOWED
 
 INTERVAL_S = 300
 

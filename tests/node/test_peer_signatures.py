@@ -25,8 +25,8 @@ from town import link
 from tallystick.wire import PeerAsk
 from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
-from tallystick_node.keys import load_keys
-from tallystick_node.tables import DECISIONS, MESSAGES, OFFERS
+from tallystick_node.keys.ring import load_keys
+from tallystick_node.storage.tables import DECISIONS, MESSAGES, OFFERS
 
 ASKS = "/peer/v1/asks"
 NOBODY = f"lnk_{'b' * 26}"

@@ -14,16 +14,16 @@ from databases import Server
 from hostile import locked
 from sqlalchemy import select, text
 
-from tallystick_node import postgres as bounds
 from tallystick_node.clock import SetClock
 from tallystick_node.config import CUSTODY_VARIABLE, DATABASE_VARIABLE, Settings, databases_of
-from tallystick_node.database import connect, single_statements, storage_errors, writing
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.node import Node
 from tallystick_node.setup import create_node, open_node
-from tallystick_node.tables import HEADS
-from tallystick_node.writer import Transaction
+from tallystick_node.storage import postgres as bounds
+from tallystick_node.storage.database import connect, single_statements, storage_errors, writing
+from tallystick_node.storage.tables import HEADS
 
 WITHIN_S = 20
 SILENT_S = 0.5

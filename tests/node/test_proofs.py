@@ -23,10 +23,10 @@ from tallystick_ledger.tlog.merkle import check_inclusion
 from tallystick_ledger.tlog.proof import parse_proof
 from tallystick_ledger.tlog.subtree import subtree_hash
 from tallystick_ledger.tlog.tiles import TILE_WIDTH
-from tallystick_node.flows import proofs
-from tallystick_node.flows.proofs import ProofService
-from tallystick_node.tables import AUDIT_READS
-from tallystick_node.writer import Transaction
+from tallystick_node.log import proof_service as proofs
+from tallystick_node.log.proof_service import ProofService
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.storage.tables import AUDIT_READS
 
 ORIGIN = "gym.example/log/2027"
 GROWN = 2 * TILE_WIDTH + 60

@@ -21,10 +21,10 @@ from tallystick_node.clock import SetClock
 from tallystick_node.config import DATABASE_FILE
 from tallystick_node.errors import LogNotContinued, LogReadOnly
 from tallystick_node.jobs import open_log
+from tallystick_node.log.publisher import CHECKPOINT
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.publisher import CHECKPOINT
 from tallystick_node.setup import create_node, open_node
-from tallystick_node.writer import Transaction
 
 ORIGIN = "gym.example/log/2027"
 SIZE_FIRST, SIZE_PUBLISHED, SIZE_COMMITTED = 7, 250, 300

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 from town import ANA_MARCH, Membership, Town, agree, at, consent, link, town
 
-from tallystick_consent.release import SLOT_S, WINDOW_S
-from tallystick_node.tables import CLAIMS, MESSAGES
+from tallystick_consent.claims.release import SLOT_S, WINDOW_S
+from tallystick_node.storage.tables import CLAIMS, MESSAGES
 
 MARCH_CLOSES = "2027-04-16 00:00"
 MEMBERS = 5

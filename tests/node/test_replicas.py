@@ -22,12 +22,12 @@ from tallystick import Client
 from tallystick.audit import DirectorySource, audit
 from tallystick_node.clock import SetClock
 from tallystick_node.config import CLOCK_VARIABLE
-from tallystick_node.custody import Custody
 from tallystick_node.errors import StorageUnavailable
+from tallystick_node.keys.custody import Custody
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.node import PUBLISHING
-from tallystick_node.tables import EVENTS, MESSAGES
-from tallystick_node.turns import Turns
+from tallystick_node.storage.tables import EVENTS, MESSAGES
+from tallystick_node.storage.turns import Turns
 
 APPS = 4
 EACH = 8

@@ -13,7 +13,7 @@ from tallystick.audit import DirectorySource, audit
 from tallystick.errors import NodeProblem
 from tallystick.importing.tables import read_steps, steps_events, steps_key
 from tallystick_ledger.encoding import from_base64url
-from tallystick_node.tables import EVENTS
+from tallystick_node.storage.tables import EVENTS
 
 STEPS: dict[str, Any] = document("steps-tier")
 BY_THE_TRACKER = {

@@ -17,13 +17,13 @@ from tallystick_ledger.public_keys import ROLES, Role
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import SettingsInvalid, SignerUnavailable
 from tallystick_node.jobs import open_log
-from tallystick_node.key_changes import rotate_key
-from tallystick_node.keys import SIGNER_ROLES, load_keys
+from tallystick_node.keys.changes import rotate_key
+from tallystick_node.keys.external import ANSWER_SIZE_MAX_BYTES, SILENT_FOR_S, SignerClient
+from tallystick_node.keys.ring import SIGNER_ROLES, load_keys
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.problems import status_of
 from tallystick_node.setup import create_node, open_key_folder, open_node
-from tallystick_node.signer import ANSWER_SIZE_MAX_BYTES, SILENT_FOR_S, SignerClient
-from tallystick_node.writer import Transaction
 
 NOW_S = 1_800_000_000
 CLOCK = SetClock(NOW_S)
@@ -248,7 +248,7 @@ def test_an_answer_that_is_none_is_refused(tmp_path: Path, said: bytes) -> None:
 def test_a_silent_signer_is_waited_for_once_and_not_asked_again_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tallystick_node.signer.SIGNER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("tallystick_node.keys.external.SIGNER_TIMEOUT_S", 0.2)
     good = b'{"signature":"AAAA"}\n'
     puppet = Puppet(tmp_path / "s", [None, good])
     times = iter([0.0, 0.0, 0.0, 0.1, 0.3, 1.0, SILENT_FOR_S + 0.2, *[SILENT_FOR_S + 1] * 9])
@@ -267,8 +267,8 @@ def test_what_a_late_answer_said_is_never_taken_for_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who was not answered in time gives the connection up: what still comes on it answers nobody."""
-    monkeypatch.setattr("tallystick_node.signer.SIGNER_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("tallystick_node.signer.SILENT_FOR_S", 0.0)
+    monkeypatch.setattr("tallystick_node.keys.external.SIGNER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("tallystick_node.keys.external.SILENT_FOR_S", 0.0)
     puppet = Puppet(tmp_path / "s", [None, b'{"signature":"AAAC"}\n'], late=b'{"signature":"AAAB"}\n')
     client = SignerClient(f"unix:{tmp_path / 's'}")
     try:

@@ -15,9 +15,9 @@ from signers import ed25519_key
 from sqlalchemy import select
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
 
-from tallystick_consent.claim import verify_claim
-from tallystick_consent.jws import sign_jws
-from tallystick_consent.status_list import (
+from tallystick_consent.claims.claim import verify_claim
+from tallystick_consent.claims.jws import sign_jws
+from tallystick_consent.claims.status_list import (
     INVALID,
     VALID,
     encode_list,
@@ -26,11 +26,11 @@ from tallystick_consent.status_list import (
     verify_status_token,
 )
 from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
-from tallystick_node.flows.status import PLACES_COUNT, PLACES_USED_MAX, draw_place, revoke_claim
-from tallystick_node.keys import load_keys
+from tallystick_node.flows.claims.status import PLACES_COUNT, PLACES_USED_MAX, draw_place, revoke_claim
+from tallystick_node.keys.ring import load_keys
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.statuses import KEPT_MAX, LIFE_S, LIST_SIZE_BYTES, SIGNED_AGAIN_AFTER_S, TTL_S, OwnLists
-from tallystick_node.tables import CLAIMS, MESSAGES, STATUS_LISTS
-from tallystick_node.writer import Transaction
+from tallystick_node.storage.tables import CLAIMS, MESSAGES, STATUS_LISTS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 

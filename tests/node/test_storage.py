@@ -15,7 +15,7 @@ from town import evidence, link
 
 from tallystick_node.errors import StorageUnavailable
 from tallystick_node.migrations import open_database
-from tallystick_node.tables import AUDIT_READS, EVENTS, NONCES
+from tallystick_node.storage.tables import AUDIT_READS, EVENTS, NONCES
 
 VISIT = {
     "facility": "club-7",

@@ -17,10 +17,10 @@ from tallystick.descriptor import open_descriptor
 from tallystick.errors import Conflict
 from tallystick.presenting import Presented, present_claim, verify_presented
 from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.evidence import Evidence, evidence_message
-from tallystick_consent.receipt import parse_terms
+from tallystick_consent.receipts.evidence import Evidence, evidence_message
+from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_ledger.encoding import to_base64url
-from tallystick_node.tables import CLAIMS
+from tallystick_node.storage.tables import CLAIMS
 
 ANA_KEY, BEN_KEY = ed25519_key("wallet of ana"), ed25519_key("wallet of ben")
 ARBITER, NONCE = "arbiter.example", "n-42"

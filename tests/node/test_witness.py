@@ -31,7 +31,7 @@ from tallystick_node.cli import app
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import SettingsInvalid
-from tallystick_node.key_changes import rotate_key
+from tallystick_node.keys.changes import rotate_key
 from tallystick_node.setup import open_key_folder
 from tallystick_node.witness.alone import Witness, create_witness
 

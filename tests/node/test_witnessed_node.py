@@ -18,7 +18,7 @@ from tallystick_ledger.tlog.note import NoteSigner, sign_note
 from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_node.config import load_settings
 from tallystick_node.errors import ForkSuspected, LogReadOnly
-from tallystick_node.key_changes import revoke_key
+from tallystick_node.keys.changes import revoke_key
 from tallystick_node.setup import open_key_folder, witness_policy_lines
 
 
@@ -112,7 +112,7 @@ def test_a_node_restored_from_an_old_backup_convicts_itself_before_anybody_is_mi
 def test_a_restored_node_that_could_ask_nobody_convicts_itself_before_anybody_is_misled(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tallystick_node.cosigning.SILENT_FOR_S", 0.0)
+    monkeypatch.setattr("tallystick_node.log.cosigning.SILENT_FOR_S", 0.0)
     story, gym, insurer, stand = scene
     gym.stop()
     backup = gym.back_up()

@@ -9,9 +9,10 @@ import pytest
 from signers import NOW_S
 
 from tallystick_node.clock import SetClock
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Transaction, Written
 from tallystick_node.node import Node
 from tallystick_node.setup import create_node, open_node
-from tallystick_node.writer import Once, StoredReply, Transaction, Written
 
 ANSWERED_WITHIN_S = 10
 

@@ -19,16 +19,17 @@ from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import open_note
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
-from tallystick_node.driver import Driver
 from tallystick_node.errors import LogEnded, NotFound, StorageUnavailable
-from tallystick_node.flows.proofs import ProofService
-from tallystick_node.log_rows import BLOB_SIZE_MAX_BYTES, drop_blobs
-from tallystick_node.log_store import FolderStore
+from tallystick_node.keys.signing import FixedSigners
+from tallystick_node.log.proof_service import ProofService
+from tallystick_node.log.rows import BLOB_SIZE_MAX_BYTES, drop_blobs
+from tallystick_node.log.store import FolderStore
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.log.writer import OwnLog
 from tallystick_node.migrations import Schema
 from tallystick_node.node import no_such_thing
-from tallystick_node.signing import FixedSigners
-from tallystick_node.tables import BLOBS, HEADS, PARTNERS
-from tallystick_node.writer import OwnLog, Transaction
+from tallystick_node.storage.driver import Driver
+from tallystick_node.storage.tables import BLOBS, HEADS, PARTNERS
 
 WITHIN_S = 30
 

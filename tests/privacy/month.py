@@ -19,7 +19,7 @@ from town import NEW_YORK, Company, Town, at, evidence, fitness_program, town
 from tallystick import Client
 from tallystick.journeys import visit
 from tallystick_node.clock import SetClock
-from tallystick_node.flows.closing import due_receipts
+from tallystick_node.flows.claims.closing import due_receipts
 
 INSURER, BANK, GYM = "insurer.example", "bank.example", "gym.example"
 PROGRAMS = {INSURER: "ins-fit", BANK: "bank-fit"}

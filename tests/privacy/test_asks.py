@@ -14,7 +14,7 @@ from sqlalchemy import select
 from town import consent, fitness_program, link, town
 
 from privacy.asks import GROUPS, PERIOD, Asked, Scene, post, scene, shapes
-from tallystick_node.tables import ASKS, DECISIONS, HEADS
+from tallystick_node.storage.tables import ASKS, DECISIONS, HEADS
 
 KINDS = [kind for kinds in GROUPS.values() for kind in kinds]
 

@@ -16,7 +16,7 @@ from tallystick.descriptor import Descriptor, fingerprint, public_key, sign_desc
 from tallystick_consent.entries import receipt_body
 from tallystick_consent.events import MEDIA_TYPE
 from tallystick_consent.program import parse_program
-from tallystick_consent.receipt import Notice, Terms, parse_terms
+from tallystick_consent.receipts.receipt import Notice, Terms, parse_terms
 from tallystick_ledger.append import plan_append
 from tallystick_ledger.encoding import canonical_json, new_id, to_base64url
 from tallystick_ledger.entry import make_entry

@@ -14,7 +14,7 @@ from tallystick.calls import PAGES_MAX, EventCalls, next_cursor
 from tallystick.client import AsyncGroup, Awaited, Blocking, Group
 from tallystick.core import DEADLINE_S, REPLY_SIZE_MAX_BYTES, TIMEOUT_S, Answer
 from tallystick.wire import Claims, Event
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.errors import BadInput
 
 T = TypeVar("T")

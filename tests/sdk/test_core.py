@@ -60,7 +60,7 @@ from tallystick.verify import HEADS_MAX, PROOFS_MAX, HeadMemory
 from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Event, Problem
 from tallystick_consent.errors import ProgramRejected
 from tallystick_consent.events import EventRefused
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.entry import make_entry
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError

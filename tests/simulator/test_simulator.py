@@ -12,7 +12,7 @@ from simulator import world
 from simulator.model import Breach
 from simulator.world import STEPS, Ground, run
 from tallystick_ledger.tlog import witness as judgement
-from tallystick_node import own_heads, writer
+from tallystick_node.log import own_heads, writer
 
 SEEDS = 1_000
 PARTS = 10

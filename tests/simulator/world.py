@@ -33,8 +33,6 @@ from tallystick_ledger.tlog.policy import Policy, parse_policy
 from tallystick_ledger.tlog.proof import parse_proof
 from tallystick_ledger.tlog.signers import CosignatureSigner, NoteSigner
 from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock
-from tallystick_node.cosigning import Cosigners
-from tallystick_node.database import connect
 from tallystick_node.errors import (
     ClockBehind,
     ForkSuspected,
@@ -43,12 +41,16 @@ from tallystick_node.errors import (
     StorageUnavailable,
     StoreUnavailable,
 )
-from tallystick_node.evidence_room import EvidenceRoom
+from tallystick_node.keys.signing import FixedSigners
+from tallystick_node.log.cosigning import Cosigners
+from tallystick_node.log.evidence_room import EvidenceRoom
+from tallystick_node.log.own_heads import Seer, ask_before_first_head
+from tallystick_node.log.publisher import CHECKPOINT, Publisher
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import open_database
-from tallystick_node.own_heads import Seer, ask_before_first_head
-from tallystick_node.publisher import CHECKPOINT, Publisher
-from tallystick_node.signing import FixedSigners
-from tallystick_node.writer import Once, OwnLog, StoredReply, Transaction, Writer
+from tallystick_node.storage.database import connect
 
 T = TypeVar("T")
 

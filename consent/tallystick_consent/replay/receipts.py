@@ -6,9 +6,9 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import attrgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipt import ASKED, IN_FORCE, OPEN, TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.receipt import ASKED, IN_FORCE, OPEN, TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
-from tallystick_consent.versions import Extent, widens
 from tallystick_ledger.opening import Carried
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from tallystick_consent.errors import places_in
-from tallystick_consent.receipt import Host, ProgramName, Version
+from tallystick_consent.receipts.receipt import Host, ProgramName, Version
 from tallystick_consent.rules.errors import RuleRejected
 from tallystick_consent.rules.language import BANDS_MAX, Figure, Member, Strict, names_in
 from tallystick_ledger.encoding import canonical_json

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tallystick_consent.receipt import RUNG_HEIGHT, DataClass, Digest, Rung
+from tallystick_consent.receipts.receipt import RUNG_HEIGHT, DataClass, Digest, Rung
 from tallystick_consent.rules.errors import RuleRejected, RulesTellTooMuch
 from tallystick_consent.rules.first import AnyRule
 from tallystick_consent.rules.language import (

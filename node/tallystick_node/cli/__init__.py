@@ -119,7 +119,7 @@ def serve(
 @app.command()
 def successor(folder: Folder) -> None:
     """Go on in a new log, where the old one is read-only since others hold another history of it."""
-    from tallystick_node.successor import begin_successor
+    from tallystick_node.log.successor import begin_successor
 
     done = begin_successor(folder, clock=clock_of(folder), passphrase=passphrase_for())
     console.print(f"{done.last.origin} ends here with {done.last.size} entries.", markup=False)

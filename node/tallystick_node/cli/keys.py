@@ -8,7 +8,7 @@ import typer
 from tallystick.wire import SCOPES
 from tallystick_node.cli.shared import Folder, clock_of, console, new_passphrase, passphrase_for, role_named
 from tallystick_node.errors import SettingsInvalid
-from tallystick_node.key_changes import (
+from tallystick_node.keys.changes import (
     OVERLAP_DEFAULT_DAYS,
     OVERLAP_MAX_DAYS,
     REASONS,
@@ -17,7 +17,7 @@ from tallystick_node.key_changes import (
     rotate_key,
     seal_keys,
 )
-from tallystick_node.keys import RingKey
+from tallystick_node.keys.ring import RingKey
 from tallystick_node.setup import add_app_key, list_app_keys, open_key_folder, read_keys, remove_app_key
 
 keys = typer.Typer(help="The node's own keys, and those of this company's apps.", no_args_is_help=True)

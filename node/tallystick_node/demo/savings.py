@@ -11,8 +11,8 @@ from datetime import datetime
 
 from tallystick.importing.tables import steps_events, steps_key
 from tallystick.journeys import home_set
-from tallystick.wire_why import Explanation
-from tallystick_consent.evidence import Evidence
+from tallystick.wire import Explanation
+from tallystick_consent.receipts.evidence import Evidence
 from tallystick_node.demo.crossed import crossed_claims
 from tallystick_node.demo.learned import Learned
 from tallystick_node.demo.people import NEW_YORK, ZONE

@@ -17,7 +17,7 @@ from tallystick.errors import Conflict, ConsentRefused
 from tallystick.importing import visit_events, visit_key
 from tallystick.journeys import membership_activated, visit
 from tallystick.wire import Decision, EntryProof, Receipt, Reward
-from tallystick_consent.evidence import Evidence
+from tallystick_consent.receipts.evidence import Evidence
 from tallystick_node.demo.crossed import CLAIMS, crossed_claims
 from tallystick_node.demo.errors import StoryStopped
 from tallystick_node.demo.people import (

@@ -22,10 +22,10 @@ from tallystick_node.demo.errors import StoryStopped
 from tallystick_node.demo.people import Private, local_s
 from tallystick_node.demo.processes import POLL_S, NodeProcess, StoryClock, free_port
 from tallystick_node.demo.proxy import LOOPBACK, RecordingProxy, Wire
-from tallystick_node.keys import NodeKeys
+from tallystick_node.keys.ring import NodeKeys
+from tallystick_node.keys.signing import VKEY_FILES
 from tallystick_node.node import DESCRIPTOR_FILE, user_agent
 from tallystick_node.setup import add_app_key, add_partner, create_node, witness_policy_lines
-from tallystick_node.signing import VKEY_FILES
 from tallystick_node.witness.alone import Witness, create_witness
 
 POLICY_FILE = "witness.policy"

@@ -10,8 +10,8 @@ from sqlalchemy import delete, insert, select
 from tallystick_ledger.books import Balance, Transfer, book, check_reversal, parse_transfer
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
 from tallystick_ledger.errors import BooksRefused
-from tallystick_node.tables import ACCOUNTS, TRANSFERS
-from tallystick_node.writer import Transaction
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.storage.tables import ACCOUNTS, TRANSFERS
 
 
 def book_step(transaction: Transaction, step: Transfer) -> None:

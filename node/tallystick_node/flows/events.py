@@ -15,18 +15,19 @@ from tallystick import wire
 from tallystick_consent.decide import Ask, Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
-from tallystick_consent.receipt import IN_FORCE, ReceiptState
+from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState
 from tallystick_consent.rules import name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
 from tallystick_ledger.vault import Opening, Sealed
-from tallystick_node.custody import erased
 from tallystick_node.errors import Refused
+from tallystick_node.flows.people.standings import those_that_cover
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.standings import those_that_cover
+from tallystick_node.keys.custody import erased
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.tables import EVENTS, LINKS, RECEIPTS
-from tallystick_node.writer import Appended, Once, StoredReply, Transaction
+from tallystick_node.storage.tables import EVENTS, LINKS, RECEIPTS
 
 AHEAD_MAX_S = 300
 """How far an app's clock may be ahead of ours."""

@@ -20,15 +20,16 @@ from sqlalchemy import delete, insert, select, update
 from tallystick import wire
 from tallystick.descriptor import Descriptor
 from tallystick.errors import KeyRefused, NodeFailed, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
-from tallystick_consent.pairwise import SECRET_SIZE_BYTES, link_id, link_secret, link_unique
+from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, link_id, link_secret, link_unique
 from tallystick_consent.sealing import Context, open_from, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, new_id, parse_canonical_json, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_node.errors import OfferRefused, PeerUnavailable, Refused
 from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.tables import ACCEPTING, AGREEMENTS, LINK_UNIQUE, LINKS, OFFERS
-from tallystick_node.writer import Once, StoredReply, Transaction
+from tallystick_node.storage.tables import ACCEPTING, AGREEMENTS, LINK_UNIQUE, LINKS, OFFERS
 
 OFFER_LIFE_S = 10 * 60
 OFFER_LIVES_S = {"app": OFFER_LIFE_S, "letter": 30 * 86_400}

@@ -7,8 +7,8 @@ from sqlalchemy import insert, select, update
 
 from tallystick.wire import Request
 from tallystick_ledger.encoding import canonical_json
-from tallystick_node.tables import MESSAGES
-from tallystick_node.writer import Transaction
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.storage.tables import MESSAGES
 
 PATHS = {
     "link.confirmed": "/peer/v1/links/confirmed",

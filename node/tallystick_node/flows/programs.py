@@ -19,9 +19,10 @@ from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
 from tallystick_node.errors import Refused
 from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.tables import AGREEMENTS, PROGRAMS
-from tallystick_node.writer import Once, StoredReply, Transaction
+from tallystick_node.storage.tables import AGREEMENTS, PROGRAMS
 
 
 async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> StoredReply:

@@ -14,23 +14,23 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tallystick import wire_why
+from tallystick import wire
 from tallystick_consent.events import JourneyEvent, parse_payload
 from tallystick_consent.program import Program, parse_program
-from tallystick_consent.purposes import COVERED_BY
+from tallystick_consent.receipts.purposes import COVERED_BY
 from tallystick_consent.rules import NO_ZONES, PastPeriod, Period, Zones, dry_run, home_zone_name, privacy_cost
 from tallystick_ledger.errors import PayloadErased
 from tallystick_node.errors import AskedTooMuch
 from tallystick_node.flows.events import open_event
 from tallystick_node.flows.programs import zone_named, zone_of
 from tallystick_node.node import Node
-from tallystick_node.tables import EVENTS, RECEIPTS
+from tallystick_node.storage.tables import EVENTS, RECEIPTS
 
 EVENTS_MAX = 50_000
 """How many events one run opens at most: some seconds' work."""
 
 
-def try_program(node: Node, body: wire_why.TryProgram) -> wire_why.TriedProgram:
+def try_program(node: Node, body: wire.TryProgram) -> wire.TriedProgram:
     """Return what a program would have said of past periods, over all subjects together.
 
     Events count as if each had come in time, since what is tried is the rule and not when files arrived; days and
@@ -60,9 +60,7 @@ def try_program(node: Node, body: wire_why.TryProgram) -> wire_why.TriedProgram:
         )
     ]
     cost = privacy_cost(program.rule)
-    return wire_why.TriedProgram(
-        learns=cost.learns, silence=cost.silence, periods=tuple(_shown(each) for each in tried)
-    )
+    return wire.TriedProgram(learns=cost.learns, silence=cost.silence, periods=tuple(_shown(each) for each in tried))
 
 
 def _condition(program: Program, periods: Sequence[Period], *, issuer: str) -> tuple[Any, ...]:
@@ -124,8 +122,8 @@ def _zones_of(program: Program) -> Callable[[Sequence[JourneyEvent], Period], Zo
     return zones_of
 
 
-def _shown(tried: PastPeriod) -> wire_why.TriedPeriod:
-    return wire_why.TriedPeriod(
+def _shown(tried: PastPeriod) -> wire.TriedPeriod:
+    return wire.TriedPeriod(
         period=tried.period,
         subjects=tried.subjects,
         answers=tried.answers,

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 from sqlmodel import SQLModel
 
-from tallystick_node import tables as tables  # the models register themselves
-from tallystick_node.custody_tables import CUSTODY
-from tallystick_node.database import Place, connect, storage_errors, writing
 from tallystick_node.errors import SettingsInvalid
+from tallystick_node.keys.custody_tables import CUSTODY
 from tallystick_node.migrations.triggers import drop_triggers, make_triggers
+from tallystick_node.storage import tables as tables  # the models register themselves
+from tallystick_node.storage.database import Place, connect, storage_errors, writing
 
 if TYPE_CHECKING:
     from alembic.config import Config

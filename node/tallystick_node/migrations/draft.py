@@ -10,8 +10,8 @@ from pathlib import Path
 
 from alembic import command
 
-from tallystick_node.database import connect, writing
 from tallystick_node.migrations import NUMBER_SIZE, Schema, alembic_config, latest, migrate
+from tallystick_node.storage.database import connect, writing
 
 
 def draft(schema: Schema, about: str) -> Path:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tallystick_node.database import is_postgres
+from tallystick_node.storage.database import is_postgres
 
 
 class Rule(NamedTuple):

@@ -12,34 +12,24 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import insert, select
 
-from tallystick import wire, wire_why
+from tallystick import wire
 from tallystick.papers import Certificate, Export
-from tallystick_consent.receipt import Version
+from tallystick_consent.receipts.receipt import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
-from tallystick_node.flows import (
-    access,
-    asks,
-    claims,
-    corrections,
-    decisions,
-    erasure,
-    events,
-    links,
-    programs,
-    receipts,
-    receipts_issuer,
-    receipts_recipient,
-    receipts_stopping,
-    receipts_versions,
-    rewards,
-    trying,
-    wallet,
-    why,
-)
+from tallystick_node.flows import events, links, programs, trying
+from tallystick_node.flows.claims import asks, corrections, decisions, rewards, wallet, why
+from tallystick_node.flows.claims import listing as claims
+from tallystick_node.flows.receipts import issuer as receipts_issuer
+from tallystick_node.flows.receipts import recipient as receipts_recipient
+from tallystick_node.flows.receipts import rows as receipts
+from tallystick_node.flows.receipts import stopping as receipts_stopping
+from tallystick_node.flows.receipts import versions as receipts_versions
+from tallystick_node.flows.subjects import access, erasure
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.tables import APP_KEYS, AUDIT_READS
-from tallystick_node.writer import Once, StoredReply, Transaction
+from tallystick_node.storage.tables import APP_KEYS, AUDIT_READS
 
 PAGE_ROWS_MAX = 1_000
 
@@ -338,7 +328,7 @@ async def accept_program(
 
 
 @router.post("/programs/try")
-def try_program(node: NodeHere, _app: DryRunApp, body: wire_why.TryProgram) -> wire_why.TriedProgram:
+def try_program(node: NodeHere, _app: DryRunApp, body: wire.TryProgram) -> wire.TriedProgram:
     """Try a program on past periods of this node's own events; nothing is published, issued or kept."""
     return trying.try_program(node, body)
 
@@ -408,22 +398,22 @@ def export_subject(node: NodeHere, _app: SubjectsReader, body: wire.ExportSubjec
     return StreamingResponse(access.export_subject(node, body), media_type="application/json")
 
 
-@router.post("/decisions/contest", **writes(wire_why.Contest, 201))
+@router.post("/decisions/contest", **writes(wire.Contest, 201))
 async def contest_decision(
-    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: wire_why.ContestDecision
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: wire.ContestDecision
 ) -> Response:
     """Record that the subject says a decision is wrong."""
     return answer(await why.contest_decision(node, once_of(request, app, body), body))
 
 
 @router.get("/decisions/contests")
-def list_contests(node: NodeHere, _app: ReceiptsReader) -> wire_why.OpenContests:
+def list_contests(node: NodeHere, _app: ReceiptsReader) -> wire.OpenContests:
     """Return what customers contest."""
     return why.list_contests(node)
 
 
 @router.post("/why/search")
-def explain(node: NodeHere, _app: WhyReader, body: wire.FindBySubject) -> wire_why.Explanations:
+def explain(node: NodeHere, _app: WhyReader, body: wire.FindBySubject) -> wire.Explanations:
     """Return why, for everything about one customer: answers, silence, refusals, rewards."""
     return why.explain(node, body.subject)
 

@@ -22,23 +22,18 @@ from tallystick.signing import VerifiedRequest, sign_response, verify_request
 from tallystick_ledger.encoding import canonical_json, parse_json_object, to_base64url
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_node.errors import ReplayDetected
-from tallystick_node.flows import (
-    accepting,
-    asks,
-    erasure,
-    links,
-    programs,
-    receipts_issuer,
-    receipts_recipient,
-    receipts_stopping,
-    receipts_versions,
-    retracting,
-    status,
-)
+from tallystick_node.flows import links, programs
+from tallystick_node.flows.claims import accepting, asks, retracting, status
+from tallystick_node.flows.receipts import issuer as receipts_issuer
+from tallystick_node.flows.receipts import recipient as receipts_recipient
+from tallystick_node.flows.receipts import stopping as receipts_stopping
+from tallystick_node.flows.receipts import versions as receipts_versions
+from tallystick_node.flows.subjects import erasure
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.problems import invalid_form, problem_headers, problem_of
-from tallystick_node.tables import NONCES
-from tallystick_node.writer import Once, StoredReply, Transaction
+from tallystick_node.storage.tables import NONCES
 
 NONCE_SIZE_BYTES = 16
 

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from tallystick import people, wire
-from tallystick_node.flows import acts, desk, exporting, matching, standings
+from tallystick import wire
+from tallystick_node.flows.people import acts, desk, matching, standings
+from tallystick_node.flows.receipts import exporting
 from tallystick_node.routes.apps import (
     App,
     LinksApp,
@@ -24,52 +25,52 @@ DeskApp = Annotated[App, Depends(require("desk:write"))]
 DeskLinksApp = Annotated[App, Depends(require("desk:write", "links:write"))]
 
 
-@router.post("/standings", **writes(people.Standing))
+@router.post("/standings", **writes(wire.Standing))
 async def record_standing(
-    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: people.RecordStanding
+    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: wire.RecordStanding
 ) -> Response:
     """Put on record who speaks for a customer."""
     return answer(await standings.record_standing(node, once_of(request, app, body), body))
 
 
 @router.post("/standings/search")
-def find_standing(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> people.Standing:
+def find_standing(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> wire.Standing:
     """Return who speaks for a customer."""
     return standings.find_standing(node, body.subject)
 
 
 @router.post("/acts/search")
-def find_acts(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> people.Acts:
+def find_acts(node: NodeHere, _app: ReceiptsReader, body: wire.FindBySubject) -> wire.Acts:
     """Return what one customer did other than in an app, each record opened."""
     return acts.find_acts(node, body.subject)
 
 
-@router.post("/letters", **writes(people.Letter, 201))
-async def write_letter(request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: people.WriteLetter) -> Response:
+@router.post("/letters", **writes(wire.Letter, 201))
+async def write_letter(request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: wire.WriteLetter) -> Response:
     """Make a one-time code, for a letter to a customer's address on file."""
     return answer(await desk.write_letter(node, once_of(request, app, body), body))
 
 
-@router.post("/desk", **writes(people.Served))
-async def serve(request: Request, node: NodeHere, app: DeskApp, body: people.Serve) -> Response:
+@router.post("/desk", **writes(wire.Served))
+async def serve(request: Request, node: NodeHere, app: DeskApp, body: wire.Serve) -> Response:
     """Do what a customer without an app asks for, who tells the code of a letter."""
     return answer(await desk.serve(node, once_of(request, app, body), body, app=app.name))
 
 
-@router.post("/links/match", **writes(people.Match, 201))
-async def match_link(request: Request, node: NodeHere, app: DeskLinksApp, body: people.MatchLink) -> Response:
+@router.post("/links/match", **writes(wire.Match, 201))
+async def match_link(request: Request, node: NodeHere, app: DeskLinksApp, body: wire.MatchLink) -> Response:
     """Take a link offer that somebody brought by letter, for the one customer it can be."""
     return answer(await matching.match_link(node, request.app.state.http, once_of(request, app, body), body))
 
 
 @router.post("/links/matches/search")
-def find_match(node: NodeHere, _app: LinksApp, body: people.FindMatch) -> people.Match:
+def find_match(node: NodeHere, _app: LinksApp, body: wire.FindMatch) -> wire.Match:
     """Return what became of an offer that somebody brought by letter."""
     return matching.find_match(node, body.offer)
 
 
 @router.get("/receipts/{receipt}/notice")
-def show_notice(node: NodeHere, _app: ReceiptsReader, receipt: str) -> people.Shown:
+def show_notice(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Shown:
     """Return what the subject of a receipt was shown, word for word."""
     return exporting.show_notice(node, receipt)
 
@@ -77,6 +78,6 @@ def show_notice(node: NodeHere, _app: ReceiptsReader, receipt: str) -> people.Sh
 @router.get("/receipts/{receipt}/export/{form}")
 def export_receipt(
     node: NodeHere, _app: ReceiptsReader, receipt: str, form: Literal["fhir", "fdx"]
-) -> people.ReceiptExport:
+) -> wire.ReceiptExport:
     """Return a receipt in the words of another standard."""
     return exporting.export_receipt(node, receipt, form)

@@ -23,9 +23,9 @@ from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.note import unchecked_text
 from tallystick_ledger.tlog.witness import Cosigned
-from tallystick_node.database import storage_errors
-from tallystick_node.durable import flush
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.storage.database import storage_errors
+from tallystick_node.storage.durable import flush
 from tallystick_node.witness.known import keys_by_host
 
 BUSY_TIMEOUT_S = 2.0

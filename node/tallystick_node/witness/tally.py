@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tallystick_node.durable import flush
+from tallystick_node.storage.durable import flush
 
 TALLY_FILE = "witness.tally"
 

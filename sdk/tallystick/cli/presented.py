@@ -9,7 +9,7 @@ from tallystick.audit.findings import printable
 from tallystick.cli.shared import read
 from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.presenting import verify_presented
-from tallystick_consent.jws import TOKEN_SIZE_MAX_BYTES
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput
 
 

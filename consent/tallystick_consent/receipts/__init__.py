@@ -1,0 +1,1 @@
+"""Receipts: what they permit, in which versions, on whose word, and in other standards' words."""

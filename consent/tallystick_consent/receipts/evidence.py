@@ -1,0 +1,151 @@
+"""Evidence of the giving: how it was seen that a subject said yes, and so how much that proves.
+
+Pure. The evidence stands in the signed receipt; its grade stands in the ledgers' entries too, where an audit counts it.
+Who the clerk was, by which channel, and what was signed on paper lies in a record sealed under the subject's key; the
+receipt holds that record's commitment, so that it can be opened in a dispute and by nobody else.
+
+Source: ISO/IEC TS 27560 (consent evidence), NIST SP 800-63B (authenticator assurance levels), DESIGN flow 3.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.receipts.receipt import Digest, Terms
+from tallystick_ledger.encoding import canonical_json, from_base64url, length_prefixed
+from tallystick_ledger.errors import BadInput, SignatureRejected
+from tallystick_ledger.tlog.keys import ED25519, VerifierKey
+
+RECORD_MEDIA_TYPE = "application/vnd.tallystick.record+json"
+"""How to read a sealed record."""
+
+APPROVALS_MAX = 8
+
+Grade = Literal["wallet_key", "app_asserted", "clerk", "signed_form"]
+Channel = Literal["letter", "phone", "desk"]
+Login = Literal["aal1", "aal2", "aal3"]
+Agent = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,120}$")]
+"""A company's own id of its clerk."""
+
+_NOT_BEFORE = frozenset({"record", "read_back", "approvals"})
+"""Members that evidence had not always: left out where they say nothing."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Approval(_Strict):
+    """That another of several holders said yes before: how that was seen, and the commitment of its sealed record."""
+
+    grade: Grade
+    record: Digest
+
+
+class Evidence(_Strict):
+    """How the giving was seen, and so how much it proves.
+
+    Attributes:
+        grade: `wallet_key` where the subject's own key signed; `app_asserted` where the app says who was there; `clerk`
+            where a clerk read the notice out and back; `signed_form` where a paper was signed.
+        app: the app's own name for itself.
+        login: how the app knew who it was, the subject or the clerk: authenticator assurance level of NIST SP 800-63B.
+        public_key: the wallet's Ed25519 key, base64url; one a link.
+        signature: by that key over `evidence_message`.
+        record: commitment of the sealed record of channel, agent, speaker and form; always there with `clerk` and
+            `signed_form`.
+        read_back: with `clerk`: the words of the notice were read to the subject, and its answer back to it.
+        approvals: of joint holders, those who said yes before; `grade` is of the last one.
+    """
+
+    grade: Grade
+    app: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")]
+    login: Login
+    public_key: Digest | None = None
+    signature: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{86}$")] | None = None
+    record: Digest | None = None
+    read_back: bool | None = None
+    approvals: Annotated[tuple[Approval, ...], Field(max_length=APPROVALS_MAX)] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Evidence":
+        if (self.grade == "wallet_key") != (self.public_key is not None and self.signature is not None):
+            raise ValueError("a wallet's key and signature stand with the grade wallet_key, and with no other")
+        if self.read_back is not (True if self.grade == "clerk" else None):
+            raise ValueError("what a clerk saw was read back, and that is said of nothing else")
+        if self.grade in ("clerk", "signed_form") and self.record is None:
+            raise ValueError("what a clerk saw or a form says lies in a record")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if value or name not in _NOT_BEFORE}
+
+
+class Testimony(_Strict):
+    """What an app tells of a giving that it did not see itself; its node seals all of it.
+
+    Attributes:
+        grade: `clerk` where a clerk heard the subject, `signed_form` where a paper was signed.
+        login: how the clerk was logged in.
+        channel: how the subject came.
+        agent: our own id of the clerk.
+        read_back: with `clerk`: the notice was read out, and the answer read back. Nothing less is taken.
+        form: with `signed_form`: SHA-256 of the scanned form, base64url; salted and hashed again in the record.
+    """
+
+    __test__ = False  # the name begins as a test's would
+
+    grade: Literal["clerk", "signed_form"]
+    login: Login
+    channel: Channel
+    agent: Agent
+    read_back: bool | None = None
+    form: Digest | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Testimony":
+        if self.read_back is not (True if self.grade == "clerk" else None):
+            raise ValueError("what a clerk saw was read back, and that is said of nothing else")
+        if (self.grade == "signed_form") != (self.form is not None):
+            raise ValueError("the digest of a form stands with the grade signed_form, and with no other")
+        return self
+
+
+def record_payload(kind: str, *, at_s: int, about: Mapping[str, Any]) -> bytes:
+    """Return what a sealed record holds of one act, as canonical JSON; members that are None are left out.
+
+    Args:
+        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
+        at_s: when, seconds since 1970-01-01 UTC.
+        about: who, how and of what.
+
+    Raises:
+        BadInput: it has no canonical JSON.
+    """
+    said = {name: each for name, each in about.items() if each is not None}
+    return canonical_json({"kind": kind, "at": at_s, **said})
+
+
+def evidence_message(terms: Terms) -> bytes:
+    """Return what a subject's own key signs when it gives consent."""
+    return length_prefixed("tallystick/evidence/v1", canonical_json(terms.document()))
+
+
+def check_evidence(evidence: Evidence, terms: Terms) -> None:
+    """Return quietly if the evidence is what its grade says.
+
+    Raises:
+        ReceiptRejected: the wallet's signature is not over these terms, or its key is one that proves nothing.
+    """
+    if evidence.public_key is None or evidence.signature is None:
+        return
+    try:
+        key = VerifierKey("wallet", ED25519, from_base64url(evidence.public_key))
+        key.check(evidence_message(terms), from_base64url(evidence.signature))
+    except (BadInput, SignatureRejected) as error:
+        raise ReceiptRejected(
+            "signature_invalid", "The wallet's signature is not over these terms.", remedy="Sign evidence_message."
+        ) from error

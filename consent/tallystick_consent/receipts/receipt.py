@@ -1,0 +1,359 @@
+"""A receipt: the record of one subject's consent for one recipient and purpose, and its life.
+
+Pure. A receipt is given at the node that will answer (the issuer of claims), signed there, and its digest signed by
+the recipient; both ledgers carry every transition.
+
+Source: ISO/IEC TS 27560 (fields), W3C DPV (states, purposes), DESIGN sections 3 and 4.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from sys import intern
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from tallystick_consent.errors import ReceiptRejected, places_in
+from tallystick_consent.receipts.authority import Authority
+from tallystick_consent.receipts.purposes import KnownPurpose
+from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
+
+DAY_S = 86_400
+VALIDITY_MAX_S = 3 * 366 * 86_400
+
+RUNGS = ("token", "predicate", "band", "aggregate", "field", "raw")
+"""How revealing an answer may be, least first."""
+
+RUNG_HEIGHT = {rung: height for height, rung in enumerate(RUNGS)}
+
+Rung = Literal["token", "predicate", "band", "aggregate", "field", "raw"]
+Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$")]
+Seconds = Annotated[int, Field(ge=0, lt=2**53)]
+Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+ReceiptId = Annotated[str, Field(pattern=r"^rcp_[a-z2-7]{26}$")]
+LinkId = Annotated[str, Field(pattern=r"^lnk_[a-z2-7]{26}$")]
+ProgramName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Version = Annotated[int, Field(ge=1, le=100_000)]
+DataClass = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$")]
+Line = Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+class ReceiptState(StrEnum):
+    """Where a receipt is in its life: the ten consent states of DPV 2, and PAUSED, which DPV has no word for.
+
+    UNKNOWN (`dpv:ConsentUnknown`) is before the first entry, and stands in none. REQUESTED (`dpv:ConsentRequested`) and
+    DEFERRED (`dpv:ConsentRequestDeferred`) wait for the subject. GIVEN (`dpv:ConsentGiven`) is the first yes; RENEWED
+    (`dpv:RenewedConsentGiven`) is every further one: after a pause, at a reconfirmation, in a new version. An ending
+    says whose act it was: REFUSED (`dpv:ConsentRefused`) and WITHDRAWN (`dpv:ConsentWithdrawn`) are the subject's,
+    REVOKED (`dpv:ConsentRevoked`) is a partner's, INVALIDATED (`dpv:ConsentInvalidated`) says that the giving never
+    was one, and EXPIRED (`dpv:ConsentExpired`) is nobody's. PAUSED stops answers, and ends nothing.
+    """
+
+    UNKNOWN = "unknown"
+    REQUESTED = "requested"
+    DEFERRED = "deferred"
+    GIVEN = "given"
+    RENEWED = "renewed"
+    PAUSED = "paused"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    REVOKED = "revoked"
+    INVALIDATED = "invalidated"
+    EXPIRED = "expired"
+
+
+ASKED = frozenset({ReceiptState.REQUESTED, ReceiptState.DEFERRED})
+"""The subject has not answered yet."""
+
+IN_FORCE = frozenset({ReceiptState.GIVEN, ReceiptState.RENEWED})
+"""Answers may leave, once the other partner has signed."""
+
+OPEN = ASKED | IN_FORCE | {ReceiptState.PAUSED}
+"""More may come of it."""
+
+_AFTER_ASKING = frozenset({ReceiptState.GIVEN, ReceiptState.REFUSED, ReceiptState.REVOKED, ReceiptState.EXPIRED})
+_AFTER_GIVING = frozenset(
+    {
+        ReceiptState.RENEWED,
+        ReceiptState.WITHDRAWN,
+        ReceiptState.REVOKED,
+        ReceiptState.INVALIDATED,
+        ReceiptState.EXPIRED,
+    }
+)
+
+TRANSITIONS: dict[ReceiptState, frozenset[ReceiptState]] = {
+    ReceiptState.UNKNOWN: frozenset({ReceiptState.REQUESTED}),
+    ReceiptState.REQUESTED: _AFTER_ASKING | {ReceiptState.DEFERRED},
+    ReceiptState.DEFERRED: _AFTER_ASKING,
+    ReceiptState.GIVEN: _AFTER_GIVING | {ReceiptState.PAUSED},
+    ReceiptState.RENEWED: _AFTER_GIVING | {ReceiptState.PAUSED},
+    ReceiptState.PAUSED: _AFTER_GIVING,
+    ReceiptState.REFUSED: frozenset(),
+    ReceiptState.WITHDRAWN: frozenset(),
+    ReceiptState.REVOKED: frozenset(),
+    ReceiptState.INVALIDATED: frozenset(),
+    ReceiptState.EXPIRED: frozenset(),
+}
+"""Which state may follow which."""
+
+
+def check_transition(before: ReceiptState, after: ReceiptState) -> None:
+    """Return quietly if a receipt may go from `before` to `after`.
+
+    Raises:
+        ReceiptRejected: it may not.
+    """
+    if after not in TRANSITIONS[before]:
+        raise ReceiptRejected(
+            "receipt_state", f"A receipt that is {before} cannot become {after}.", remedy="Read its state, then decide."
+        )
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Sparse(BaseModel):
+    """A document with members that stand in it only where they are set: older ones keep their bytes and digests.
+
+    Attributes:
+        LATER: those members; each has a default.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = write(self)
+        for name in self.LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                document.pop(name, None)  # whoever writes it may have left it out already
+        return document
+
+
+class Notice(_Strict):
+    """The exact words that the subject was shown.
+
+    Attributes:
+        statement: what is asked, in a sentence.
+        example: what the recipient would see, for example.
+        silence: what the recipient can tell from no answer.
+        hidden: what stays hidden.
+        reward: what the subject gets.
+    """
+
+    statement: Line
+    example: Line
+    silence: Line
+    hidden: Line
+    reward: Line
+
+    def digest(self) -> str:
+        """Return the digest that a receipt binds, base64url."""
+        return _digest("tallystick/notice/v1", canonical_json(self.model_dump()))
+
+
+Days = Annotated[int, Field(ge=1, le=1_098)]
+Duration = Literal["one_time", "time_bound", "persistent"]
+
+
+class Limits(Sparse, _Strict):
+    """What narrows consent beyond its dates; each is unlimited where it is absent.
+
+    Attributes:
+        duration: `one_time` is for one answer, `time_bound` ends by its date, `persistent` goes on as long as it is
+            confirmed.
+        reconfirm_days: how long a yes holds before it must be given again; the receipt pauses itself then.
+        uses_max: how many answers may be given.
+        staleness_days: how old the oldest event may be that an answer rests on, counted back from the answer.
+    """
+
+    LATER = frozenset({"duration", "reconfirm_days", "uses_max", "staleness_days"})
+
+    duration: Duration | None = None
+    reconfirm_days: Days | None = None
+    uses_max: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    staleness_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Limits":
+        if self.duration == "one_time" and self.uses_max != 1:
+            raise ValueError("one answer is one use")
+        if self.duration == "persistent" and self.reconfirm_days is None:
+            raise ValueError("what goes on without an end is confirmed from time to time")
+        return self
+
+
+NO_LIMITS = Limits()
+
+
+class Terms(Sparse, _Strict):
+    """What a receipt permits: to whom, for what, how much, and until when.
+
+    Attributes:
+        receipt: the receipt's id.
+        version: from 1; a change is a new version.
+        issuer: host name of the partner that answers.
+        recipient: host name of the partner that receives the answers.
+        link: the pairwise pseudonym of the subject.
+        program: what the answers are for, and its version.
+        purposes: DPV terms.
+        data_classes: which events may be evaluated.
+        rung: the most revealing answer permitted.
+        events_from_s, events_until_s: the range of event times that may be evaluated; until is exclusive.
+        valid_from_s, valid_until_s: when answers may be given; until is exclusive.
+        retention_s: how long the recipient may keep an answer.
+        reward: digest of the program, which holds the reward's terms.
+        notice: digest of the notice that was shown.
+        limits: what narrows it further.
+        previous: digest of the terms of the version before; None in the first.
+        authority: on whose word the receipt stands, where that is not the subject's own; left out where it is.
+    """
+
+    LATER = frozenset({"authority", "limits", "previous"})
+
+    receipt: ReceiptId
+    version: Version
+    issuer: Host
+    recipient: Host
+    link: LinkId
+    program: ProgramName
+    program_version: Version
+    purposes: Annotated[tuple[KnownPurpose, ...], Field(min_length=1, max_length=8)]
+    data_classes: Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=32)]
+    rung: Rung
+    events_from_s: Seconds
+    events_until_s: Seconds
+    valid_from_s: Seconds
+    valid_until_s: Seconds
+    retention_s: Seconds
+    reward: Digest
+    notice: Digest
+    limits: Limits = NO_LIMITS
+    previous: Digest | None = None
+    authority: Authority | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Terms":
+        if not self.events_from_s < self.events_until_s or not self.valid_from_s < self.valid_until_s:
+            raise ValueError("a range ends before it begins")
+        if self.valid_until_s - self.valid_from_s > VALIDITY_MAX_S:
+            raise ValueError("a receipt lasts at most three years")
+        if self.issuer == self.recipient:
+            raise ValueError("issuer and recipient are one partner")
+        if self.previous is not None and self.version == 1:
+            raise ValueError("nothing goes before the first version")
+        return self
+
+    def document(self) -> dict[str, Any]:
+        """Return the terms as JSON values."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """Return the digest that ledger entries carry, base64url; the terms' random ids keep it from being guessed."""
+        return _digest("tallystick/terms/v1", canonical_json(self.document()))
+
+
+def parse_terms(document: object) -> Terms:
+    """Return the terms that a JSON document holds.
+
+    Raises:
+        ReceiptRejected: a member is missing, unknown, of another type, or out of its bounds.
+        BadInput: the document has no canonical JSON.
+    """
+    try:
+        return Terms.model_validate_json(canonical_json(document))
+    except ValidationError as error:
+        raise ReceiptRejected(
+            "receipt_malformed",
+            f"A receipt's terms do not have the form they must have, at {places_in(error)}.",
+            remedy="Send the members of Terms, each of its type.",
+        ) from error
+
+
+class Scope(NamedTuple):
+    """What a decision asks of a receipt's terms, side by side: the members of `Terms` of the same names.
+
+    Texts are interned and sets shared, so that deciding about one receipt among many reads little memory of its own.
+    """
+
+    receipt: str
+    version: int
+    issuer: str
+    recipient: str
+    program: str
+    program_version: int
+    purposes: frozenset[str]
+    data_classes: frozenset[str]
+    rung: str
+    events_from_s: int
+    events_until_s: int
+    valid_from_s: int
+    valid_until_s: int
+    uses_max: int | None
+    staleness_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt as a node holds it.
+
+    Attributes:
+        terms: what it permits.
+        state: where it is in its life.
+        acknowledged: whether the other partner's signature over its digest is logged.
+        uses: how many answers it has given.
+        confirm_by_s: until when it must be given again; None where it need not, or the other partner sees to it.
+        scope: of the terms, for `decide`.
+    """
+
+    terms: Terms
+    state: ReceiptState
+    acknowledged: bool
+    uses: int = 0
+    confirm_by_s: int | None = None
+    scope: Scope = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scope", _scope_of(self.terms))
+
+
+@lru_cache(maxsize=1_024)
+def _set_of(texts: tuple[str, ...]) -> frozenset[str]:
+    """Return the one set that all receipts of the same purposes or classes share."""
+    return frozenset(map(intern, texts))
+
+
+def _scope_of(terms: Terms) -> Scope:
+    return Scope(
+        receipt=terms.receipt,
+        version=terms.version,
+        issuer=intern(terms.issuer),
+        recipient=intern(terms.recipient),
+        program=intern(terms.program),
+        program_version=terms.program_version,
+        purposes=_set_of(terms.purposes),
+        data_classes=_set_of(terms.data_classes),
+        rung=intern(terms.rung),
+        events_from_s=terms.events_from_s,
+        events_until_s=terms.events_until_s,
+        valid_from_s=terms.valid_from_s,
+        valid_until_s=terms.valid_until_s,
+        uses_max=terms.limits.uses_max,
+        staleness_s=None if terms.limits.staleness_days is None else terms.limits.staleness_days * DAY_S,
+    )
+
+
+def _digest(label: str, raw: bytes) -> str:
+    return to_base64url(hashlib.sha256(length_prefixed(label, raw)).digest())

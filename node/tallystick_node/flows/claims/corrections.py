@@ -1,0 +1,241 @@
+"""Corrections at the issuer: an event was wrong, or missing; what was told because of it is told anew, or taken back.
+
+The correction is an entry that names the events by their places. Every answer that follows from it names the
+correction, so that an auditor can follow it from the event to the claim, and at the recipient from the claim to the
+reward. What was logged stays as it is.
+
+Source: DESIGN section 4, SCENARIOS 1.07, 3.06 and 3.19.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from tallystick import wire
+from tallystick_consent.claims.claim import Answer
+from tallystick_consent.decide import Refusal
+from tallystick_consent.entries import CorrectionBody
+from tallystick_consent.events import JourneyEvent, parse_event, parse_payload
+from tallystick_consent.places import EventPlace
+from tallystick_consent.program import Program
+from tallystick_consent.rules import evaluate, name_of, period_after, statement_of, with_late
+from tallystick_consent.rules.corrected import follows
+from tallystick_consent.signed import Correction, Retraction, signed_digest
+from tallystick_ledger.encoding import new_id
+from tallystick_node.errors import Refused
+from tallystick_node.flows.claims.closing import read_period
+from tallystick_node.flows.claims.decisions import keep_corrected
+from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
+from tallystick_node.flows.claims.issuing import issue_answer
+from tallystick_node.flows.claims.status import revoke_claim
+from tallystick_node.flows.events import KEPT_UNDER, covered_by, covering, keep_event, open_event, require_not_ahead
+from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.flows.receipts.rows import receipt_of, with_subject
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, EVENTS, LINKS, MESSAGES, RECEIPTS
+
+PERIODS_MAX = 400
+"""Periods of one receipt that a correction evaluates again: a year of days, and more than a year of anything longer."""
+
+
+async def correct_event(node: Node, once: Once, body: wire.CorrectEvent) -> StoredReply:
+    """Correct an event of one of our customers, and what followed from it.
+
+    Raises:
+        NotFound: no such event of this subject.
+        EventRefused: what takes its place is not of its type's schema.
+        Refused: it was corrected before; or what takes its place is under no live receipt, or in the future.
+        PayloadUnavailable, PayloadErased: a payload that is needed cannot be read.
+    """
+    right_id = new_id("evt", node.random_bytes(16))
+    right = None
+    if body.type is not None and body.data is not None:
+        right = parse_event(body.type, body.data, event_id=right_id)
+
+    def work(transaction: Transaction) -> wire.Correction:
+        transaction.subject = body.subject
+        wrong_row = None if body.event is None else _wrong(transaction, body.event, subject=body.subject)
+        events = [] if wrong_row is None else [parse_payload(open_event(node, wrong_row).payload)]
+        right_place = None
+        if right is not None:
+            require_not_ahead(right, now_s=transaction.now_s)
+            receipt = _covering(node, transaction, right, body)
+            appended, _ = keep_event(node, transaction, right, subject=body.subject, receipt=receipt)
+            right_place = EventPlace(log=_origin(node, transaction.log), leaf=appended.index)
+            events.append(right)
+        shown = _correct(node, transaction, body, wrong_row, right_place, events)
+        return shown.model_copy(update={"right": None if right is None else right.id})
+
+    def render(shown: wire.Correction, proofs: tuple[wire.EntryProof, ...]) -> StoredReply:
+        return StoredReply(201, shown.model_copy(update={"proofs": proofs}).model_dump_json())
+
+    return await node.once(once, work, render)
+
+
+def _covering(node: Node, transaction: Transaction, right: JourneyEvent, body: wire.CorrectEvent) -> str:
+    try:
+        return covering(transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
+    except Refused:
+        node.require_not_erased(body.subject)
+        raise
+
+
+def _correct(
+    node: Node,
+    transaction: Transaction,
+    body: wire.CorrectEvent,
+    wrong_row: Any,
+    right_place: EventPlace | None,
+    events: Sequence[JourneyEvent],
+) -> wire.Correction:
+    wrong_place = None
+    if wrong_row is not None:
+        wrong_place = EventPlace(log=_origin(node, wrong_row.log), leaf=wrong_row.leaf)
+    token = node.signed(Correction(wrong=wrong_place, right=right_place, at=transaction.now_s))
+    said = CorrectionBody(wrong=wrong_place, right=right_place, signed=signed_digest(token))
+    correction = transaction.append("correction", said.document(), entry_id=transaction.new_id("cor")).entry.id
+    transaction.execute(insert(CORRECTIONS).values(id=correction, subject=body.subject, token=token))
+    if wrong_row is not None:
+        marked = {"corrected_by": correction}
+        transaction.execute(update(EVENTS).where(EVENTS.c.id == wrong_row.id).values(**marked))
+    effects = [
+        effect
+        for row in _receipts_of(transaction, body.subject)
+        if any(covered_by(row, event) for event in events)
+        for effect in _evaluate_again(node, transaction, row, correction, events, was_wrong=wrong_row is not None)
+    ]
+    return wire.Correction(
+        correction=correction,
+        wrong=body.event,
+        right=None,
+        recorded_at=transaction.now_s,
+        effects=tuple(effects),
+    )
+
+
+def _wrong(transaction: Transaction, event: str, *, subject: str) -> Any:
+    row = transaction.row(select(EVENTS).where(EVENTS.c.id == event, EVENTS.c.subject == subject))
+    if row is None:
+        raise no_such_thing()
+    if row.corrected_by is not None:
+        raise Refused(
+            "event_corrected",
+            "This event was corrected before.",
+            remedy="Correct the event that took its place, or record what was missing.",
+            existing_id=row.corrected_by,
+        )
+    return row
+
+
+def _origin(node: Node, log: str) -> str:
+    return f"{node.host}/log/{log}"
+
+
+def _receipts_of(transaction: Transaction, subject: str) -> Sequence[Any]:
+    """Return the receipts of a subject that have not ended; what was told under others cannot be evaluated any more."""
+    mine = (LINKS.c.subject == subject, RECEIPTS.c.role == "issuer", RECEIPTS.c.state.in_(KEPT_UNDER))
+    return list(transaction.execute(with_subject().where(*mine).order_by(RECEIPTS.c.id)).all())
+
+
+def _evaluate_again(
+    node: Node, transaction: Transaction, row: Any, correction: str, events: Sequence[JourneyEvent], *, was_wrong: bool
+) -> list[wire.CorrectionEffect]:
+    """Evaluate the periods again that were answered under a receipt, from the first that the events lie in."""
+    terms = receipt_of(row).terms
+    program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
+    zone = zone_of(program)
+    # The day of an event is that of where it was, or of where its program is.
+    days = (day for event in events for day in (event.started_at.date(), event.started_at.astimezone(zone).date()))
+    name = name_of(min(days), program.rule.span)
+    effects: list[wire.CorrectionEffect] = []
+    for _ in range(PERIODS_MAX):
+        is_closed = transaction.now_s >= program.closed_for_all_s(name, zone=zone)
+        start_s = program.period(name, zone=zone).start_s
+        if name == row.next_period or not is_closed or start_s >= terms.events_until_s:
+            break
+        outcome = _settle(node, transaction, row, program, name, correction, was_wrong=was_wrong)
+        effects.append(
+            wire.CorrectionEffect(
+                receipt=row.id, partner=row.partner, program=program.program, period=name, outcome=outcome
+            )
+        )
+        row = transaction.row(with_subject().where(RECEIPTS.c.id == row.id))  # a new claim has counted a use
+        name = period_after(name)
+    return effects
+
+
+def _settle(
+    node: Node,
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    name: str,
+    correction: str,
+    *,
+    was_wrong: bool,
+) -> str:
+    """Hold what a period comes to now, every event counted as if it had come in time, against what was told of it;
+    tell the difference, and keep it for the subject to read."""
+    last = transaction.row(
+        select(CLAIMS)
+        .where(CLAIMS.c.receipt == row.id, CLAIMS.c.role == "issuer", CLAIMS.c.period == name)
+        .order_by(CLAIMS.c.number.desc())
+    )
+    read = read_period(node, transaction, row, program, name, again=last is not None)
+    if isinstance(read, Refusal):
+        return "not_permitted"
+    found = evaluate(program.rule, with_late(read.events), period=read.period, zones=read.zones)
+    told = last if last is not None and last.state in ("issued", "delivered") else None
+    statement = None if told is None else Answer.model_validate_json(told.answer).statement
+    outcome = follows(program.rule, statement, found, was_wrong=was_wrong, period=read.period, now_s=transaction.now_s)
+    claim = ""
+    if outcome in ("revoked", "superseded"):
+        assert told is not None, "only what was told is taken back"
+        claim = told.digest
+        _take_back(node, transaction, told, correction)
+    if outcome in ("issued", "superseded"):
+        said = statement_of(program.rule, name, found)
+        answer = Answer.model_validate({"statement": said, "value": True, "assurance": found.assurance})
+        supersedes = "" if last is None else last.digest
+        claim = issue_answer(
+            node, transaction, row, program, name, answer, supersedes=supersedes, correction=correction
+        )
+        if claim == "":
+            return "stands"  # the slot is answered under another receipt of the link
+    keep_corrected(transaction, row, program, name, outcome, found=found, claim=claim)
+    return outcome
+
+
+def _take_back(node: Node, transaction: Transaction, told: Any, correction: str) -> None:
+    """Withhold a claim that never left; revoke one that may have, and tell its recipient."""
+    message = transaction.row(
+        select(MESSAGES).where(MESSAGES.c.about == told.digest, MESSAGES.c.kind == "claim.issued")
+    )
+    assert message is not None, "a claim is queued in the transaction that issues it"
+    if message.state == "queued":
+        settled = {"state": "withheld", "body": None}
+        transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(**settled))
+        if not message.maybe_arrived and told.handed_at_s is None:
+            withhold_claims(transaction, [told.digest])
+            return
+    body = last_disclosure(transaction, told.digest)
+    log_disclosure(transaction, body.model_copy(update={"state": "revoked", "correction": correction}))
+    revoked = {"state": "revoked", "token": "", "salt": ""}
+    transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == told.digest).values(**revoked))
+    revoke_claim(transaction, told.digest)
+    token = node.signed(
+        Retraction(
+            recipient=told.partner,
+            receipt=told.receipt,
+            claim=told.digest,
+            nullifier=told.nullifier,
+            at=transaction.now_s,
+        )
+    )
+    queue_message(
+        transaction, "claim.revoked", partner=told.partner, about=told.digest, body=wire.PeerSigned(token=token)
+    )

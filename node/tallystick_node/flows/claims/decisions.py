@@ -1,0 +1,191 @@
+"""What this node decided about a subject's period; kept for the subject to read, and dropped with the receipt."""
+
+import json
+from typing import Any, NamedTuple
+
+from sqlalchemy import insert, select
+
+from tallystick import wire
+from tallystick_consent.decide import Reason, Refusal
+from tallystick_consent.program import Program
+from tallystick_consent.rules import Evaluation, TrueUp
+from tallystick_consent.rules.corrected import Outcome
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.node import Node
+from tallystick_node.storage.tables import DECISIONS
+
+AFTER_CLOSE = "after_close"
+"""The reason by which a rule leaves out what was recorded after the close."""
+
+_STANDS: dict[TrueUp, str] = {
+    "same": "what was told, which late evidence does not change",
+    "better": "what was told: its claim stands, and no second one may take its place",
+    "better_too_late": "what was told: late evidence counts for a limited time",
+    "worse_future_only": "what was told: late evidence takes nothing back",
+    "worse_reversed": "what was told: late evidence alone takes nothing back; a correction does",
+    "not_taken": "what was told: this rule takes no late evidence",
+}
+"""What of a period stands after a second look, and why, in plain words."""
+
+_STANDS_CORRECTED: dict[str, str] = {
+    "not_taken": "what was told: this rule takes no late evidence",
+    "too_late": "what was told: late evidence counts for a limited time",
+    "future_only": "what was told: this rule takes nothing back",
+}
+"""What of a period stands although a correction changed what it comes to, and why, in plain words."""
+
+_CORRECTED = {"issued": "made_good", "superseded": "made_good", "revoked": "taken_back"}
+"""What of a period changes because of a correction, as a word of `wire.Decision`."""
+
+
+def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
+    """Keep a refusal with all its reasons."""
+    reasons = json.dumps([reason._asdict() for reason in refusal.reasons])
+    keep_decision(transaction, row, program, period, "refused", reasons=reasons)
+
+
+def keep_decision(
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    period: str,
+    outcome: str,
+    *,
+    found: Evaluation | None = None,
+    reasons: str = "[]",
+    claim: str = "",
+) -> None:
+    """Keep a decision; `outcome` is a word of `wire.Decision`.
+
+    Args:
+        found: what the rule came to, where it was evaluated.
+        reasons: of a refusal, JSON.
+        claim: digest of the claim that tells it.
+    """
+    transaction.execute(
+        insert(DECISIONS).values(
+            subject=row.subject,
+            receipt=row.id,
+            partner=row.partner,
+            program=program.program,
+            version=program.version,
+            period=period,
+            outcome=outcome,
+            counted=found.counted if found else 0,
+            not_counted=json.dumps(found.not_counted if found else {}),
+            reasons=reasons,
+            decided_at_s=transaction.now_s,
+            band=found.band if found else None,
+            flags=json.dumps(found.flags if found else {}),
+            claim=claim,
+        )
+    )
+
+
+class Told(NamedTuple):
+    """What was decided about a period so far.
+
+    Attributes:
+        period: its name.
+        answer: what was told: whether, and which band.
+        claim: digest of the claim that tells it, "" where none does.
+        looked_at_s: when it was looked at last.
+        left_late: whether evidence had come after the close already when it was first looked at.
+        taken_back: digest of the claim that a correction took back, "" where none did since.
+    """
+
+    period: str
+    answer: Evaluation
+    claim: str
+    looked_at_s: int
+    left_late: bool
+    taken_back: str = ""
+
+
+def told_of(transaction: Transaction, receipt: str) -> list[Told]:
+    """Return what was told under a receipt, by period."""
+    rows = transaction.execute(select(DECISIONS).where(DECISIONS.c.receipt == receipt).order_by(DECISIONS.c.id)).all()
+    found: dict[str, Told] = {}
+    for row in rows:
+        before = found.get(row.period)
+        if row.outcome in ("issued", "not_reached", "made_good", "taken_back"):
+            satisfied = row.outcome in ("issued", "made_good")
+            answer = Evaluation(satisfied, 0, "", row.counted, json.loads(row.not_counted), row.band)
+            left_late = before is None and AFTER_CLOSE in answer.not_counted
+            taken_back = row.claim if row.outcome == "taken_back" else ""
+            found[row.period] = Told(row.period, answer, row.claim, row.decided_at_s, left_late, taken_back)
+        elif before is not None and row.outcome == "stands":
+            found[row.period] = before._replace(looked_at_s=row.decided_at_s, left_late=False)
+    return list(found.values())
+
+
+def keep_second_look(
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    period: str,
+    follows: TrueUp,
+    *,
+    found: Evaluation,
+    claim: str,
+) -> None:
+    """Keep what follows from evidence that came after a period's close.
+
+    Args:
+        follows: what the rule makes of it.
+        found: what the rule comes to with it.
+        claim: digest of the claim that makes it good, "" where none does.
+    """
+    if claim:
+        keep_decision(transaction, row, program, period, "made_good", found=found, claim=claim)
+        return
+    reason = Reason("told_already" if follows == "better" else follows, _STANDS[follows])
+    keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
+
+
+def keep_corrected(
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    period: str,
+    follows: Outcome,
+    *,
+    found: Evaluation,
+    claim: str,
+) -> None:
+    """Keep what follows from a correction, where it changes what was told, or would if the rule let it.
+
+    Args:
+        follows: what the rule makes of it.
+        found: what the rule comes to with it.
+        claim: digest of the claim that tells it, or that was taken back; "" for none.
+    """
+    if follows in _CORRECTED:
+        keep_decision(transaction, row, program, period, _CORRECTED[follows], found=found, claim=claim)
+    elif follows in _STANDS_CORRECTED:
+        reasons = json.dumps([Reason(follows, _STANDS_CORRECTED[follows])._asdict()])
+        keep_decision(transaction, row, program, period, "stands", found=found, reasons=reasons)
+
+
+def find_decisions(node: Node, subject: str) -> wire.Decisions:
+    """Return what this node decided about one of its customers."""
+    rows = node.rows(select(DECISIONS).where(DECISIONS.c.subject == subject).order_by(DECISIONS.c.id))
+    return wire.Decisions(
+        decisions=tuple(
+            wire.Decision(
+                program=row.program,
+                version=row.version,
+                period=row.period,
+                partner=row.partner,
+                receipt=row.receipt,
+                outcome=row.outcome,
+                counted=row.counted,
+                not_counted=json.loads(row.not_counted),
+                reasons=tuple(json.loads(row.reasons)),
+                decided_at=row.decided_at_s,
+                band=row.band,
+                flags=json.loads(row.flags),
+            )
+            for row in rows
+        )
+    )

@@ -1,0 +1,298 @@
+"""Claims at the issuer: a true answer is signed and logged before it is sent, then delivered, or expires.
+
+It leaves at the release slot of its period, shuffled and jittered for its recipient alone (P6).
+
+Source: DESIGN flow 4, CONSTRUCTIONS (between nodes), SCENARIOS 1.01, 1.16.
+"""
+
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from tallystick import wire
+from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
+from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
+from tallystick_consent.claims.release import leaving_times, slot_of
+from tallystick_consent.decide import Refusal, decide
+from tallystick_consent.entries import DisclosureBody
+from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.program import Program
+from tallystick_consent.receipts.evidence import Evidence
+from tallystick_consent.signed import Acceptance, open_object, signed_digest
+from tallystick_ledger.books import Transfer, TransferState
+from tallystick_ledger.encoding import to_base64url
+from tallystick_ledger.errors import PayloadUnavailable
+from tallystick_node.flows.accounts import book_step
+from tallystick_node.flows.claims.decisions import keep_refusal
+from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
+from tallystick_node.flows.claims.status import draw_place, place_columns
+from tallystick_node.flows.links import link_secret_name
+from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.flows.receipts.rows import finish_settling, receipt_of, with_subject
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.node import Node
+from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS, TRANSFERS
+
+DAY_S = 86_400
+RELEASE_KEY = "release"
+"""The secret in custody that release slots are drawn with; every process of the node draws alike."""
+
+SLOT = 0
+"""Journey 1 pays once a period; programs that pay more often number their slots."""
+
+
+def issue_answer(
+    node: Node,
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    period: str,
+    answer: Answer,
+    *,
+    supersedes: str = "",
+    correction: str = "",
+) -> str:
+    """Sign, log and queue a true answer: the entry is committed before anything can be sent.
+
+    Returns the claim's digest, "" where the slot is answered already.
+
+    Args:
+        row: the receipt, with the subject of its link.
+        supersedes: digest of the expired or revoked claim that this one takes the place of.
+        correction: id of the entry because of which a period is answered after its close.
+
+    Raises:
+        PayloadUnavailable: the secret of the link is missing.
+    """
+    k_link = node.custody.find(link_secret_name(row.link))
+    if k_link is None:
+        raise PayloadUnavailable(
+            "The secret of a link with a live receipt is missing.", remedy="Restore custody from its own backup."
+        )
+    named = {"issuer": node.host, "recipient": row.partner, "program": program.program, "period": period}
+    spent = to_base64url(nullifier(k_link, slot=SLOT, **named))
+    standing = select(CLAIMS.c.digest).where(
+        CLAIMS.c.nullifier == spent, CLAIMS.c.role == "issuer", CLAIMS.c.state.in_(("issued", "delivered"))
+    )
+    if transaction.row(standing) is not None:
+        return ""  # the slot is answered; a second claim for it would be one too many
+    closed_s = program.closed_for_all_s(period, zone=zone_of(program))  # what is settled before leaves only then
+    holder = holder_of(row)
+    status = draw_place(node, transaction, partner=row.partner)
+    claim = Claim(
+        jti=transaction.new_id("clm"),
+        vct=VCT,
+        iss=node.host,
+        aud=row.partner,
+        iat=transaction.now_s,
+        exp=max(transaction.now_s, closed_s) + program.claim_valid_days * DAY_S,
+        link=row.link,
+        receipt=row.id,
+        program=program.program,
+        version=program.version,
+        period=period,
+        slot=SLOT,
+        nullifier=spent,
+        answer=answer,
+        status=status,
+        cnf=holder,
+    )
+    token = issue_claim(
+        claim,
+        key_id=node.keys.id("claim"),
+        private_key=node.keys.ed25519("claim"),
+        random_bytes=transaction.random_bytes,
+    )
+    salt = transaction.random_bytes(SECRET_SIZE_BYTES)
+    digest = to_base64url(claim_digest(token, salt=salt))
+    uses = row.uses if supersedes else row.uses + 1  # the same answer in another claim is no other use
+    appended = log_disclosure(
+        transaction,
+        DisclosureBody(
+            receipt=row.id,
+            receipt_leaf=row.live_leaf,
+            recipient=row.partner,
+            purpose=program.purpose,
+            rung=program.rung,
+            program=program.program,
+            program_version=program.version,
+            period=period,
+            claim=digest,
+            nullifier=spent,
+            use=uses,
+            state="issued",
+            supersedes=supersedes,
+            correction=correction,
+            key=node.keys.id("claim"),
+        ),
+    )
+    transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(uses=uses))
+    transaction.execute(
+        insert(CLAIMS).values(
+            digest=digest,
+            id=claim.jti,
+            role="issuer",
+            partner=row.partner,
+            link=row.link,
+            receipt=row.id,
+            program=program.program,
+            version=program.version,
+            period=period,
+            nullifier=spent,
+            state="issued",
+            token=token,
+            salt=to_base64url(salt),
+            expires_at_s=claim.exp,
+            leaf=appended.index,
+            log=transaction.log,
+            logged_at_s=transaction.now_s,
+            answer=answer.model_dump_json(),
+            acceptance="",
+            has_holder=holder is not None,
+            **place_columns(status),
+        )
+    )
+    queue_message(
+        transaction,
+        "claim.issued",
+        partner=row.partner,
+        about=digest,
+        body=None,
+        receipt=row.id,
+        not_before_s=_leaves_at_s(node, transaction, claim, closed_s=closed_s),
+    )
+    return digest
+
+
+def _leaves_at_s(node: Node, transaction: Transaction, claim: Claim, *, closed_s: int) -> int:
+    """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
+    key = node.custody.find_or_make(RELEASE_KEY)
+    slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=transaction.now_s)
+    (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
+    return leaving.at_s
+
+
+def holder_of(row: Any) -> Confirmation | None:
+    """Return whose signature shows that a claim under a receipt is presented by its subject; None without a wallet."""
+    public_key = Evidence.model_validate_json(row.evidence).public_key if row.evidence else None
+    return None if public_key is None else holder_key(public_key)
+
+
+def claim_message(node: Node, digest: str) -> wire.PeerClaim | None:
+    """Return what is sent of a claim, with its proof against the published head; None before that head covers it."""
+    row = node.row(select(CLAIMS).where(CLAIMS.c.digest == digest))
+    assert row is not None, "a claim is kept before its message is queued"
+    proven = node.prove(row.log, row.leaf)
+    if proven is None:
+        return None
+    return wire.PeerClaim(claim=row.token, salt=row.salt, entry=proven.entry, proof=proven.proof)
+
+
+def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str) -> None:
+    """Log that a claim was delivered, with the recipient's signed acceptance, and book our half of the fee.
+
+    Raises:
+        SignatureRejected, BadInput, ClaimRejected: not the recipient's acceptance of this claim.
+    """
+    row = transaction.row(select(CLAIMS).where(CLAIMS.c.digest == digest))
+    if row is None or row.state == "delivered":
+        return
+    acceptance = open_object(token, Acceptance, keys=node.partner(row.partner).ed25519("receipt"))
+    program = known_program(transaction, row.partner, row.program, row.version)
+    _require_ours(transaction, acceptance, row, program, host=node.host)
+    cause = ""
+    if row.state != "revoked":  # one that was revoked on its way stays so; its fee is owed all the same
+        signed = signed_digest(token)
+        body = last_disclosure(transaction, digest).model_copy(update={"state": "delivered", "acceptance": signed})
+        cause = log_disclosure(transaction, body).entry.id
+        delivered = {"state": "delivered", "acceptance": token}
+        transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == digest).values(**delivered))
+        finish_settling(transaction, row.receipt)
+    booked = select(TRANSFERS.c.id).where(TRANSFERS.c.id == acceptance.fee)
+    if program.fee is None or transaction.row(booked) is not None:
+        return
+    book_step(
+        transaction,
+        Transfer(
+            id=acceptance.fee,
+            state=TransferState.POSTED,
+            debit=f"receivable/{row.partner}",
+            credit=f"income/fees/{program.program}",
+            asset=program.fee.asset,
+            amount_minor=program.fee.amount,
+            terms=program.digest(),
+            cause=cause,
+            counterparty=row.partner,
+        ),
+    )
+
+
+def _require_ours(transaction: Transaction, acceptance: Acceptance, row: Any, program: Program, *, host: str) -> None:
+    """Refuse an acceptance of anything but this claim, or an earlier one for its nullifier, at the agreed fee.
+
+    A recipient that had taken an earlier claim, and whose answer was lost, answers like the first time.
+    """
+    ours = transaction.execute(select(CLAIMS.c.digest).where(CLAIMS.c.nullifier == row.nullifier)).all()
+    fee = (program.fee.asset, program.fee.amount) if program.fee else ("", 0)
+    if (
+        acceptance.issuer != host
+        or acceptance.nullifier != row.nullifier
+        or acceptance.claim not in {each.digest for each in ours}
+        or (acceptance.fee_asset, acceptance.fee_amount) != fee
+        or (acceptance.fee == "") != (program.fee is None)
+    ):
+        raise ClaimRejected(
+            "claim_mismatch",
+            "An acceptance is of another claim, or at another fee.",
+            remedy="Accept what was sent, at the fee that was agreed.",
+        )
+
+
+def claim_rejected(transaction: Transaction, digest: str) -> None:
+    """Log that a claim will not be delivered: the recipient refused it for good, or its receipt ended on the way."""
+    row = transaction.row(select(CLAIMS.c.state, CLAIMS.c.receipt).where(CLAIMS.c.digest == digest))
+    if row is not None and row.state == "issued":
+        withhold_claims(transaction, [digest])
+        finish_settling(transaction, row.receipt)
+
+
+def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int:
+    """Replace claims that ran out before they were delivered, with the same nullifier; return how many."""
+    rows = transaction.execute(
+        select(CLAIMS)
+        .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
+        .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
+        # One that is held is neither ended nor issued anew before its receipt is live again, or has ended.
+        .where(RECEIPTS.c.live_leaf.is_not(None) | RECEIPTS.c.ended_at_s.is_not(None))
+        .limit(rows_max)
+    ).all()
+    for row in rows:
+        message = (MESSAGES.c.about == row.digest, MESSAGES.c.kind == "claim.issued")
+        live = select(RECEIPTS.c.id).where(RECEIPTS.c.id == row.receipt, RECEIPTS.c.live_leaf.is_not(None))
+        if transaction.row(live) is None:
+            # The entry that ended its receipt says all there is to say: it was listed.
+            transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(state="expired"))
+            transaction.execute(update(MESSAGES).where(*message, MESSAGES.c.state == "queued").values(state="expired"))
+            finish_settling(transaction, row.receipt)
+            continue
+        if transaction.row(select(MESSAGES.c.id).where(*message, MESSAGES.c.state == "sending")) is not None:
+            continue  # it may be arriving at this moment; the answer, or its absence, decides
+        transaction.execute(update(MESSAGES).where(*message, MESSAGES.c.state == "queued").values(state="expired"))
+        withhold_claims(transaction, [row.digest])
+        transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(state="expired"))
+        _reissue(node, transaction, row)
+    return len(rows)
+
+
+def _reissue(node: Node, transaction: Transaction, expired: Any) -> None:
+    row = transaction.row(with_subject().where(RECEIPTS.c.id == expired.receipt))
+    assert row is not None, "receipts are never removed before their claims"
+    program = known_program(transaction, expired.partner, expired.program, expired.version)
+    period = program.period(expired.period, zone=zone_of(program))
+    permit = decide(program.ask(period, issuer=node.host), receipt_of(row, again=True), now_s=transaction.now_s)
+    if isinstance(permit, Refusal):
+        keep_refusal(transaction, row, program, period.name, permit)
+        return
+    answer = Answer.model_validate_json(expired.answer)
+    issue_answer(node, transaction, row, program, period.name, answer, supersedes=expired.digest)

@@ -1,0 +1,51 @@
+"""Claims that their issuer takes back, at the recipient: it is logged, and the reward reversed because of it.
+
+Source: DESIGN flow 5 (posted -> reversed by a new linked transfer), SCENARIOS section 0 (transfer states).
+"""
+
+from sqlalchemy import select, update
+
+from tallystick import wire
+from tallystick_consent.entries import RetractionBody
+from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.signed import Retraction, open_object, signed_digest
+from tallystick_node.flows.claims.rewards import take_back_reward
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.node import Node
+from tallystick_node.storage.tables import CLAIMS
+
+
+def receive_retraction(
+    node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned
+) -> wire.PeerAcknowledged:
+    """Take a partner's word that a claim of its own stands no longer; one that was never taken here is passed over.
+
+    The answer is the acceptance that was signed for the claim, since that may never have arrived.
+
+    Raises:
+        SignatureRejected, BadInput, ReceiptRejected: not the caller's signed retraction.
+        ClaimRejected: it is for somebody else, or of a claim that is another one here.
+    """
+    said = open_object(body.token, Retraction, keys=node.partner(caller).ed25519("receipt"))
+    row = transaction.row(
+        select(CLAIMS).where(CLAIMS.c.digest == said.claim, CLAIMS.c.role == "recipient", CLAIMS.c.partner == caller)
+    )
+    if said.recipient != node.host or (
+        row is not None and (row.receipt, row.nullifier) != (said.receipt, said.nullifier)
+    ):
+        raise ClaimRejected(
+            "claim_mismatch", "A retraction is of another claim, or for somebody else.", remedy="Retract what was sent."
+        )
+    if row is not None and row.state == "accepted":
+        logged = RetractionBody(
+            issuer=caller,
+            receipt=said.receipt,
+            claim=said.claim,
+            nullifier=said.nullifier,
+            signed=signed_digest(body.token),
+        )
+        retraction = transaction.append("retraction", logged.document()).entry.id
+        retracted = {"state": "retracted", "token": "", "salt": ""}
+        transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == said.claim).values(**retracted))
+        take_back_reward(transaction, said.claim, cause=retraction)
+    return wire.PeerAcknowledged() if row is None else wire.PeerAcknowledged(token=row.acceptance)

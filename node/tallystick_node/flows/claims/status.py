@@ -1,0 +1,153 @@
+"""Whether a claim still stands: its place in a list, the list as everybody may read it, and a partner's list.
+
+There is a list, or a run of them, for each partner alone: what is revoked for one tells another nothing. Places are
+drawn at random, so neither order nor number tells which claims were made together (P6).
+
+Source: CONSTRUCTIONS (between nodes), SCENARIOS 1.09, draft-ietf-oauth-status-list.
+"""
+
+import re
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from tallystick import wire
+from tallystick_consent.claims.claim import peek_status
+from tallystick_consent.claims.status_list import INVALID, Place, Status, issue_status_token, pack
+from tallystick_consent.errors import ClaimRejected
+from tallystick_ledger.errors import BadInput
+from tallystick_node.exchange import exchange
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.statuses import LIFE_S, LIST_SIZE_BYTES, TTL_S
+from tallystick_node.storage.tables import CLAIMS, STATUS_LISTS, STATUS_PLACES
+
+PLACES_COUNT = 8 * LIST_SIZE_BYTES
+PLACES_USED_MAX = PLACES_COUNT // 2
+
+_NAME = re.compile(r"stl_[a-z2-7]{26}")
+
+
+def draw_place(node: Node, transaction: Transaction, *, partner: str) -> Status:
+    """Return a place for a claim that is made for a partner: a random one that was never used."""
+    row = transaction.row(
+        select(STATUS_LISTS).where(STATUS_LISTS.c.partner == partner, STATUS_LISTS.c.used < PLACES_USED_MAX)
+    )
+    name = row.id if row is not None else _begin_list(transaction, partner=partner)
+    number = _draw(transaction)
+    while transaction.row(select(STATUS_PLACES.c.number).where(*_is(name, number))) is not None:
+        number = _draw(transaction)  # half of the places are free: it ends soon
+    transaction.execute(insert(STATUS_PLACES).values(list=name, number=number))
+    taken = {"used": STATUS_LISTS.c.used + 1}
+    transaction.execute(update(STATUS_LISTS).where(STATUS_LISTS.c.id == name).values(**taken))
+    return Status(status_list=Place(idx=number, uri=_uri(node.host, name)))
+
+
+def place_columns(status: Status) -> dict[str, object]:
+    """Return what a claim's row keeps of its place."""
+    place = status.status_list
+    return {"status_list": place.uri.rpartition("/")[2], "status_index": place.idx}
+
+
+def _uri(host: str, name: str) -> str:
+    """Return the name of a list: under the company's host name, which stays when its node moves."""
+    return f"https://{host}/status/{name}"
+
+
+def _begin_list(transaction: Transaction, *, partner: str) -> str:
+    name = transaction.new_id("stl")
+    begun = {"id": name, "partner": partner, "created_at_s": transaction.now_s}
+    transaction.execute(insert(STATUS_LISTS).values(**begun, used=0, changes=0))
+    return name
+
+
+def _draw(transaction: Transaction) -> int:
+    # 2^64 is a multiple of the number of places, so that each is as likely as every other.
+    return int.from_bytes(transaction.random_bytes(8)) % PLACES_COUNT
+
+
+def _is(name: str, number: int) -> tuple[Any, Any]:
+    return STATUS_PLACES.c.list == name, STATUS_PLACES.c.number == number
+
+
+def revoke_claim(transaction: Transaction, claim: str) -> None:
+    """Set the status of a claim, named by its digest, to revoked; one that has no place cannot be."""
+    row = transaction.row(select(CLAIMS.c.status_list, CLAIMS.c.status_index).where(CLAIMS.c.digest == claim))
+    if row is None or row.status_list is None:
+        return
+    revoked = transaction.execute(
+        update(STATUS_PLACES)
+        .where(*_is(row.status_list, row.status_index), STATUS_PLACES.c.revoked_at_s.is_(None))
+        .values(revoked_at_s=transaction.now_s)
+    )
+    if revoked.rowcount == 1:
+        changed = {"changes": STATUS_LISTS.c.changes + 1}
+        transaction.execute(update(STATUS_LISTS).where(STATUS_LISTS.c.id == row.status_list).values(**changed))
+
+
+def published_list(node: Node, name: str) -> str:
+    """Return one of our lists, signed: the same for everybody.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    row = node.row(select(STATUS_LISTS).where(STATUS_LISTS.c.id == name))
+    if row is None:
+        raise no_such_thing()
+    now_s, keys = node.now_s(), node.keys
+    key_id = keys.id("claim")
+
+    def sign() -> str:
+        # Read after `changes` was: a claim that is revoked in between is in the list, and signed once more.
+        revoked = (STATUS_PLACES.c.list == name) & STATUS_PLACES.c.revoked_at_s.is_not(None)
+        places = [(each.number, INVALID) for each in node.rows(select(STATUS_PLACES.c.number).where(revoked))]
+        return issue_status_token(
+            pack(places, bits=1, size_bytes=LIST_SIZE_BYTES),
+            uri=_uri(node.host, name),
+            now_s=now_s,
+            life_s=LIFE_S,
+            ttl_s=TTL_S,
+            key_id=key_id,
+            private_key=keys.ed25519("claim"),
+        )
+
+    return node.own_lists.token(name, changes=row.changes, key_id=key_id, now_s=now_s, sign=sign)
+
+
+def fetch_list(node: Node, issuer: str, body: wire.PeerClaim) -> None:
+    """Fetch the list that a partner's claim names, unless there is a fresh one; what comes of it is found out later.
+
+    Before the write that takes the claim, since nothing may wait for a network there; `require_standing` decides. The
+    list is asked of the address that the issuer's descriptor has now, and of nobody else.
+    """
+    try:
+        status = peek_status(body.claim)
+    except (ClaimRejected, BadInput):
+        return
+    if status is None or node.partners_lists.is_fresh(issuer, status.status_list.uri, now_s=node.now_s()):
+        return
+    uri = status.status_list.uri
+    name = uri.rpartition("/")[2]
+    if uri != _uri(issuer, name) or _NAME.fullmatch(name) is None:
+        return
+    partner = node.partner(issuer)
+    answer = exchange(node.http, "GET", f"{partner.url}/status/{name}")
+    if answer is None or answer.status_code != 200:
+        return
+    try:
+        token = answer.content.decode("ascii")
+        keys = partner.ed25519("claim")
+        node.partners_lists.keep(token, issuer=issuer, uri=uri, keys=keys, now_s=node.now_s())
+    except (UnicodeDecodeError, ClaimRejected):
+        return
+
+
+def require_standing(node: Node, issuer: str, status: Status | None) -> None:
+    """Return quietly if a claim was not revoked; one of before there were status lists cannot be.
+
+    Raises:
+        ClaimRejected: it was revoked.
+        StatusUnavailable: its list could not be had, is old, or not its issuer's.
+    """
+    if status is not None:
+        node.partners_lists.require_valid(issuer, status, now_s=node.now_s())

@@ -1,0 +1,210 @@
+"""Why: everything this node decided, told or paid about one of its customers, in words that customer reads.
+
+At the issuer that is each answer, silence and refusal; at the payer each reward. Nothing here leaves the company but to
+the subject; what partners are told stays as uniform as it was (P11).
+
+Source: DESIGN P14, SCENARIOS I10 and 3.04 (contest).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+from sqlalchemy import insert, select
+
+from tallystick import wire
+from tallystick_consent.claims.claim import Answer
+from tallystick_consent.program import parse_program
+from tallystick_consent.rules import privacy_cost, why_not
+from tallystick_node.errors import Refused
+from tallystick_node.log.replies import Once, StoredReply
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, PROGRAMS, REWARDS
+
+_Kind = Literal["answer", "silence", "refusal", "reward"]
+_KINDS: dict[str, _Kind] = {"issued": "answer", "made_good": "answer", "not_reached": "silence", "refused": "refusal"}
+
+CONTESTS_SHOWN_MAX = 1_000
+
+
+def explain(node: Node, subject: str) -> wire.Explanations:
+    """Return why, for everything about one customer that can be explained."""
+    told = [*_decisions(node, subject), *_rewards(node, subject)]
+    return wire.Explanations(explanations=tuple(sorted(told, key=lambda each: each.decided_at)))
+
+
+async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -> StoredReply:
+    """Record that a subject says a decision is wrong; the decision stands until the company acts on it.
+
+    Raises:
+        NotFound: no such decision about this subject.
+        Refused: contested already.
+    """
+
+    def work(transaction: Transaction) -> wire.Contest:
+        asked = select(DECISIONS).where(DECISIONS.c.id == body.decision, DECISIONS.c.subject == body.subject)
+        row = transaction.row(asked)
+        if row is None:
+            raise no_such_thing()
+        known = transaction.row(select(CONTESTS.c.id).where(CONTESTS.c.decision == body.decision))
+        if known is not None:
+            raise Refused(
+                "already_contested",
+                "This decision is contested already.",
+                remedy="Wait for what the company says to it.",
+                existing_id=known.id,
+            )
+        made = wire.Contest(
+            contest=transaction.new_id("cts"),
+            decision=body.decision,
+            ground=body.ground,
+            contested_at=transaction.now_s,
+        )
+        transaction.execute(
+            insert(CONTESTS).values(
+                id=made.contest,
+                subject=body.subject,
+                receipt=row.receipt,
+                decision=body.decision,
+                ground=body.ground,
+                contested_at_s=transaction.now_s,
+            )
+        )
+        return made
+
+    return await node.once(once, work, lambda made, _: StoredReply(201, made.model_dump_json()))
+
+
+def list_contests(node: Node) -> wire.OpenContests:
+    """Return what customers contest, newest first, for the company's own staff."""
+    about = (DECISIONS.c.partner, DECISIONS.c.program, DECISIONS.c.version, DECISIONS.c.period)
+    rows = node.rows(
+        select(CONTESTS, *about)
+        .join(DECISIONS, DECISIONS.c.id == CONTESTS.c.decision)
+        .order_by(CONTESTS.c.contested_at_s.desc(), CONTESTS.c.id)
+        .limit(CONTESTS_SHOWN_MAX)
+    )
+    return wire.OpenContests(
+        contests=tuple(
+            wire.OpenContest(
+                contest=row.id,
+                decision=row.decision,
+                ground=row.ground,
+                contested_at=row.contested_at_s,
+                subject=row.subject,
+                receipt=row.receipt,
+                partner=row.partner,
+                program=row.program,
+                version=row.version,
+                period=row.period,
+            )
+            for row in rows
+        )
+    )
+
+
+def _decisions(node: Node, subject: str) -> list[wire.Explanation]:
+    rows = node.rows(select(DECISIONS).where(DECISIONS.c.subject == subject).order_by(DECISIONS.c.id))
+    contests = {row.decision: row for row in node.rows(select(CONTESTS).where(CONTESTS.c.subject == subject))}
+    told = select(CLAIMS).join(DECISIONS, DECISIONS.c.claim == CLAIMS.c.digest).where(DECISIONS.c.subject == subject)
+    claims = {row.digest: row for row in node.rows(told)}
+    return [_decision(node, row, claims.get(row.claim), contests.get(row.id)) for row in rows]
+
+
+def _decision(node: Node, row: Any, claim: Any, contest: Any) -> wire.Explanation:
+    return wire.Explanation(
+        kind=_KINDS.get(row.outcome, "silence"),
+        decision=row.id,
+        outcome=row.outcome,
+        partner=row.partner,
+        rule=f"{row.program}@{row.version}",
+        learns=_learns(node, row.partner, row.program, row.version),
+        period=row.period,
+        receipt=row.receipt,
+        counted=row.counted,
+        not_counted=_in_words(json.loads(row.not_counted)),
+        told=_statement(claim),
+        band=row.band,
+        claim=claim.id if claim is not None else "",
+        claim_state=claim.state if claim is not None else "",
+        reasons=tuple(json.loads(row.reasons)),
+        flags=json.loads(row.flags),
+        contest=None if contest is None else _contest(contest),
+        paid=None,
+        decided_at=row.decided_at_s,
+    )
+
+
+def _rewards(node: Node, subject: str) -> list[wire.Explanation]:
+    """Return why each reward was paid: of all claims for its period, whoever issued them, one counts."""
+    rewards = node.rows(select(REWARDS).where(REWARDS.c.subject == subject))
+    taken = node.rows(
+        select(CLAIMS)
+        .join(LINKS, LINKS.c.id == CLAIMS.c.link)
+        .where(LINKS.c.subject == subject, CLAIMS.c.role == "recipient")
+    )
+    by_digest = {row.digest: row for row in taken}
+    for_period = Counter((row.program, row.period) for row in taken)
+    return [
+        _reward(node, row, by_digest.get(row.claim), others=for_period[row.program, row.period] - 1) for row in rewards
+    ]
+
+
+def _reward(node: Node, row: Any, claim: Any, *, others: int) -> wire.Explanation:
+    return wire.Explanation(
+        kind="reward",
+        decision=0,
+        outcome=row.state,
+        partner=claim.partner if claim is not None else "",
+        rule=f"{row.program}@{row.version}",
+        learns=_learns(node, node.host, row.program, row.version),
+        period=row.period,
+        receipt=row.receipt,
+        counted=1,
+        not_counted=_in_words({"rewarded_already": others} if others > 0 else {}),
+        told=_statement(claim),
+        band=claim.band if claim is not None else None,
+        claim=claim.id if claim is not None else "",
+        claim_state=claim.state if claim is not None else "",
+        reasons=(),
+        flags={},
+        contest=None,
+        paid=wire.Paid(
+            reward=row.id, asset=row.asset, amount=row.amount_minor, state=row.state, posted_at=row.posted_at_s
+        ),
+        decided_at=claim.logged_at_s if claim is not None else row.posted_at_s or 0,
+    )
+
+
+def _contest(row: Any) -> wire.Contest:
+    return wire.Contest(contest=row.id, decision=row.decision, ground=row.ground, contested_at=row.contested_at_s)
+
+
+def _statement(claim: Any) -> str:
+    """Return what a claim says, while its receipt lives."""
+    return Answer.model_validate_json(claim.answer).statement if claim is not None and claim.answer else ""
+
+
+def _in_words(not_counted: Mapping[str, int]) -> tuple[wire.NotCounted, ...]:
+    return tuple(
+        wire.NotCounted(reason=reason, count=count, words=why_not(reason))
+        for reason, count in sorted(not_counted.items())
+    )
+
+
+def _learns(node: Node, payer: str, program: str, version: int) -> tuple[str, ...]:
+    row = node.row(
+        select(PROGRAMS.c.document).where(
+            PROGRAMS.c.payer == payer, PROGRAMS.c.program == program, PROGRAMS.c.version == version
+        )
+    )
+    return () if row is None else _learned_from(cast("str", row.document))
+
+
+@lru_cache(maxsize=256)
+def _learned_from(document: str) -> tuple[str, ...]:
+    """Return what a program tells its payer; a subject's explanations name the same few over and over."""
+    return privacy_cost(parse_program(json.loads(document)).rule).learns

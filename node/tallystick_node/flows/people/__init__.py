@@ -1,0 +1,1 @@
+"""People: who speaks for whom, and those who come without an app."""

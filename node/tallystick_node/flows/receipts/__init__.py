@@ -1,0 +1,1 @@
+"""Receipts, at the end that asks and at the end where the subject answers."""

@@ -1,0 +1,70 @@
+"""A receipt shown again: the words that its subject saw, and the same in the words of other standards.
+
+Source: UX (page 1, download receipt), `tallystick_consent.receipts.exports`.
+"""
+
+import json
+from typing import Any, Literal
+
+from sqlalchemy import select
+
+from tallystick import wire
+from tallystick_consent.receipts.exports import Exported, fdx_consent, fhir_consent
+from tallystick_consent.receipts.receipt import Notice, ReceiptState
+from tallystick_ledger.encoding import from_base64url, parse_json_object
+from tallystick_node.flows.receipts.rows import terms_of
+from tallystick_node.node import Node, no_such_thing
+from tallystick_node.storage.tables import RECEIPTS
+
+_FORMS = {"fhir": fhir_consent, "fdx": fdx_consent}
+
+
+def show_notice(node: Node, receipt: str) -> wire.Shown:
+    """Return what the subject of a receipt was shown, word for word.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    row = _row(node, receipt)
+    notice, terms = Notice.model_validate_json(row.notice), terms_of(row)
+    return wire.Shown(
+        receipt=row.id,
+        version=row.version,
+        partner=row.partner,
+        notice=notice,
+        digest=terms.notice,
+        terms=terms.digest(),
+    )
+
+
+def export_receipt(node: Node, receipt: str, form: Literal["fhir", "fdx"]) -> wire.ReceiptExport:
+    """Return a receipt in the words of another standard.
+
+    Raises:
+        NotFound: there is none of that id.
+        ReceiptRejected: the standard has no words for it as it is.
+    """
+    row = _row(node, receipt)
+    evidence = json.loads(row.evidence or "{}")
+    given_at_s = _signed_at_s(row.signed) if row.signed else None
+    exported = Exported(
+        terms_of(row),
+        Notice.model_validate_json(row.notice),
+        ReceiptState(row.state),
+        given_at_s=given_at_s,
+        changed_at_s=next(at_s for at_s in (row.ended_at_s, given_at_s, row.requested_at_s) if at_s is not None),
+        grade=evidence.get("grade", ""),
+    )
+    return wire.ReceiptExport(form=form, document=_FORMS[form](exported))
+
+
+def _row(node: Node, receipt: str) -> Any:
+    row = node.row(select(RECEIPTS).where(RECEIPTS.c.id == receipt))
+    if row is None:
+        raise no_such_thing()
+    return row
+
+
+def _signed_at_s(token: str) -> int:
+    """Return when a receipt was signed; its signature was checked when it was taken."""
+    return int(parse_json_object(from_base64url(token.split(".")[1]))["at"])

@@ -1,0 +1,1 @@
+"""All that is known of a subject: shown, and erased."""

@@ -1,0 +1,319 @@
+"""What is gone at once when a subject is erased, and what brings it to be gone again when a backup is put back.
+
+The tombstone and the end of the keys come first, in custody; from there on nothing is readable that was sealed. Then,
+in one transaction, every row that tells of the subject: deleted, or emptied where others lead to it. What the ledger
+must still say, one link after the other, is planned here and done in `erasure`. If the node stops in between, the
+tombstone that its rows have not obeyed is obeyed at the next start, before anybody is served; so is every tombstone
+after the rows came back from a backup, since custody does not come back with them.
+
+Source: DESIGN flow 8 and P9, CONSTRUCTIONS (keys).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+
+from tallystick_consent.erasure import RECEIPTS_MAX
+from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
+from tallystick_ledger.opening import REMEMBERED_S
+from tallystick_node.flows.claims.ending import drop_claims_of
+from tallystick_node.flows.links import RELINK_AFTER_S, end_link, half_name, link_secret_name
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.node import Node
+from tallystick_node.storage.database import scrub
+from tallystick_node.storage.tables import (
+    ACCEPTING,
+    ACTS,
+    ASKS,
+    BURIED,
+    CLAIMS,
+    CONTESTS,
+    CORRECTIONS,
+    DECISIONS,
+    ERASURES,
+    EVENTS,
+    IDEMPOTENCY,
+    LETTERS,
+    LINK_UNIQUE,
+    LINKS,
+    MATCHINGS,
+    MESSAGES,
+    OFFERS,
+    RECEIPTS,
+    REWARDS,
+    STANDINGS,
+    WALLET_KEYS,
+)
+
+SPREAD_S = 86_400
+"""Over how long the links of a subject are erased in the ledger and at partners, so that they are not one person's."""
+
+NAMED_BY = (
+    LINKS,
+    EVENTS,
+    REWARDS,
+    DECISIONS,
+    CONTESTS,
+    OFFERS,
+    ACCEPTING,
+    IDEMPOTENCY,
+    STANDINGS,
+    ACTS,
+    LETTERS,
+    MATCHINGS,
+    CORRECTIONS,
+)
+"""Tables whose rows name a subject: `bury_subject` knows each."""
+
+LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES, MATCHINGS, WALLET_KEYS)
+"""Tables whose rows name a link: `empty_link` knows each, or the row outlives it on purpose."""
+
+
+def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
+    """Destroy a subject's keys and rows; return the name on the tombstone.
+
+    `p` and the member's key outlive the subject until no reward can be claimed a second time.
+    """
+    name = node.secret_name("subject", subject)
+    links = transaction.execute(select(LINKS).where(LINKS.c.subject == subject).order_by(LINKS.c.id)).all()
+    halves = transaction.execute(select(ACCEPTING.c.offer).where(ACCEPTING.c.subject == subject)).all()
+    number = node.custody.bury(
+        name,
+        secrets_too=[*(link_secret_name(each.id) for each in links), *(half_name(each.offer) for each in halves)],
+        outlives=node.secret_name("member", subject),
+        until_s=transaction.now_s + RELINK_AFTER_S,
+    )
+    for link in links:
+        _plan(transaction, link, of=name, number=number)
+        empty_link(transaction, link.id)
+    emptied = {"subject": "", "type": "", "data_class": "", "at_s": 0, "receipt": "", "ciphertext": b""}
+    transaction.execute(update(EVENTS).where(EVENTS.c.subject == subject).values(**emptied))
+    nobodys = {"subject": "", "link": "", "receipt": "", "claim": ""}
+    transaction.execute(update(REWARDS).where(REWARDS.c.subject == subject).values(**nobodys))
+    for table in (
+        DECISIONS,
+        CONTESTS,
+        OFFERS,
+        ACCEPTING,
+        IDEMPOTENCY,
+        STANDINGS,
+        ACTS,
+        LETTERS,
+        MATCHINGS,
+        CORRECTIONS,
+    ):
+        transaction.execute(delete(table).where(table.c.subject == subject))
+    _obeyed(transaction, number)
+    return name
+
+
+def bury_link(node: Node, transaction: Transaction, link: Any) -> int:
+    """Destroy what this end of a link holds, since the other end asks; return the tombstone's number."""
+    number = node.custody.bury(link_secret_name(link.id))
+    told = _replies_about(transaction, link)
+    for row in told:
+        transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.caller == row.caller, IDEMPOTENCY.c.key == row.key))
+    empty_link(transaction, link.id)
+    transaction.execute(update(REWARDS).where(REWARDS.c.link == link.id).values(link=""))
+    _obeyed(transaction, number)
+    return number
+
+
+def empty_link(transaction: Transaction, link: str) -> None:
+    """Empty every row of a link: what it is to be recognised by, how consent was seen, answers, questions, messages.
+
+    What waits to be sent keeps its body until it was: a partner that is away must hear of a withdrawal all the same.
+    """
+    receipts = receipts_of(transaction, link)
+    for receipt in receipts:
+        drop_claims_of(transaction, receipt)
+    mine = RECEIPTS.c.link == link
+    transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
+    for table in (DECISIONS, CONTESTS):
+        transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
+    transaction.execute(delete(ASKS).where(ASKS.c.link == link))
+    transaction.execute(delete(OFFERS).where(OFFERS.c.link == link))
+    transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.link == link))
+    transaction.execute(delete(WALLET_KEYS).where(WALLET_KEYS.c.link == link))
+    end_link(transaction, link)
+    transaction.execute(update(LINKS).where(LINKS.c.id == link).values(subject="", partner_hint="", login=""))
+    asked = (MESSAGES.c.about == link, MESSAGES.c.kind == "claim.ask", MESSAGES.c.state == "queued")
+    transaction.execute(update(MESSAGES).where(*asked).values(state="withheld"))
+    empty_messages(transaction, link, receipts)
+
+
+def empty_messages(transaction: Transaction, link: str, receipts: Sequence[str]) -> None:
+    """Empty the messages about a link that need not be sent any more."""
+    waiting = MESSAGES.c.state.in_(("queued", "sending"))
+    transaction.execute(update(MESSAGES).where(_about(link, receipts), ~waiting).values(body=None))
+
+
+def hold_back(transaction: Transaction, link: str) -> tuple[list[str], list[str]]:
+    """Hold back every answer on a link that has not left, also what an ending let through; return which those are, by
+    digest, and which may have arrived, since they are being sent or got no reply: these are tried no further."""
+    claims = select(CLAIMS.c.digest).where(CLAIMS.c.link == link)
+    mine = (MESSAGES.c.kind == "claim.issued", MESSAGES.c.about.in_(claims))
+    waiting = select(MESSAGES.c.about, MESSAGES.c.state, MESSAGES.c.maybe_arrived).where(
+        *mine, MESSAGES.c.state.in_(("queued", "sending"))
+    )
+    rows = transaction.execute(waiting).all()
+    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state == "queued").values(state="withheld"))
+    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state != "sending").values(body=None))
+    may_have = [row.about for row in rows if row.state == "sending" or row.maybe_arrived]
+    return [row.about for row in rows if row.about not in may_have], may_have
+
+
+def receipts_of(transaction: Transaction, link: str) -> list[str]:
+    """Return the ids of a link's receipts, the newest first, as many as a request names."""
+    rows = transaction.execute(
+        select(RECEIPTS.c.id)
+        .where(RECEIPTS.c.link == link)
+        .order_by(RECEIPTS.c.requested_at_s.desc(), RECEIPTS.c.id)
+        .limit(RECEIPTS_MAX)
+    )
+    return [row.id for row in rows]
+
+
+def is_sending(transaction: Transaction, link: str) -> bool:
+    """Return whether something about a link is on its way at this moment."""
+    about = _about(link, receipts_of(transaction, link))
+    return transaction.row(select(MESSAGES.c.id).where(about, MESSAGES.c.state == "sending").limit(1)) is not None
+
+
+def can_be_withdrawn(state: str) -> bool:
+    """Return whether there is consent to withdraw in a receipt of that state."""
+    return ReceiptState.WITHDRAWN in TRANSITIONS[ReceiptState(state)]
+
+
+def unscrubbed(transaction: Transaction, number: int) -> None:
+    """Remember that rows were emptied which may still lie in the write-ahead log."""
+    transaction.execute(update(BURIED).where(BURIED.c.number == number).values(scrubbed=False))
+
+
+def scrub_buried(node: Node) -> list[int]:
+    """Overwrite what was deleted wherever SQLite still has it; return the tombstones for which that is done."""
+    waiting = [row.number for row in node.rows(select(BURIED.c.number).where(~BURIED.c.scrubbed))]
+    return waiting if waiting and scrub(node.engine) else []
+
+
+def scrubbed(transaction: Transaction, numbers: Iterable[int]) -> None:
+    """Write down for which tombstones nothing is left in any file."""
+    transaction.execute(update(BURIED).where(BURIED.c.number.in_(list(numbers))).values(scrubbed=True))
+
+
+def bury_again(node: Node) -> int:
+    """Obey every tombstone that the rows have not obeyed, before anybody is served; return how many.
+
+    Rows come back with a backup; a crash may also have come between custody and the rows.
+
+    Raises:
+        StorageUnavailable: it cannot be done now, and so nobody can be served.
+    """
+    if node.custody.count_tombstones() == node.rows(select(func.count()).select_from(BURIED))[0][0]:
+        return 0
+    obeyed = {row.number for row in node.rows(select(BURIED.c.number))}
+    missing = {name: number for number, name in node.custody.tombstones().items() if number not in obeyed}
+    for subject in _named(node):
+        if node.secret_name("subject", subject) in missing:
+            _wait(node, partial(bury_subject, node, subject=subject))
+    for name in missing:
+        link = node.row(select(LINKS).where(LINKS.c.id == name.removeprefix("link/")))
+        if link is not None:
+            _wait(node, partial(_bury_link_again, node, link=link))
+    _wait(node, partial(_all_obeyed, numbers=missing.values()))
+    return len(missing)
+
+
+def _bury_link_again(node: Node, transaction: Transaction, link: Any) -> None:
+    """Destroy a link that came back with a backup; what was live on it runs out, and the ledger says so in its turn."""
+    bury_link(node, transaction, link)
+    transaction.execute(update(RECEIPTS).where(RECEIPTS.c.link == link.id).values(valid_until_s=transaction.now_s))
+
+
+def forget_outlived(node: Node, transaction: Transaction) -> None:
+    """Let go of what outlived its subject: `u`, `p` and the member's key, once no slot can be paid twice."""
+    node.custody.forget_outlived()
+    transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.free_from_s <= transaction.now_s))
+    long_ago = REWARDS.c.posted_at_s <= transaction.now_s - REMEMBERED_S
+    transaction.execute(delete(REWARDS).where(REWARDS.c.subject == "", long_ago))
+
+
+def _plan(transaction: Transaction, link: Any, *, of: str, number: int) -> None:
+    """Plan when a link is erased in the ledger and at its partner, and hold back at once what has not left."""
+    if transaction.row(select(ERASURES.c.id).where(ERASURES.c.link == link.id, ERASURES.c.of == of)) is not None:
+        return
+    receipts = receipts_of(transaction, link.id)
+    held, on_their_way = hold_back(transaction, link.id)
+    ours = select(RECEIPTS.c.id, RECEIPTS.c.state).where(RECEIPTS.c.link == link.id, RECEIPTS.c.role == "issuer")
+    for row in transaction.execute(ours).all():
+        if not can_be_withdrawn(row.state):
+            continue
+        # Ended here and now; the entry that says so follows at the link's own time.
+        ended = {"state": ReceiptState.WITHDRAWN, "ended_at_s": transaction.now_s}
+        transaction.execute(
+            update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(next_period=None, next_close_s=None, **ended)
+        )
+    wait_s = int.from_bytes(transaction.random_bytes(4), "big") % SPREAD_S
+    transaction.execute(
+        insert(ERASURES).values(
+            id=transaction.new_id("era"),
+            link=link.id,
+            partner=link.partner,
+            role=link.role,
+            of=of,
+            buried=number,
+            state="due",
+            receipts=json.dumps(receipts),
+            held=json.dumps({"held": held, "on_their_way": on_their_way}),
+            due_s=transaction.now_s + wait_s,
+            request="",
+            attestation="",
+            log="",
+            attested_log="",
+        )
+    )
+
+
+def _all_obeyed(transaction: Transaction, numbers: Iterable[int]) -> None:
+    for number in numbers:
+        _obeyed(transaction, number)
+
+
+def _obeyed(transaction: Transaction, number: int) -> None:
+    if transaction.row(select(BURIED.c.number).where(BURIED.c.number == number)) is None:
+        transaction.execute(insert(BURIED).values(number=number, scrubbed=False))
+    else:
+        unscrubbed(transaction, number)
+
+
+def _about(link: str, receipts: Sequence[str]) -> ColumnElement[bool]:
+    """Return which messages are about a link, one of its receipts, or an answer under one."""
+    claims = select(CLAIMS.c.digest).where(CLAIMS.c.link == link)
+    return or_(
+        MESSAGES.c.about == link,
+        MESSAGES.c.about.in_(receipts),
+        MESSAGES.c.about.in_(claims),
+        MESSAGES.c.receipt.in_(receipts),
+    )
+
+
+def _replies_about(transaction: Transaction, link: Any) -> list[Any]:
+    """Return the kept replies that tell of one link of a customer, who has others."""
+    named = [link.id, *receipts_of(transaction, link.id)]
+    if not link.subject:
+        return []
+    rows = transaction.execute(select(IDEMPOTENCY).where(IDEMPOTENCY.c.subject == link.subject)).all()
+    return [row for row in rows if any(each in row.body for each in named)]
+
+
+def _named(node: Node) -> set[str]:
+    """Return every subject that a row names."""
+    found = (node.rows(select(table.c.subject).where(table.c.subject != "").distinct()) for table in NAMED_BY)
+    return {str(row.subject) for rows in found for row in rows}
+
+
+def _wait(node: Node, work: Callable[[Transaction], object]) -> None:
+    node.writer.submit(work, even_read_only=True).result()

@@ -1,0 +1,311 @@
+"""Custody of the secrets that erasure destroys: subjects' payload keys, link secrets, member keys.
+
+They live in a database of their own, wrapped under the key of the day, and never in a data backup. A wrapping key lives
+seven days and every live secret is wrapped anew each day, so a backup older than that opens nobody who is gone since.
+On SQLite, `secure_delete` and a truncated write-ahead log see to it that a destroyed secret is not left in the file
+either; the files of a PostgreSQL may hold its wrapped bytes a while longer, and nothing opens them once that day's
+wrapping key is gone, which lies in the node's folder and never in a database.
+
+Source: CONSTRUCTIONS (keys), NIST SP 800-38D.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
+from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
+from tallystick_node.clock import Clock
+from tallystick_node.errors import SettingsInvalid
+from tallystick_node.keys.custody_tables import DESTROYED, SECRETS, TOMBSTONES
+from tallystick_node.keys.files import write_secret_file
+from tallystick_node.migrations import Schema, open_database
+from tallystick_node.storage.database import Place, close, is_postgres, single_statements, storage_errors, writing
+from tallystick_node.storage.durable import flush
+
+DAY_S = 86_400
+WRAPPING_KEY_LIFE_DAYS = 7
+SECRET_SIZE_BYTES = 32
+NONCE_SIZE_BYTES = 12
+KEYS_FILE = "keys.db"
+REWRAPPED_AT_ONCE = 200
+
+# Built once: a secret is looked up for every event, and building a statement takes longer than running it.
+_FIND = select(SECRETS.c.day, SECRETS.c.wrapped).where(SECRETS.c.name == bindparam("name"))
+_FIND_DESTROYED = select(DESTROYED.c.name).where(DESTROYED.c.name == bindparam("name"))
+
+
+class Custody:
+    """Keeps named 32-byte secrets; safe to call from several threads, and from several processes of one node.
+
+    Every call raises `StorageUnavailable` where the storage is away, locked, full or read-only; nothing was done then.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes],
+        database: Place | None = None,
+    ) -> None:
+        """Keep secrets wrapped under the keys in `folder`.
+
+        Args:
+            folder: made where it is missing; processes that share the database share it too.
+            clock: whose days wrapping keys are named after.
+            random_bytes: where secrets come from.
+            database: where the wrapped secrets are; `keys.db` in the folder where it is absent.
+        """
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        self._folder = folder
+        self._clock = clock
+        self._random_bytes = random_bytes
+        # A single connection to SQLite: what was deleted is overwritten once nobody reads the log that it was in.
+        self.engine = open_database(database or folder / KEYS_FILE, Schema.CUSTODY, alone=True)
+        self._reading = single_statements(self.engine)
+        self._writing = writing(self.engine)
+
+    def close(self) -> None:
+        """Release the database."""
+        close(self.engine)
+
+    def find(self, name: str) -> bytes | None:
+        """Return a secret, None where there is none (any more)."""
+        with storage_errors(), self._reading.connect() as connection:
+            return self._find(connection, name)
+
+    def keep(self, name: str, secret: bytes) -> None:
+        """Keep a secret under a new name, durably."""
+        with storage_errors(), self._writing.begin() as connection:
+            connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+            self._keep(connection, name, secret)
+
+    def find_or_make(self, name: str) -> bytes:
+        """Return a secret, made and kept durably first where there is none.
+
+        Raises:
+            PayloadErased: the secret of that name was destroyed; it is never made again.
+        """
+        secret = self.find(name)
+        return self._make(name) if secret is None else secret
+
+    def destroy(self, name: str) -> None:
+        """Make a secret unrecoverable; done when this returns."""
+        with storage_errors():
+            with self._writing.begin() as connection:
+                if not _is_destroyed(connection, name):
+                    connection.execute(insert(DESTROYED).values(name=name))
+                connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+            self._truncate()
+
+    def bury(self, name: str, *, secrets_too: Sequence[str] = (), outlives: str = "", until_s: int = 0) -> int:
+        """Set up a tombstone, the secret of its name destroyed with it; done when this returns.
+
+        Whoever buries the same name again, after a crash for example, destroys what came back meanwhile.
+
+        Args:
+            name: of a subject's key or a link's secret.
+            secrets_too: names of secrets that are destroyed with it.
+            outlives: the name of a secret that is kept a while longer; "" for none.
+            until_s: until when, seconds since 1970-01-01 UTC.
+
+        Returns:
+            The tombstone's number: 1 for the first.
+        """
+        with storage_errors():
+            with self._writing.begin() as connection:
+                number = connection.scalar(select(TOMBSTONES.c.number).where(TOMBSTONES.c.name == name))
+                if number is None:
+                    number = 1 + (connection.scalar(select(func.max(TOMBSTONES.c.number))) or 0)
+                    made = {"number": number, "name": name, "outlives": outlives, "until_s": until_s}
+                    connection.execute(insert(TOMBSTONES).values(**made))
+                for each in (name, *secrets_too):
+                    if not _is_destroyed(connection, each):
+                        connection.execute(insert(DESTROYED).values(name=each))
+                    connection.execute(delete(SECRETS).where(SECRETS.c.name == each))
+            self._truncate()
+        return int(number)
+
+    def tombstones(self) -> dict[int, str]:
+        """Return every tombstone: its number, and the name on it."""
+        with storage_errors(), self._reading.connect() as connection:
+            rows = connection.execute(select(TOMBSTONES.c.number, TOMBSTONES.c.name)).all()
+        return {row.number: row.name for row in rows}
+
+    def count_tombstones(self) -> int:
+        """Return how many tombstones there are."""
+        with storage_errors(), self._reading.connect() as connection:
+            return int(connection.scalar(select(func.count()).select_from(TOMBSTONES)) or 0)
+
+    def forget_outlived(self) -> None:
+        """Remove the secrets that outlived their subjects, once their time has come."""
+        due = (TOMBSTONES.c.outlives != "", TOMBSTONES.c.until_s <= self._clock.now_s())
+        with storage_errors():
+            with self._writing.begin() as connection:
+                rows = connection.execute(select(TOMBSTONES.c.number, TOMBSTONES.c.outlives).where(*due)).all()
+                for row in rows:
+                    connection.execute(delete(SECRETS).where(SECRETS.c.name == row.outlives))
+                    connection.execute(update(TOMBSTONES).where(TOMBSTONES.c.number == row.number).values(outlives=""))
+            if rows:
+                self._truncate()
+
+    def forget(self, name: str) -> None:
+        """Remove a secret that was only passing through; unlike after `destroy`, the name may be used again."""
+        with storage_errors(), self._writing.begin() as connection:
+            connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+
+    def is_destroyed(self, name: str) -> bool:
+        """Return whether a secret of that name was destroyed."""
+        with storage_errors(), self._reading.connect() as connection:
+            return _is_destroyed(connection, name)
+
+    def rewrap(self) -> None:
+        """Wrap every secret under today's key, then destroy wrapping keys older than seven days."""
+        today = self._today()
+        with storage_errors():
+            with self._reading.connect() as connection:
+                stale = connection.scalars(select(SECRETS.c.name).where(SECRETS.c.day < today)).all()
+            for at in range(0, len(stale), REWRAPPED_AT_ONCE):
+                with self._writing.begin() as connection:
+                    for name in stale[at : at + REWRAPPED_AT_ONCE]:
+                        self._rewrap(connection, name)
+            for path in self._folder.glob("wrap-*.key"):
+                if int(path.stem.removeprefix("wrap-")) <= today - WRAPPING_KEY_LIFE_DAYS:
+                    _overwrite_and_remove(path)
+            for left in self._folder.glob(".wrap-*.new"):
+                if int(left.name.split(".")[1].removeprefix("wrap-")) < today:
+                    _overwrite_and_remove(left)
+
+    def _truncate(self) -> None:
+        """Leave nothing of what was deleted in the write-ahead log."""
+        if not is_postgres(self.engine):
+            with self._reading.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _make(self, name: str) -> bytes:
+        """Make a secret, unless somebody else did meanwhile: nobody else writes until this is done."""
+        with storage_errors(), self._writing.begin() as connection:
+            secret = self._find(connection, name)
+            if secret is None:
+                if _is_destroyed(connection, name):
+                    raise erased()
+                secret = self._random_bytes(SECRET_SIZE_BYTES)
+                self._keep(connection, name, secret)
+            return secret
+
+    def _rewrap(self, connection: Connection, name: str) -> None:
+        """Wrap one secret anew, or none where it was destroyed meanwhile: nobody else writes until this is done."""
+        secret = self._find(connection, name)
+        if secret is not None:
+            connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+            self._keep(connection, name, secret)
+
+    def _find(self, connection: Connection, name: str) -> bytes | None:
+        row = connection.execute(_FIND, {"name": name}).first()
+        if row is None:
+            return None
+        day, wrapped = row
+        try:
+            cipher = AESGCM(self._wrapping_key(day, make=False))
+            return cipher.decrypt(wrapped[:NONCE_SIZE_BYTES], wrapped[NONCE_SIZE_BYTES:], _bound_to(name, day))
+        except InvalidTag as error:
+            raise PayloadUnavailable(
+                "A wrapped secret does not open.", remedy="Restore keys.db and its wrapping keys together."
+            ) from error
+
+    def _keep(self, connection: Connection, name: str, secret: bytes) -> None:
+        assert len(secret) == SECRET_SIZE_BYTES, "a secret is 32 bytes"
+        day = self._today()
+        nonce = self._random_bytes(NONCE_SIZE_BYTES)
+        wrapped = nonce + AESGCM(self._wrapping_key(day, make=True)).encrypt(nonce, secret, _bound_to(name, day))
+        connection.execute(insert(SECRETS).values(name=name, day=day, wrapped=wrapped))
+
+    def _today(self) -> int:
+        return self._clock.now_s() // DAY_S
+
+    def _wrapping_key(self, day: int, *, make: bool) -> bytes:
+        path = self._folder / f"wrap-{day}.key"
+        if make and not path.exists():
+            self._make_wrapping_key(path)
+        try:
+            return from_base64url(path.read_text(encoding="ascii"))
+        except OSError as error:
+            raise SettingsInvalid(
+                "A wrapping key is missing.", remedy="Restore the custody folder from its own backup."
+            ) from error
+
+    def _make_wrapping_key(self, path: Path) -> None:
+        """Make a wrapping key durably before anything is wrapped under it; half of one is never under its name.
+
+        Where two processes make one at once, both go on with the first: a name is given once, and never again.
+        """
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+        write_secret_file(beside, to_base64url(self._random_bytes(SECRET_SIZE_BYTES)))
+        with suppress(FileExistsError):
+            path.hardlink_to(beside)
+        beside.unlink()
+        flush(self._folder)
+
+
+class SubjectKeys:
+    """Payload keys by subject, as the vault asks for them; names are keyed hashes and tell nothing."""
+
+    def __init__(self, custody: Custody, name_of: Callable[[str], str]) -> None:
+        self._custody = custody
+        self._name_of = name_of
+
+    def key_of(self, subject: str) -> bytes:
+        """Return the subject's key.
+
+        Raises:
+            PayloadErased: it was destroyed.
+            PayloadUnavailable: there is none.
+        """
+        name = self._name_of(subject)
+        key = self._custody.find(name)
+        if key is None:
+            if self._custody.is_destroyed(name):
+                raise erased()
+            raise PayloadUnavailable("A subject has no payload key here.", remedy="Restore keys.db from its backup.")
+        return key
+
+    def key_for(self, subject: str) -> bytes:
+        """Return the subject's key, made first where there is none.
+
+        Raises:
+            PayloadErased: the subject was erased.
+        """
+        return self._custody.find_or_make(self._name_of(subject))
+
+    def destroy(self, subject: str) -> None:
+        """Make the subject's key unrecoverable."""
+        self._custody.destroy(self._name_of(subject))
+
+
+def _is_destroyed(connection: Connection, name: str) -> bool:
+    return connection.execute(_FIND_DESTROYED, {"name": name}).first() is not None
+
+
+def _bound_to(name: str, day: int) -> bytes:
+    return length_prefixed("tallystick/wrap/v1", name, str(day))
+
+
+def erased() -> PayloadErased:
+    """Return the error for what was made unreadable on purpose."""
+    return PayloadErased("The subject's key was destroyed.", remedy="Nothing can be done; that was asked for.")
+
+
+def _overwrite_and_remove(path: Path) -> None:
+    """Overwrite before removal: on most file systems that leaves no copy; custody by KMS or HSM leaves none on any."""
+    with path.open("r+b") as file:
+        file.write(os.urandom(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()

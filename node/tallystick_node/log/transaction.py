@@ -1,0 +1,144 @@
+"""What a write may do, and what comes of it: its entries, and their proofs once they are written.
+
+Source: DESIGN section 6 (writing).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.sql.expression import Executable
+
+from tallystick.wire import EntryProof
+from tallystick_ledger.append import Plan
+from tallystick_ledger.encoding import new_id
+from tallystick_ledger.entry import BLIND_SIZE_BYTES, ENTRY_SIZE_MAX_BYTES, Entry, make_entry
+from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.tlog.proof import InclusionProof
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """An entry that will be in the log once the transaction commits, and where."""
+
+    entry: Entry
+    index: int
+
+
+class Transaction:
+    """What a write may do: read and change rows, and append entries.
+
+    Attributes:
+        log: name of the log that the entries go to.
+        now_s: the time of the write, and of its entries; never before that of the entry before.
+        subject: our customer that the reply to this write tells of, "" for none; whoever writes says so, and a reply
+            that is kept is erased with that one.
+    """
+
+    def __init__(
+        self, connection: Connection, *, log: str, first_index: int, now_s: int, random_bytes: Callable[[int], bytes]
+    ) -> None:
+        self.connection = connection
+        self.log = log
+        self.now_s = now_s
+        self.subject = ""
+        self.random_bytes = random_bytes
+        self.entries: list[bytes] = []
+        self.first_index = first_index
+
+    def append(self, kind: str, body: dict[str, Any], *, entry_id: str | None = None) -> Appended:
+        """Append an entry.
+
+        Raises:
+            EntryMalformed: the entry exceeds its bounds.
+        """
+        entry = make_entry(
+            kind,
+            body,
+            entry_id=entry_id or self.new_id("ent"),
+            blind=self.random_bytes(BLIND_SIZE_BYTES),
+            at_s=self.now_s,
+        )
+        self.entries.append(entry.raw)
+        return Appended(entry, self.first_index + len(self.entries) - 1)
+
+    def append_finished(self, entries: Sequence[bytes]) -> range:
+        """Append entries whose bytes are finished; return their indexes.
+
+        Args:
+            entries: as `make_entry` gives them; nothing but their size is looked at again.
+
+        Raises:
+            EntryMalformed: one exceeds its bound.
+        """
+        if max(map(len, entries), default=0) > ENTRY_SIZE_MAX_BYTES:
+            raise EntryMalformed("An entry is larger than 65,535 bytes.", remedy="Make entries with make_entry.")
+        first = self.first_index + len(self.entries)
+        self.entries += entries
+        return range(first, first + len(entries))
+
+    @property
+    def next_index(self) -> int:
+        """The index that the next entry gets: how many entries the log has, those of this write with them."""
+        return self.first_index + len(self.entries)
+
+    def new_id(self, prefix: str) -> str:
+        """Return a fresh random identifier."""
+        return new_id(prefix, self.random_bytes(16))
+
+    def execute(self, statement: Executable) -> Any:
+        """Run one statement."""
+        return self.connection.execute(statement)
+
+    def row(self, statement: Executable) -> Any | None:
+        """Return the first row of a statement, None where there is none."""
+        return self.connection.execute(statement).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one commit appended, under the head that was signed for it.
+
+    Attributes:
+        plan: hashes of what is new; it proves each entry on demand.
+        checkpoint: the signed head, a note; empty where nothing was appended.
+    """
+
+    plan: Plan
+    checkpoint: bytes
+
+    def prove(self, indexes: range) -> tuple[EntryProof, ...]:
+        """Return entries of this commit, each with its proof under the head."""
+        first = self.plan.before.size
+        return tuple(
+            EntryProof(
+                index=index,
+                entry=self.plan.entries[index - first].decode(),
+                proof=InclusionProof(index, tuple(hashes), self.checkpoint, None).encode().decode(),
+            )
+            for index, hashes in zip(indexes, self.plan.prove(indexes), strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Written(Generic[T]):
+    """What a write gave, and where its entries are.
+
+    Attributes:
+        value: what its function returned.
+        indexes: of the entries it made: they lie side by side.
+        commit: which they came in with, perhaps beside those of others.
+    """
+
+    value: T
+    indexes: range
+    commit: Commit
+
+    @cached_property
+    def proofs(self) -> tuple[EntryProof, ...]:
+        """The entries, each with its proof; made when they are first asked for."""
+        return self.commit.prove(self.indexes)

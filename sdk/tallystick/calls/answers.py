@@ -1,0 +1,115 @@
+"""Calls about claims, rewards, and why."""
+
+from urllib.parse import urlencode
+
+from tallystick.calls.base import body_of, get_call, require, search_call, write_call
+from tallystick.core import Call, malformed, unproven
+from tallystick.verify import Verifier
+from tallystick.wire import (
+    AskClaim,
+    Asked,
+    Claims,
+    Contest,
+    ContestDecision,
+    Decisions,
+    Explanations,
+    FindBySubject,
+    Ground,
+    HeldClaims,
+    OpenContests,
+    Rewards,
+)
+from tallystick_ledger.errors import BadInput
+
+PAGE_SIZE_MAX = 1_000
+
+PAGES_MAX = 10_000
+"""How many pages one walk reads before it takes the node for one that never ends."""
+
+
+class ClaimCalls:
+    """Ask for answers, and see which came."""
+
+    def ask(self, link: str, period: str, *, idempotency_key: str | None = None) -> Call[Asked]:
+        """Ask the issuer of a link for its answer on a period; whether one will come, nothing tells."""
+        body = body_of(lambda: AskClaim(link=link, period=period))
+        return write_call("/v1/claims/ask", body, Asked, unproven, idempotency_key)
+
+    def held(self, subject: str) -> Call[HeldClaims]:
+        """Return the claims about a customer that the customer's wallet can present, for the app to hand over.
+
+        There are none unless the receipt was given with the wallet's key; `tallystick.presenting` presents them.
+        """
+        return search_call("/v1/claims/search", body_of(lambda: FindBySubject(subject=subject)), HeldClaims, unproven)
+
+    def list(self, *, limit: int = 100, cursor: str | None = None) -> Call[Claims]:
+        """Return a page of claims, newest first.
+
+        Args:
+            limit: how many at most, 1 to 1000.
+            cursor: `next_cursor` of the page before; None: the first page.
+        """
+        if not 1 <= limit <= PAGE_SIZE_MAX:
+            raise BadInput("A page holds 1 to 1000 claims.", remedy="Pass a limit within that.")
+        query = {"limit": str(limit)} if cursor is None else {"limit": str(limit), "cursor": cursor}
+        return get_call(f"/v1/claims?{urlencode(query)}", Claims, unproven)
+
+
+class RewardCalls:
+    """What customers were given."""
+
+    def find(self, subject: str) -> Call[Rewards]:
+        """Return the rewards of one customer, each with its reasons."""
+        return search_call("/v1/rewards/search", body_of(lambda: FindBySubject(subject=subject)), Rewards, unproven)
+
+
+class DecisionCalls:
+    """What this node decided, for the customer to read."""
+
+    def find(self, subject: str) -> Call[Decisions]:
+        """Return the decisions about one customer, each with its reasons."""
+        return search_call("/v1/decisions/search", body_of(lambda: FindBySubject(subject=subject)), Decisions, unproven)
+
+    def why(self, subject: str) -> Call[Explanations]:
+        """Return why, for everything about one customer: each answer, silence, refusal and reward."""
+        return search_call("/v1/why/search", body_of(lambda: FindBySubject(subject=subject)), Explanations, unproven)
+
+    def contest(
+        self, decision: int, *, subject: str, ground: Ground, idempotency_key: str | None = None
+    ) -> Call[Contest]:
+        """Record that the subject says a decision is wrong.
+
+        Args:
+            decision: its number, from `why`.
+            subject: the company's own id of the customer, who is logged in.
+            ground: what is wrong with it.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(lambda: ContestDecision(subject=subject, decision=decision, ground=ground))
+
+        def check(made: Contest, _verifier: Verifier) -> None:
+            require((made.decision, made.ground) == (decision, ground), "The node recorded another contest.")
+
+        return write_call("/v1/decisions/contest", body, Contest, check, idempotency_key)
+
+    def contests(self) -> Call[OpenContests]:
+        """Return what customers contest, newest first."""
+        return get_call("/v1/decisions/contests", OpenContests, unproven)
+
+
+def next_cursor(page: Claims, *, cursor: str | None, pages_read: int) -> str | None:
+    """Return where the next page begins, None at the end.
+
+    Args:
+        page: just read.
+        cursor: where it began.
+        pages_read: how many were read, this one included.
+
+    Raises:
+        ReplyForged: the walk would never end.
+    """
+    if not page.has_more:
+        return None
+    if page.next_cursor is None or page.next_cursor == cursor or pages_read >= PAGES_MAX:
+        raise malformed("A list of pages does not end.")
+    return page.next_cursor

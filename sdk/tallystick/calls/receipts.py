@@ -1,0 +1,278 @@
+"""Calls about receipts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from tallystick.calls.base import body_of, get_call, require, search_call, segment, write_call
+from tallystick.core import Call, unproven
+from tallystick.verify import Verifier
+from tallystick.wire import (
+    ApproveReceipt,
+    DeferReceipt,
+    FindReceipts,
+    GiveReceipt,
+    InvalidateReceipt,
+    NarrowReceipt,
+    PauseReceipt,
+    Receipt,
+    ReceiptExport,
+    Receipts,
+    ReceiptVersions,
+    RefuseReceipt,
+    RenewReceipt,
+    RequestReceipt,
+    RequestVersion,
+    RevokeReceipt,
+    Shown,
+    Unacknowledged,
+    WithdrawReceipt,
+)
+from tallystick_consent.receipts.authority import Authority
+from tallystick_consent.receipts.evidence import Evidence, Testimony
+from tallystick_consent.receipts.receipt import Rung
+from tallystick_ledger.encoding import canonical_json
+
+
+class ReceiptCalls:
+    """Ask for consent, record it, end it."""
+
+    def request(
+        self,
+        link: str,
+        *,
+        events_from: int | None = None,
+        authority: Authority | None = None,
+        of_age_from: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Ask the subject of a link for consent to what its program needs.
+
+        Args:
+            link: its id.
+            events_from: from which event time on, in seconds since 1970-01-01 UTC; None: from now on.
+            authority: on whose word the receipt is to stand, where that is not the subject's own.
+            of_age_from: of a minor: when a guardian's receipt ends at the latest, in the same seconds.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(
+            lambda: RequestReceipt(link=link, events_from=events_from, authority=authority, of_age_from=of_age_from)
+        )
+
+        def check(receipt: Receipt, verifier: Verifier) -> None:
+            verifier.check_receipt_written(receipt, state="requested")
+            require(receipt.terms.get("link") == link, "The node requested a receipt for another link.")
+
+        return write_call("/v1/receipts/request", body, Receipt, check, idempotency_key)
+
+    def find(self, *, subject: str | None = None, link: str | None = None) -> Call[Receipts]:
+        """Return the receipts of one customer, or of one link."""
+
+        def check(found: Receipts, verifier: Verifier) -> None:
+            for receipt in found.receipts:
+                verifier.check_receipt(receipt)
+
+        return search_call(
+            "/v1/receipts/search", body_of(lambda: FindReceipts(subject=subject, link=link)), Receipts, check
+        )
+
+    def get(self, receipt_id: str) -> Call[Receipt]:
+        """Return one receipt, as it is now."""
+
+        def check(receipt: Receipt, verifier: Verifier) -> None:
+            verifier.check_receipt(receipt)
+            require(receipt.receipt == receipt_id, "The node returned another receipt.")
+
+        return get_call(f"/v1/receipts/{segment(receipt_id)}", Receipt, check)
+
+    def notice(self, receipt_id: str) -> Call[Shown]:
+        """Return what the subject of a receipt was shown, word for word, to be shown again."""
+
+        def check(shown: Shown, _verifier: Verifier) -> None:
+            require(shown.receipt == receipt_id, "The node returned the notice of another receipt.")
+            require(shown.notice.digest() == shown.digest, "A notice is not the one that its receipt binds.")
+
+        return get_call(f"/v1/receipts/{segment(receipt_id)}/notice", Shown, check)
+
+    def export(self, receipt_id: str, form: Literal["fhir", "fdx"]) -> Call[ReceiptExport]:
+        """Return a receipt as an HL7 FHIR R5 Consent or an FDX consent grant: a copy to read, not the receipt."""
+
+        def check(export: ReceiptExport, _verifier: Verifier) -> None:
+            require(export.form == form, "The node exported to another form.")
+            require(_names(export.document, receipt_id), "The node exported another receipt.")
+
+        return get_call(f"/v1/receipts/{segment(receipt_id)}/export/{form}", ReceiptExport, check)
+
+    def give(
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Record that the subject gives consent, in the words of the receipt's notice.
+
+        Args:
+            receipt_id: the receipt that was requested.
+            subject: our own id of the customer who gave it.
+            evidence: how the giving was seen; testimony where it was a clerk who saw it, or a form that says it.
+            by: who says yes for the subject: a guardian, a holder, an agent; None: the subject itself.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(lambda: GiveReceipt(subject=subject, by=by, **_told(evidence)))
+        return _step(receipt_id, "give", "given", body, idempotency_key)
+
+    def approve(
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str,
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Record that `by`, one of several holders, says yes; the receipt is given by the last one."""
+        body = body_of(lambda: ApproveReceipt(subject=subject, by=by, **_told(evidence)))
+
+        def check(receipt: Receipt, verifier: Verifier) -> None:
+            verifier.check_receipt(receipt)
+            require(receipt.receipt == receipt_id, "The node approved another receipt.")
+
+        return write_call(f"/v1/receipts/{segment(receipt_id)}/approve", body, Receipt, check, idempotency_key)
+
+    def refuse(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject says no, or `by`, who speaks for it."""
+        body = body_of(lambda: RefuseReceipt(subject=subject, by=by))
+        return _step(receipt_id, "refuse", "refused", body, idempotency_key)
+
+    def withdraw(
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        earned: Literal["drop", "settle_earned"] = "drop",
+        by: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Record that the subject stops for good.
+
+        Args:
+            receipt_id: one that was given.
+            subject: our own id of the customer who gave it.
+            earned: `drop`: nothing more is issued or delivered. `settle_earned`: what the subject has earned until now
+                is evaluated once, and delivered when its period has closed.
+            by: who speaks for the subject; None: the subject itself.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(lambda: WithdrawReceipt(subject=subject, earned=earned, by=by))
+        return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
+
+    def defer(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject puts off the answer to a request."""
+        body = body_of(lambda: DeferReceipt(subject=subject))
+        return _step(receipt_id, "defer", "deferred", body, idempotency_key)
+
+    def pause(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject stops for a while; events are still recorded, and nothing is answered."""
+        body = body_of(lambda: PauseReceipt(subject=subject))
+        return _step(receipt_id, "pause", "paused", body, idempotency_key)
+
+    def renew(
+        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject says yes again: a paused receipt goes on, one to be confirmed is.
+
+        Args:
+            receipt_id: one that was given.
+            subject: our own id of the customer who gave it.
+            evidence: how this giving was seen.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(lambda: RenewReceipt(subject=subject, evidence=evidence))
+        return _step(receipt_id, "renew", "renewed", body, idempotency_key)
+
+    def narrow(
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence,
+        without_classes: Sequence[str] = (),
+        rung: Rung | None = None,
+        events_until: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Receipt]:
+        """Record that the subject takes a part of the consent back, at once.
+
+        Args:
+            receipt_id: one that was given.
+            subject: our own id of the customer who gave it.
+            evidence: how this was seen; a wallet signs `tallystick_consent.receipts.versions.narrowed` of the terms.
+            without_classes: data classes that may not be evaluated any more.
+            rung: the most revealing answer from now on.
+            events_until: the new end of the range of event times, exclusive, in seconds since 1970-01-01 UTC.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        less = {"without_classes": list(without_classes), "rung": rung, "events_until": events_until}
+        body = body_of(lambda: NarrowReceipt.model_validate({"subject": subject, "evidence": evidence, **less}))
+        return _step(receipt_id, "narrow", "renewed", body, idempotency_key)
+
+    def versions(self, receipt_id: str) -> Call[ReceiptVersions]:
+        """Return every version of a receipt, first to last, and what each changes."""
+        return get_call(f"/v1/receipts/{segment(receipt_id)}/versions", ReceiptVersions, unproven)
+
+    def request_version(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Ask the subject for a next version: all that the program permits, from now on. The one in force stays."""
+        return _version_step(receipt_id, "request", body_of(RequestVersion), idempotency_key)
+
+    def give_version(
+        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject gives the next version that was asked for."""
+        body = body_of(lambda: GiveReceipt(subject=subject, evidence=evidence))
+        return _step(receipt_id, "versions/give", "renewed", body, idempotency_key)
+
+    def refuse_version(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the subject says no to the next version; the one in force stays."""
+        return _version_step(receipt_id, "refuse", body_of(lambda: RefuseReceipt(subject=subject)), idempotency_key)
+
+    def revoke(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that this company ends the receipt; that is no act of the subject's."""
+        return _step(receipt_id, "revoke", "revoked", body_of(RevokeReceipt), idempotency_key)
+
+    def invalidate(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
+        """Record that the receipt, given here, never was valid."""
+        return _step(receipt_id, "invalidate", "invalidated", body_of(InvalidateReceipt), idempotency_key)
+
+    def unacknowledged(self) -> Call[Unacknowledged]:
+        """Return the steps of receipts that partners have not signed for, those that wait longest first."""
+        return get_call("/v1/receipts/unacknowledged", Unacknowledged, unproven)
+
+
+def _told(told: Evidence | Testimony) -> dict[str, Any]:
+    return {"evidence": told} if isinstance(told, Evidence) else {"testimony": told}
+
+
+def _names(document: Mapping[str, Any], receipt_id: str) -> bool:
+    """Return whether an export names the receipt that it is of."""
+    return receipt_id in canonical_json(dict(document)).decode()
+
+
+def _step(receipt_id: str, verb: str, state: str, body: bytes, idempotency_key: str | None) -> Call[Receipt]:
+    def check(receipt: Receipt, verifier: Verifier) -> None:
+        verifier.check_receipt_written(receipt, state=state)
+        require(receipt.receipt == receipt_id, "The node changed another receipt than the one it was told.")
+
+    return write_call(f"/v1/receipts/{segment(receipt_id)}/{verb}", body, Receipt, check, idempotency_key)
+
+
+def _version_step(receipt_id: str, verb: str, body: bytes, idempotency_key: str | None) -> Call[Receipt]:
+    def check(receipt: Receipt, verifier: Verifier) -> None:
+        verifier.check_receipt(receipt)
+        require(receipt.receipt == receipt_id, "The node changed another receipt than the one it was told.")
+        require(bool(receipt.proofs), "A step of a next version comes without its proof.")
+
+    return write_call(f"/v1/receipts/{segment(receipt_id)}/versions/{verb}", body, Receipt, check, idempotency_key)

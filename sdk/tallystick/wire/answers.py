@@ -1,0 +1,254 @@
+"""What came of it, on the wire: claims, rewards, and why; in words that the subject reads.
+
+Source: DESIGN P14, SCENARIOS I10.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tallystick.wire.base import PeriodName, Reply, Request, Subject
+from tallystick_consent.receipts.receipt import (
+    LinkId,
+)
+
+
+class AskClaim(Request):
+    """Ask the issuer of a link for its answer on a period. Nothing says whether one will come."""
+
+    link: LinkId
+    period: PeriodName
+
+
+class Asked(Reply):
+    """What every ask gets, whatever the node will decide."""
+
+    status: Literal["accepted"] = "accepted"
+
+
+class Claim(Reply):
+    """A claim this node issued or received, without its answer.
+
+    Attributes:
+        state: `issued`, `delivered`, `withheld` or `expired` where it was issued; `accepted` where it was received.
+        log_index: where the entry that issued or accepted it stands in this node's ledger.
+        band: the band that a claim says which was received; None where its program has none, or its receipt ended.
+    """
+
+    claim: str
+    partner: str
+    program: str
+    version: int
+    period: str
+    receipt: str
+    state: str
+    expires_at: int
+    log_index: int
+    band: int | None = None
+
+
+class HeldClaim(Reply):
+    """A claim that the wallet of its subject can present.
+
+    Attributes:
+        token: SD-JWT, bound to the wallet's key.
+    """
+
+    issuer: str
+    recipient: str
+    period: str
+    expires_at: int
+    token: str
+
+
+class HeldClaims(Reply):
+    """The claims that one customer's wallet can present, newest first."""
+
+    claims: tuple[HeldClaim, ...]
+
+
+class Claims(Reply):
+    """A page of claims, newest first."""
+
+    claims: tuple[Claim, ...]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Reward(Reply):
+    """A reward of one customer, and why.
+
+    Attributes:
+        amount: minor units.
+        state: `posted`, or `waitlisted` where the budget was spent.
+        reasons: rule and version, claim and receipt behind it.
+    """
+
+    reward: str
+    program: str
+    period: str
+    asset: str
+    amount: int
+    state: str
+    posted_at: int | None
+    reasons: dict[str, Any]
+
+
+class Rewards(Reply):
+    """Rewards of one customer."""
+
+    rewards: tuple[Reward, ...]
+
+
+class Decision(Reply):
+    """What this node decided about one customer's period, for that customer to read.
+
+    Attributes:
+        outcome: `issued`, `not_reached` or `refused`; where late evidence was looked at, `made_good` by a new claim, or
+            what was told `stands`; where an event was corrected, that or `made_good`, or `taken_back`.
+        counted: how many events counted.
+        not_counted: how many did not, by the reason.
+        reasons: why it was refused, each with what would have been permitted.
+        band: the band that was found; None where the rule has none, or there was no answer.
+        flags: what a person should look at, by how often, such as `implausible` days.
+    """
+
+    program: str
+    version: int
+    period: str
+    partner: str
+    receipt: str
+    outcome: Literal["issued", "not_reached", "refused", "made_good", "stands", "taken_back"]
+    counted: int
+    not_counted: dict[str, int]
+    reasons: tuple[dict[str, str], ...]
+    decided_at: int
+    band: int | None = None
+    flags: dict[str, int] = Field(default_factory=dict)
+
+
+class Decisions(Reply):
+    """Decisions about one customer."""
+
+    decisions: tuple[Decision, ...]
+
+
+Ground = Literal["count_wrong", "flag_wrong", "not_mine", "should_not_be_refused"]
+"""What a subject may say is wrong with a decision; a closed list, so that nothing personal is written with it."""
+
+
+class NotCounted(Reply):
+    """Inputs that did not count: how many, and why, as a word and in words."""
+
+    reason: str
+    count: int
+    words: str
+
+
+class Contest(Reply):
+    """That the subject says a decision is wrong.
+
+    Attributes:
+        contest: its id.
+        decision: the decision's number.
+        state: `open`; what comes of it is between the company and the subject.
+        contested_at: when, in seconds since 1970-01-01 UTC.
+    """
+
+    contest: str
+    decision: int
+    ground: Ground
+    state: Literal["open"] = "open"
+    contested_at: int
+
+
+class OpenContest(Contest):
+    """A contest, as the company's own staff sees it."""
+
+    subject: str
+    receipt: str
+    partner: str
+    program: str
+    version: int
+    period: str
+
+
+class OpenContests(Reply):
+    """Contests, newest first."""
+
+    contests: tuple[OpenContest, ...]
+
+
+class ContestDecision(Request):
+    """A subject says that a decision of this node is wrong.
+
+    Attributes:
+        decision: its number, from an explanation.
+    """
+
+    subject: Subject
+    decision: Annotated[int, Field(ge=1, lt=2**53)]
+    ground: Ground
+
+
+class Paid(Reply):
+    """What was given for an answer.
+
+    Attributes:
+        state: `posted`, or `waitlisted` where the budget was spent.
+        amount: minor units of the asset.
+    """
+
+    reward: str
+    asset: str
+    amount: int
+    state: str
+    posted_at: int | None
+
+
+class Explanation(Reply):
+    """Why: one answer, silence, refusal or reward, for its subject to read.
+
+    Attributes:
+        kind: `answer` where a claim told something, `silence` where nothing was told, `refusal` where nothing might be,
+            `reward` where a claim was taken here and something given for it.
+        decision: number of the decision, to contest it; 0 for a reward.
+        outcome: as `wire.Decision` has it, or the reward's state.
+        partner: who was told; of a reward, who told.
+        rule: program and version, such as `ins-fit@1`.
+        learns: what the payer learns from an answer under that rule, in words.
+        counted: how many inputs counted; of a reward, claims.
+        told: what the claim says, exactly; "" where nothing was told, or its receipt has ended.
+        claim: the claim's id; "" for none.
+        claim_state: what became of it; "" for none.
+        reasons: of a refusal, or of what stands as it was told: a word and words each.
+        flags: what a person should look at, by how often.
+        contest: what the subject said against it.
+        paid: what was given.
+    """
+
+    kind: Literal["answer", "silence", "refusal", "reward"]
+    decision: int
+    outcome: str
+    partner: str
+    rule: str
+    learns: tuple[str, ...]
+    period: str
+    receipt: str
+    counted: int
+    not_counted: tuple[NotCounted, ...]
+    told: str
+    band: int | None
+    claim: str
+    claim_state: str
+    reasons: tuple[dict[str, str], ...]
+    flags: dict[str, int]
+    contest: Contest | None
+    paid: Paid | None
+    decided_at: int
+
+
+class Explanations(Reply):
+    """Everything that can be explained to one customer, oldest first."""
+
+    explanations: tuple[Explanation, ...]

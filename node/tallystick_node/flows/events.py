@@ -23,6 +23,7 @@ from tallystick_ledger.vault import Opening, Sealed
 from tallystick_node.errors import Refused
 from tallystick_node.flows.people.standings import those_that_cover
 from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.flows.receipts.resources import names_of
 from tallystick_node.keys.custody import erased
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
@@ -34,6 +35,8 @@ AHEAD_MAX_S = 300
 
 KEPT_UNDER = IN_FORCE | {ReceiptState.PAUSED}
 """Under which receipts events are kept: a pause stops answers, so that what it would have answered can be made up."""
+
+NOTHING: frozenset[str] = frozenset()
 
 _NOT_LIVE = {
     ReceiptState.WITHDRAWN: ("receipt_withdrawn", "The subject has withdrawn the receipt that covered this event."),
@@ -60,7 +63,7 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
     def work(transaction: Transaction) -> wire.Event:
         require_not_ahead(event, now_s=transaction.now_s)
         try:
-            receipt = covering(transaction, event, subject=body.subject, named=body.receipt)
+            receipt = covering(node, transaction, event, subject=body.subject, named=body.receipt)
         except Refused:
             node.require_not_erased(body.subject)
             raise
@@ -149,11 +152,21 @@ def shown_event(node: Node, row: Any) -> wire.Event:
     return _shown(row.id, row.type, row.receipt, row.recorded_at_s, open_event(node, row))
 
 
-def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subject: str) -> list[JourneyEvent]:
+def open_permitted(
+    node: Node, transaction: Transaction, permit: Permit, *, subject: str, link: str
+) -> list[JourneyEvent]:
     """Open the part of the vault that a permit covers, and nothing else; what was erased or corrected is not there.
 
-    Each event carries when it was recorded, so that what came after a period's close does not count for it.
+    Each event carries when it was recorded, so that what came after a period's close does not count for it. Which
+    resource an event is of stands in its payload alone: one that the permit leaves out is let go once that is read.
+
+    Args:
+        link: of the receipt that permits it.
+
+    Raises:
+        PayloadUnavailable: a key that is needed for it is missing.
     """
+    names = None if permit.resources is None else names_of(node, link)
     rows = transaction.execute(
         select(EVENTS).where(
             EVENTS.c.subject == subject,
@@ -168,6 +181,8 @@ def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subj
         try:
             event = parse_payload(open_event(node, row).payload)
         except PayloadErased:
+            continue
+        if names is not None and not names.let_through(event, permit.resources or NOTHING):
             continue
         opened.append(replace(event, recorded_at_s=row.recorded_at_s))
     return opened
@@ -187,9 +202,15 @@ def came_late(transaction: Transaction, asked: Ask, *, subject: str, since_s: in
 
 
 def covering(
-    transaction: Transaction, event: JourneyEvent, *, subject: str, named: str | None, even_closed: bool = False
+    node: Node,
+    transaction: Transaction,
+    event: JourneyEvent,
+    *,
+    subject: str,
+    named: str | None,
+    even_closed: bool = False,
 ) -> str:
-    """Return the receipt under which an event is kept: live, for its data class and time, its period still open.
+    """Return the receipt under which an event is kept: live, for its data class, time and resource, its period open.
 
     Args:
         named: the only receipt that will do; None for any.
@@ -209,6 +230,9 @@ def covering(
     live = [row for row in covering if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
     if not live:
         raise _uncovered(covering)
+    live = [row for row in live if _is_about(node, row, event)]
+    if not live:
+        raise _uncovered([])
     for row in live:
         if even_closed or not _is_closed(transaction, row, event):
             return str(row.id)
@@ -224,6 +248,11 @@ def covered_by(row: Any, event: JourneyEvent) -> bool:
     terms = json.loads(row.terms)
     at_s = int(event.started_at.timestamp())
     return event.data_class in terms["data_classes"] and terms["events_from_s"] <= at_s < terms["events_until_s"]
+
+
+def _is_about(node: Node, row: Any, event: JourneyEvent) -> bool:
+    named = json.loads(row.terms).get("resources")
+    return named is None or names_of(node, row.link).let_through(event, frozenset(each["id"] for each in named))
 
 
 def _uncovered(covering: Sequence[Any]) -> Refused:

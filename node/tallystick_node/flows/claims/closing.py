@@ -186,7 +186,7 @@ def read_period(
         permit = decide(ask, receipt_of(row, again=again), now_s=transaction.now_s)
         if isinstance(permit, Refusal):
             return permit
-        events += open_permitted(node, transaction, permit, subject=row.subject)
+        events += open_permitted(node, transaction, permit, subject=row.subject, link=row.link)
     rule = program.rule.spelled_out()
     if not rule.needs_home:
         return PeriodRead(events, period, NO_ZONES)

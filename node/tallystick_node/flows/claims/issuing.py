@@ -168,7 +168,7 @@ def issue_answer(
 
 
 def _uses(transaction: Transaction, receipt: str) -> int:
-    # Read anew: a row in hand is older than the answers that this transaction gave since, and two would take one number.
+    # Read anew: a row in hand is older than what this transaction answered since, and two answers would take one use.
     row = transaction.row(select(RECEIPTS.c.uses).where(RECEIPTS.c.id == receipt))
     assert row is not None, "an answer is given under a receipt"
     return int(row.uses)

@@ -358,3 +358,17 @@ def test_an_answer_that_spends_the_last_use_leaves_none_for_the_second_look_of_i
         late_visits_while_april_is_answered(person, story, 25)
         assert [each.period for each in person.gym.app().claims.each()] == ["2027-04"]
         assert audited(story).holds
+
+
+@pytest.mark.long
+def test_a_visit_of_april_that_made_a_day_of_march_is_taken_back_in_march(story: Town) -> None:
+    """Ana comes back after midnight: the two are one session, which stands on the day it began."""
+    person = ana(story)
+    visits(person, *(day for day in ANA_MARCH if day != 25))
+    person.visit("2027-03-31 21:30", 20)
+    story.clock.at_s = at("2027-04-01 09:00")
+    after_midnight = person.visit("2027-04-01 00:10", 40)
+    close_march(story)
+    assert reward(person).state == "posted"
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=after_midnight)
+    assert outcomes(corrected) == [("2027-03", "revoked")]

@@ -30,8 +30,8 @@ class Claim(Reply):
     """A claim this node issued or received, without its answer.
 
     Attributes:
-        state: `issued`, `delivered`, `withheld`, `expired` or `revoked` where it was issued; `accepted` or `retracted` where
-            it was received.
+        state: `issued`, `delivered`, `withheld`, `expired` or `revoked` where it was issued; `accepted` or
+            `retracted` where it was received.
         log_index: where the entry that issued or accepted it stands in this node's ledger.
         band: the band that a claim says which was received; None where its program has none, or its receipt ended.
     """

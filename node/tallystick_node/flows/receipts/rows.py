@@ -272,6 +272,11 @@ def change_receipt(transaction: Transaction, receipt: str, **values: object) -> 
     transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == receipt).values(**values))
 
 
+def last_yes(row: Any) -> str:
+    """Return the digest of the signed receipt or renewal that is the last yes to a receipt, "" before there is one."""
+    return signed_digest(row.signed) if row.signed else ""
+
+
 def stopped(row: Any) -> dict[str, object]:
     """Return what a receipt's leaves become when answers stop."""
     return {"live_leaf": None, "lived_leaf": row.lived_leaf if row.live_leaf is None else row.live_leaf}
@@ -399,4 +404,5 @@ def _shown(row: Any) -> wire.Receipt:
         unacknowledged_since=row.unacknowledged_since_s,
         uses=row.uses,
         confirm_by=row.confirm_by_s,
+        signed=last_yes(row),
     )

@@ -372,3 +372,18 @@ def test_a_visit_of_april_that_made_a_day_of_march_is_taken_back_in_march(story:
     assert reward(person).state == "posted"
     corrected = person.gym.app().events.correct(subject=person.at_gym, event=after_midnight)
     assert outcomes(corrected) == [("2027-03", "revoked")]
+
+
+@pytest.mark.long
+def test_late_evidence_for_the_last_period_of_a_receipt_is_made_good_too(tmp_path: Path) -> None:
+    """No later period closes; shortly before the receipt ends, what came of it is looked at."""
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story, consent_days=32)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        visits(person, 25)
+        story.go_to("2027-05-29 00:00")
+        assert states(person) == ([], [])
+        story.go_past_release("2027-05-30 12:00")
+        assert states(person) == (["delivered"], ["accepted"])
+        assert audited(story).holds

@@ -119,6 +119,17 @@ def test_a_line_of_march_that_was_posted_in_april_comes_too_late_once_march_is_c
         assert closed.value.code == "period_closed"
 
 
+def test_half_a_month_of_little_spending_proves_no_month_of_it(tmp_path: Path) -> None:
+    """Ana stops on the 10th and settles what she earned: that she bought little so far is no answer about March."""
+    at_most = {**BY_POSTING_DATE, "measures": [{**BY_POSTING_DATE["measures"][0], "outcome": {"at_most": 2}}]}
+    with town(tmp_path) as story:
+        bank, payer = publish(story, bands(at_most, data_classes=["line"], rung="predicate"))
+        person = consent(link(bank, payer, at_gym="ana-at-bank", at_insurer="ana-at-payer", town=story), story)
+        story.go_to("2027-03-10 10:00")
+        bank.app().receipts.withdraw(person.receipt, subject=person.at_gym, earned="settle_earned")
+        assert list(bank.app().claims.each()) == []
+
+
 @pytest.mark.long
 def test_a_line_that_was_removed_by_mistake_is_put_right_in_its_own_month(tmp_path: Path) -> None:
     """The removal came days after the month that it speaks of."""

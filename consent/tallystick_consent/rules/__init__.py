@@ -24,7 +24,7 @@ from tallystick_consent.rules.conjunction import (
     require_sound,
 )
 from tallystick_consent.rules.cost import PrivacyCost, privacy_cost
-from tallystick_consent.rules.days import NO_ZONES, Zones, day_on, home_zone_name
+from tallystick_consent.rules.days import NO_ZONES, Zones, day_on, days_touched, home_zone_name
 from tallystick_consent.rules.dry_run import PastPeriod, dry_run
 from tallystick_consent.rules.errors import RuleRejected, RulesTellTooMuch
 from tallystick_consent.rules.evaluate import (
@@ -96,6 +96,7 @@ __all__ = [
     "conclude",
     "dates_of",
     "day_on",
+    "days_touched",
     "dry_run",
     "evaluate",
     "figures_of",

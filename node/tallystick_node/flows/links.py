@@ -446,5 +446,5 @@ def _half_name(offer: str) -> str:
 def offer_refused() -> OfferRefused:
     """Return the one refusal of every offer that cannot be taken, whatever is wrong with it."""
     return OfferRefused(
-        "This offer cannot be taken.", remedy="Make a new offer in the app that began, and take it within ten minutes."
+        "This offer cannot be taken.", remedy="Make a new offer in the app that began, and take it in time."
     )

@@ -603,10 +603,12 @@ class Act(SQLModel, table=True):
     """Something that a person did or was told, other than in an app of its own: sealed, and committed to.
 
     Attributes:
-        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
+        kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
+            `match`.
         by: who spoke for the subject, "" for the subject itself.
         grade: how it was seen.
         state: `done`, or `open` where somebody has to act on it.
+        yes_to: of an approval that still counts: the digest of exactly what was approved; "" for all others.
     """
 
     number: int | None = Field(default=None, primary_key=True)
@@ -620,6 +622,7 @@ class Act(SQLModel, table=True):
     commitment: bytes
     ciphertext: bytes
     at_s: int
+    yes_to: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class Letter(SQLModel, table=True):

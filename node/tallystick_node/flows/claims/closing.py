@@ -139,6 +139,8 @@ def _look_again(node: Node, transaction: Transaction, row: Any, program: Program
         asked = program.ask(period, issuer=node.host)
         if not came_late(transaction, asked, subject=row.subject, since_s=told.looked_at_s) and not told.left_late:
             continue
+        # Every answer of this close has counted a use, and the next may be one too many.
+        row = transaction.row(with_subject().where(RECEIPTS.c.id == row.id))
         read = read_period(node, transaction, row, program, told.period)
         if isinstance(read, Refusal):
             keep_refusal(transaction, row, program, told.period, read)

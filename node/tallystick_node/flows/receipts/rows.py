@@ -77,11 +77,15 @@ def get_receipt(node: Node, receipt: str) -> wire.Receipt:
 
 def show_receipt(transaction: Transaction, receipt: str) -> wire.Receipt:
     """Return a receipt as it stands in this write."""
-    return _shown(transaction.row(_with_hint().where(RECEIPTS.c.id == receipt)))
+    row = transaction.row(_with_hint().where(RECEIPTS.c.id == receipt))
+    assert row is not None, "a write shows a receipt that it has found"
+    transaction.subject = row.subject
+    return _shown(row)
 
 
 def show_receipts(transaction: Transaction, subject: str) -> tuple[wire.Receipt, ...]:
     """Return the receipts of one customer as they stand in this write, oldest first."""
+    transaction.subject = subject
     mine = _with_hint().where(LINKS.c.subject == subject).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
     return tuple(_shown(row) for row in transaction.execute(mine).all())
 
@@ -285,6 +289,11 @@ def change_receipt(transaction: Transaction, receipt: str, **values: object) -> 
     transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == receipt).values(**values))
 
 
+def last_yes(row: Any) -> str:
+    """Return the digest of the signed receipt or renewal that is the last yes to a receipt, "" before there is one."""
+    return signed_digest(row.signed) if row.signed else ""
+
+
 def stopped(row: Any) -> dict[str, object]:
     """Return what a receipt's leaves become when answers stop."""
     return {"live_leaf": None, "lived_leaf": row.lived_leaf if row.live_leaf is None else row.live_leaf}
@@ -394,7 +403,7 @@ async def shown_once(node: Node, once: Once, work: Any, *, status: int = 200) ->
 
 
 def _with_hint() -> Any:
-    return select(RECEIPTS, LINKS.c.partner_hint).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
+    return select(RECEIPTS, LINKS.c.partner_hint, LINKS.c.subject).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
 
 
 def _shown(row: Any) -> wire.Receipt:
@@ -412,4 +421,5 @@ def _shown(row: Any) -> wire.Receipt:
         unacknowledged_since=row.unacknowledged_since_s,
         uses=row.uses,
         confirm_by=row.confirm_by_s,
+        signed=last_yes(row),
     )

@@ -19,6 +19,7 @@ from tallystick_consent.signed import SignedObject, Stop, Withdrawal, open_objec
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.outgoing import let_leave, on_its_way, withhold_queued
+from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.receipts.rows import (
     ACKNOWLEDGE_WITHIN_S,
@@ -48,7 +49,9 @@ SETTLES_MAX_S = 2 * 366 * DAY_S
 NOTHING: Mapping[str, int] = {}
 
 
-async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.WithdrawReceipt) -> StoredReply:
+async def withdraw_receipt(
+    node: Node, once: Once, receipt: str, body: wire.WithdrawReceipt, *, app: str
+) -> StoredReply:
     """The subject stops for good: nothing more is issued, and nothing delivered but what the entry lists.
 
     Where what was earned is to be settled, it is evaluated and logged first; it leaves when its period has closed.
@@ -59,7 +62,9 @@ async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.With
     """
 
     def work(transaction: Transaction) -> str:
-        return withdraw(node, transaction, receipt, body)
+        withdrawn = withdraw(node, transaction, receipt, body)
+        keep_no(node, transaction, "stop", subject=body.subject, receipt=receipt, by=body.by, app=app)
+        return withdrawn
 
     return await shown_once(node, once, work)
 
@@ -88,15 +93,20 @@ def withdraw(node: Node, transaction: Transaction, receipt: str, body: wire.With
     return _stop(node, transaction, row, ReceiptState.WITHDRAWN, content, to_come=to_come)
 
 
-async def pause_receipt(node: Node, once: Once, receipt: str, body: wire.PauseReceipt) -> StoredReply:
+async def pause_receipt(node: Node, once: Once, receipt: str, body: wire.PauseReceipt, *, app: str) -> StoredReply:
     """The subject stops for a while: nothing is issued or delivered until it is renewed; events are still recorded.
 
+    What others approved before does not count after it: a pause by any one of several holders asks them all anew.
+
     Raises:
-        NotFound, ReceiptRejected: no receipt of this subject that can be paused.
+        NotFound, ReceiptRejected: no receipt of this subject that can be paused, or by somebody who may not.
     """
 
     def work(transaction: Transaction) -> str:
         row = row_of_subject(transaction, receipt, body.subject)
+        require_stopper(transaction, subject=body.subject, by=body.by)
+        keep_no(node, transaction, "pause", subject=body.subject, receipt=receipt, by=body.by, app=app)
+        forget_approvals(transaction, receipt)
         return _stop(node, transaction, row, ReceiptState.PAUSED, _content(transaction, row, "paused"))
 
     return await shown_once(node, once, work)

@@ -66,6 +66,7 @@ async def erase_subject(node: Node, once: Once, body: wire.EraseSubject) -> Stor
     """Erase a subject: keys and rows at once, the ledger and the partners link by link; also of a read-only log."""
 
     def work(transaction: Transaction) -> wire.Erasures:
+        transaction.subject = ""  # it tells how far an erasure is, and no more of whom
         name = bury_subject(node, transaction, body.subject)
         rows = transaction.execute(_of(name)).all()
         return _shown(rows, now_s=transaction.now_s)

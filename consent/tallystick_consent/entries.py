@@ -88,9 +88,10 @@ class ReceiptBody(Sparse, Body):
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
         resources: what alone it is about, as in the terms; None: all there is.
+        crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "limits", "previous", "resources", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -127,6 +128,7 @@ class ReceiptBody(Sparse, Body):
     so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
     resources: Resources | None = None
+    crossed: bool = False
 
 
 class DisclosureBody(Sparse, Body):
@@ -384,6 +386,7 @@ def receipt_body(
     acknowledgement: Signature | None = None,
     deliverable: tuple[str, ...] = (),
     acknowledge_by: int | None = None,
+    crossed: bool = False,
 ) -> ReceiptBody:
     """Return the body of one step of the receipt with these terms."""
     return ReceiptBody.model_validate(
@@ -411,6 +414,7 @@ def receipt_body(
             "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
             "resources": terms.resources,
+            "crossed": crossed,
         }
     )
 

@@ -28,7 +28,7 @@ from tallystick_node.errors import (
 from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_period, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
-from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links
+from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links, left_over
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads
@@ -158,7 +158,7 @@ class Jobs:
     async def _housekeep(self) -> None:
         if await asyncio.to_thread(self._anything_due):
             for expire in (
-                expire_links,
+                partial(expire_links, self._node),
                 partial(expire_receipts, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_versions, rows_max=ROWS_A_TICK_MAX),
                 partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
@@ -315,6 +315,7 @@ class Jobs:
             select(ASKS.c.id).limit(1),
             select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
             select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s).limit(1),
+            *(query.limit(1) for query in left_over(now_s)),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),

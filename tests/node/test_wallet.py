@@ -9,7 +9,7 @@ import pytest
 from hostile import HTTP, app, refused
 from signers import ed25519_key
 from sqlalchemy import select
-from town import ANA_MARCH, Membership, Town, agree, at, link, town
+from town import ANA_MARCH, Membership, Town, agree, at, evidence, link, town
 from typer.testing import CliRunner
 
 from tallystick.cli import app as tally
@@ -125,6 +125,15 @@ def test_only_an_app_that_vouches_for_who_is_logged_in_is_handed_claims(spring: 
     key = spring.ana.gym.key("claims:read")
     answer = app(spring.ana.gym, "/v1/claims/search", {"subject": "ana-at-gym"}, key=key)
     refused(answer, 403, "scope_missing")
+
+
+def test_a_consent_that_was_paused_and_renewed_hands_her_wallet_what_it_holds(spring: Spring) -> None:
+    ana, of_receipt = spring.ana, {"subject": "ana-at-gym"}
+    claims, receipts = ana.gym.app().claims, ana.gym.app().receipts
+    receipts.pause(ana.receipt, **of_receipt)
+    assert claims.held("ana-at-gym").claims == ()
+    receipts.renew(ana.receipt, **of_receipt, evidence=evidence())
+    assert [each.token for each in claims.held("ana-at-gym").claims] == [spring.held]
 
 
 def verify(spring: Spring, folder: Path, *options: object) -> tuple[int, str]:

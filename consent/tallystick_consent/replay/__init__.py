@@ -26,11 +26,12 @@ from tallystick_consent.replay.receipts import (
     counts_here,
     receipt_is_open,
 )
-from tallystick_consent.replay.state import TIME_SLACK_S, ReceiptLife
+from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ReceiptLife
 
 __all__ = [
     "LEDGER_KINDS",
     "TIME_SLACK_S",
+    "Acknowledged",
     "ConsentReplay",
     "ReceiptLife",
     "acknowledgement_rule",

@@ -16,7 +16,7 @@ from tallystick_consent.decide import Ask, Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
 from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState
-from tallystick_consent.rules import name_of
+from tallystick_consent.rules import days_touched, name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
 from tallystick_ledger.vault import Opening, Sealed
@@ -264,10 +264,11 @@ def _uncovered(covering: Sequence[Any]) -> Refused:
 def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
     terms = json.loads(row.terms)
     program = known_program(transaction, terms["recipient"], terms["program"], terms["program_version"])
-    if event.type not in program.rule.spelled_out().closes_on:
+    rule, zone = program.rule.spelled_out(), zone_of(program)
+    if event.type not in rule.closes_on:
         return False
-    name = name_of(event.started_at.date(), program.rule.span)
-    return transaction.now_s >= program.closed_for_all_s(name, zone=zone_of(program))
+    _, last_day = days_touched(event, rule, zone=zone)
+    return transaction.now_s >= program.closed_for_all_s(name_of(last_day, rule.span), zone=zone)
 
 
 def open_event(node: Node, row: Any) -> Opening:

@@ -224,6 +224,18 @@ class ReceiptVersion(SQLModel, table=True):
     changed_at_s: int
 
 
+class SignedFor(SQLModel, table=True):
+    """What this node answered a stop that a partner signed: the same, however often it is asked.
+
+    Attributes:
+        signed: digest of the partner's signed stop.
+        token: our signed acknowledgement.
+    """
+
+    signed: str = Field(primary_key=True)
+    token: str
+
+
 class Event(SQLModel, table=True):
     """A sealed event, and what is needed to find it again; erased with its subject.
 
@@ -671,6 +683,7 @@ LINK_UNIQUE = _table(LinkUnique)
 PROGRAMS = _table(Program)
 AGREEMENTS = _table(Agreement)
 RECEIPTS = _table(Receipt)
+SIGNED_FOR = _table(SignedFor)
 RECEIPT_VERSIONS = _table(ReceiptVersion)
 EVENTS = _table(Event)
 ASKS = _table(Ask)

@@ -279,6 +279,8 @@ class UnacknowledgedStep(Reply):
         state: what the receipt became by it.
         since: when it was taken here.
         refused: whether that partner's node has refused to take it, so that nobody goes on asking.
+        due: when its signature must be in our ledger; None of what the subject gave, which is not live until then.
+        overdue: whether that time has passed.
     """
 
     receipt: str
@@ -286,6 +288,8 @@ class UnacknowledgedStep(Reply):
     state: str
     since: int
     refused: bool
+    due: int | None = None
+    overdue: bool = False
 
 
 class Unacknowledged(Reply):

@@ -13,7 +13,9 @@ from tallystick_consent.claims.claim import Answer
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.program import Program
+from tallystick_consent.receipts.receipt import Terms
 from tallystick_consent.rules import (
+    FIRST_ZONE,
     NO_ZONES,
     Evaluation,
     Period,
@@ -40,6 +42,12 @@ DAY_S = 86_400
 TOO_LATE_TOLD_S = 31 * DAY_S
 """How long after evidence counts no more its subject is still told so; older periods are not looked at again."""
 
+LAST_LOOK_BEFORE_S = 3_600
+"""How long before late evidence for a receipt's last period counts no more it is looked at: jobs may be late."""
+
+LEAVES_WITHIN_S = 2 * DAY_S
+"""How long before a receipt ends an answer is made at the latest, so that it can still leave at its release slot."""
+
 CLOSE_AGAIN_AFTER_S = 3_600
 """How long a period that could not be evaluated, for want of a key for example, is left alone."""
 
@@ -54,7 +62,10 @@ def due_receipts(node: Node, *, rows_max: int) -> list[str]:
 
 
 def close_period(node: Node, transaction: Transaction, receipt: str) -> None:
-    """Evaluate a receipt's next period, once; answer it if it is true; then look to the period after."""
+    """Evaluate a receipt's next period, once; answer it if it is true; then look to the period after.
+
+    After the last one, what came late is looked at once more, while it can still be made good.
+    """
     closed = (RECEIPTS.c.next_close_s <= transaction.now_s, RECEIPTS.c.live_leaf.is_not(None))
     due = with_subject().where(RECEIPTS.c.id == receipt, *closed)
     row = transaction.row(due)
@@ -62,21 +73,30 @@ def close_period(node: Node, transaction: Transaction, receipt: str) -> None:
         return
     terms = receipt_of(row).terms
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
-    answer_period(node, transaction, row, program, row.next_period)
+    following: tuple[str | None, int | None] = (None, None)
+    if row.next_period is not None:
+        answer_period(node, transaction, row, program, row.next_period)
+        following = _period_after(program, terms, row.next_period, now_s=transaction.now_s)
     _look_again(node, transaction, row, program)
-    zone = zone_of(program)
-    following = program.period(period_after(row.next_period), zone=zone)
-    more = following.start_s < terms.events_until_s
-    closed_s = program.closed_for_all_s(following.name, zone=zone)
-    transaction.execute(
-        update(RECEIPTS)
-        .where(RECEIPTS.c.id == receipt)
-        .values(next_period=following.name if more else None, next_close_s=closed_s if more else None)
-    )
+    name, due_s = following
+    transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == receipt).values(next_period=name, next_close_s=due_s))
+
+
+def _period_after(program: Program, terms: Terms, name: str, *, now_s: int) -> tuple[str | None, int | None]:
+    """Return the period to be evaluated next, and when; after the last, None and when to look at it again, if ever."""
+    zone, rule = zone_of(program), program.rule.spelled_out()
+    following = program.period(period_after(name), zone=zone)
+    if following.start_s < terms.events_until_s:
+        return following.name, program.closed_for_all_s(following.name, zone=zone)
+    last = program.period(name, zone=FIRST_ZONE if rule.period.of_home else zone)
+    counts_until_s = last.close_s + rule.late.up_within_days * DAY_S
+    last_look_s = min(counts_until_s - LAST_LOOK_BEFORE_S, terms.valid_until_s - LEAVES_WITHIN_S)
+    return None, last_look_s if rule.late.evidence == "true_up" and last_look_s > now_s else None
 
 
 def settle_periods(node: Node, transaction: Transaction, receipt: str) -> None:
-    """Evaluate what a subject who stops has earned: every period that has begun and was not closed, up to now.
+    """Evaluate what a subject who stops has earned: every period that is over and was not closed, and the running one
+    where a yes can be said of it already.
 
     What is answered leaves when its period has closed, like any other answer.
     """
@@ -87,6 +107,8 @@ def settle_periods(node: Node, transaction: Transaction, receipt: str) -> None:
         program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
         period = program.period(name, zone=zone_of(program))
         if period.start_s >= min(transaction.now_s, terms.events_until_s):
+            return
+        if period.end_s > transaction.now_s and not program.rule.spelled_out().earned_as_it_goes:
             return
         answer_period(node, transaction, row, program, name)
         name = period_after(name)
@@ -139,6 +161,8 @@ def _look_again(node: Node, transaction: Transaction, row: Any, program: Program
         asked = program.ask(period, issuer=node.host)
         if not came_late(transaction, asked, subject=row.subject, since_s=told.looked_at_s) and not told.left_late:
             continue
+        # Every answer of this close has counted a use, and the next may be one too many.
+        row = transaction.row(with_subject().where(RECEIPTS.c.id == row.id))
         read = read_period(node, transaction, row, program, told.period)
         if isinstance(read, Refusal):
             keep_refusal(transaction, row, program, told.period, read)

@@ -106,7 +106,9 @@ def issue_answer(
     )
     salt = transaction.random_bytes(SECRET_SIZE_BYTES)
     digest = to_base64url(claim_digest(token, salt=salt))
-    uses = row.uses if supersedes else row.uses + 1  # the same answer in another claim is no other use
+    uses = _uses(transaction, row.id)
+    if not supersedes:  # the same answer in another claim is no other use
+        uses += 1
     appended = log_disclosure(
         transaction,
         DisclosureBody(
@@ -163,6 +165,13 @@ def issue_answer(
         not_before_s=_leaves_at_s(node, transaction, claim, closed_s=closed_s),
     )
     return digest
+
+
+def _uses(transaction: Transaction, receipt: str) -> int:
+    # Read anew: a row in hand is older than what this transaction answered since, and two answers would take one use.
+    row = transaction.row(select(RECEIPTS.c.uses).where(RECEIPTS.c.id == receipt))
+    assert row is not None, "an answer is given under a receipt"
+    return int(row.uses)
 
 
 def _leaves_at_s(node: Node, transaction: Transaction, claim: Claim, *, closed_s: int) -> int:

@@ -201,11 +201,14 @@ class Receipt(SQLModel, table=True):
     end_acknowledged_at_s: int | None = None
     valid_until_s: int
     next_period: str | None = None
-    next_close_s: int | None = Field(default=None, index=True)
+    next_close_s: int | None = None
     lived_leaf: int | None = None
     confirm_by_s: int | None = Field(default=None, index=True)
     settles_until_s: int | None = Field(default=None, index=True)
     unacknowledged_since_s: int | None = Field(default=None, index=True)
+
+    # In the order in which they are closed: at the end of a month many are due at one moment.
+    __table_args__ = (Index("receipt_by_close", "next_close_s", "id"),)
 
 
 class ReceiptVersion(SQLModel, table=True):
@@ -284,7 +287,7 @@ class Decision(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     subject: str = Field(index=True)
-    receipt: str
+    receipt: str = Field(index=True)
     partner: str
     program: str
     version: int

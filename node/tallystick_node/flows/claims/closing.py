@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select, update
 
 from tallystick_consent.claims.claim import Answer
-from tallystick_consent.decide import Refusal, decide
+from tallystick_consent.decide import Reason, Refusal, decide
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.program import Program
 from tallystick_consent.rules import (
@@ -39,6 +39,10 @@ DAY_S = 86_400
 
 TOO_LATE_TOLD_S = 31 * DAY_S
 """How long after evidence counts no more its subject is still told so; older periods are not looked at again."""
+
+ANSWERED_BEFORE = Refusal((Reason("answered_before", "an answer about a period that no earlier link answered"),))
+"""Under another link the same slot has another nullifier, and the payer may know the subject under another id: only
+here is it known that it would be paid twice (P7). The partner sees silence, which tells nothing of who came back."""
 
 CLOSE_AGAIN_AFTER_S = 3_600
 """How long a period that could not be evaluated, for want of a key for example, is left alone."""
@@ -179,6 +183,8 @@ def read_period(
         return NEEDS_GUARDIAN
     zone = zone_of(program)
     period = program.period(name, zone=zone)
+    if period.start_s < row.answered_until_s:
+        return ANSWERED_BEFORE
     events: list[JourneyEvent] = []
     for ask in (program.ask(period, issuer=node.host), program.standing_ask(period, issuer=node.host)):
         if ask is None:

@@ -14,7 +14,7 @@ from tallystick.errors import Conflict, ConsentRefused, NodeProblem
 from tallystick.journeys import visit
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.entry import parse_entry
-from tallystick_node.storage.tables import CLAIMS, DECISIONS, EVENTS, HEADS
+from tallystick_node.storage.tables import CLAIMS, DECISIONS, EVENTS, HEADS, LINKS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -482,6 +482,11 @@ def test_a_subject_who_says_no_is_not_asked_again_and_nothing_leaves(story: Town
     gym.app().receipts.refuse(asked.receipt, subject="ana-at-gym")
     story.settle()
     assert insurer.app().receipts.get(asked.receipt).state == "refused"
+    assert secrets_of(person) == 0, "what linked her is gone with it"
+    for company in (gym, insurer):
+        assert [row.state for row in company.node.rows(select(LINKS.c.state))] == ["ended"]
+    again = link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story)
+    assert again.link != person.link, "she may think again, and begins anew"
     assert_books_agree(story)
 
 

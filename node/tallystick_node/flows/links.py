@@ -29,7 +29,7 @@ from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.storage.tables import ACCEPTING, AGREEMENTS, LINK_UNIQUE, LINKS, OFFERS
+from tallystick_node.storage.tables import ACCEPTING, AGREEMENTS, LINK_UNIQUE, LINKS, OFFERS, RECEIPTS
 
 OFFER_LIFE_S = 10 * 60
 OFFER_LIVES_S = {"app": OFFER_LIFE_S, "letter": 30 * 86_400}
@@ -313,10 +313,12 @@ def find_links(node: Node, subject: str) -> wire.Links:
 
 
 def end_link(transaction: Transaction, link: str) -> None:
-    """End a link. Its secret goes once this is committed (`destroy_ended`); `u` stays for a while."""
+    """End a link. Its secret goes once this is committed (`destroy_ended`); `u` stays for a while if it was used."""
     ended = {"state": "ended", "ended_at_s": transaction.now_s}
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**ended))
-    free_from_s = transaction.now_s + RELINK_AFTER_S
+    in_force = select(RECEIPTS.c.id).where(RECEIPTS.c.link == link, RECEIPTS.c.acknowledged_at_s.is_not(None))
+    # Where consent was never given, as after a no, nothing was told: who thinks again may link at once.
+    free_from_s = transaction.now_s + (RELINK_AFTER_S if transaction.row(in_force) is not None else 0)
     transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link).values(free_from_s=free_from_s))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 from tallystick import wire
 from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
-from tallystick_consent.claims.release import leaving_times, slot_of
+from tallystick_consent.claims.release import leaving_at_s, slot_of
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
@@ -178,8 +178,7 @@ def _leaves_at_s(node: Node, transaction: Transaction, claim: Claim, *, closed_s
     """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
     key = node.custody.find_or_make(RELEASE_KEY)
     slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=transaction.now_s)
-    (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
-    return leaving.at_s
+    return leaving_at_s(claim.jti, key=key, recipient=claim.aud, period=claim.period, slot=slot)
 
 
 def holder_of(row: Any) -> Confirmation | None:

@@ -782,6 +782,12 @@ def test_a_problem_becomes_the_error_of_what_to_do(status: int, code: str, kind:
     assert type(caught.value) is kind
 
 
+@pytest.mark.parametrize("named", [{}, {"subject": "ana-at-gym", "link": f"lnk_{'a' * 26}"}])
+def test_receipts_are_found_by_one_thing_and_a_question_by_none_or_both_is_malformed(named: dict[str, str]) -> None:
+    with pytest.raises(BadInput):
+        ReceiptCalls().find(**named)
+
+
 def test_every_reason_that_consent_refuses_by_is_one_that_only_the_subject_can_change() -> None:
     reasons = set(re.findall(r'(?:Reason\(|ReceiptState\.[A-Z]+: )"([a-z_]+)"', inspect.getsource(decide)))
     assert len(reasons) > 15

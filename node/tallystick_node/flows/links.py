@@ -343,8 +343,11 @@ def end_link(transaction: Transaction, link: str) -> None:
     unique = transaction.row(select(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link))
     if unique is None:
         return
+    in_force = select(RECEIPTS.c.id).where(RECEIPTS.c.link == link, RECEIPTS.c.acknowledged_at_s.is_not(None))
+    # Where consent was never given, as after a no, nothing was told: who thinks again may link at once.
+    waits_s = RELINK_AFTER_S if transaction.row(in_force) is not None else 0
     freed = {
-        "free_from_s": transaction.now_s + RELINK_AFTER_S,
+        "free_from_s": transaction.now_s + waits_s,
         "answered_until_s": max(unique.answered_until_s, _answered_until_s(transaction, link)),
     }
     transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link).values(**freed))

@@ -415,6 +415,8 @@ class Reward(SQLModel, table=True):
 
     Attributes:
         unique: `p`, while it is paid or waits; its own id after it was taken back, by the transfer `reversed_by`.
+        cause: id of the entry that accepted its claim, which the transfer names; "" where an older version put it on
+            the waiting list, and did not keep it.
     """
 
     id: str = Field(primary_key=True)
@@ -431,6 +433,7 @@ class Reward(SQLModel, table=True):
     state: str
     posted_at_s: int | None = None
     reversed_by: str | None = None
+    cause: str = ""
 
 
 class Account(SQLModel, table=True):

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, insert, select, update
 from tallystick import wire
 from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
-from tallystick_consent.claims.release import leaving_times, slot_of
+from tallystick_consent.claims.release import leaving_at_s, slot_of
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
@@ -198,8 +198,7 @@ class Issuing:
         """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
         key, now_s = self._release_key, self._transaction.now_s
         slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=now_s)
-        (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
-        return leaving.at_s
+        return leaving_at_s(claim.jti, key=key, recipient=claim.aud, period=claim.period, slot=slot)
 
     @cached_property
     def _release_key(self) -> bytes:

@@ -32,6 +32,7 @@ from tallystick_node.flows.receipts.rows import (
     REQUEST_LIFE_S,
     acknowledged,
     change_receipt,
+    end_receipt,
     insert_receipt,
     log_receipt,
     require_none_open,
@@ -185,7 +186,7 @@ def refuse(transaction: Transaction, receipt: str, body: wire.RefuseReceipt) -> 
     require_stopper(transaction, subject=body.subject, by=body.by)
     check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
     log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
-    change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    end_receipt(transaction, row, ReceiptState.REFUSED)
     tell_partner(transaction, "receipt.refused", row, wire.PeerReceiptRefused(receipt=receipt))
     return receipt
 

@@ -26,6 +26,7 @@ from tallystick_consent.receipts.receipt import (
 from tallystick_consent.receipts.versions import check_follows, narrowed
 from tallystick_consent.rules import name_of, period_named
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
+from tallystick_node.flows.claims.narrowing import take_back_claims
 from tallystick_node.flows.claims.wallet import bind_wallet_key
 from tallystick_node.flows.outgoing import on_its_way
 from tallystick_node.flows.people.acts import approvals_of, seen
@@ -362,7 +363,9 @@ def _give(
     terms = next_version or terms_of(row)
     check_evidence(evidence, terms)
     bind_wallet_key(transaction, evidence, link=row.link)
+    listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
     if next_version is not None:
+        take_back_claims(node, transaction, row, terms)
         put_in_force(transaction, row, terms)
     at_s = transaction.now_s
     if state is ReceiptState.GIVEN:
@@ -370,7 +373,6 @@ def _give(
     else:
         renews = signed_digest(row.signed)
         token = node.signed(RenewedReceipt(terms=terms, evidence=evidence, renews=renews, at=at_s))
-    listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
     log_receipt(
         transaction,
         receipt_body(terms, state, grade=evidence.grade, signed=signed_digest(token), deliverable=listed),

@@ -383,6 +383,20 @@ def test_an_erasure_told_right_breaks_none() -> None:
     assert rules(gym) == []
 
 
+def test_an_erasure_between_others_or_of_what_is_not_here_ends_no_receipt() -> None:
+    """Whoever asks for an erasure names the receipts; what is between others, or comes later, goes on."""
+    _, insurer = tell()
+    asked = erasure("attested", of="ben", origin="track.example", partner=INSURER)
+    insurer.add("attested", "erasure", {**asked, "receipts": [TERMS.receipt]}, after="live")
+    assert rules(insurer) == []
+    gym, _ = tell()
+    early = erasure("attested", of="ben", origin=INSURER, partner=GYM)
+    gym.add("attested", "erasure", {**early, "receipts": [TERMS.receipt]}, after="opening")
+    for name in ("issued", "delivered"):
+        gym.spoil(name, receipt_leaf=gym.index("live"))
+    assert rules(gym) == []
+
+
 def test_a_story_told_right_breaks_none() -> None:
     gym, insurer = tell()
     assert rules(gym) == rules(insurer) == []

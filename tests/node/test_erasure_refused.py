@@ -168,6 +168,26 @@ def test_who_was_never_here_can_be_erased_and_nothing_is_said_of_it(scene: Scene
     assert len(scene.gym.node.rows(select(CLAIMS))) == before
 
 
+def test_who_was_erased_is_not_written_of_again_by_letter_or_on_record(scene: Scene) -> None:
+    """Who speaks for her, a code for her letter, and an offer that somebody brings in her name."""
+    erased, gym = "ida-at-gym", scene.gym
+    gym.app().subjects.erase(erased)
+    offer = scene.insurer.app().links.offer(
+        subject="ida-at-ins", partner="gym.example", program="ins-fit", hint="p", login="aal2", channel="letter"
+    )
+    found = {"candidates": [erased], "hint": "member", "login": "aal2", "channel": "desk", "agent": "staff-12"}
+    with nothing_changes(gym):
+        for path, body in (
+            (
+                "/v1/standings",
+                {"subject": erased, "kind": "minor", "speakers": ["tom-at-gym"], "of_age_from": 2_000_000_000},
+            ),
+            ("/v1/letters", {"subject": erased}),
+            ("/v1/links/match", {"offer": offer.offer, **found}),
+        ):
+            refused(app(gym, path, body), 410, "payload_erased")
+
+
 def test_no_table_names_a_subject_or_a_link_that_erasure_does_not_know_of() -> None:
     """Whoever adds such a table says in `burying` what becomes of its rows."""
     tables = SQLModel.metadata.tables.values()

@@ -55,7 +55,7 @@ from tallystick.errors import (
     ReplyForged,
     problem_error,
 )
-from tallystick.following import LedgerForked
+from tallystick.growth import LedgerForked
 from tallystick.verify import HEADS_MAX, PROOFS_MAX, HeadMemory
 from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Event, Problem
 from tallystick_consent.errors import ProgramRejected

@@ -3,7 +3,7 @@
 Source: DESIGN flow 8 and P9.
 """
 
-from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ErasureBody
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ErasureBody, Signature
 from tallystick_consent.replay.state import ConsentState, Report
 
 
@@ -33,6 +33,23 @@ def is_erased(state: ConsentState, body: DisclosureBody | AcceptanceBody, report
         return False
     report("P9.after", "An answer is issued, delivered or accepted for a link that was erased.")
     return True
+
+
+def finish_erasures(state: ConsentState) -> None:
+    """Report what is said to be signed for an erasure's request and is not its attestation: a partner that is asked for
+    both the erasure and the ending of a receipt answers once."""
+    for erasure in state.erasures.values():
+        for receipt in erasure.receipts:
+            life = state.receipts.get(receipt)
+            for each in () if life is None else life.acknowledged:
+                if (
+                    each.signed == erasure.request
+                    and Signature(at=each.at_s, digest=each.digest) != erasure.attestation
+                ):
+                    report = state.reporter(each.index)
+                    report(
+                        "P5.acknowledgement", "An ending by erasure is signed for otherwise than by its attestation."
+                    )
 
 
 def _asked(body: ErasureBody) -> ErasureBody:

@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 import httpx
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Select, delete, insert, select, update
 
 from tallystick import wire
 from tallystick.descriptor import Descriptor
@@ -326,7 +326,15 @@ def await_own_receipt(transaction: Transaction, link: str) -> None:
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**waits))
 
 
-def expire_links(transaction: Transaction) -> None:
+def left_over(now_s: int) -> tuple[Select[Any], Select[Any]]:
+    """Return the queries of acceptances whose partner never answered, and of offers that have long run out."""
+    return (
+        select(ACCEPTING.c.offer, ACCEPTING.c.unique).where(ACCEPTING.c.started_at_s + 2 * OFFER_LIFE_S <= now_s),
+        select(OFFERS.c.digest).where(OFFERS.c.expires_at_s + 2 * OFFER_LIFE_S <= now_s),
+    )
+
+
+def expire_links(node: Node, transaction: Transaction) -> None:
     """End what was begun and never confirmed, and what waited in vain: for a letter, or a receipt of its own."""
     now_s = transaction.now_s
     for row in transaction.execute(select(LINKS).where(LINKS.c.waits_until_s <= now_s)).all():
@@ -341,12 +349,13 @@ def expire_links(transaction: Transaction) -> None:
             ended = {"state": "ended", "ended_at_s": now_s}
             transaction.execute(update(LINKS).where(LINKS.c.id == row.id).values(**ended))
             transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.link == row.id))
-    begun = transaction.execute(select(ACCEPTING).where(ACCEPTING.c.started_at_s + 2 * OFFER_LIFE_S <= now_s)).all()
-    for row in begun:
+    unanswered, run_out = left_over(now_s)
+    for row in transaction.execute(unanswered).all():
+        node.custody.forget(half_name(row.offer))
         transaction.execute(delete(ACCEPTING).where(ACCEPTING.c.offer == row.offer))
         unused = (LINK_UNIQUE.c.unique == row.unique, LINK_UNIQUE.c.link.is_(None))
         transaction.execute(delete(LINK_UNIQUE).where(*unused))
-    transaction.execute(delete(OFFERS).where(OFFERS.c.expires_at_s + 2 * OFFER_LIFE_S <= now_s))
+    transaction.execute(delete(OFFERS).where(OFFERS.c.digest.in_(run_out)))
 
 
 def destroy_ended(node: Node) -> None:
@@ -446,5 +455,5 @@ def _half_name(offer: str) -> str:
 def offer_refused() -> OfferRefused:
     """Return the one refusal of every offer that cannot be taken, whatever is wrong with it."""
     return OfferRefused(
-        "This offer cannot be taken.", remedy="Make a new offer in the app that began, and take it within ten minutes."
+        "This offer cannot be taken.", remedy="Make a new offer in the app that began, and take it in time."
     )

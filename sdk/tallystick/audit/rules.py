@@ -60,7 +60,7 @@ RULES: dict[str, str] = {
     " most one.",
     "P5.unsigned": "A withdrawal names what was signed to tell the other partner of it.",
     "P5.acknowledgement": "For a pause or an ending, the other partner signed just what was sent, and its own ledger"
-    " says so too.",
+    " says so too; one that met an end is signed for once, and changes nothing.",
     "P7.claim_twice": "A claim is issued once and accepted once.",
     "P7.nullifier": "A nullifier is delivered once and accepted once; an issuer's second claim for it says which"
     " undelivered one it replaces.",

@@ -30,7 +30,8 @@ class Claim(Reply):
     """A claim this node issued or received, without its answer.
 
     Attributes:
-        state: `issued`, `delivered`, `withheld` or `expired` where it was issued; `accepted` where it was received.
+        state: `issued`, `delivered`, `withheld`, `expired` or `revoked` where it was issued; `accepted` or
+            `retracted` where it was received.
         log_index: where the entry that issued or accepted it stands in this node's ledger.
         band: the band that a claim says which was received; None where its program has none, or its receipt ended.
     """
@@ -80,7 +81,7 @@ class Reward(Reply):
 
     Attributes:
         amount: minor units.
-        state: `posted`, or `waitlisted` where the budget was spent.
+        state: `posted`, or `waitlisted` where the budget was spent; `reversed` or `voided` where it was taken back.
         reasons: rule and version, claim and receipt behind it.
     """
 
@@ -195,7 +196,7 @@ class Paid(Reply):
     """What was given for an answer.
 
     Attributes:
-        state: `posted`, or `waitlisted` where the budget was spent.
+        state: `posted`, or `waitlisted` where the budget was spent; `reversed` or `voided` where it was taken back.
         amount: minor units of the asset.
     """
 

@@ -1,6 +1,6 @@
 """The journeys' rules, each as the data in docs/examples/rules, over the months of the scenarios."""
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,7 @@ from tallystick_consent.rules import (
     Heard,
     Zones,
     conclude,
+    days_touched,
     evaluate,
     home_zone_name,
     read_statement,
@@ -289,6 +290,14 @@ def test_fifteen_card_purchases_by_posting_date() -> None:
     assert not evaluate(cards, [*bought, refund, cash], period=month).satisfied
     assert evaluate(cards, [*bought, line("2027-03-31", -5, "card")], period=month).satisfied
     assert not evaluate(cards, [*bought, line("2027-04-01", -5, "card")], period=month).satisfied
+
+
+def test_an_event_touches_the_days_on_which_its_rule_may_count_it() -> None:
+    card = line("2027-03-31", -5, "card")
+    assert days_touched(card, rule_named("card-purchases"), zone=NEW_YORK) == (date(2027, 3, 31), date(2027, 3, 31))
+    late = purchase("2027-04-01T03:30:00-04:00", 500)
+    of_home = measured("ten-stamps", basis="subject_home")
+    assert days_touched(late, of_home, zone=NEW_YORK) == (date(2027, 3, 31), date(2027, 4, 1)), "until a home is known"
 
 
 def test_an_average_balance_is_over_the_days_told() -> None:

@@ -45,6 +45,7 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
     """
 
     def work(transaction: Transaction) -> wire.Contest:
+        transaction.subject = body.subject
         asked = select(DECISIONS).where(DECISIONS.c.id == body.decision, DECISIONS.c.subject == body.subject)
         row = transaction.row(asked)
         if row is None:

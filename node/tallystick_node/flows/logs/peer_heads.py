@@ -25,7 +25,8 @@ from sqlalchemy import delete, func, insert, select
 
 from tallystick.descriptor import Descriptor
 from tallystick.errors import NodeUnreachable
-from tallystick.following import LedgerForked, LogSite, SeenHead, follow, open_seen
+from tallystick.following import LogSite
+from tallystick.growth import LedgerForked, SeenHead, follow, open_seen
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected, TallyError
 from tallystick_ledger.peer_head import PeerHead, peer_head
 from tallystick_ledger.tlog.head import parse_checkpoint_body

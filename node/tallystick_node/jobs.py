@@ -6,7 +6,7 @@ Every timer reads the node's clock.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -26,7 +26,7 @@ from tallystick_node.errors import (
     StoreUnavailable,
 )
 from tallystick_node.flows.claims.asks import settle_asks
-from tallystick_node.flows.claims.closing import close_period, due_receipts, put_off_closing
+from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
 from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links, left_over
 from tallystick_node.flows.logs.descriptors import Couriers
@@ -37,7 +37,7 @@ from tallystick_node.flows.receipts.stopping import end_settling, expire_receipt
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.subjects.erasure import ask_partner, due_erasures
-from tallystick_node.keys.custody import DAY_S
+from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import PUBLISHING, Node
@@ -57,8 +57,10 @@ from tallystick_node.storage.tables import (
 from tallystick_node.storage.turns import Turn
 
 ROWS_A_TICK_MAX = 200
-CLOSED_TOGETHER_MAX = 20
-"""How many periods are closed in one commit at most: an app that records meanwhile waits for no more than that."""
+CLOSED_A_TICK_MAX = 2_000
+CLOSED_TOGETHER_MAX = 200
+"""How many periods are closed in one commit at most: an app that records meanwhile waits for no more than that, a few
+tenths of a second, and no more than their events are in memory at once."""
 
 MESSAGES_A_TICK_MAX = 100
 IDEMPOTENCY_LIFE_S = 30 * DAY_S
@@ -83,6 +85,7 @@ class Jobs:
         self._keys_logged: NodeKeys | None = None
         self._publishing = asyncio.Lock()
         self._wrapped_on_day = -1
+        self._purged_on_day = -1
         self._turns_again_s = 0
 
     def close(self) -> None:
@@ -127,8 +130,10 @@ class Jobs:
         await asyncio.to_thread(self._node.standing.ask)
 
     async def tick(self) -> None:
-        """Do all that is due now, once, and deliver what can be delivered; of a read-only log, nothing."""
+        """Do all that is due now, once, and deliver what can be delivered; while the log is read-only, only what lets
+        keys die and deleted rows be gone."""
         if await self._is_read_only():
+            await self._let_go()
             return
         await self.housekeep()
         await self.publish()
@@ -169,32 +174,51 @@ class Jobs:
                 await self._attempt(expire)
         for erasure in await asyncio.to_thread(due_erasures, self._node, rows_max=ROWS_A_TICK_MAX):
             await self._attempt(partial(ask_partner, self._node, erasure=erasure))
-        due = await asyncio.to_thread(due_receipts, self._node, rows_max=ROWS_A_TICK_MAX)
-        for begin in range(0, len(due), CLOSED_TOGETHER_MAX):
-            await asyncio.gather(*(self._close(each) for each in due[begin : begin + CLOSED_TOGETHER_MAX]))
+        await self.close_due(rows_max=CLOSED_A_TICK_MAX)
         await asyncio.to_thread(destroy_ended, self._node)
-        await self._scrub()
+        await self._let_go()
         today = self._node.now_s() // DAY_S
-        if today != self._wrapped_on_day:
-            await asyncio.to_thread(self._node.custody.rewrap)
+        if today != self._purged_on_day:
             try:
                 await asyncio.to_thread(self._node.end_keys)
             except (SettingsInvalid, OSError):
                 log.warning("keys that ended are not destroyed yet")
             await self._node.written(_purge)
             await self._node.written(partial(forget_outlived, self._node))
+            self._purged_on_day = today
+
+    async def _let_go(self) -> None:
+        """Let what is to be unreadable become so: deleted rows overwritten, and the keys of a week ago destroyed."""
+        await self._scrub()
+        today = self._node.now_s() // DAY_S
+        if today != self._wrapped_on_day:
+            await asyncio.to_thread(self._node.custody.rewrap)
             self._wrapped_on_day = today
 
-    async def _close(self, receipt: str) -> None:
-        """Close a receipt's period; those that are closed at the same time are committed together, by the writer."""
-        if not await self._attempt(partial(close_period, self._node, receipt=receipt)):
-            await self._node.written(partial(put_off_closing, receipt=receipt))
+    async def close_due(self, *, rows_max: int) -> int:
+        """Close the periods whose time has come, of so many receipts at most; return of how many."""
+        due = await asyncio.to_thread(due_receipts, self._node, rows_max=rows_max)
+        for begin in range(0, len(due), CLOSED_TOGETHER_MAX):
+            await self._close(due[begin : begin + CLOSED_TOGETHER_MAX])
+        return len(due)
+
+    async def _close(self, receipts: Sequence[str]) -> None:
+        """Close a period of each of these receipts in one commit; where one fails, the halves are tried alone, so that
+        it keeps no other from being closed."""
+        if await self._attempt(partial(close_periods, self._node, receipts=receipts)):
+            return
+        if len(receipts) == 1:
+            await self._node.written(partial(put_off_closing, receipt=receipts[0]))
+            return
+        half = len(receipts) // 2
+        await self._close(receipts[:half])
+        await self._close(receipts[half:])
 
     async def _scrub(self) -> None:
         """Leave nothing of who was erased in any file; somebody may be reading just now, so perhaps the next time."""
         numbers = await asyncio.to_thread(scrub_buried, self._node)
         if numbers:
-            await self._node.written(partial(scrubbed, numbers=numbers))
+            await self._node.written(partial(scrubbed, numbers=numbers), even_read_only=True)
 
     async def _follow_keys(self) -> None:
         """Take up keys that the operator changed, and log what changed; no head is published in between."""
@@ -302,8 +326,7 @@ class Jobs:
             group.create_task(_again(serve_new_partners, 1))
 
     async def _housekeep_unless_read_only(self) -> None:
-        if not await self._is_read_only():
-            await self.housekeep()
+        await (self._let_go() if await self._is_read_only() else self.housekeep())
 
     async def _ask_the_silent(self) -> None:
         if self._node.standing.silent:

@@ -178,6 +178,8 @@ class Desk(Group[DeskCalls]):
 
     letter = Blocking(DeskCalls.letter)
     serve = Blocking(DeskCalls.serve)
+    requests = Blocking(DeskCalls.requests)
+    answer = Blocking(DeskCalls.answer)
 
 
 class Events(Group[EventCalls]):
@@ -228,6 +230,7 @@ class Decisions(Group[DecisionCalls]):
     why = Blocking(DecisionCalls.why)
     contest = Blocking(DecisionCalls.contest)
     contests = Blocking(DecisionCalls.contests)
+    answer = Blocking(DecisionCalls.answer)
 
 
 class Subjects(Group[SubjectCalls]):
@@ -305,6 +308,8 @@ class AsyncDesk(AsyncGroup[DeskCalls]):
 
     letter = Awaited(DeskCalls.letter)
     serve = Awaited(DeskCalls.serve)
+    requests = Awaited(DeskCalls.requests)
+    answer = Awaited(DeskCalls.answer)
 
 
 class AsyncEvents(AsyncGroup[EventCalls]):
@@ -356,6 +361,7 @@ class AsyncDecisions(AsyncGroup[DecisionCalls]):
     why = Awaited(DecisionCalls.why)
     contest = Awaited(DecisionCalls.contest)
     contests = Awaited(DecisionCalls.contests)
+    answer = Awaited(DecisionCalls.answer)
 
 
 class AsyncSubjects(AsyncGroup[SubjectCalls]):

@@ -210,6 +210,12 @@ class FindReceipts(Request):
     subject: Subject | None = None
     link: LinkId | None = None
 
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.subject is None) == (self.link is None):
+            raise ValueError("receipts are found by their customer, or by their link")
+        return self
+
 
 class Receipt(Proven):
     """A receipt as a node holds it.

@@ -28,6 +28,7 @@ from tallystick_node.flows.receipts.rows import (
     GUARDIAN,
     acknowledge,
     change_receipt,
+    end_receipt,
     insert_receipt,
     last_yes,
     log_receipt,
@@ -203,7 +204,7 @@ def receive_refused(
     row = row_of_partner(transaction, body.receipt, partner=caller, role="recipient")
     check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
     log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
-    change_receipt(transaction, body.receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    end_receipt(transaction, row, ReceiptState.REFUSED)
     return wire.PeerAcknowledged()
 
 

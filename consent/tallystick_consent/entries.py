@@ -218,16 +218,21 @@ class AcceptanceBody(Body):
     key: KeyName = ""
 
 
-class Tells(Body):
+class Tells(Sparse, Body):
     """What the answers of a program tell, as the rules' linter finds it.
 
     Attributes:
         alone: the rung of what they tell by themselves, repetition and the size of the reward included.
         figures: what is asked about, and where answers cut it: what several programs tell together follows from these.
+        whole: whether an answer is true of a period only where all of it was looked at: of a part of it, "at most
+            three" may be said of anybody. Left out where a yes about a part is one about the whole.
     """
+
+    LATER = frozenset({"whole"})
 
     alone: Rung
     figures: Annotated[tuple[AskedFigure, ...], Field(max_length=FIGURES_MAX)]
+    whole: bool = False
 
 
 class ProgramBody(Sparse, Body):

@@ -27,6 +27,7 @@ from tallystick_consent.receipts.receipt import (
     Terms,
     Version,
 )
+from tallystick_consent.receipts.retention import RetainedField, Retentions
 from tallystick_consent.rules.linter import FIGURES_MAX, AskedFigure
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
@@ -36,6 +37,10 @@ from tallystick_ledger.opening import Carried
 PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
 KeyName = Annotated[str, Field(pattern=r"^([a-z-]{3,10}-[0-9a-f]{8})?$")]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
+
+
+DISCHARGED_MAX = 1_000
+"""Answers that one entry says are discharged."""
 
 
 class Body(BaseModel):
@@ -86,10 +91,11 @@ class ReceiptBody(Sparse, Body):
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
+        retention: what the recipient keeps, why, and until when, as in the terms.
         crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "retention", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -126,6 +132,7 @@ class ReceiptBody(Sparse, Body):
     so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
     crossed: bool = False
+    retention: Retentions = ()
 
 
 class DisclosureBody(Sparse, Body):
@@ -188,6 +195,20 @@ class RetractionBody(Body):
     claim: Digest
     nullifier: Digest
     signed: Digest
+
+
+class DischargeBody(Sparse, Body):
+    """That a recipient has discharged a duty: it holds a field no longer.
+
+    Attributes:
+        claims: of answers, which ones; left out of other fields.
+    """
+
+    LATER = frozenset({"claims"})
+
+    receipt: ReceiptId
+    field: RetainedField
+    claims: Annotated[tuple[Digest, ...], Field(max_length=DISCHARGED_MAX)] = ()
 
 
 class AcceptanceBody(Body):
@@ -292,6 +313,7 @@ BODIES: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
     "disclosure": DisclosureBody,
     "acceptance": AcceptanceBody,
+    "discharge": DischargeBody,
     "correction": CorrectionBody,
     "retraction": RetractionBody,
     "program": ProgramBody,
@@ -326,7 +348,24 @@ class CarriedAnswer(Body):
     at: Seconds
 
 
+class DutyBody(Sparse, Body):
+    """A duty of a recipient that an opening carries, since it is not discharged.
+
+    Attributes:
+        claim: of an answer, which one; left out of other fields.
+        due: until when it may be kept.
+    """
+
+    LATER = frozenset({"claim"})
+
+    receipt: ReceiptId
+    field: RetainedField
+    claim: Digest | Literal[""] = ""
+    due: Seconds
+
+
 CARRIED: dict[str, type[Body]] = {
+    "duty": DutyBody,
     "program": ProgramBody,
     "receipt": ReceiptBody,
     "disclosure": CarriedDisclosure,
@@ -411,6 +450,7 @@ def receipt_body(
             "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
             "crossed": crossed,
+            "retention": terms.retention,
         }
     )
 

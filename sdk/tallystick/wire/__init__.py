@@ -119,6 +119,8 @@ from tallystick.wire.proofs import (
 from tallystick.wire.receipts import (
     ApproveReceipt,
     DeferReceipt,
+    Duties,
+    Duty,
     FindReceipts,
     GiveReceipt,
     InvalidateReceipt,
@@ -172,6 +174,8 @@ __all__ = [
     "Decisions",
     "DeferReceipt",
     "Document",
+    "Duties",
+    "Duty",
     "EntryProof",
     "EntryRange",
     "EraseSubject",

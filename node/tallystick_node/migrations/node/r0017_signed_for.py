@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0017"
-down_revision = "node_0014"
+down_revision = "node_0015"
 
 
 def upgrade() -> None:

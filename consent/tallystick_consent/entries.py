@@ -21,6 +21,7 @@ from tallystick_consent.receipts.receipt import (
     Limits,
     ProgramName,
     ReceiptId,
+    Resources,
     Rung,
     Seconds,
     Sparse,
@@ -91,11 +92,12 @@ class ReceiptBody(Sparse, Body):
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
+        resources: what alone it is about, as in the terms; None: all there is.
         retention: what the recipient keeps, why, and until when, as in the terms.
         crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "retention", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "retention", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -131,6 +133,7 @@ class ReceiptBody(Sparse, Body):
     previous: Digest | Literal[""] = ""
     so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
+    resources: Resources | None = None
     crossed: bool = False
     retention: Retentions = ()
 
@@ -449,6 +452,7 @@ def receipt_body(
             "limits": terms.limits,
             "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
+            "resources": terms.resources,
             "crossed": crossed,
             "retention": terms.retention,
         }

@@ -21,7 +21,13 @@ from tallystick_consent.replay.answers import carried_disclosure
 from tallystick_consent.replay.duties import carried_duty
 from tallystick_consent.replay.entries import LEDGER_KINDS, ConsentReplay
 from tallystick_consent.replay.opening import without_leaves
-from tallystick_consent.replay.receipts import acknowledgement_rule, carried_receipt, counts_here, receipt_is_open
+from tallystick_consent.replay.receipts import (
+    acknowledgement_rule,
+    answers_request,
+    carried_receipt,
+    counts_here,
+    receipt_is_open,
+)
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ReceiptLife
 
 __all__ = [
@@ -31,6 +37,7 @@ __all__ = [
     "ConsentReplay",
     "ReceiptLife",
     "acknowledgement_rule",
+    "answers_request",
     "carried_disclosure",
     "carried_duty",
     "carried_receipt",

@@ -52,6 +52,7 @@ from tallystick_consent.rules.linter import (
     told_together,
 )
 from tallystick_consent.rules.periods import (
+    FIRST_ZONE,
     LAST_ZONE,
     Period,
     dates_of,
@@ -67,6 +68,7 @@ MARGIN_S = 2 * 86_400
 """How far beyond a period events are read: days are local to a place, and visits merge over the edge."""
 
 __all__ = [
+    "FIRST_ZONE",
     "LAST_ZONE",
     "MARGIN_S",
     "NO_ZONES",

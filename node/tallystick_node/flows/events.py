@@ -5,11 +5,11 @@ Source: DESIGN flow 1, SCENARIOS 1.05 and 1.07 (periods and their close).
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from tallystick import wire
 from tallystick_consent.decide import Ask, Permit
@@ -19,10 +19,11 @@ from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState
 from tallystick_consent.rules import days_touched, name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
-from tallystick_ledger.vault import Opening, Sealed
+from tallystick_ledger.vault import Opening, Sealed, Vault
 from tallystick_node.errors import Refused
 from tallystick_node.flows.people.standings import those_that_cover
 from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.flows.receipts.resources import ResourceNames, names_of
 from tallystick_node.keys.custody import erased
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
@@ -35,7 +36,6 @@ AHEAD_MAX_S = 300
 KEPT_UNDER = IN_FORCE | {ReceiptState.PAUSED}
 """Under which receipts events are kept: a pause stops answers, so that what it would have answered can be made up."""
 
-_NOT_LIVE = {
     ReceiptState.WITHDRAWN: ("receipt_withdrawn", "The subject has withdrawn the receipt that covered this event."),
     ReceiptState.REVOKED: ("receipt_revoked", "A partner has revoked the receipt that covered this event."),
     ReceiptState.INVALIDATED: ("receipt_invalidated", "The receipt that covered this event was never valid."),
@@ -60,7 +60,7 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
     def work(transaction: Transaction) -> wire.Event:
         require_not_ahead(event, now_s=transaction.now_s)
         try:
-            receipt = covering(transaction, event, subject=body.subject, named=body.receipt)
+            receipt = covering(node, transaction, event, subject=body.subject, named=body.receipt)
         except Refused:
             node.require_not_erased(body.subject)
             raise
@@ -149,47 +149,97 @@ def shown_event(node: Node, row: Any) -> wire.Event:
     return _shown(row.id, row.type, row.receipt, row.recorded_at_s, open_event(node, row))
 
 
-def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subject: str) -> list[JourneyEvent]:
-    """Open the part of the vault that a permit covers, and nothing else; what was erased or corrected is not there.
-
-    Each event carries when it was recorded, so that what came after a period's close does not count for it.
-    """
-    rows = transaction.execute(
-        select(EVENTS).where(
-            EVENTS.c.subject == subject,
-            EVENTS.c.data_class.in_(sorted(permit.data_classes)),
-            EVENTS.c.at_s >= permit.events_from_s,
-            EVENTS.c.at_s < permit.events_until_s,
+def sealed_events(
+    transaction: Transaction,
+    subjects: Collection[str],
+    *,
+    data_classes: Collection[str],
+    from_s: int,
+    until_s: int,
+) -> dict[str, list[Any]]:
+    """Return the events of these subjects, classes and times, sealed as they are, by subject; but for what was
+    corrected."""
+    found: dict[str, list[Any]] = {}
+    for row in transaction.execute(
+        select(
+            EVENTS.c.id,
+            EVENTS.c.subject,
+            EVENTS.c.data_class,
+            EVENTS.c.at_s,
+            EVENTS.c.commitment,
+            EVENTS.c.ciphertext,
+            EVENTS.c.recorded_at_s,
+        ).where(
+            EVENTS.c.subject.in_(subjects),
+            EVENTS.c.data_class.in_(sorted(data_classes)),
+            EVENTS.c.at_s >= from_s,
+            EVENTS.c.at_s < until_s,
             EVENTS.c.corrected_by.is_(None),
         )
-    ).all()
+    ):
+        found.setdefault(row.subject, []).append(row)
+    return found
+
+
+def open_permitted(
+    vault: Vault, rows: Iterable[Any], permit: Permit, *, names: ResourceNames | None = None
+) -> list[JourneyEvent]:
+    """Open those of a subject's events that a permit covers, and nothing else; what was erased is not there.
+
+    Each event carries when it was recorded, so that what came after a period's close does not count for it. Which
+    resource an event is of stands in its payload alone: one that the permit leaves out is let go once that is read.
+
+    Args:
+        vault: has the subject's key.
+        rows: of its events, sealed.
+        permit: of a receipt.
+        names: how that receipt's link calls resources, where the permit is of some alone.
+
+    Raises:
+        PayloadUnavailable: a key that is needed for it is missing.
+    """
     opened: list[JourneyEvent] = []
     for row in rows:
+        if row.data_class not in permit.data_classes or not permit.events_from_s <= row.at_s < permit.events_until_s:
+            continue
         try:
-            event = parse_payload(open_event(node, row).payload)
+            event = parse_payload(_opened(vault, row).payload)
         except PayloadErased:
+            continue
+        if permit.resources is not None and not (names and names.let_through(event, permit.resources)):
             continue
         opened.append(replace(event, recorded_at_s=row.recorded_at_s))
     return opened
 
 
-def came_late(transaction: Transaction, asked: Ask, *, subject: str, since_s: int) -> bool:
-    """Return whether anything that a question is about was recorded from a moment on; nothing is opened for that."""
-    late = select(EVENTS.c.id).where(
-        EVENTS.c.subject == subject,
-        EVENTS.c.data_class.in_(sorted(asked.data_classes)),
-        EVENTS.c.at_s >= asked.events_from_s,
-        EVENTS.c.at_s < asked.events_until_s,
-        EVENTS.c.recorded_at_s >= since_s,
-        EVENTS.c.corrected_by.is_(None),
+def last_recorded(transaction: Transaction, asked: Ask, subjects: Collection[str], *, since_s: int) -> dict[str, int]:
+    """Return when the last event that a question is about was recorded, of each subject that has one from a moment on;
+    nothing is opened for that."""
+    late = (
+        select(EVENTS.c.subject, func.max(EVENTS.c.recorded_at_s).label("at_s"))
+        .where(
+            EVENTS.c.subject.in_(subjects),
+            EVENTS.c.data_class.in_(sorted(asked.data_classes)),
+            EVENTS.c.at_s >= asked.events_from_s,
+            EVENTS.c.at_s < asked.events_until_s,
+            EVENTS.c.recorded_at_s >= since_s,
+            EVENTS.c.corrected_by.is_(None),
+        )
+        .group_by(EVENTS.c.subject)
     )
-    return transaction.row(late.limit(1)) is not None
+    return {row.subject: row.at_s for row in transaction.execute(late).all()}
 
 
 def covering(
-    transaction: Transaction, event: JourneyEvent, *, subject: str, named: str | None, even_closed: bool = False
+    node: Node,
+    transaction: Transaction,
+    event: JourneyEvent,
+    *,
+    subject: str,
+    named: str | None,
+    even_closed: bool = False,
 ) -> str:
-    """Return the receipt under which an event is kept: live, for its data class and time, its period still open.
+    """Return the receipt under which an event is kept: live, for its data class, time and resource, its period open.
 
     Args:
         named: the only receipt that will do; None for any.
@@ -209,6 +259,9 @@ def covering(
     live = [row for row in covering if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
     if not live:
         raise _uncovered(covering)
+    live = [row for row in live if _is_about(node, row, event)]
+    if not live:
+        raise _uncovered([])
     for row in live:
         if even_closed or not _is_closed(transaction, row, event):
             return str(row.id)
@@ -224,6 +277,11 @@ def covered_by(row: Any, event: JourneyEvent) -> bool:
     terms = json.loads(row.terms)
     at_s = int(event.started_at.timestamp())
     return event.data_class in terms["data_classes"] and terms["events_from_s"] <= at_s < terms["events_until_s"]
+
+
+def _is_about(node: Node, row: Any, event: JourneyEvent) -> bool:
+    named = json.loads(row.terms).get("resources")
+    return named is None or names_of(node, row.link).let_through(event, frozenset(each["id"] for each in named))
 
 
 def _uncovered(covering: Sequence[Any]) -> Refused:
@@ -248,10 +306,14 @@ def open_event(node: Node, row: Any) -> Opening:
     Raises:
         PayloadErased, PayloadUnavailable: it cannot be read any more.
     """
+    return _opened(node.vault, row)
+
+
+def _opened(vault: Vault, row: Any) -> Opening:
     if not row.ciphertext:
         raise erased()
     sealed = Sealed(row.commitment, row.ciphertext)
-    return node.vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=MEDIA_TYPE)
+    return vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=MEDIA_TYPE)
 
 
 def _shown(event_id: str, event_type: str, receipt: str, recorded_at_s: int, opening: Opening) -> wire.Event:

@@ -387,8 +387,10 @@ class Writer:
                     return _Outcome(job, replayed=replayed)
             with nullcontext() if is_alone else _savepoint(driver):
                 value = job.work(transaction)
+                transaction.run_collected()
                 subject = _whose_reply(transaction, job)
         except Exception as error:  # handed to whoever asked; the others' writes go on
+            transaction.drop_collected()
             if isinstance(error, DBAPIError | driver.error) and is_storage_trouble(error):
                 raise
             if is_alone:

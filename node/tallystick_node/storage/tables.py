@@ -122,6 +122,7 @@ class Link(SQLModel, table=True):
 
     Attributes:
         waits_until_s: until when it waits for the own receipt of a subject that has come of age.
+        answered_until_s: at the issuer, up to when earlier links of the same subject answered for the program.
     """
 
     id: str = Field(primary_key=True)
@@ -135,14 +136,20 @@ class Link(SQLModel, table=True):
     created_at_s: int
     ended_at_s: int | None = None
     waits_until_s: int | None = Field(default=None, index=True)
+    answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class LinkUnique(SQLModel, table=True):
-    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program."""
+    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program.
+
+    Attributes:
+        answered_until_s: the end of the last period that links of this subject answered and have ended since.
+    """
 
     unique: str = Field(primary_key=True)
     link: str | None = Field(default=None, index=True)
     free_from_s: int | None = None
+    answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Program(SQLModel, table=True):
@@ -201,11 +208,14 @@ class Receipt(SQLModel, table=True):
     end_acknowledged_at_s: int | None = None
     valid_until_s: int
     next_period: str | None = None
-    next_close_s: int | None = Field(default=None, index=True)
+    next_close_s: int | None = None
     lived_leaf: int | None = None
     confirm_by_s: int | None = Field(default=None, index=True)
     settles_until_s: int | None = Field(default=None, index=True)
     unacknowledged_since_s: int | None = Field(default=None, index=True)
+
+    # In the order in which they are closed: at the end of a month many are due at one moment.
+    __table_args__ = (Index("receipt_by_close", "next_close_s", "id"),)
 
 
 class ReceiptVersion(SQLModel, table=True):
@@ -303,7 +313,7 @@ class Decision(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     subject: str = Field(index=True)
-    receipt: str
+    receipt: str = Field(index=True)
     partner: str
     program: str
     version: int
@@ -424,6 +434,8 @@ class Reward(SQLModel, table=True):
 
     Attributes:
         unique: `p`, while it is paid or waits; its own id after it was taken back, by the transfer `reversed_by`.
+        cause: id of the entry that accepted its claim, which the transfer names; "" where an older version put it on
+            the waiting list, and did not keep it.
     """
 
     id: str = Field(primary_key=True)
@@ -440,6 +452,7 @@ class Reward(SQLModel, table=True):
     state: str
     posted_at_s: int | None = None
     reversed_by: str | None = None
+    cause: str = ""
 
 
 class Account(SQLModel, table=True):

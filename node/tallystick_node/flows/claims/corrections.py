@@ -25,10 +25,10 @@ from tallystick_consent.rules.corrected import follows
 from tallystick_consent.signed import Correction, Retraction, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_node.errors import Refused
-from tallystick_node.flows.claims.closing import read_period
 from tallystick_node.flows.claims.decisions import keep_corrected
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
 from tallystick_node.flows.claims.issuing import issue_answer
+from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.claims.status import revoke_claim
 from tallystick_node.flows.events import KEPT_UNDER, covered_by, covering, keep_event, open_event, require_not_ahead
 from tallystick_node.flows.outgoing import queue_message
@@ -82,7 +82,7 @@ async def correct_event(node: Node, once: Once, body: wire.CorrectEvent) -> Stor
 
 def _covering(node: Node, transaction: Transaction, right: JourneyEvent, body: wire.CorrectEvent) -> str:
     try:
-        return covering(transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
+        return covering(node, transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
     except Refused:
         node.require_not_erased(body.subject)
         raise
@@ -193,7 +193,8 @@ def _settle(
         .where(CLAIMS.c.receipt == row.id, CLAIMS.c.role == "issuer", CLAIMS.c.period == name)
         .order_by(CLAIMS.c.number.desc())
     )
-    read = read_period(node, transaction, row, program, name, again=last is not None)
+    slot = Slot(row, receipt_of(row, again=last is not None), program, name)
+    read = Reading(node, transaction, [slot]).read(slot, uses=slot.receipt.uses)
     if isinstance(read, Refusal):
         return "not_permitted"
     found = evaluate(program.rule, with_late(read.events), period=read.period, zones=read.zones)
@@ -209,9 +210,7 @@ def _settle(
         said = statement_of(program.rule, name, found)
         answer = Answer.model_validate({"statement": said, "value": True, "assurance": found.assurance})
         supersedes = "" if last is None else last.digest
-        claim = issue_answer(
-            node, transaction, row, program, name, answer, supersedes=supersedes, correction=correction
-        )
+        claim = issue_answer(node, transaction, slot, answer, supersedes=supersedes, correction=correction)
         if claim == "":
             return "stands"  # the slot is answered under another receipt of the link
     keep_corrected(transaction, row, program, name, outcome, found=found, claim=claim)

@@ -6,17 +6,11 @@ drawn at random, so neither order nor number tells which claims were made togeth
 Source: CONSTRUCTIONS (between nodes), SCENARIOS 1.09, draft-ietf-oauth-status-list.
 """
 
-import re
 from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from tallystick import wire
-from tallystick_consent.claims.claim import peek_status
 from tallystick_consent.claims.status_list import INVALID, Place, Status, issue_status_token, pack
-from tallystick_consent.errors import ClaimRejected
-from tallystick_ledger.errors import BadInput
-from tallystick_node.exchange import exchange
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.statuses import LIFE_S, LIST_SIZE_BYTES, TTL_S
@@ -25,22 +19,60 @@ from tallystick_node.storage.tables import CLAIMS, STATUS_LISTS, STATUS_PLACES
 PLACES_COUNT = 8 * LIST_SIZE_BYTES
 PLACES_USED_MAX = PLACES_COUNT // 2
 
-_NAME = re.compile(r"stl_[a-z2-7]{26}")
+
+_TAKE = insert(STATUS_PLACES)
 
 
-def draw_place(node: Node, transaction: Transaction, *, partner: str) -> Status:
-    """Return a place for a claim that is made for a partner: a random one that was never used."""
-    row = transaction.row(
-        select(STATUS_LISTS).where(STATUS_LISTS.c.partner == partner, STATUS_LISTS.c.used < PLACES_USED_MAX)
-    )
-    name = row.id if row is not None else _begin_list(transaction, partner=partner)
-    number = _draw(transaction)
-    while transaction.row(select(STATUS_PLACES.c.number).where(*_is(name, number))) is not None:
-        number = _draw(transaction)  # half of the places are free: it ends soon
-    transaction.execute(insert(STATUS_PLACES).values(list=name, number=number))
-    taken = {"used": STATUS_LISTS.c.used + 1}
-    transaction.execute(update(STATUS_LISTS).where(STATUS_LISTS.c.id == name).values(**taken))
-    return Status(status_list=Place(idx=number, uri=_uri(node.host, name)))
+class Places:
+    """Places for claims that are made for one partner: random ones that were never used."""
+
+    def __init__(self, node: Node, transaction: Transaction, *, partner: str, count: int) -> None:
+        """Draw places; those that nobody asks for are left as they were.
+
+        Args:
+            count: how many will be asked for at most; more cost more.
+        """
+        self._node, self._transaction, self._partner = node, transaction, partner
+        self._name, self._left, self._taken = "", 0, 0
+        self._free: list[int] = []
+        self._ahead = count
+
+    def draw(self) -> Status:
+        """Return a place that nobody has."""
+        if self._left == 0:
+            self._open_list()
+        while not self._free:
+            self._free = self._drawn()
+        number = self._free.pop()
+        self._transaction.collect(_TAKE, list=self._name, number=number)
+        self._left -= 1
+        self._taken += 1
+        return Status(status_list=Place(idx=number, uri=list_uri(self._node.host, self._name)))
+
+    def keep(self) -> None:
+        """Keep how many places were taken."""
+        if self._taken:
+            used = {"used": STATUS_LISTS.c.used + self._taken}
+            self._transaction.execute(update(STATUS_LISTS).where(STATUS_LISTS.c.id == self._name).values(**used))
+            self._taken = 0
+
+    def _open_list(self) -> None:
+        """Go on in the list that has room, or in a new one."""
+        self.keep()
+        row = self._transaction.row(
+            select(STATUS_LISTS).where(STATUS_LISTS.c.partner == self._partner, STATUS_LISTS.c.used < PLACES_USED_MAX)
+        )
+        self._name = _begin_list(self._transaction, partner=self._partner) if row is None else row.id
+        self._left = PLACES_USED_MAX - (0 if row is None else row.used)
+        self._free = []
+
+    def _drawn(self) -> list[int]:
+        """Return some places of the list, none of them taken."""
+        # Half of a list is free, so that of a few at random some are.
+        drawn = dict.fromkeys(_draw(self._transaction) for _ in range(self._ahead))
+        is_one = (STATUS_PLACES.c.list == self._name, STATUS_PLACES.c.number.in_(drawn))
+        taken = {row.number for row in self._transaction.execute(select(STATUS_PLACES.c.number).where(*is_one)).all()}
+        return [number for number in drawn if number not in taken]
 
 
 def place_columns(status: Status) -> dict[str, object]:
@@ -49,8 +81,8 @@ def place_columns(status: Status) -> dict[str, object]:
     return {"status_list": place.uri.rpartition("/")[2], "status_index": place.idx}
 
 
-def _uri(host: str, name: str) -> str:
-    """Return the name of a list: under the company's host name, which stays when its node moves."""
+def list_uri(host: str, name: str) -> str:
+    """Return the name of a company's list: under the company's host name, which stays when its node moves."""
     return f"https://{host}/status/{name}"
 
 
@@ -103,7 +135,7 @@ def published_list(node: Node, name: str) -> str:
         places = [(each.number, INVALID) for each in node.rows(select(STATUS_PLACES.c.number).where(revoked))]
         return issue_status_token(
             pack(places, bits=1, size_bytes=LIST_SIZE_BYTES),
-            uri=_uri(node.host, name),
+            uri=list_uri(node.host, name),
             now_s=now_s,
             life_s=LIFE_S,
             ttl_s=TTL_S,
@@ -112,34 +144,6 @@ def published_list(node: Node, name: str) -> str:
         )
 
     return node.own_lists.token(name, changes=row.changes, key_id=key_id, now_s=now_s, sign=sign)
-
-
-def fetch_list(node: Node, issuer: str, body: wire.PeerClaim) -> None:
-    """Fetch the list that a partner's claim names, unless there is a fresh one; what comes of it is found out later.
-
-    Before the write that takes the claim, since nothing may wait for a network there; `require_standing` decides. The
-    list is asked of the address that the issuer's descriptor has now, and of nobody else.
-    """
-    try:
-        status = peek_status(body.claim)
-    except (ClaimRejected, BadInput):
-        return
-    if status is None or node.partners_lists.is_fresh(issuer, status.status_list.uri, now_s=node.now_s()):
-        return
-    uri = status.status_list.uri
-    name = uri.rpartition("/")[2]
-    if uri != _uri(issuer, name) or _NAME.fullmatch(name) is None:
-        return
-    partner = node.partner(issuer)
-    answer = exchange(node.http, "GET", f"{partner.url}/status/{name}")
-    if answer is None or answer.status_code != 200:
-        return
-    try:
-        token = answer.content.decode("ascii")
-        keys = partner.ed25519("claim")
-        node.partners_lists.keep(token, issuer=issuer, uri=uri, keys=keys, now_s=node.now_s())
-    except (UnicodeDecodeError, ClaimRejected):
-        return
 
 
 def require_standing(node: Node, issuer: str, status: Status | None) -> None:

@@ -179,6 +179,8 @@ class Desk(Group[DeskCalls]):
 
     letter = Blocking(DeskCalls.letter)
     serve = Blocking(DeskCalls.serve)
+    requests = Blocking(DeskCalls.requests)
+    answer = Blocking(DeskCalls.answer)
 
 
 class Events(Group[EventCalls]):
@@ -229,6 +231,7 @@ class Decisions(Group[DecisionCalls]):
     why = Blocking(DecisionCalls.why)
     contest = Blocking(DecisionCalls.contest)
     contests = Blocking(DecisionCalls.contests)
+    answer = Blocking(DecisionCalls.answer)
 
 
 class Subjects(Group[SubjectCalls]):
@@ -307,6 +310,8 @@ class AsyncDesk(AsyncGroup[DeskCalls]):
 
     letter = Awaited(DeskCalls.letter)
     serve = Awaited(DeskCalls.serve)
+    requests = Awaited(DeskCalls.requests)
+    answer = Awaited(DeskCalls.answer)
 
 
 class AsyncEvents(AsyncGroup[EventCalls]):
@@ -358,6 +363,7 @@ class AsyncDecisions(AsyncGroup[DecisionCalls]):
     why = Awaited(DecisionCalls.why)
     contest = Awaited(DecisionCalls.contest)
     contests = Awaited(DecisionCalls.contests)
+    answer = Awaited(DecisionCalls.answer)
 
 
 class AsyncSubjects(AsyncGroup[SubjectCalls]):

@@ -123,6 +123,17 @@ ROUTES = (
         {**SUBJECT, "decision": 1, "ground": "count_wrong"},
     ),
     Route("GET /v1/decisions/contests", ("receipts:read",)),
+    Route(
+        "POST /v1/decisions/contests/answer",
+        ("receipts:write",),
+        {**SUBJECT, "contest": "cts_" + "a" * 26, "outcome": "upheld", "agent": "staff-7"},
+    ),
+    Route("GET /v1/desk/requests", ("receipts:read",)),
+    Route(
+        "POST /v1/desk/answers",
+        ("receipts:write",),
+        {**SUBJECT, "request": "act_" + "a" * 26, "outcome": "granted", "agent": "staff-7"},
+    ),
     Route("POST /v1/why/search", ("receipts:read", "rewards:read"), SUBJECT),
     Route("GET /v1/proofs/0", ("audit:read",)),
     Route("POST /v1/proofs/entries", ("audit:read",), {"indexes": [0]}),

@@ -36,6 +36,7 @@ AHEAD_MAX_S = 300
 KEPT_UNDER = IN_FORCE | {ReceiptState.PAUSED}
 """Under which receipts events are kept: a pause stops answers, so that what it would have answered can be made up."""
 
+_NOT_LIVE = {
     ReceiptState.WITHDRAWN: ("receipt_withdrawn", "The subject has withdrawn the receipt that covered this event."),
     ReceiptState.REVOKED: ("receipt_revoked", "A partner has revoked the receipt that covered this event."),
     ReceiptState.INVALIDATED: ("receipt_invalidated", "The receipt that covered this event was never valid."),

@@ -28,6 +28,7 @@ from tallystick_consent.receipts.receipt import (
     Terms,
     Version,
 )
+from tallystick_consent.receipts.retention import RetainedField, Retentions
 from tallystick_consent.rules.linter import FIGURES_MAX, AskedFigure
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
@@ -37,6 +38,10 @@ from tallystick_ledger.opening import Carried
 PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
 KeyName = Annotated[str, Field(pattern=r"^([a-z-]{3,10}-[0-9a-f]{8})?$")]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
+
+
+DISCHARGED_MAX = 1_000
+"""Answers that one entry says are discharged."""
 
 
 class Body(BaseModel):
@@ -88,10 +93,11 @@ class ReceiptBody(Sparse, Body):
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
         resources: what alone it is about, as in the terms; None: all there is.
+        retention: what the recipient keeps, why, and until when, as in the terms.
         crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "retention", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -129,6 +135,7 @@ class ReceiptBody(Sparse, Body):
     acknowledge_by: Seconds | None = None
     resources: Resources | None = None
     crossed: bool = False
+    retention: Retentions = ()
 
 
 class DisclosureBody(Sparse, Body):
@@ -191,6 +198,20 @@ class RetractionBody(Body):
     claim: Digest
     nullifier: Digest
     signed: Digest
+
+
+class DischargeBody(Sparse, Body):
+    """That a recipient has discharged a duty: it holds a field no longer.
+
+    Attributes:
+        claims: of answers, which ones; left out of other fields.
+    """
+
+    LATER = frozenset({"claims"})
+
+    receipt: ReceiptId
+    field: RetainedField
+    claims: Annotated[tuple[Digest, ...], Field(max_length=DISCHARGED_MAX)] = ()
 
 
 class AcceptanceBody(Body):
@@ -300,6 +321,7 @@ BODIES: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
     "disclosure": DisclosureBody,
     "acceptance": AcceptanceBody,
+    "discharge": DischargeBody,
     "correction": CorrectionBody,
     "retraction": RetractionBody,
     "program": ProgramBody,
@@ -334,7 +356,24 @@ class CarriedAnswer(Body):
     at: Seconds
 
 
+class DutyBody(Sparse, Body):
+    """A duty of a recipient that an opening carries, since it is not discharged.
+
+    Attributes:
+        claim: of an answer, which one; left out of other fields.
+        due: until when it may be kept.
+    """
+
+    LATER = frozenset({"claim"})
+
+    receipt: ReceiptId
+    field: RetainedField
+    claim: Digest | Literal[""] = ""
+    due: Seconds
+
+
 CARRIED: dict[str, type[Body]] = {
+    "duty": DutyBody,
     "program": ProgramBody,
     "receipt": ReceiptBody,
     "disclosure": CarriedDisclosure,
@@ -420,6 +459,7 @@ def receipt_body(
             "acknowledge_by": acknowledge_by,
             "resources": terms.resources,
             "crossed": crossed,
+            "retention": terms.retention,
         }
     )
 

@@ -29,6 +29,7 @@ from tallystick_consent.receipts.receipt import (
     Sparse,
     Version,
 )
+from tallystick_consent.receipts.retention import DAY_S, Retentions, require_consistent
 from tallystick_consent.rules import (
     LAST_ZONE,
     MARGIN_S,
@@ -72,9 +73,10 @@ class Program(Sparse, _Strict):
         fee: what the payer owes the issuer for an accepted claim, None for nothing.
         notice: the words the subject is shown.
         limits: what narrows each receipt further.
+        retention: what the payer keeps, why, and until when; left out where nothing is said but `retention_days`.
     """
 
-    LATER = frozenset({"limits"})
+    LATER = frozenset({"limits", "retention"})
 
     program: ProgramName
     version: Version
@@ -93,11 +95,13 @@ class Program(Sparse, _Strict):
     fee: Amount | None
     notice: Notice
     limits: Limits = NO_LIMITS
+    retention: Retentions = ()
 
     @model_validator(mode="after")
     def _sound(self) -> "Program":
         if self.budget.asset != self.reward.asset:
             raise ValueError("budget and reward are of one asset")
+        require_consistent(self.retention, answers_s=self.retention_days * DAY_S)
         if not self.rule.data_classes <= set(self.data_classes):
             raise ValueError("the rule reads data classes that the program does not name")
         if RUNG_HEIGHT[self.rung] < RUNG_HEIGHT[self.rule.spelled_out().rung]:

@@ -214,6 +214,7 @@ def test_whoever_asks_both_ends_at_once_is_erased_at_both_and_each_signature_is_
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_a_revocation_that_comes_between_her_asking_and_the_links_own_time_ends_it_there(story: Town) -> None:
     """Her keys are gone and nothing leaves; the ledger has the receipt live until somebody says that it ended."""
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]

@@ -8,6 +8,7 @@ from tallystick_consent.entries import (
     AcceptanceBody,
     Body,
     CorrectionBody,
+    DischargeBody,
     DisclosureBody,
     ErasureBody,
     EventBody,
@@ -18,6 +19,7 @@ from tallystick_consent.entries import (
 )
 from tallystick_consent.replay.answers import take_acceptance, take_disclosure
 from tallystick_consent.replay.corrections import take_correction, take_event, take_retraction
+from tallystick_consent.replay.duties import finish_duties, owe_answer, take_discharge
 from tallystick_consent.replay.erasures import finish_erasures, take_erasure
 from tallystick_consent.replay.opening import carries, take_opening
 from tallystick_consent.replay.programs import take_program
@@ -64,10 +66,13 @@ class ConsentReplay(ConsentState):
             take_disclosure(self, body, index, at_s, report)
         elif isinstance(body, AcceptanceBody):
             take_acceptance(self, body, index, at_s, report)
+            owe_answer(self, body, index, at_s)
         elif isinstance(body, ProgramBody):
             take_program(self, body, report)
         elif isinstance(body, ErasureBody):
             take_erasure(self, body, report)
+        elif isinstance(body, DischargeBody):
+            take_discharge(self, body, report)
         elif isinstance(body, EventBody):
             take_event(self, index)
         elif isinstance(body, CorrectionBody):
@@ -79,6 +84,7 @@ class ConsentReplay(ConsentState):
         """Check what holds only of the whole log; `newest_s` is the latest time that any entry of it states."""
         finish_receipts(self, newest_s=newest_s)
         finish_erasures(self)
+        finish_duties(self, newest_s=newest_s)
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`.

@@ -6,8 +6,9 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import attrgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipts.receipt import ASKED, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.receipt import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
+from tallystick_consent.replay.duties import owe_from_end
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
 from tallystick_ledger.opening import Carried
 
@@ -43,6 +44,8 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
     if life is None:
         life = state.receipts[body.receipt] = ReceiptLife(body)
     life.step(body, index, at_s, acknowledges=acknowledges)
+    if life.has_ended and before in HELD:
+        owe_from_end(state, life, index, at_s)
     if body.acknowledgement is not None:
         by_partner = acknowledges or (state.host == body.issuer and body.state in _TOLD_BY_ISSUER)
         life.acknowledged += (_acknowledged(body, index, by_partner=by_partner),)
@@ -182,6 +185,7 @@ def _extent(body: ReceiptBody) -> Extent:
         valid_until_s=body.valid_until,
         retention_s=0,  # an entry does not tell it
         limits=body.limits,
+        retention=body.retention,
         resources=None if body.resources is None else frozenset(body.resources),
     )
 

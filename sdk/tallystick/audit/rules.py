@@ -83,6 +83,8 @@ RULES: dict[str, str] = {
     "P9.step": "An erasure is logged once where the subject asked, then attested once, and stays as it was asked for.",
     "P9.still_live": "Before a link is erased, its receipts have ended.",
     "P9.after": "After a link was erased, nothing is issued, delivered or accepted under its receipts.",
+    "P9.overdue": "What a recipient may keep until a time, by its receipt's terms, is discharged within a week of it.",
+    "P9.discharge": "What is discharged was owed: once, by the recipient, and no sooner than it can be.",
     "P14.program": "Every answer is for a version of a program that stands in the ledger before it.",
     "P14.terms": "A reward or fee names the version of the program by which it is paid.",
     "P14.correction": "A correction names events that stand before it in its company's ledger, and no wrong one twice.",

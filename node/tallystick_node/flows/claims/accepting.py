@@ -31,7 +31,8 @@ from tallystick_node.flows.claims.rewards import pay_reward
 from tallystick_node.flows.claims.status import require_standing
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.receipts.rows import change_receipt, finish_settling, receipt_of
+from tallystick_node.flows.receipts.duties import keep_answer
+from tallystick_node.flows.receipts.rows import change_receipt, finish_settling, receipt_of, terms_of
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS
@@ -104,6 +105,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
         )
     )
     _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token, band=heard.band)
+    keep_answer(transaction, terms_of(receipt), digest)
     change_receipt(transaction, claim.receipt, uses=receipt.uses if before else receipt.uses + 1)
     finish_settling(transaction, claim.receipt)
     return wire.PeerAcknowledged(token=token)

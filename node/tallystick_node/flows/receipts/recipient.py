@@ -250,6 +250,7 @@ def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceip
             "reward": program.digest(),
             "notice": program.notice.digest(),
             "limits": program.limits.model_dump(mode="json"),
+            "retention": [each.model_dump(mode="json") for each in program.retention],
             **on_authority,
         }
     )

@@ -101,6 +101,10 @@ class Product:
         signed = hashlib.sha256(evidence_message(terms)).digest()
         return {"digest": terms.digest(), "evidence_message_sha256": to_base64url(signed)}
 
+    def renewal(self, given: Given) -> Computed:
+        signed = hashlib.sha256(evidence_message(parse_terms(given["terms"]), renews=given["renews"])).digest()
+        return {"evidence_message_sha256": to_base64url(signed)}
+
     def program(self, given: Given) -> Computed:
         program = parse_program(given["program"])
         return {"digest": program.digest(), "notice_digest": program.notice.digest()}
@@ -163,6 +167,10 @@ class Text:
             "digest": second.b64(second.labelled_digest("tallystick/terms/v1", raw)),
             "evidence_message_sha256": second.b64(second.sha256(second.lp("tallystick/evidence/v1", raw))),
         }
+
+    def renewal(self, given: Given) -> Computed:
+        message = second.lp("tallystick/renewal/v1", given["renews"], second.plain_json(given["terms"]))
+        return {"evidence_message_sha256": second.b64(second.sha256(message))}
 
     def program(self, given: Given) -> Computed:
         notice = second.plain_json(given["program"]["notice"])

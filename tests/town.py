@@ -27,6 +27,7 @@ from tallystick import Client
 from tallystick.journeys import membership_activated, visit
 from tallystick.wire import SCOPES
 from tallystick_consent.receipts.evidence import Evidence
+from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_node.app import make_app
 from tallystick_node.clock import SetClock
 from tallystick_node.config import Databases, databases_of, load_settings
@@ -234,6 +235,10 @@ class Company:
         """Let the node do what is due."""
         asyncio.run_coroutine_threadsafe(self.jobs.tick(), self._loop).result(60)
 
+    def housekeep(self) -> None:
+        """Let the node do what is due here, and tell nobody of it yet."""
+        asyncio.run_coroutine_threadsafe(self.jobs.housekeep(), self._loop).result(60)
+
     def app(self, key: str | None = None) -> Client:
         """Return a client of the company's own app, which verifies what the node tells it."""
         key = key or self.secret
@@ -323,6 +328,14 @@ def _state(company: Company) -> tuple[Any, ...]:
         tuple(tuple(row) for row in messages),
         company.node.publisher.published_size,
     )
+
+
+def entries(company: Company, kind: str) -> list[Entry]:
+    """Return the published entries of a kind."""
+    size = company.node.publisher.published_size
+    proven = (company.node.prove(company.node.shards.current.own.name, index) for index in range(size))
+    found = [parse_entry(each.entry.encode()) for each in proven if each is not None]
+    return [each for each in found if each.kind == kind]
 
 
 @contextmanager

@@ -86,9 +86,10 @@ class ReceiptBody(Sparse, Body):
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
+        crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "limits", "previous", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -124,6 +125,7 @@ class ReceiptBody(Sparse, Body):
     previous: Digest | Literal[""] = ""
     so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
+    crossed: bool = False
 
 
 class DisclosureBody(Sparse, Body):
@@ -381,6 +383,7 @@ def receipt_body(
     acknowledgement: Signature | None = None,
     deliverable: tuple[str, ...] = (),
     acknowledge_by: int | None = None,
+    crossed: bool = False,
 ) -> ReceiptBody:
     """Return the body of one step of the receipt with these terms."""
     return ReceiptBody.model_validate(
@@ -407,6 +410,7 @@ def receipt_body(
             "limits": terms.limits,
             "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
+            "crossed": crossed,
         }
     )
 

@@ -6,7 +6,7 @@ Every timer reads the node's clock.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -26,9 +26,9 @@ from tallystick_node.errors import (
     StoreUnavailable,
 )
 from tallystick_node.flows.claims.asks import settle_asks
-from tallystick_node.flows.claims.closing import close_period, due_receipts, put_off_closing
+from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
-from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links
+from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links, left_over
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads
@@ -57,8 +57,10 @@ from tallystick_node.storage.tables import (
 from tallystick_node.storage.turns import Turn
 
 ROWS_A_TICK_MAX = 200
-CLOSED_TOGETHER_MAX = 20
-"""How many periods are closed in one commit at most: an app that records meanwhile waits for no more than that."""
+CLOSED_A_TICK_MAX = 2_000
+CLOSED_TOGETHER_MAX = 200
+"""How many periods are closed in one commit at most: an app that records meanwhile waits for no more than that, a few
+tenths of a second, and no more than their events are in memory at once."""
 
 MESSAGES_A_TICK_MAX = 100
 IDEMPOTENCY_LIFE_S = 30 * DAY_S
@@ -158,7 +160,7 @@ class Jobs:
     async def _housekeep(self) -> None:
         if await asyncio.to_thread(self._anything_due):
             for expire in (
-                expire_links,
+                partial(expire_links, self._node),
                 partial(expire_receipts, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_versions, rows_max=ROWS_A_TICK_MAX),
                 partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
@@ -169,9 +171,7 @@ class Jobs:
                 await self._attempt(expire)
         for erasure in await asyncio.to_thread(due_erasures, self._node, rows_max=ROWS_A_TICK_MAX):
             await self._attempt(partial(ask_partner, self._node, erasure=erasure))
-        due = await asyncio.to_thread(due_receipts, self._node, rows_max=ROWS_A_TICK_MAX)
-        for begin in range(0, len(due), CLOSED_TOGETHER_MAX):
-            await asyncio.gather(*(self._close(each) for each in due[begin : begin + CLOSED_TOGETHER_MAX]))
+        await self.close_due(rows_max=CLOSED_A_TICK_MAX)
         await asyncio.to_thread(destroy_ended, self._node)
         await self._scrub()
         today = self._node.now_s() // DAY_S
@@ -185,10 +185,24 @@ class Jobs:
             await self._node.written(partial(forget_outlived, self._node))
             self._wrapped_on_day = today
 
-    async def _close(self, receipt: str) -> None:
-        """Close a receipt's period; those that are closed at the same time are committed together, by the writer."""
-        if not await self._attempt(partial(close_period, self._node, receipt=receipt)):
-            await self._node.written(partial(put_off_closing, receipt=receipt))
+    async def close_due(self, *, rows_max: int) -> int:
+        """Close the periods whose time has come, of so many receipts at most; return of how many."""
+        due = await asyncio.to_thread(due_receipts, self._node, rows_max=rows_max)
+        for begin in range(0, len(due), CLOSED_TOGETHER_MAX):
+            await self._close(due[begin : begin + CLOSED_TOGETHER_MAX])
+        return len(due)
+
+    async def _close(self, receipts: Sequence[str]) -> None:
+        """Close a period of each of these receipts in one commit; where one fails, the halves are tried alone, so that
+        it keeps no other from being closed."""
+        if await self._attempt(partial(close_periods, self._node, receipts=receipts)):
+            return
+        if len(receipts) == 1:
+            await self._node.written(partial(put_off_closing, receipt=receipts[0]))
+            return
+        half = len(receipts) // 2
+        await self._close(receipts[:half])
+        await self._close(receipts[half:])
 
     async def _scrub(self) -> None:
         """Leave nothing of who was erased in any file; somebody may be reading just now, so perhaps the next time."""
@@ -315,6 +329,7 @@ class Jobs:
             select(ASKS.c.id).limit(1),
             select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
             select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s).limit(1),
+            *(query.limit(1) for query in left_over(now_s)),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),

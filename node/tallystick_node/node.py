@@ -7,7 +7,7 @@ partners. What a node does with them is in `flows`; how it is called is in `app`
 import asyncio
 import hmac
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,11 +113,7 @@ class Node:
             folder / CUSTODY_FOLDER, clock=clock, random_bytes=random_bytes, database=databases.custody
         )
         self._opened.callback(self.custody.close)
-        self.vault = Vault(
-            SubjectKeys(self.custody, lambda subject: self.secret_name("subject", subject)),
-            origin=settings.host,
-            random_bytes=random_bytes,
-        )
+        self.vault = self._vault({})
         agent = {"User-Agent": user_agent(settings.host)}
         self._witness_http = client(headers=agent)
         self._opened.callback(self._witness_http.close)
@@ -252,9 +248,26 @@ class Node:
 
     def secret_name(self, kind: str, subject: str) -> str:
         """Return the name under which custody keeps a subject's secret of a kind: a keyed hash, which tells nothing."""
+        return self.secret_names(kind, [subject])[subject]
+
+    def secret_names(self, kind: str, subjects: Iterable[str]) -> dict[str, str]:
+        """Return the names under which custody keeps a secret of a kind of each of these subjects."""
         index_key = self.custody.find_or_make("index")
-        named = hmac.digest(index_key, length_prefixed("tallystick/secret-name/v1", kind, subject), "sha256")
-        return f"{kind}/{to_base64url(named)}"
+        named = {
+            subject: hmac.digest(index_key, length_prefixed("tallystick/secret-name/v1", kind, subject), "sha256")
+            for subject in subjects
+        }
+        return {subject: f"{kind}/{to_base64url(mac)}" for subject, mac in named.items()}
+
+    def vault_of(self, subjects: Collection[str]) -> Vault:
+        """Return the vault with the keys of these subjects at hand, read all at once; to be dropped after use."""
+        names = self.secret_names("subject", subjects)
+        keys = self.custody.find_many(names.values())
+        return self._vault({subject: keys[name] for subject, name in names.items() if name in keys})
+
+    def _vault(self, keys: Mapping[str, bytes]) -> Vault:
+        asked = SubjectKeys(self.custody, lambda subject: self.secret_name("subject", subject), read=keys)
+        return Vault(asked, origin=self.settings.host, random_bytes=self.random_bytes)
 
     def require_not_erased(self, subject: str) -> None:
         """Return quietly unless a subject was erased: nothing is written about that one again.

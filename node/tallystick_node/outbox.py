@@ -205,11 +205,8 @@ class Outbox:
         if _is_settled(transaction, message):
             return
         maybe_arrived = maybe_arrived or message.maybe_arrived
-        if _has_ended(transaction, message):
+        if _has_ended(transaction, message) or _is_taken_back(transaction, message):
             _withhold(transaction, message, maybe_arrived=maybe_arrived)
-            return
-        if _is_revoked(transaction, message):
-            _settle(transaction, message, "withheld")
             return
         attempts = message.attempts + 1
         limit_s = min(BACKOFF_FIRST_S * 2 ** min(attempts - 1, BACKOFF_DOUBLINGS_MAX), BACKOFF_MAX_S)
@@ -238,10 +235,8 @@ def recover_sending(transaction: Transaction, *, partner: str | None = None) -> 
     """
     left = select(MESSAGES).where(MESSAGES.c.state == "sending")
     for row in transaction.execute(left if partner is None else left.where(MESSAGES.c.partner == partner)).all():
-        if _has_ended(transaction, row):
+        if _has_ended(transaction, row) or _is_taken_back(transaction, row):
             _withhold(transaction, row, maybe_arrived=True)
-        elif _is_revoked(transaction, row):
-            _settle(transaction, row, "withheld")
         else:
             again = {"state": "queued", "maybe_arrived": True}
             transaction.execute(update(MESSAGES).where(MESSAGES.c.number == row.number).values(**again))
@@ -304,12 +299,14 @@ def _settle(transaction: Transaction, message: Any, state: str) -> None:
     transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(state=state))
 
 
-def _is_revoked(transaction: Transaction, message: Any) -> bool:
-    """Return whether the claim in a message was revoked while it was being sent."""
+def _is_taken_back(transaction: Transaction, message: Any) -> bool:
+    """Return whether the claim in a message was revoked while it was being sent, or taken back by a version that
+    permits less: its message has no body any more."""
     if message.kind != "claim.issued":
         return False
-    row = transaction.row(select(CLAIMS.c.state).where(CLAIMS.c.digest == message.about))
-    return row is not None and row.state == "revoked"
+    mine = select(CLAIMS.c.state, MESSAGES.c.body).join(MESSAGES, MESSAGES.c.about == CLAIMS.c.digest)
+    row = transaction.row(mine.where(MESSAGES.c.number == message.number))
+    return row is not None and (row.state == "revoked" or row.body is None)
 
 
 def _has_ended(transaction: Transaction, message: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from tallystick.descriptor import Descriptor
 from tallystick.errors import ReplyForged
 from tallystick.evidence import TwoHeads
-from tallystick.following import LedgerForked, SeenHead
+from tallystick.growth import LedgerForked, SeenHead
 from tallystick.wire import Act, Correction, EntryProof, Event, Program, Receipt, RecordEvent
 from tallystick_consent.events import MEDIA_TYPE
 from tallystick_consent.program import parse_program

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from logs import digest, identifier
-from story import INSURER, START_S, TERMS, Ledger, acceptance, disclosure, program, receipt, tell
+from story import INSURER, START_S, TERMS, Ledger, acceptance, disclosure, erasure, program, receipt, tell
 
 from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay
 
@@ -79,6 +79,38 @@ def overdue(ledger: Ledger) -> None:
     ledger["visit later"].at_s = START_S + 60 + TIME_SLACK_S + 1
 
 
+def cross(ledger: Ledger, name: str = "crossed", **changes: object) -> None:
+    """The gym's withdrawal meets a receipt that the insurer had revoked: it is signed for, and changes nothing."""
+    body = receipt("withdrawn", acknowledged=True)
+    ledger.add(name, "receipt", {**body, "crossed": True, **changes})
+
+
+def revoke(ledger: Ledger) -> None:
+    ledger.add("revoked", "receipt", receipt("revoked"))
+
+
+def cross_an_end(ledger: Ledger, **changes: object) -> None:
+    revoke(ledger)
+    cross(ledger, **changes)
+
+
+def cross_twice(ledger: Ledger) -> None:
+    cross_an_end(ledger)
+    cross(ledger, "again")
+
+
+def sign_again_for_what_ended_it(ledger: Ledger) -> None:
+    ledger.add("withdrawn", "receipt", receipt("withdrawn", acknowledged=True))
+    cross(ledger)
+
+
+def end_by_erasure(ledger: Ledger, attestation: str) -> None:
+    """The insurer's customer asked the insurer to be erased; the gym signs for that once, by its attestation."""
+    signed = {"acknowledgement": {"at": START_S, "digest": digest(attestation)}, "signed": digest("request ana")}
+    ledger.add("withdrawn", "receipt", {**receipt("withdrawn"), **signed})
+    ledger.add("attested", "erasure", erasure("attested", origin=INSURER, partner=ledger.host))
+
+
 def tell_more_by_the_reward(ledger: Ledger) -> None:
     ledger.spoil("program", tells={"alone": "aggregate", "figures": []})
 
@@ -126,6 +158,7 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "a reward that tells the figure": ("P17.alone", tell_more_by_the_reward),
     "an answer for each day": ("P17.dates", answer_each_day),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
+    "an erasure signed for twice": ("P5.acknowledgement", lambda gym: end_by_erasure(gym, "another")),
 }
 
 
@@ -144,6 +177,31 @@ INSURER_CASES: dict[str, tuple[str, Spoil]] = {
     ),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
     "a program nobody logged": ("P14.program", lambda insurer: insurer.spoil("program", program_version=2)),
+    "a stop that crosses no end": ("P4.transition", cross),
+    "a stop that crosses an end of other terms": (
+        "P4.terms",
+        lambda insurer: cross_an_end(insurer, terms=digest("other terms")),
+    ),
+    "a stop that crosses an end unsigned": (
+        "P5.acknowledgement",
+        lambda insurer: cross_an_end(insurer, acknowledgement=None),
+    ),
+    "a stop that crosses an end, of nothing": ("P5.acknowledgement", lambda insurer: cross_an_end(insurer, signed="")),
+    "a giving that crosses an end": ("P5.acknowledgement", lambda insurer: cross_an_end(insurer, state="given")),
+    "a stop that crosses an end, and lets through": (
+        "P5.acknowledgement",
+        lambda insurer: cross_an_end(insurer, deliverable=[digest("claim")]),
+    ),
+    "a stop that crosses an end, signed for twice": ("P5.acknowledgement", cross_twice),
+    "an ending signed for twice": ("P5.acknowledgement", sign_again_for_what_ended_it),
+    "a stop that crosses an end, signed before it came": (
+        "P16.signed",
+        lambda insurer: cross_an_end(insurer, acknowledgement={"at": 0, "digest": digest("acknowledgement")}),
+    ),
+    "a stop between two others": (
+        "P4.party",
+        lambda insurer: cross_an_end(insurer, issuer="b.example", recipient="c.example", version=2),
+    ),
 }
 
 
@@ -171,6 +229,10 @@ def due_now(ledger: Ledger) -> None:
 def signed_late(ledger: Ledger) -> None:
     overdue(ledger)
     ledger.add("acknowledged", "receipt", receipt("withdrawn", acknowledged=True))
+
+
+def erased_and_signed_for_once(ledger: Ledger) -> None:
+    end_by_erasure(ledger, "attestation")
 
 
 def one_day_alone(ledger: Ledger) -> None:
@@ -214,6 +276,8 @@ def a_newer_version_for_somebody_else(ledger: Ledger) -> None:
         sign_as_late_as_clocks_allow,
         due_now,
         signed_late,
+        cross_an_end,
+        erased_and_signed_for_once,
         one_day_alone,
         dates_are_permitted,
         bands_are_permitted,
@@ -226,3 +290,12 @@ def test_what_is_just_in_order_breaks_none(turn: Spoil) -> None:
     gym, _ = tell()
     turn(gym)
     assert rules(gym) == []
+
+
+def test_a_stop_may_cross_an_end_that_stands_in_the_log_before() -> None:
+    replay = ConsentReplay(INSURER, continues=True)
+    ledger = Ledger(INSURER)
+    cross(ledger)
+    for index, entry in enumerate(ledger.entries()):
+        replay.take(entry, index)
+    assert replay.findings == []

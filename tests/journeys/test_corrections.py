@@ -65,6 +65,12 @@ def outcomes(corrected: wire.Correction) -> list[tuple[str, str]]:
     return [(each.period, each.outcome) for each in corrected.effects]
 
 
+def kinds(person: Membership) -> list[tuple[str, str]]:
+    """Return what was decided of March, and what that was to Ana."""
+    told = person.gym.app().decisions.why(person.at_gym).explanations
+    return [(each.outcome, each.kind) for each in told if each.period == "2027-03"]
+
+
 def revoked(person: Membership) -> list[bool]:
     """Return of each of the gym's claims, oldest first, whether its status is revoked."""
     places = {(row.list, row.number): row.revoked_at_s for row in person.gym.node.rows(select(STATUS_PLACES))}
@@ -93,6 +99,7 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     found = person.gym.app().decisions.find(person.at_gym).decisions
     decided = [(each.outcome, each.counted) for each in found if each.period == "2027-03"]
     assert decided == [("issued", 12), ("taken_back", 11)], "Ana reads what was told of her, and that it was taken back"
+    assert kinds(person) == [("issued", "answer"), ("taken_back", "answer")]
     taken_back = reward(person)
     assert taken_back.state == "reversed"
     assert_linked(person, taken_back)
@@ -213,11 +220,11 @@ def test_a_retraction_reaches_an_insurer_that_was_away(story: Town) -> None:
     assert audited(story).holds
 
 
-def member_where_late_evidence_counts(story: Town) -> Membership:
+def member_where_late_evidence_counts(story: Town, **more: Any) -> Membership:
     gym, insurer = story.company("gym.example"), story.company("insurer.example")
     late = {"evidence": "true_up", "up_within_days": 60, "down": "reversed"}
     rule = parse_program(fitness_program()).rule.spelled_out().model_dump(mode="json", exclude_none=True)
-    insurer.app().programs.publish({**fitness_program(), "rule": {**rule, "late": late}})
+    insurer.app().programs.publish({**fitness_program(), "rule": {**rule, "late": late}, **more})
     story.settle()
     gym.app().programs.accept("ins-fit", 1)
     story.settle()
@@ -324,3 +331,77 @@ def test_what_was_taken_back_is_made_good_by_late_evidence_at_the_next_close(tmp
         found = person.gym.app().decisions.find(person.at_gym).decisions
         assert [each.outcome for each in found if each.period == "2027-03"] == ["issued", "taken_back", "made_good"]
         assert audited(story).holds
+
+
+ANA_APRIL = range(3, 15)
+
+
+def late_visits_while_april_is_answered(person: Membership, story: Town, *late: int) -> None:
+    """Ana misses twelve days of March by what comes late, and reaches them in April; then April closes."""
+    visits(person, *(day for day in ANA_MARCH if day not in late))
+    close_march(story)
+    for day in ANA_APRIL:
+        person.visit(f"2027-04-{day:02} 18:00", 51)
+    visits(person, *late)
+    story.go_past_release("2027-05-16 00:00")
+
+
+def test_two_answers_of_one_close_are_two_uses(tmp_path: Path) -> None:
+    """3.06: April is answered at its close, and March, answered by silence, is made good at the same one."""
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        late_visits_while_april_is_answered(person, story, 25)
+        assert states(person) == (["delivered"] * 2, ["accepted"] * 2)
+        assert [end.app().receipts.get(person.receipt).uses for end in (person.gym, person.insurer)] == [2, 2]
+        disclosed = [each["body"] for each in entries(person.gym) if each["body"].get("state") == "issued"]
+        assert [(each["period"], each["use"]) for each in disclosed] == [("2027-04", 1), ("2027-03", 2)]
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_an_answer_that_spends_the_last_use_leaves_none_for_the_second_look_of_its_close(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story, limits={"uses_max": 1})
+        late_visits_while_april_is_answered(person, story, 25)
+        assert [each.period for each in person.gym.app().claims.each()] == ["2027-04"]
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_a_visit_of_april_that_made_a_day_of_march_is_taken_back_in_march(story: Town) -> None:
+    """Ana comes back after midnight: the two are one session, which stands on the day it began."""
+    person = ana(story)
+    visits(person, *(day for day in ANA_MARCH if day != 25))
+    person.visit("2027-03-31 21:30", 20)
+    story.clock.at_s = at("2027-04-01 09:00")
+    after_midnight = person.visit("2027-04-01 00:10", 40)
+    close_march(story)
+    assert reward(person).state == "posted"
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=after_midnight)
+    assert outcomes(corrected) == [("2027-03", "revoked")]
+
+
+@pytest.mark.long
+def test_late_evidence_for_the_last_period_of_a_receipt_is_made_good_too(tmp_path: Path) -> None:
+    """No later period closes; shortly before the receipt ends, what came of it is looked at."""
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story, consent_days=32)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        visits(person, 25)
+        story.go_to("2027-05-29 00:00")
+        assert states(person) == ([], [])
+        story.go_past_release("2027-05-30 12:00")
+        assert states(person) == (["delivered"], ["accepted"])
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_what_late_evidence_leaves_as_it_was_is_shown_as_the_answer_that_stands(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story, consent_days=32)
+        visits(person, *ANA_MARCH)
+        close_march(story)
+        person.visit("2027-03-30 18:00", 50)
+        story.go_past_release("2027-05-30 12:00")
+        assert kinds(person) == [("issued", "answer"), ("stands", "answer")]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from outside import stored_of
 from sqlalchemy import select, update
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, fitness_program, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entries, fitness_program, link, town
 from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
@@ -23,7 +23,7 @@ from tallystick_consent.entries import ErasureBody, Signature, erasure_body
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.encoding import canonical_json, to_base64url
-from tallystick_ledger.entry import Entry, parse_entry
+from tallystick_ledger.entry import parse_entry
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
 from tallystick_node.flows.subjects import access
@@ -72,14 +72,6 @@ def erase_at_gym(person: Membership, story: Town) -> None:
     person.gym.app().subjects.erase(person.at_gym)
     story.clock.at_s += SPREAD_S
     story.settle()
-
-
-def entries(company: Company, kind: str) -> list[Entry]:
-    """Return the published entries of a kind."""
-    size = company.node.publisher.published_size
-    proven = (company.node.prove(company.node.shards.current.own.name, index) for index in range(size))
-    found = [parse_entry(each.entry.encode()) for each in proven if each is not None]
-    return [each for each in found if each.kind == kind]
 
 
 def assert_books_agree(story: Town) -> None:
@@ -218,6 +210,43 @@ def test_the_other_end_may_be_asked_just_as_well(story: Town) -> None:
     assert [each.state for each in person.gym.node.rows(select(RECEIPTS.c.state))] == ["withdrawn"]
     assert person.gym.node.custody.find(link_secret_name(person.link)) is None
     story.go_to("2027-05-20 00:00")
+    assert_books_agree(story)
+
+
+def test_whoever_asks_both_ends_at_once_is_erased_at_both_and_each_signature_is_logged_by_who_gave_it(
+    story: Town,
+) -> None:
+    """Each end's ending and request meet a receipt that has ended at the other one already."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    gym.app().subjects.erase(person.at_gym)
+    insurer.app().subjects.erase(person.at_insurer)
+    story.clock.at_s += SPREAD_S
+    for company in (gym, insurer):  # both housekeep before either hears of the other
+        company.housekeep()
+    story.settle()
+    (withdrawn,) = [each.body for each in entries(insurer, "receipt") if each.body.get("crossed")]
+    (told,) = {each.body["signed"] for each in entries(gym, "receipt") if each.body["state"] == "withdrawn"}
+    assert withdrawn["signed"] == told
+    assert {each.body["state"] for company in (gym, insurer) for each in entries(company, "erasure")} == {
+        "erased",
+        "attested",
+    }
+    assert gym.app().receipts.unacknowledged().steps == ()
+    assert_books_agree(story)
+
+
+def test_a_revocation_that_comes_between_her_asking_and_the_links_own_time_ends_it_there(story: Town) -> None:
+    """Her keys are gone and nothing leaves; the ledger has the receipt live until somebody says that it ended."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    gym.app().subjects.erase(person.at_gym)
+    insurer.app().receipts.revoke(person.receipt)
+    story.settle()
+    assert [each.body["state"] for each in entries(gym, "receipt")][-1] == "revoked"
+    story.clock.at_s += SPREAD_S
+    story.settle()
+    assert [each.state for each in gym.app().subjects.erasures(person.at_gym).erasures] == ["attested"]
     assert_books_agree(story)
 
 

@@ -14,7 +14,7 @@ from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.setup import accept_clock
-from tallystick_node.storage.tables import EVENTS, LINKS, MESSAGES
+from tallystick_node.storage.tables import EVENTS, IDEMPOTENCY, LINKS, MESSAGES
 
 
 class Write(NamedTuple):
@@ -277,6 +277,7 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     erase_subject,
     contest_decision,
 )
+TELL_OF_NOBODY = (publish_program, accept_program, erase_subject)
 on_every_write = pytest.mark.parametrize("write", WRITES, ids=[each.__name__ for each in WRITES])
 
 
@@ -294,6 +295,9 @@ def test_the_same_key_and_body_get_the_same_reply_and_nothing_more_happens(
     ready, key = write(scene), f"again-{write.__name__}"
     first = app(ready.company, ready.path, ready.body, once=key)
     assert (first.status_code, first.headers.get("idempotency-replayed")) == (ready.status, None), first.text
+    kept = ready.company.node.row(select(IDEMPOTENCY.c.subject).where(IDEMPOTENCY.c.key == key))
+    assert kept is not None
+    assert (kept.subject == "") == (write in TELL_OF_NOBODY), "a reply about somebody is erased with that one"
     with nothing_changes(scene.gym, scene.insurer):
         second = app(ready.company, ready.path, ready.body, once=key)
     assert (second.status_code, second.content) == (first.status_code, first.content)

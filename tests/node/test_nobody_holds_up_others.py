@@ -9,7 +9,7 @@ from sqlalchemy import select
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
 
 from tallystick.audit import DirectorySource, audit
-from tallystick.errors import ConsentRefused, NotFound
+from tallystick.errors import Conflict, NotFound
 from tallystick_node import outbox
 from tallystick_node.jobs import Jobs
 from tallystick_node.storage.tables import CLAIMS, MESSAGES
@@ -49,7 +49,7 @@ def paid(person: Membership) -> int:
 
 def test_a_link_has_one_open_receipt_at_a_time(story: Town) -> None:
     (person,) = members(story, "ana")
-    with pytest.raises(ConsentRefused) as refused:
+    with pytest.raises(Conflict) as refused:
         person.insurer.app().receipts.request(person.link)
     assert (refused.value.code, refused.value.existing_id) == ("receipt_exists", person.receipt)
 

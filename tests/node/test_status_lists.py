@@ -32,7 +32,7 @@ from tallystick_consent.claims.status_list import (
 )
 from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
 from tallystick_node.flows.claims.fetching import SILENT_FOR_S
-from tallystick_node.flows.claims.status import PLACES_COUNT, PLACES_USED_MAX, draw_place, revoke_claim
+from tallystick_node.flows.claims.status import PLACES_COUNT, PLACES_USED_MAX, Places, revoke_claim
 from tallystick_node.keys.ring import load_keys
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.statuses import KEPT_MAX, LIFE_S, LIST_SIZE_BYTES, SIGNED_AGAIN_AFTER_S, TTL_S, OwnLists
@@ -274,7 +274,12 @@ def draw(april: April, *partners: str) -> list[tuple[str, int]]:
     """Draw a place for a claim for each of these partners."""
 
     def work(transaction: Transaction) -> list[tuple[str, int]]:
-        drawn = [draw_place(april.gym.node, transaction, partner=host).status_list for host in partners]
+        places = {
+            host: Places(april.gym.node, transaction, partner=host, count=partners.count(host)) for host in partners
+        }
+        drawn = [places[host].draw().status_list for host in partners]
+        for each in places.values():
+            each.keep()
         return [(each.uri, each.idx) for each in drawn]
 
     return april.gym.node.writer.submit(work).result().value

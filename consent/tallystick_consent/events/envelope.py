@@ -33,12 +33,18 @@ def parse_event(event_type: str, data: Mapping[str, Any], *, event_id: str) -> J
         EventRefused: unknown type, wrong data, an end before its start, or one that lasts longer than its type may.
         BadInput: the data has no canonical JSON.
     """
+    return _parsed(event_type, dict(data), event_id=event_id)[0]
+
+
+def _parsed(event_type: str, data: dict[str, Any], *, event_id: str) -> tuple[JourneyEvent, bytes]:
+    """Return the event, and the canonical JSON of its data."""
     kind = CATALOGUE.get(event_type)
     if kind is None:
         raise EventRefused("An event's type is not known here.", remedy=f"Use one of {', '.join(sorted(CATALOGUE))}.")
+    raw = canonical_json(data)
     try:
         # By its JSON, since strictness means the types of JSON and not those of Python.
-        typed = kind.schema.model_validate_json(canonical_json(dict(data)))
+        typed = kind.schema.model_validate_json(raw)
     except ValidationError as error:
         raise EventRefused(
             f"An event's data does not match its schema, at {places_in(error)}.",
@@ -51,7 +57,7 @@ def parse_event(event_type: str, data: Mapping[str, Any], *, event_id: str) -> J
             f"An event ends before it starts, or lasts more than {'a day' if days == 1 else f'{days} days'}.",
             remedy="Send both times with their offsets.",
         )
-    return JourneyEvent(event_id, event_type, started_at, ended_at, dict(data))
+    return JourneyEvent(event_id, event_type, started_at, ended_at, data), raw
 
 
 def event_payload(event: JourneyEvent, *, source: str, subject: str, receipt: str) -> bytes:
@@ -63,19 +69,24 @@ def event_payload(event: JourneyEvent, *, source: str, subject: str, receipt: st
         subject: the partner's own id of the customer; it stays inside the seal.
         receipt: id of the receipt under which it is kept.
     """
-    return canonical_json(
+    return _payload(event, canonical_json(dict(event.data)), source=f"//{source}", subject=subject, receipt=receipt)
+
+
+def _payload(event: JourneyEvent, raw: bytes, *, source: str, subject: str, receipt: str) -> bytes:
+    """Return the envelope of an event whose data are these bytes; data is its first member, since keys are sorted."""
+    around = canonical_json(
         {
             "specversion": "1.0",
             "id": event.id,
-            "source": f"//{source}",
+            "source": source,
             "type": event.type,
             "time": event.started_at.isoformat(),
             "subject": subject,
             "datacontenttype": "application/json",
             "tallyreceipt": receipt,
-            "data": dict(event.data),
         }
     )
+    return b'{"data":' + raw + b"," + around[1:]
 
 
 def parse_payload(payload: bytes) -> JourneyEvent:
@@ -94,9 +105,10 @@ def parse_payload(payload: bytes) -> JourneyEvent:
             "tallyreceipt": str(receipt),
             "data": dict(),
         }:
-            event = parse_event(event_type, envelope["data"], event_id=event_id)
+            event, raw = _parsed(event_type, envelope["data"], event_id=event_id)
+            source = f"//{source.removeprefix('//')}"
             # All else in the envelope follows from these, so writing it again checks the rest, its spelling included.
-            if event_payload(event, source=source.removeprefix("//"), subject=subject, receipt=receipt) == payload:
+            if _payload(event, raw, source=source, subject=subject, receipt=receipt) == payload:
                 return event
         case _:
             pass

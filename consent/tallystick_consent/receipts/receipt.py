@@ -81,6 +81,11 @@ IN_FORCE = frozenset({ReceiptState.GIVEN, ReceiptState.RENEWED})
 OPEN = ASKED | IN_FORCE | {ReceiptState.PAUSED}
 """More may come of it."""
 
+STOPS = frozenset(
+    {ReceiptState.PAUSED, ReceiptState.WITHDRAWN, ReceiptState.REVOKED, ReceiptState.INVALIDATED}
+)  # fmt: skip
+"""What one partner tells the other to stop answers, and that one signs for, also where it had ended them itself."""
+
 _AFTER_ASKING = frozenset({ReceiptState.GIVEN, ReceiptState.REFUSED, ReceiptState.REVOKED, ReceiptState.EXPIRED})
 _AFTER_GIVING = frozenset(
     {

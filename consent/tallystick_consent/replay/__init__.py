@@ -20,11 +20,12 @@ from tallystick_consent.replay.answers import carried_disclosure
 from tallystick_consent.replay.entries import LEDGER_KINDS, ConsentReplay
 from tallystick_consent.replay.opening import without_leaves
 from tallystick_consent.replay.receipts import acknowledgement_rule, carried_receipt, counts_here, receipt_is_open
-from tallystick_consent.replay.state import TIME_SLACK_S, ReceiptLife
+from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ReceiptLife
 
 __all__ = [
     "LEDGER_KINDS",
     "TIME_SLACK_S",
+    "Acknowledged",
     "ConsentReplay",
     "ReceiptLife",
     "acknowledgement_rule",

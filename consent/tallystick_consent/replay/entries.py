@@ -18,7 +18,7 @@ from tallystick_consent.entries import (
 )
 from tallystick_consent.replay.answers import take_acceptance, take_disclosure
 from tallystick_consent.replay.corrections import take_correction, take_event, take_retraction
-from tallystick_consent.replay.erasures import take_erasure
+from tallystick_consent.replay.erasures import finish_erasures, take_erasure
 from tallystick_consent.replay.opening import carries, take_opening
 from tallystick_consent.replay.programs import take_program
 from tallystick_consent.replay.receipts import finish_receipts, take_receipt
@@ -78,6 +78,7 @@ class ConsentReplay(ConsentState):
     def finish(self, *, newest_s: int) -> None:
         """Check what holds only of the whole log; `newest_s` is the latest time that any entry of it states."""
         finish_receipts(self, newest_s=newest_s)
+        finish_erasures(self)
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`.

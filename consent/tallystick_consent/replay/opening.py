@@ -29,10 +29,11 @@ from tallystick_ledger.replay import CARRIED_KINDS
 def take_opening(state: ConsentState, entry: Entry, index: int, report: Report) -> None:
     """Take what the part of an opening at `index` carries."""
     try:
-        carried = parse_opening(entry.body).carried
+        opening = parse_opening(entry.body)
     except EntryMalformed:
         return
-    for record in carried:
+    state.continues = state.continues or opening.predecessor is not None
+    for record in opening.carried:
         if record.kind not in CARRIED:
             if record.kind not in CARRIED_KINDS:
                 state.count_unchecked(f"opening/{record.kind}")

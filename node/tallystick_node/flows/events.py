@@ -5,21 +5,21 @@ Source: DESIGN flow 1, SCENARIOS 1.05 and 1.07 (periods and their close).
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from tallystick import wire
 from tallystick_consent.decide import Ask, Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
 from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState
-from tallystick_consent.rules import name_of
+from tallystick_consent.rules import days_touched, name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
-from tallystick_ledger.vault import Opening, Sealed
+from tallystick_ledger.vault import Opening, Sealed, Vault
 from tallystick_node.errors import Refused
 from tallystick_node.flows.people.standings import those_that_cover
 from tallystick_node.flows.programs import known_program, zone_of
@@ -149,41 +149,71 @@ def shown_event(node: Node, row: Any) -> wire.Event:
     return _shown(row.id, row.type, row.receipt, row.recorded_at_s, open_event(node, row))
 
 
-def open_permitted(node: Node, transaction: Transaction, permit: Permit, *, subject: str) -> list[JourneyEvent]:
-    """Open the part of the vault that a permit covers, and nothing else; what was erased or corrected is not there.
+def sealed_events(
+    transaction: Transaction,
+    subjects: Collection[str],
+    *,
+    data_classes: Collection[str],
+    from_s: int,
+    until_s: int,
+) -> dict[str, list[Any]]:
+    """Return the events of these subjects, classes and times, sealed as they are, by subject; but for what was
+    corrected."""
+    found: dict[str, list[Any]] = {}
+    for row in transaction.execute(
+        select(
+            EVENTS.c.id,
+            EVENTS.c.subject,
+            EVENTS.c.data_class,
+            EVENTS.c.at_s,
+            EVENTS.c.commitment,
+            EVENTS.c.ciphertext,
+            EVENTS.c.recorded_at_s,
+        ).where(
+            EVENTS.c.subject.in_(subjects),
+            EVENTS.c.data_class.in_(sorted(data_classes)),
+            EVENTS.c.at_s >= from_s,
+            EVENTS.c.at_s < until_s,
+            EVENTS.c.corrected_by.is_(None),
+        )
+    ):
+        found.setdefault(row.subject, []).append(row)
+    return found
+
+
+def open_permitted(vault: Vault, rows: Iterable[Any], permit: Permit) -> list[JourneyEvent]:
+    """Open those of a subject's events that a permit covers, and nothing else; what was erased is not there.
 
     Each event carries when it was recorded, so that what came after a period's close does not count for it.
     """
-    rows = transaction.execute(
-        select(EVENTS).where(
-            EVENTS.c.subject == subject,
-            EVENTS.c.data_class.in_(sorted(permit.data_classes)),
-            EVENTS.c.at_s >= permit.events_from_s,
-            EVENTS.c.at_s < permit.events_until_s,
-            EVENTS.c.corrected_by.is_(None),
-        )
-    ).all()
     opened: list[JourneyEvent] = []
     for row in rows:
+        if row.data_class not in permit.data_classes or not permit.events_from_s <= row.at_s < permit.events_until_s:
+            continue
         try:
-            event = parse_payload(open_event(node, row).payload)
+            event = parse_payload(_opened(vault, row).payload)
         except PayloadErased:
             continue
         opened.append(replace(event, recorded_at_s=row.recorded_at_s))
     return opened
 
 
-def came_late(transaction: Transaction, asked: Ask, *, subject: str, since_s: int) -> bool:
-    """Return whether anything that a question is about was recorded from a moment on; nothing is opened for that."""
-    late = select(EVENTS.c.id).where(
-        EVENTS.c.subject == subject,
-        EVENTS.c.data_class.in_(sorted(asked.data_classes)),
-        EVENTS.c.at_s >= asked.events_from_s,
-        EVENTS.c.at_s < asked.events_until_s,
-        EVENTS.c.recorded_at_s >= since_s,
-        EVENTS.c.corrected_by.is_(None),
+def last_recorded(transaction: Transaction, asked: Ask, subjects: Collection[str], *, since_s: int) -> dict[str, int]:
+    """Return when the last event that a question is about was recorded, of each subject that has one from a moment on;
+    nothing is opened for that."""
+    late = (
+        select(EVENTS.c.subject, func.max(EVENTS.c.recorded_at_s).label("at_s"))
+        .where(
+            EVENTS.c.subject.in_(subjects),
+            EVENTS.c.data_class.in_(sorted(asked.data_classes)),
+            EVENTS.c.at_s >= asked.events_from_s,
+            EVENTS.c.at_s < asked.events_until_s,
+            EVENTS.c.recorded_at_s >= since_s,
+            EVENTS.c.corrected_by.is_(None),
+        )
+        .group_by(EVENTS.c.subject)
     )
-    return transaction.row(late.limit(1)) is not None
+    return {row.subject: row.at_s for row in transaction.execute(late).all()}
 
 
 def covering(
@@ -235,10 +265,11 @@ def _uncovered(covering: Sequence[Any]) -> Refused:
 def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
     terms = json.loads(row.terms)
     program = known_program(transaction, terms["recipient"], terms["program"], terms["program_version"])
-    if event.type not in program.rule.spelled_out().closes_on:
+    rule, zone = program.rule.spelled_out(), zone_of(program)
+    if event.type not in rule.closes_on:
         return False
-    name = name_of(event.started_at.date(), program.rule.span)
-    return transaction.now_s >= program.closed_for_all_s(name, zone=zone_of(program))
+    _, last_day = days_touched(event, rule, zone=zone)
+    return transaction.now_s >= program.closed_for_all_s(name_of(last_day, rule.span), zone=zone)
 
 
 def open_event(node: Node, row: Any) -> Opening:
@@ -247,10 +278,14 @@ def open_event(node: Node, row: Any) -> Opening:
     Raises:
         PayloadErased, PayloadUnavailable: it cannot be read any more.
     """
+    return _opened(node.vault, row)
+
+
+def _opened(vault: Vault, row: Any) -> Opening:
     if not row.ciphertext:
         raise erased()
     sealed = Sealed(row.commitment, row.ciphertext)
-    return node.vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=MEDIA_TYPE)
+    return vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=MEDIA_TYPE)
 
 
 def _shown(event_id: str, event_type: str, receipt: str, recorded_at_s: int, opening: Opening) -> wire.Event:

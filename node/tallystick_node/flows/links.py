@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 import httpx
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
 
 from tallystick import wire
 from tallystick.descriptor import Descriptor
@@ -343,8 +343,11 @@ def end_link(transaction: Transaction, link: str) -> None:
     unique = transaction.row(select(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link))
     if unique is None:
         return
+    in_force = select(RECEIPTS.c.id).where(RECEIPTS.c.link == link, RECEIPTS.c.acknowledged_at_s.is_not(None))
+    # Where consent was never given, as after a no, nothing was told: who thinks again may link at once.
+    waits_s = RELINK_AFTER_S if transaction.row(in_force) is not None else 0
     freed = {
-        "free_from_s": transaction.now_s + RELINK_AFTER_S,
+        "free_from_s": transaction.now_s + waits_s,
         "answered_until_s": max(unique.answered_until_s, _answered_until_s(transaction, link)),
     }
     transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link).values(**freed))
@@ -372,7 +375,15 @@ def await_own_receipt(transaction: Transaction, link: str) -> None:
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**waits))
 
 
-def expire_links(transaction: Transaction) -> None:
+def left_over(now_s: int) -> tuple[Select[Any], Select[Any]]:
+    """Return the queries of acceptances whose partner never answered, and of offers that have long run out."""
+    return (
+        select(ACCEPTING.c.offer, ACCEPTING.c.unique).where(ACCEPTING.c.started_at_s + 2 * OFFER_LIFE_S <= now_s),
+        select(OFFERS.c.digest).where(OFFERS.c.expires_at_s + 2 * OFFER_LIFE_S <= now_s),
+    )
+
+
+def expire_links(node: Node, transaction: Transaction) -> None:
     """End what was begun and never confirmed, and what waited in vain: for a letter, or a receipt of its own."""
     now_s = transaction.now_s
     for row in transaction.execute(select(LINKS).where(LINKS.c.waits_until_s <= now_s)).all():
@@ -387,11 +398,12 @@ def expire_links(transaction: Transaction) -> None:
             ended = {"state": "ended", "ended_at_s": now_s}
             transaction.execute(update(LINKS).where(LINKS.c.id == row.id).values(**ended))
             _let_go(transaction, LINK_UNIQUE.c.link == row.id)
-    begun = transaction.execute(select(ACCEPTING).where(ACCEPTING.c.started_at_s + 2 * OFFER_LIFE_S <= now_s)).all()
-    for row in begun:
+    unanswered, run_out = left_over(now_s)
+    for row in transaction.execute(unanswered).all():
+        node.custody.forget(half_name(row.offer))
         transaction.execute(delete(ACCEPTING).where(ACCEPTING.c.offer == row.offer))
         _let_go(transaction, LINK_UNIQUE.c.unique == row.unique, LINK_UNIQUE.c.link.is_(None))
-    transaction.execute(delete(OFFERS).where(OFFERS.c.expires_at_s + 2 * OFFER_LIFE_S <= now_s))
+    transaction.execute(delete(OFFERS).where(OFFERS.c.digest.in_(run_out)))
 
 
 def destroy_ended(node: Node) -> None:

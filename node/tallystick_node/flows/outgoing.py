@@ -31,6 +31,9 @@ PATHS = {
 }
 
 
+_QUEUE = insert(MESSAGES)
+
+
 def queue_message(
     transaction: Transaction,
     kind: str,
@@ -54,21 +57,20 @@ def queue_message(
         not_before_s: its release slot, seconds since 1970-01-01 UTC.
     """
     due_s = max(not_before_s, transaction.now_s)
-    transaction.execute(
-        insert(MESSAGES).values(
-            id=transaction.new_id("msg"),
-            partner=partner,
-            path=PATHS[kind],
-            body=None if body is None else canonical_json(body.model_dump(mode="json")).decode(),
-            kind=kind,
-            about=about,
-            receipt=receipt,
-            state="queued",
-            not_before_s=due_s,
-            attempts=0,
-            next_attempt_s=due_s,
-            maybe_arrived=False,
-        )
+    transaction.collect(
+        _QUEUE,
+        id=transaction.new_id("msg"),
+        partner=partner,
+        path=PATHS[kind],
+        body=None if body is None else canonical_json(body.model_dump(mode="json")).decode(),
+        kind=kind,
+        about=about,
+        receipt=receipt,
+        state="queued",
+        not_before_s=due_s,
+        attempts=0,
+        next_attempt_s=due_s,
+        maybe_arrived=False,
     )
 
 

@@ -43,6 +43,7 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
         await asyncio.to_thread(node.partner, issuer)
 
     def work(transaction: Transaction) -> Program:
+        transaction.subject = ""
         last = transaction.row(
             select(PROGRAMS.c.version)
             .where(PROGRAMS.c.payer == node.host, PROGRAMS.c.program == program.program)
@@ -145,6 +146,7 @@ async def accept_program(node: Node, once: Once, name: str, version: int, body: 
     """
 
     def work(transaction: Transaction) -> Program:
+        transaction.subject = ""
         proposed = select(AGREEMENTS).where(
             AGREEMENTS.c.program == name, AGREEMENTS.c.version == version, AGREEMENTS.c.issuer == node.host
         )

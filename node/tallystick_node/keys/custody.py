@@ -11,9 +11,10 @@ Source: CONSTRUCTIONS (keys), NIST SP 800-38D.
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -38,6 +39,9 @@ REWRAPPED_AT_ONCE = 200
 
 # Built once: a secret is looked up for every event, and building a statement takes longer than running it.
 _FIND = select(SECRETS.c.day, SECRETS.c.wrapped).where(SECRETS.c.name == bindparam("name"))
+_FIND_MANY = select(SECRETS.c.name, SECRETS.c.day, SECRETS.c.wrapped).where(
+    SECRETS.c.name.in_(bindparam("names", expanding=True))
+)
 _FIND_DESTROYED = select(DESTROYED.c.name).where(DESTROYED.c.name == bindparam("name"))
 
 
@@ -81,11 +85,22 @@ class Custody:
         with storage_errors(), self._reading.connect() as connection:
             return self._find(connection, name)
 
+    def find_many(self, names: Collection[str]) -> dict[str, bytes]:
+        """Return the secrets that there are of these names, a few thousand at most, each under its name."""
+        with storage_errors(), self._reading.connect() as connection:
+            rows = connection.execute(_FIND_MANY, {"names": list(names)}).all()
+        ciphers = {day: AESGCM(self._wrapping_key(day, make=False)) for day in {row.day for row in rows}}
+        return {row.name: _unwrapped(ciphers[row.day], row.name, row.day, row.wrapped) for row in rows}
+
     def keep(self, name: str, secret: bytes) -> None:
         """Keep a secret under a new name, durably."""
+        self.keep_many({name: secret})
+
+    def keep_many(self, made: Mapping[str, bytes]) -> None:
+        """Keep secrets, a few thousand at most, each under its new name, durably."""
         with storage_errors(), self._writing.begin() as connection:
-            connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
-            self._keep(connection, name, secret)
+            connection.execute(delete(SECRETS).where(SECRETS.c.name.in_(made)))
+            self._keep(connection, made)
 
     def find_or_make(self, name: str) -> bytes:
         """Return a secret, made and kept durably first where there is none.
@@ -197,7 +212,7 @@ class Custody:
                 if _is_destroyed(connection, name):
                     raise erased()
                 secret = self._random_bytes(SECRET_SIZE_BYTES)
-                self._keep(connection, name, secret)
+                self._keep(connection, {name: secret})
             return secret
 
     def _rewrap(self, connection: Connection, name: str) -> None:
@@ -205,27 +220,25 @@ class Custody:
         secret = self._find(connection, name)
         if secret is not None:
             connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
-            self._keep(connection, name, secret)
+            self._keep(connection, {name: secret})
 
     def _find(self, connection: Connection, name: str) -> bytes | None:
         row = connection.execute(_FIND, {"name": name}).first()
         if row is None:
             return None
-        day, wrapped = row
-        try:
-            cipher = AESGCM(self._wrapping_key(day, make=False))
-            return cipher.decrypt(wrapped[:NONCE_SIZE_BYTES], wrapped[NONCE_SIZE_BYTES:], _bound_to(name, day))
-        except InvalidTag as error:
-            raise PayloadUnavailable(
-                "A wrapped secret does not open.", remedy="Restore keys.db and its wrapping keys together."
-            ) from error
+        return _unwrapped(AESGCM(self._wrapping_key(row.day, make=False)), name, row.day, row.wrapped)
 
-    def _keep(self, connection: Connection, name: str, secret: bytes) -> None:
-        assert len(secret) == SECRET_SIZE_BYTES, "a secret is 32 bytes"
+    def _keep(self, connection: Connection, made: Mapping[str, bytes]) -> None:
         day = self._today()
-        nonce = self._random_bytes(NONCE_SIZE_BYTES)
-        wrapped = nonce + AESGCM(self._wrapping_key(day, make=True)).encrypt(nonce, secret, _bound_to(name, day))
-        connection.execute(insert(SECRETS).values(name=name, day=day, wrapped=wrapped))
+        cipher = AESGCM(self._wrapping_key(day, make=True))
+        rows: list[dict[str, object]] = []
+        for name, secret in made.items():
+            assert len(secret) == SECRET_SIZE_BYTES, "a secret is 32 bytes"
+            nonce = self._random_bytes(NONCE_SIZE_BYTES)
+            rows.append(
+                {"name": name, "day": day, "wrapped": nonce + cipher.encrypt(nonce, secret, _bound_to(name, day))}
+            )
+        connection.execute(insert(SECRETS), rows)
 
     def _today(self) -> int:
         return self._clock.now_s() // DAY_S
@@ -257,9 +270,18 @@ class Custody:
 class SubjectKeys:
     """Payload keys by subject, as the vault asks for them; names are keyed hashes and tell nothing."""
 
-    def __init__(self, custody: Custody, name_of: Callable[[str], str]) -> None:
+    def __init__(
+        self, custody: Custody, name_of: Callable[[str], str], *, read: Mapping[str, bytes] = MappingProxyType({})
+    ) -> None:
+        """Ask custody for keys.
+
+        Args:
+            name_of: under which name custody keeps a subject's key.
+            read: keys by subject that were read just now, and are not asked for again.
+        """
         self._custody = custody
         self._name_of = name_of
+        self._read = read
 
     def key_of(self, subject: str) -> bytes:
         """Return the subject's key.
@@ -268,6 +290,8 @@ class SubjectKeys:
             PayloadErased: it was destroyed.
             PayloadUnavailable: there is none.
         """
+        if subject in self._read:
+            return self._read[subject]
         name = self._name_of(subject)
         key = self._custody.find(name)
         if key is None:
@@ -291,6 +315,15 @@ class SubjectKeys:
 
 def _is_destroyed(connection: Connection, name: str) -> bool:
     return connection.execute(_FIND_DESTROYED, {"name": name}).first() is not None
+
+
+def _unwrapped(cipher: AESGCM, name: str, day: int, wrapped: bytes) -> bytes:
+    try:
+        return cipher.decrypt(wrapped[:NONCE_SIZE_BYTES], wrapped[NONCE_SIZE_BYTES:], _bound_to(name, day))
+    except InvalidTag as error:
+        raise PayloadUnavailable(
+            "A wrapped secret does not open.", remedy="Restore keys.db and its wrapping keys together."
+        ) from error
 
 
 def _bound_to(name: str, day: int) -> bytes:

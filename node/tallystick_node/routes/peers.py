@@ -139,9 +139,14 @@ async def _apply(
         body = _parse(call, content)
         if call.names_list and body is not None:
             await request.app.state.status_fetches.fetch(partner, body)
+
+        def receive(transaction: Transaction) -> wire.Reply:
+            transaction.subject = ""  # what a partner is answered tells of nobody by itself; else its receiver says so
+            return call.receive(node, partner, transaction, body) if body else wire.Asked()
+
         return await node.once(
             once,
-            lambda transaction: call.receive(node, partner, transaction, body) if body else wire.Asked(),
+            receive,
             lambda reply, _: StoredReply(call.status, reply.model_dump_json()),
         )
     except ValidationError as error:

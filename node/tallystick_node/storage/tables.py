@@ -208,11 +208,14 @@ class Receipt(SQLModel, table=True):
     end_acknowledged_at_s: int | None = None
     valid_until_s: int
     next_period: str | None = None
-    next_close_s: int | None = Field(default=None, index=True)
+    next_close_s: int | None = None
     lived_leaf: int | None = None
     confirm_by_s: int | None = Field(default=None, index=True)
     settles_until_s: int | None = Field(default=None, index=True)
     unacknowledged_since_s: int | None = Field(default=None, index=True)
+
+    # In the order in which they are closed: at the end of a month many are due at one moment.
+    __table_args__ = (Index("receipt_by_close", "next_close_s", "id"),)
 
 
 class ReceiptVersion(SQLModel, table=True):
@@ -229,6 +232,18 @@ class ReceiptVersion(SQLModel, table=True):
     terms: str
     last_step: str
     changed_at_s: int
+
+
+class SignedFor(SQLModel, table=True):
+    """What this node answered a stop that a partner signed: the same, however often it is asked.
+
+    Attributes:
+        signed: digest of the partner's signed stop.
+        token: our signed acknowledgement.
+    """
+
+    signed: str = Field(primary_key=True)
+    token: str
 
 
 class Event(SQLModel, table=True):
@@ -279,7 +294,7 @@ class Decision(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     subject: str = Field(index=True)
-    receipt: str
+    receipt: str = Field(index=True)
     partner: str
     program: str
     version: int
@@ -400,6 +415,8 @@ class Reward(SQLModel, table=True):
 
     Attributes:
         unique: `p`, while it is paid or waits; its own id after it was taken back, by the transfer `reversed_by`.
+        cause: id of the entry that accepted its claim, which the transfer names; "" where an older version put it on
+            the waiting list, and did not keep it.
     """
 
     id: str = Field(primary_key=True)
@@ -416,6 +433,7 @@ class Reward(SQLModel, table=True):
     state: str
     posted_at_s: int | None = None
     reversed_by: str | None = None
+    cause: str = ""
 
 
 class Account(SQLModel, table=True):
@@ -598,10 +616,12 @@ class Act(SQLModel, table=True):
     """Something that a person did or was told, other than in an app of its own: sealed, and committed to.
 
     Attributes:
-        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
+        kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
+            `match`.
         by: who spoke for the subject, "" for the subject itself.
         grade: how it was seen.
         state: `done`, or `open` where somebody has to act on it.
+        yes_to: of an approval that still counts: the digest of exactly what was approved; "" for all others.
     """
 
     number: int | None = Field(default=None, primary_key=True)
@@ -615,6 +635,7 @@ class Act(SQLModel, table=True):
     commitment: bytes
     ciphertext: bytes
     at_s: int
+    yes_to: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class Letter(SQLModel, table=True):
@@ -675,6 +696,7 @@ LINK_UNIQUE = _table(LinkUnique)
 PROGRAMS = _table(Program)
 AGREEMENTS = _table(Agreement)
 RECEIPTS = _table(Receipt)
+SIGNED_FOR = _table(SignedFor)
 RECEIPT_VERSIONS = _table(ReceiptVersion)
 EVENTS = _table(Event)
 ASKS = _table(Ask)

@@ -26,6 +26,7 @@ from tallystick.wire import (
     Shown,
     Unacknowledged,
     WithdrawReceipt,
+    YesStep,
 )
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
@@ -130,10 +131,21 @@ class ReceiptCalls:
         subject: str,
         evidence: Evidence | Testimony,
         by: str,
+        step: YesStep = "give",
         idempotency_key: str | None = None,
     ) -> Call[Receipt]:
-        """Record that `by`, one of several holders, says yes; the receipt is given by the last one."""
-        body = body_of(lambda: ApproveReceipt(subject=subject, by=by, **_told(evidence)))
+        """Record that `by`, one of several holders, says yes; the last one gives it, or renews.
+
+        Args:
+            receipt_id: one that stands on joint holders.
+            subject: our own id of the customer.
+            evidence: how this yes was seen; a wallet signs what the giving's would sign.
+            by: which of the holders.
+            step: which yes the others are to follow with: `give`, `renew` or `give_version`. It counts for exactly
+                that, as it is now: not for another version, nor after another yes.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(lambda: ApproveReceipt(subject=subject, by=by, step=step, **_told(evidence)))
 
         def check(receipt: Receipt, verifier: Verifier) -> None:
             verifier.check_receipt(receipt)
@@ -170,28 +182,42 @@ class ReceiptCalls:
         body = body_of(lambda: WithdrawReceipt(subject=subject, earned=earned, by=by))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
 
-    def defer(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject puts off the answer to a request."""
-        body = body_of(lambda: DeferReceipt(subject=subject))
+    def defer(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject puts off the answer to a request, or `by`, who speaks for it."""
+        body = body_of(lambda: DeferReceipt(subject=subject, by=by))
         return _step(receipt_id, "defer", "deferred", body, idempotency_key)
 
-    def pause(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject stops for a while; events are still recorded, and nothing is answered."""
-        body = body_of(lambda: PauseReceipt(subject=subject))
+    def pause(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject stops for a while, or `by`, who speaks for it.
+
+        Events are still recorded, and nothing is answered.
+        """
+        body = body_of(lambda: PauseReceipt(subject=subject, by=by))
         return _step(receipt_id, "pause", "paused", body, idempotency_key)
 
     def renew(
-        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Record that the subject says yes again: a paused receipt goes on, one to be confirmed is.
 
         Args:
             receipt_id: one that was given.
             subject: our own id of the customer who gave it.
-            evidence: how this giving was seen.
+            evidence: how this giving was seen; a wallet signs `evidence_message(terms, renews=receipt.signed)`.
+            by: who says yes for the subject; None: the subject itself.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = body_of(lambda: RenewReceipt(subject=subject, evidence=evidence))
+        body = body_of(lambda: RenewReceipt(subject=subject, by=by, **_told(evidence)))
         return _step(receipt_id, "renew", "renewed", body, idempotency_key)
 
     def narrow(
@@ -199,7 +225,8 @@ class ReceiptCalls:
         receipt_id: str,
         *,
         subject: str,
-        evidence: Evidence,
+        evidence: Evidence | Testimony,
+        by: str | None = None,
         without_classes: Sequence[str] = (),
         rung: Rung | None = None,
         events_until: int | None = None,
@@ -210,14 +237,16 @@ class ReceiptCalls:
         Args:
             receipt_id: one that was given.
             subject: our own id of the customer who gave it.
-            evidence: how this was seen; a wallet signs `tallystick_consent.receipts.versions.narrowed` of the terms.
+            evidence: how this was seen; a wallet signs `evidence_message(narrowed(terms, ...), renews=receipt.signed)`.
+            by: who acts for the subject: whoever may stop, or of a paused receipt may give; None: the subject itself.
             without_classes: data classes that may not be evaluated any more.
             rung: the most revealing answer from now on.
             events_until: the new end of the range of event times, exclusive, in seconds since 1970-01-01 UTC.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
         less = {"without_classes": list(without_classes), "rung": rung, "events_until": events_until}
-        body = body_of(lambda: NarrowReceipt.model_validate({"subject": subject, "evidence": evidence, **less}))
+        said = {"subject": subject, "by": by, **_told(evidence)}
+        body = body_of(lambda: NarrowReceipt.model_validate({**said, **less}))
         return _step(receipt_id, "narrow", "renewed", body, idempotency_key)
 
     def versions(self, receipt_id: str) -> Call[ReceiptVersions]:
@@ -229,15 +258,27 @@ class ReceiptCalls:
         return _version_step(receipt_id, "request", body_of(RequestVersion), idempotency_key)
 
     def give_version(
-        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
-        """Record that the subject gives the next version that was asked for."""
-        body = body_of(lambda: GiveReceipt(subject=subject, evidence=evidence))
+        """Record that the subject gives the next version that was asked for, or `by`, who speaks for it.
+
+        A wallet signs `evidence_message(next_terms, renews=receipt.signed)`.
+        """
+        body = body_of(lambda: GiveReceipt(subject=subject, by=by, **_told(evidence)))
         return _step(receipt_id, "versions/give", "renewed", body, idempotency_key)
 
-    def refuse_version(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject says no to the next version; the one in force stays."""
-        return _version_step(receipt_id, "refuse", body_of(lambda: RefuseReceipt(subject=subject)), idempotency_key)
+    def refuse_version(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject says no to the next version, or `by`, who speaks for it; the one in force stays."""
+        body = body_of(lambda: RefuseReceipt(subject=subject, by=by))
+        return _version_step(receipt_id, "refuse", body, idempotency_key)
 
     def revoke(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
         """Record that this company ends the receipt; that is no act of the subject's."""

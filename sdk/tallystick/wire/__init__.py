@@ -136,6 +136,7 @@ from tallystick.wire.receipts import (
     Unacknowledged,
     UnacknowledgedStep,
     WithdrawReceipt,
+    YesStep,
 )
 from tallystick.wire.subjects import EraseSubject, Erasure, Erasures, ExportSubject, FindErasures
 
@@ -264,4 +265,5 @@ __all__ = [
     "UnacknowledgedStep",
     "WithdrawReceipt",
     "WriteLetter",
+    "YesStep",
 ]

@@ -67,7 +67,8 @@ class Act(Reply):
     """Something a customer did other than in an app of its own, its sealed record opened.
 
     Attributes:
-        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
+        kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
+            `match`.
         receipt: the receipt it is about, "" for none.
         state: `done`, or `open` where somebody has to act on it.
         commitment: of the record, as the receipt's evidence holds it.

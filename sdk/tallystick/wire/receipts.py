@@ -62,7 +62,7 @@ class _Yes(Request):
 
 
 class GiveReceipt(_Yes):
-    """The subject gives consent.
+    """The subject gives consent, or the next version that was asked for.
 
     Attributes:
         evidence: what the app saw itself.
@@ -73,14 +73,20 @@ class GiveReceipt(_Yes):
     by: Subject | None = None
 
 
+YesStep = Literal["give", "renew", "give_version"]
+"""What a yes is to: the request, the receipt as it stands once more, or the next version that was asked for."""
+
+
 class ApproveReceipt(_Yes):
     """One of several holders says yes; the last one gives.
 
     Attributes:
         by: who, by our own id.
+        step: what to; an approval counts for exactly that, as it is now.
     """
 
     by: Subject
+    step: YesStep = "give"
 
 
 class RefuseReceipt(Request):
@@ -100,35 +106,42 @@ class WithdrawReceipt(Request):
 
 
 class DeferReceipt(Request):
-    """The subject puts off the answer to a request."""
+    """The subject puts off the answer to a request, or who speaks for it."""
 
     subject: Subject
+    by: Subject | None = None
 
 
 class PauseReceipt(Request):
-    """The subject stops for a while: nothing is issued or delivered until it says yes again."""
+    """The subject stops for a while, or who speaks for it: nothing is issued or delivered until it says yes again."""
 
     subject: Subject
+    by: Subject | None = None
 
 
-class RenewReceipt(Request):
-    """The subject says yes again: after a pause, or before the consent would pause itself."""
-
-    subject: Subject
-    evidence: Evidence
-
-
-class NarrowReceipt(Request):
-    """The subject takes a part back; what is not named stays as it is.
+class RenewReceipt(_Yes):
+    """The subject says yes again: after a pause, or before the consent would pause itself.
 
     Attributes:
+        by: who says yes for the subject, by our own id; absent where the subject speaks for itself.
+    """
+
+    by: Subject | None = None
+
+
+class NarrowReceipt(_Yes):
+    """The subject takes a part back; what is not named stays as it is.
+
+    Any one may who may stop; of a receipt that is paused only who may give, since it goes on by that.
+
+    Attributes:
+        by: who acts for the subject, by our own id; absent where the subject speaks for itself.
         without_classes: data classes that may not be evaluated any more.
         rung: the most revealing answer from now on.
         events_until: the new end of the range of event times, exclusive.
     """
 
-    subject: Subject
-    evidence: Evidence
+    by: Subject | None = None
     without_classes: Annotated[list[DataClass], Field(max_length=32)] = Field(default_factory=list[DataClass])
     rung: Rung | None = None
     events_until: Seconds | None = None
@@ -152,6 +165,12 @@ class FindReceipts(Request):
     subject: Subject | None = None
     link: LinkId | None = None
 
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.subject is None) == (self.link is None):
+            raise ValueError("receipts are found by their customer, or by their link")
+        return self
+
 
 class Receipt(Proven):
     """A receipt as a node holds it.
@@ -166,6 +185,8 @@ class Receipt(Proven):
         uses: how many answers were given under it here, or taken.
         confirm_by: when it pauses itself unless the subject has said yes again; None where it does not, or not here.
         unacknowledged_since: when the last step was taken here, where the other partner has not signed for it yet.
+        signed: digest of the signed receipt or renewal that is the last yes, "" before there is one; the next yes names
+            it, and a wallet signs that.
     """
 
     receipt: str
@@ -181,6 +202,7 @@ class Receipt(Proven):
     unacknowledged_since: int | None = None
     uses: int = 0
     confirm_by: int | None = None
+    signed: str = ""
 
 
 class ReceiptVersion(Reply):
@@ -212,6 +234,8 @@ class UnacknowledgedStep(Reply):
         state: what the receipt became by it.
         since: when it was taken here.
         refused: whether that partner's node has refused to take it, so that nobody goes on asking.
+        due: when its signature must be in our ledger; None of what the subject gave, which is not live until then.
+        overdue: whether that time has passed.
     """
 
     receipt: str
@@ -219,6 +243,8 @@ class UnacknowledgedStep(Reply):
     state: str
     since: int
     refused: bool
+    due: int | None = None
+    overdue: bool = False
 
 
 class Unacknowledged(Reply):

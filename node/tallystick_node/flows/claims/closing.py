@@ -1,35 +1,35 @@
-"""A period closes at the issuer: the rule is evaluated under a permit, and a true answer is issued.
+"""Periods close at the issuer: the rule is evaluated under a permit, and a true answer is issued.
 
-A false answer sends nothing, and nothing in the ledger or on the wire tells it from no answer at all.
+A false answer sends nothing, and nothing in the ledger or on the wire tells it from no answer at all. Periods close
+many at a time, as a set: what all of them need is read first, each is decided, opened and evaluated in memory, and what
+comes of them is written together. A single one is a set of one.
 
 Source: DESIGN flow 4, CONSTRUCTIONS (rules and rewards), SCENARIOS 1.01, 1.03, 3.01, 3.06.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from tallystick_consent.claims.claim import Answer
-from tallystick_consent.decide import Reason, Refusal, decide
-from tallystick_consent.events import JourneyEvent
+from tallystick_consent.decide import Ask, Refusal
 from tallystick_consent.program import Program
 from tallystick_consent.rules import (
-    NO_ZONES,
+    FIRST_ZONE,
     Evaluation,
     Period,
-    Zones,
     evaluate,
-    home_zone_name,
     period_after,
     statement_of,
     true_up,
     with_late,
 )
-from tallystick_node.flows.claims.decisions import keep_decision, keep_refusal, keep_second_look, told_of
-from tallystick_node.flows.claims.issuing import issue_answer
-from tallystick_node.flows.events import came_late, open_permitted
-from tallystick_node.flows.people.standings import NEEDS_GUARDIAN, covers_subject
-from tallystick_node.flows.programs import known_program, zone_named, zone_of
+from tallystick_node.flows.claims.decisions import Told, keep_decision, keep_refusal, keep_second_look, told_under
+from tallystick_node.flows.claims.issuing import Issuing
+from tallystick_node.flows.claims.reading import Reading, Slot
+from tallystick_node.flows.events import last_recorded
+from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -40,9 +40,11 @@ DAY_S = 86_400
 TOO_LATE_TOLD_S = 31 * DAY_S
 """How long after evidence counts no more its subject is still told so; older periods are not looked at again."""
 
-ANSWERED_BEFORE = Refusal((Reason("answered_before", "an answer about a period that no earlier link answered"),))
-"""Under another link the same slot has another nullifier, and the payer may know the subject under another id: only
-here is it known that it would be paid twice (P7). The partner sees silence, which tells nothing of who came back."""
+LAST_LOOK_BEFORE_S = 3_600
+"""How long before late evidence for a receipt's last period counts no more it is looked at: jobs may be late."""
+
+LEAVES_WITHIN_S = 2 * DAY_S
+"""How long before a receipt ends an answer is made at the latest, so that it can still leave at its release slot."""
 
 CLOSE_AGAIN_AFTER_S = 3_600
 """How long a period that could not be evaluated, for want of a key for example, is left alone."""
@@ -57,44 +59,78 @@ def due_receipts(node: Node, *, rows_max: int) -> list[str]:
     return [row.id for row in rows]
 
 
-def close_period(node: Node, transaction: Transaction, receipt: str) -> None:
-    """Evaluate a receipt's next period, once; answer it if it is true; then look to the period after."""
+def close_periods(node: Node, transaction: Transaction, receipts: Sequence[str]) -> None:
+    """Evaluate the next period of each of these receipts, once; answer what is true; then look to the period after.
+
+    After its last one, what came late for a receipt is looked at once more, while it can still be made good. Where one
+    of them fails, all of this write does.
+
+    Raises:
+        PayloadUnavailable: a key that is needed is missing.
+    """
     closed = (RECEIPTS.c.next_close_s <= transaction.now_s, RECEIPTS.c.live_leaf.is_not(None))
-    due = with_subject().where(RECEIPTS.c.id == receipt, *closed)
-    row = transaction.row(due)
-    if row is None:
-        return
-    terms = receipt_of(row).terms
-    program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
-    answer_period(node, transaction, row, program, row.next_period)
-    _look_again(node, transaction, row, program)
-    zone = zone_of(program)
-    following = program.period(period_after(row.next_period), zone=zone)
-    more = following.start_s < terms.events_until_s
-    closed_s = program.closed_for_all_s(following.name, zone=zone)
-    transaction.execute(
-        update(RECEIPTS)
-        .where(RECEIPTS.c.id == receipt)
-        .values(next_period=following.name if more else None, next_close_s=closed_s if more else None)
-    )
+    rows = transaction.execute(with_subject().where(RECEIPTS.c.id.in_(receipts), *closed)).all()
+    known = {row.id: row for row in rows}
+    programs = _Programs(transaction)
+    due = [programs.slot(known[receipt]) for receipt in receipts if receipt in known]
+    looks = _to_look_at_again(node, transaction, due)
+    closing = _Closing(node, transaction, [*(slot for slot in due if slot.period), *(again for again, _ in looks)])
+    told_again: dict[str, list[tuple[Slot, Told]]] = {}
+    for again, told in looks:
+        told_again.setdefault(again.row.id, []).append((again, told))
+    for slot in due:
+        if slot.period:
+            closing.answer(slot)
+        for again, told in told_again.get(slot.row.id, ()):
+            closing.look_again(again, told)
+        transaction.collect(_GO_ON, of=slot.row.id, **_following(slot, now_s=transaction.now_s))
+    closing.keep()
+
+
+_GO_ON = (
+    update(RECEIPTS)
+    .where(RECEIPTS.c.id == bindparam("of"))
+    .values(next_period=bindparam("period"), next_close_s=bindparam("close_s"))
+)
+
+
+def _following(slot: Slot, *, now_s: int) -> dict[str, object]:
+    """Return the period after, and when it closes; after the last, no period, and when to look at it again, if ever."""
+    if not slot.period:
+        return {"period": None, "close_s": None}
+    zone, program, scope = zone_of(slot.program), slot.program, slot.receipt.scope
+    following = program.period(period_after(slot.period), zone=zone)
+    if following.start_s < scope.events_until_s:
+        return {"period": following.name, "close_s": program.closed_for_all_s(following.name, zone=zone)}
+    rule = program.rule.spelled_out()
+    last = program.period(slot.period, zone=FIRST_ZONE if rule.period.of_home else zone)
+    counts_until_s = last.close_s + rule.late.up_within_days * DAY_S
+    last_look_s = min(counts_until_s - LAST_LOOK_BEFORE_S, scope.valid_until_s - LEAVES_WITHIN_S)
+    is_looked_at = rule.late.evidence == "true_up" and last_look_s > now_s
+    return {"period": None, "close_s": last_look_s if is_looked_at else None}
 
 
 def settle_periods(node: Node, transaction: Transaction, receipt: str) -> None:
-    """Evaluate what a subject who stops has earned: every period that has begun and was not closed, up to now.
+    """Evaluate what a subject who stops has earned: every period that is over and was not closed, and the running one
+    where a yes can be said of it already.
 
     What is answered leaves when its period has closed, like any other answer.
     """
     row = transaction.row(with_subject().where(RECEIPTS.c.id == receipt, RECEIPTS.c.live_leaf.is_not(None)))
-    name = None if row is None else row.next_period
-    while row is not None and name is not None:
-        terms = receipt_of(row).terms
-        program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
-        period = program.period(name, zone=zone_of(program))
-        if period.start_s >= min(transaction.now_s, terms.events_until_s):
-            return
-        answer_period(node, transaction, row, program, name)
-        name = period_after(name)
-        row = transaction.row(with_subject().where(RECEIPTS.c.id == receipt))
+    if row is None or row.next_period is None:
+        return
+    slots: list[Slot] = []
+    slot = _Programs(transaction).slot(row)
+    until_s = min(transaction.now_s, slot.receipt.scope.events_until_s)
+    while (period := _period(slot)).start_s < until_s:
+        if period.end_s > transaction.now_s and not slot.program.rule.spelled_out().earned_as_it_goes:
+            break
+        slots.append(slot)
+        slot = slot._replace(period=period_after(slot.period))
+    closing = _Closing(node, transaction, slots)
+    for each in slots:
+        closing.answer(each)
+    closing.keep()
 
 
 def put_off_closing(transaction: Transaction, receipt: str) -> None:
@@ -105,114 +141,111 @@ def put_off_closing(transaction: Transaction, receipt: str) -> None:
     )
 
 
-def answer_period(node: Node, transaction: Transaction, row: Any, program: Program, name: str) -> None:
-    """Evaluate a period under a receipt, keep what was decided for the subject to read, and answer if it is true.
+class _Programs:
+    """The programs of receipts, each read once."""
 
-    Args:
-        row: the receipt, with the subject of its link.
-        name: of the period.
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._known: dict[tuple[str, str, int], Program] = {}
 
-    Raises:
-        PayloadUnavailable: a key that the permitted events need is missing.
-    """
-    read = read_period(node, transaction, row, program, name)
-    if isinstance(read, Refusal):
-        keep_refusal(transaction, row, program, name, read)
-        return
-    found = evaluate(program.rule, read.events, period=read.period, zones=read.zones)
-    claim = _issue(node, transaction, row, program, name, found) if found.satisfied else ""
-    outcome = "issued" if found.satisfied else "not_reached"
-    keep_decision(transaction, row, program, name, outcome, found=found, claim=claim)
+    def slot(self, row: Any) -> Slot:
+        """Return the next period of a receipt; it is "" where the last one was answered."""
+        receipt = receipt_of(row)
+        named = (receipt.scope.recipient, receipt.scope.program, receipt.scope.program_version)
+        if named not in self._known:
+            self._known[named] = known_program(self._transaction, *named)
+        return Slot(row, receipt, self._known[named], row.next_period or "")
 
 
-def _look_again(node: Node, transaction: Transaction, row: Any, program: Program) -> None:
-    """Evaluate closed periods again for which evidence came since, where the rule takes it: a true-up.
+class _Closing:
+    """Answers some slots, one after the other, with what was read for all of them at once."""
 
-    What is better for the subject now is told by a new claim; nothing that was told is edited, and what does not change
-    is kept for the subject to read too.
-    """
-    rule = program.rule
-    if rule.spelled_out().late.evidence != "true_up":
-        return
-    for told in told_of(transaction, row.id):
-        if told.period == row.next_period:
-            continue  # just answered; what came late for it is made good in the next period
-        period = program.period(told.period, zone=zone_of(program))
-        if transaction.now_s >= period.close_s + rule.spelled_out().late.up_within_days * DAY_S + TOO_LATE_TOLD_S:
-            continue
-        asked = program.ask(period, issuer=node.host)
-        if not came_late(transaction, asked, subject=row.subject, since_s=told.looked_at_s) and not told.left_late:
-            continue
-        read = read_period(node, transaction, row, program, told.period)
+    def __init__(self, node: Node, transaction: Transaction, slots: Sequence[Slot]) -> None:
+        self._transaction = transaction
+        self._reading = Reading(node, transaction, slots)
+        self._issuing = Issuing(node, transaction, slots)
+
+    def keep(self) -> None:
+        """Keep what all of them used; to be called once they are answered."""
+        self._issuing.keep()
+
+    def answer(self, slot: Slot) -> None:
+        """Evaluate a period, keep what was decided for the subject to read, and answer if it is true.
+
+        Raises:
+            PayloadUnavailable: a key that the permitted events need is missing.
+        """
+        row, program, period = slot.row, slot.program, slot.period
+        read = self._reading.read(slot, uses=self._issuing.uses(row))
         if isinstance(read, Refusal):
-            keep_refusal(transaction, row, program, told.period, read)
-            continue
-        found = evaluate(rule, with_late(read.events), period=read.period, zones=read.zones)
+            keep_refusal(self._transaction, row, program, period, read)
+            return
+        found = evaluate(program.rule, read.events, period=read.period, zones=read.zones)
+        claim = self._issue(slot, found) if found.satisfied else ""
+        outcome = "issued" if found.satisfied else "not_reached"
+        keep_decision(self._transaction, row, program, period, outcome, found=found, claim=claim)
+
+    def look_again(self, slot: Slot, told: Told) -> None:
+        """Evaluate a closed period again for which evidence came since: a true-up.
+
+        What is better for the subject now is told by a new claim; nothing that was told is edited, and what does not
+        change is kept for the subject to read too.
+
+        Raises:
+            PayloadUnavailable: a key that the permitted events need is missing.
+        """
+        row, program, period = slot.row, slot.program, slot.period
+        read = self._reading.read(slot, uses=self._issuing.uses(row))
+        if isinstance(read, Refusal):
+            keep_refusal(self._transaction, row, program, period, read)
+            return
+        found = evaluate(program.rule, with_late(read.events), period=read.period, zones=read.zones)
         if (found.counted, found.not_counted) == (told.answer.counted, told.answer.not_counted):
-            continue  # what came late is about the days around the period, which are read with it
-        follows = true_up(rule, told.answer, found, period=read.period, now_s=transaction.now_s)
-        claim = ""
-        if follows == "better":
-            # "" where one stands already
-            claim = _issue(node, transaction, row, program, told.period, found, supersedes=told.taken_back)
-        keep_second_look(transaction, row, program, told.period, follows, found=found, claim=claim)
+            return  # what came late is about the days around the period, which are read with it
+        follows = true_up(program.rule, told.answer, found, period=read.period, now_s=self._transaction.now_s)
+        # "" where one stands already
+        claim = self._issue(slot, found, supersedes=told.taken_back) if follows == "better" else ""
+        keep_second_look(self._transaction, row, program, period, follows, found=found, claim=claim)
+
+    def _issue(self, slot: Slot, found: Evaluation, *, supersedes: str = "") -> str:
+        statement = statement_of(slot.program.rule, slot.period, found)
+        answer = Answer.model_validate({"statement": statement, "value": True, "assurance": found.assurance})
+        return self._issuing.issue(slot, answer, supersedes=supersedes)
 
 
-class PeriodRead(NamedTuple):
-    """What a rule reads of one subject: the permitted events, and the period as it lies at that subject's home."""
-
-    events: list[JourneyEvent]
-    period: Period
-    zones: Zones
-
-
-def read_period(
-    node: Node, transaction: Transaction, row: Any, program: Program, name: str, *, again: bool = False
-) -> PeriodRead | Refusal:
-    """Open what the receipt permits of a period; the zone of a home is the one known when the period began.
-
-    Args:
-        row: the receipt, with the subject of its link.
-        name: of the period.
-        again: it was answered, and counted, before.
-
-    Raises:
-        PayloadUnavailable: a key that the permitted events need is missing.
-    """
-    if not covers_subject(transaction, receipt_of(row).terms, subject=row.subject):
-        return NEEDS_GUARDIAN
-    zone = zone_of(program)
-    period = program.period(name, zone=zone)
-    if period.start_s < row.answered_until_s:
-        return ANSWERED_BEFORE
-    events: list[JourneyEvent] = []
-    for ask in (program.ask(period, issuer=node.host), program.standing_ask(period, issuer=node.host)):
-        if ask is None:
-            continue
-        permit = decide(ask, receipt_of(row, again=again), now_s=transaction.now_s)
-        if isinstance(permit, Refusal):
-            return permit
-        events += open_permitted(node, transaction, permit, subject=row.subject)
-    rule = program.rule.spelled_out()
-    if not rule.needs_home:
-        return PeriodRead(events, period, NO_ZONES)
-    home_name = home_zone_name(events, at_s=period.start_s)
-    home = None if home_name is None else zone_named(home_name)
-    if rule.period.of_home and home is not None:
-        period = program.period(name, zone=home)
-    return PeriodRead(events, period, Zones(home=home))
+def _to_look_at_again(node: Node, transaction: Transaction, due: Sequence[Slot]) -> list[tuple[Slot, Told]]:
+    """Return closed periods for which evidence came since, where the rule takes it; by receipt, in the order told."""
+    taking = [slot for slot in due if slot.program.rule.spelled_out().late.evidence == "true_up"]
+    if not taking:
+        return []
+    told_by = told_under(transaction, [slot.row.id for slot in taking])
+    before = [
+        (slot._replace(period=told.period), told)
+        for slot in taking
+        for told in told_by.get(slot.row.id, ())
+        if told.period != slot.period  # what came late for the one that is answered now is made good in the next
+    ]
+    open_still = [(slot, told) for slot, told in before if _may_be_told(slot, now_s=transaction.now_s)]
+    about: dict[Ask, list[tuple[Slot, Told]]] = {}
+    asked = [slot.program.ask(_period(slot), issuer=node.host) for slot, _ in open_still]
+    for ask, look in zip(asked, open_still, strict=True):
+        about.setdefault(ask, []).append(look)
+    late: dict[Ask, dict[str, int]] = {}
+    for ask, looks in about.items():
+        since_s = min(told.looked_at_s for _, told in looks)
+        late[ask] = last_recorded(transaction, ask, {slot.row.subject for slot, _ in looks}, since_s=since_s)
+    return [
+        (slot, told)
+        for ask, (slot, told) in zip(asked, open_still, strict=True)
+        if told.left_late or late[ask].get(slot.row.subject, -1) >= told.looked_at_s
+    ]
 
 
-def _issue(
-    node: Node,
-    transaction: Transaction,
-    row: Any,
-    program: Program,
-    name: str,
-    found: Evaluation,
-    *,
-    supersedes: str = "",
-) -> str:
-    statement = statement_of(program.rule, name, found)
-    answer = Answer.model_validate({"statement": statement, "value": True, "assurance": found.assurance})
-    return issue_answer(node, transaction, row, program, name, answer, supersedes=supersedes)
+def _may_be_told(slot: Slot, *, now_s: int) -> bool:
+    """Return whether late evidence of a period changes what was told, or is at least told to be too late."""
+    up_within_s = slot.program.rule.spelled_out().late.up_within_days * DAY_S
+    return now_s < _period(slot).close_s + up_within_s + TOO_LATE_TOLD_S
+
+
+def _period(slot: Slot) -> Period:
+    return slot.program.period(slot.period, zone=zone_of(slot.program))

@@ -1,6 +1,7 @@
 """What this node decided about a subject's period; kept for the subject to read, and dropped with the receipt."""
 
 import json
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
@@ -16,6 +17,8 @@ from tallystick_node.storage.tables import DECISIONS
 
 AFTER_CLOSE = "after_close"
 """The reason by which a rule leaves out what was recorded after the close."""
+
+_KEEP = insert(DECISIONS)
 
 _STANDS: dict[TrueUp, str] = {
     "same": "what was told, which late evidence does not change",
@@ -62,23 +65,22 @@ def keep_decision(
         reasons: of a refusal, JSON.
         claim: digest of the claim that tells it.
     """
-    transaction.execute(
-        insert(DECISIONS).values(
-            subject=row.subject,
-            receipt=row.id,
-            partner=row.partner,
-            program=program.program,
-            version=program.version,
-            period=period,
-            outcome=outcome,
-            counted=found.counted if found else 0,
-            not_counted=json.dumps(found.not_counted if found else {}),
-            reasons=reasons,
-            decided_at_s=transaction.now_s,
-            band=found.band if found else None,
-            flags=json.dumps(found.flags if found else {}),
-            claim=claim,
-        )
+    transaction.collect(
+        _KEEP,
+        subject=row.subject,
+        receipt=row.id,
+        partner=row.partner,
+        program=program.program,
+        version=program.version,
+        period=period,
+        outcome=outcome,
+        counted=found.counted if found else 0,
+        not_counted=json.dumps(found.not_counted if found else {}),
+        reasons=reasons,
+        decided_at_s=transaction.now_s,
+        band=found.band if found else None,
+        flags=json.dumps(found.flags if found else {}),
+        claim=claim,
     )
 
 
@@ -102,9 +104,17 @@ class Told(NamedTuple):
     taken_back: str = ""
 
 
-def told_of(transaction: Transaction, receipt: str) -> list[Told]:
-    """Return what was told under a receipt, by period."""
-    rows = transaction.execute(select(DECISIONS).where(DECISIONS.c.receipt == receipt).order_by(DECISIONS.c.id)).all()
+def told_under(transaction: Transaction, receipts: Collection[str]) -> dict[str, list[Told]]:
+    """Return what was told under receipts, each with its periods; one under which nothing was told is not in it."""
+    kept = select(DECISIONS).where(DECISIONS.c.receipt.in_(receipts)).order_by(DECISIONS.c.id)
+    rows: dict[str, list[Any]] = {}
+    for row in transaction.execute(kept).all():
+        rows.setdefault(row.receipt, []).append(row)
+    return {receipt: _told(mine) for receipt, mine in rows.items()}
+
+
+def _told(rows: Sequence[Any]) -> list[Told]:
+    """Return what decisions under a receipt, in order, have told by period."""
     found: dict[str, Told] = {}
     for row in rows:
         before = found.get(row.period)

@@ -6,20 +6,22 @@ Apart from `claims`, since receipts end without knowing how claims are made.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Select, exists, or_, select, update
+from sqlalchemy import Select, exists, insert, or_, select, update
 
 from tallystick_consent.entries import DisclosureBody
 from tallystick_node.flows.claims.status import revoke_claim
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.storage.tables import CLAIMS, DISCLOSURES, MESSAGES
 
+_KEEP = insert(DISCLOSURES)
+
 
 def log_disclosure(transaction: Transaction, body: DisclosureBody) -> Appended:
     """Log a step of an answer, and keep its body for the next step."""
     appended = transaction.append("disclosure", body.document())
-    kept = {"claim": body.claim, "body": body.model_dump_json()}
-    transaction.execute(DISCLOSURES.delete().where(DISCLOSURES.c.claim == body.claim))
-    transaction.execute(DISCLOSURES.insert().values(**kept))
+    if body.state != "issued":  # which is the first of a claim
+        transaction.execute(DISCLOSURES.delete().where(DISCLOSURES.c.claim == body.claim))
+    transaction.collect(_KEEP, claim=body.claim, body=body.model_dump_json())
     return appended
 
 

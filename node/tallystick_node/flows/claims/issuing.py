@@ -5,14 +5,17 @@ It leaves at the release slot of its period, shuffled and jittered for its recip
 Source: DESIGN flow 4, CONSTRUCTIONS (between nodes), SCENARIOS 1.01, 1.16.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
-from tallystick_consent.claims.release import leaving_times, slot_of
+from tallystick_consent.claims.release import leaving_at_s, slot_of
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
@@ -25,7 +28,8 @@ from tallystick_ledger.errors import PayloadUnavailable
 from tallystick_node.flows.accounts import book_step
 from tallystick_node.flows.claims.decisions import keep_refusal
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
-from tallystick_node.flows.claims.status import draw_place, place_columns
+from tallystick_node.flows.claims.reading import Slot
+from tallystick_node.flows.claims.status import Places, place_columns
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
@@ -42,135 +46,173 @@ SLOT = 0
 """Journey 1 pays once a period; programs that pay more often number their slots."""
 
 
-def issue_answer(
-    node: Node,
-    transaction: Transaction,
-    row: Any,
-    program: Program,
-    period: str,
-    answer: Answer,
-    *,
-    supersedes: str = "",
-    correction: str = "",
-) -> str:
-    """Sign, log and queue a true answer: the entry is committed before anything can be sent.
+_KEEP = insert(CLAIMS)
+_COUNT_USE = update(RECEIPTS).where(RECEIPTS.c.id == bindparam("of")).values(uses=bindparam("used"))
 
-    Returns the claim's digest, "" where the slot is answered already.
 
-    Args:
-        row: the receipt, with the subject of its link.
-        supersedes: digest of the expired or revoked claim that this one takes the place of.
-        correction: id of the entry because of which a period is answered after its close.
+class Issuing:
+    """Makes the claims that answer some slots; what they need is read for all of them at once, when this is made."""
 
-    Raises:
-        PayloadUnavailable: the secret of the link is missing.
-    """
-    k_link = node.custody.find(link_secret_name(row.link))
-    if k_link is None:
-        raise PayloadUnavailable(
-            "The secret of a link with a live receipt is missing.", remedy="Restore custody from its own backup."
+    def __init__(self, node: Node, transaction: Transaction, slots: Sequence[Slot]) -> None:
+        self._node, self._transaction = node, transaction
+        links = {slot.row.link for slot in slots}
+        self._secrets = node.custody.find_many([link_secret_name(link) for link in links])
+        nullifiers = [self._nullifier(slot) for slot in slots if link_secret_name(slot.row.link) in self._secrets]
+        standing = select(CLAIMS.c.nullifier).where(
+            CLAIMS.c.nullifier.in_(nullifiers), CLAIMS.c.role == "issuer", CLAIMS.c.state.in_(("issued", "delivered"))
         )
-    named = {"issuer": node.host, "recipient": row.partner, "program": program.program, "period": period}
-    spent = to_base64url(nullifier(k_link, slot=SLOT, **named))
-    standing = select(CLAIMS.c.digest).where(
-        CLAIMS.c.nullifier == spent, CLAIMS.c.role == "issuer", CLAIMS.c.state.in_(("issued", "delivered"))
-    )
-    if transaction.row(standing) is not None:
-        return ""  # the slot is answered; a second claim for it would be one too many
-    closed_s = program.closed_for_all_s(period, zone=zone_of(program))  # what is settled before leaves only then
-    holder = holder_of(row)
-    status = draw_place(node, transaction, partner=row.partner)
-    claim = Claim(
-        jti=transaction.new_id("clm"),
-        vct=VCT,
-        iss=node.host,
-        aud=row.partner,
-        iat=transaction.now_s,
-        exp=max(transaction.now_s, closed_s) + program.claim_valid_days * DAY_S,
-        link=row.link,
-        receipt=row.id,
-        program=program.program,
-        version=program.version,
-        period=period,
-        slot=SLOT,
-        nullifier=spent,
-        answer=answer,
-        status=status,
-        cnf=holder,
-    )
-    token = issue_claim(
-        claim,
-        key_id=node.keys.id("claim"),
-        private_key=node.keys.ed25519("claim"),
-        random_bytes=transaction.random_bytes,
-    )
-    salt = transaction.random_bytes(SECRET_SIZE_BYTES)
-    digest = to_base64url(claim_digest(token, salt=salt))
-    uses = row.uses if supersedes else row.uses + 1  # the same answer in another claim is no other use
-    appended = log_disclosure(
-        transaction,
-        DisclosureBody(
-            receipt=row.id,
-            receipt_leaf=row.live_leaf,
-            recipient=row.partner,
-            purpose=program.purpose,
-            rung=program.rung,
-            program=program.program,
-            program_version=program.version,
-            period=period,
-            claim=digest,
-            nullifier=spent,
-            use=uses,
-            state="issued",
-            supersedes=supersedes,
-            correction=correction,
-            key=node.keys.id("claim"),
-        ),
-    )
-    transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(uses=uses))
-    transaction.execute(
-        insert(CLAIMS).values(
-            digest=digest,
-            id=claim.jti,
-            role="issuer",
-            partner=row.partner,
+        self._answered = {row.nullifier for row in transaction.execute(standing).all()}
+        self._places = {
+            partner: Places(node, transaction, partner=partner, count=count)
+            for partner, count in Counter(slot.row.partner for slot in slots).items()
+        }
+        self._uses = {slot.row.id: int(slot.row.uses) for slot in slots}
+
+    def uses(self, row: Any) -> int:
+        """Return how many answers a receipt has given by now."""
+        return self._uses[row.id]
+
+    def issue(self, slot: Slot, answer: Answer, *, supersedes: str = "", correction: str = "") -> str:
+        """Sign, log and queue a true answer: the entry is committed before anything can be sent.
+
+        Returns the claim's digest, "" where the slot is answered already.
+
+        Args:
+            slot: one of those that this was made for.
+            supersedes: digest of the expired or revoked claim that this one takes the place of.
+            correction: id of the entry because of which a period is answered after its close.
+
+        Raises:
+            PayloadUnavailable: the secret of the link is missing.
+        """
+        node, transaction = self._node, self._transaction
+        row, program, period = slot.row, slot.program, slot.period
+        spent = self._nullifier(slot)
+        if spent in self._answered:
+            return ""  # a second claim for the slot would be one too many
+        closed_s = program.closed_for_all_s(period, zone=zone_of(program))  # what is settled before leaves only then
+        claim = Claim(
+            jti=transaction.new_id("clm"),
+            vct=VCT,
+            iss=node.host,
+            aud=row.partner,
+            iat=transaction.now_s,
+            exp=max(transaction.now_s, closed_s) + program.claim_valid_days * DAY_S,
             link=row.link,
             receipt=row.id,
             program=program.program,
             version=program.version,
             period=period,
+            slot=SLOT,
             nullifier=spent,
+            answer=answer,
+            status=self._places[row.partner].draw(),
+            cnf=holder_of(row),
+        )
+        token = issue_claim(
+            claim,
+            key_id=node.keys.id("claim"),
+            private_key=node.keys.ed25519("claim"),
+            random_bytes=transaction.random_bytes,
+        )
+        salt = transaction.random_bytes(SECRET_SIZE_BYTES)
+        digest = to_base64url(claim_digest(token, salt=salt))
+        if not supersedes:  # the same answer in another claim is no other use
+            self._uses[row.id] += 1
+        appended = log_disclosure(
+            transaction,
+            DisclosureBody(
+                receipt=row.id,
+                receipt_leaf=row.live_leaf,
+                recipient=row.partner,
+                purpose=program.purpose,
+                rung=program.rung,
+                program=program.program,
+                program_version=program.version,
+                period=period,
+                claim=digest,
+                nullifier=spent,
+                use=self._uses[row.id],
+                state="issued",
+                supersedes=supersedes,
+                correction=correction,
+                key=node.keys.id("claim"),
+            ),
+        )
+        transaction.collect(_COUNT_USE, of=row.id, used=self._uses[row.id])
+        self._keep(claim, token, digest=digest, salt=salt, leaf=appended.index)
+        queue_message(
+            transaction,
+            "claim.issued",
+            partner=row.partner,
+            about=digest,
+            body=None,
+            receipt=row.id,
+            not_before_s=self._leaves_at_s(claim, closed_s=closed_s),
+        )
+        self._answered.add(spent)
+        return digest
+
+    def _keep(self, claim: Claim, token: str, *, digest: str, salt: bytes, leaf: int) -> None:
+        assert claim.status is not None, "every claim has a place in a status list"
+        self._transaction.collect(
+            _KEEP,
+            digest=digest,
+            id=claim.jti,
+            role="issuer",
+            partner=claim.aud,
+            link=claim.link,
+            receipt=claim.receipt,
+            program=claim.program,
+            version=claim.version,
+            period=claim.period,
+            nullifier=claim.nullifier,
             state="issued",
             token=token,
             salt=to_base64url(salt),
             expires_at_s=claim.exp,
-            leaf=appended.index,
-            log=transaction.log,
-            logged_at_s=transaction.now_s,
-            answer=answer.model_dump_json(),
+            leaf=leaf,
+            log=self._transaction.log,
+            logged_at_s=self._transaction.now_s,
+            answer=claim.answer.model_dump_json(),
             acceptance="",
-            has_holder=holder is not None,
-            **place_columns(status),
+            has_holder=claim.cnf is not None,
+            **place_columns(claim.status),
         )
-    )
-    queue_message(
-        transaction,
-        "claim.issued",
-        partner=row.partner,
-        about=digest,
-        body=None,
-        receipt=row.id,
-        not_before_s=_leaves_at_s(node, transaction, claim, closed_s=closed_s),
-    )
+
+    def keep(self) -> None:
+        """Keep what was taken of the status lists, once every claim is made."""
+        for places in self._places.values():
+            places.keep()
+
+    def _nullifier(self, slot: Slot) -> str:
+        k_link = self._secrets.get(link_secret_name(slot.row.link))
+        if k_link is None:
+            raise PayloadUnavailable(
+                "The secret of a link with a live receipt is missing.", remedy="Restore custody from its own backup."
+            )
+        named = {"issuer": self._node.host, "recipient": slot.row.partner, "program": slot.program.program}
+        return to_base64url(nullifier(k_link, period=slot.period, slot=SLOT, **named))
+
+    def _leaves_at_s(self, claim: Claim, *, closed_s: int) -> int:
+        """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
+        key, now_s = self._release_key, self._transaction.now_s
+        slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=now_s)
+        return leaving_at_s(claim.jti, key=key, recipient=claim.aud, period=claim.period, slot=slot)
+
+    @cached_property
+    def _release_key(self) -> bytes:
+        return self._node.custody.find_or_make(RELEASE_KEY)
+
+
+def issue_answer(
+    node: Node, transaction: Transaction, slot: Slot, answer: Answer, *, supersedes: str = "", correction: str = ""
+) -> str:
+    """Issue one answer; as `Issuing.issue` in everything."""
+    issuing = Issuing(node, transaction, [slot])
+    digest = issuing.issue(slot, answer, supersedes=supersedes, correction=correction)
+    issuing.keep()
     return digest
-
-
-def _leaves_at_s(node: Node, transaction: Transaction, claim: Claim, *, closed_s: int) -> int:
-    """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
-    key = node.custody.find_or_make(RELEASE_KEY)
-    slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=transaction.now_s)
-    (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
-    return leaving.at_s
 
 
 def holder_of(row: Any) -> Confirmation | None:
@@ -270,8 +312,9 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
     for row in rows:
         message = (MESSAGES.c.about == row.digest, MESSAGES.c.kind == "claim.issued")
         live = select(RECEIPTS.c.id).where(RECEIPTS.c.id == row.receipt, RECEIPTS.c.live_leaf.is_not(None))
-        if transaction.row(live) is None:
-            # The entry that ended its receipt says all there is to say: it was listed.
+        tried_no_further = select(MESSAGES.c.id).where(*message, MESSAGES.c.state == "withheld")
+        if transaction.row(live) is None or transaction.row(tried_no_further) is not None:
+            # The entry that ended its receipt, or that took it back, says all there is to say: it was listed.
             transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(state="expired"))
             transaction.execute(update(MESSAGES).where(*message, MESSAGES.c.state == "queued").values(state="expired"))
             finish_settling(transaction, row.receipt)
@@ -290,9 +333,10 @@ def _reissue(node: Node, transaction: Transaction, expired: Any) -> None:
     assert row is not None, "receipts are never removed before their claims"
     program = known_program(transaction, expired.partner, expired.program, expired.version)
     period = program.period(expired.period, zone=zone_of(program))
-    permit = decide(program.ask(period, issuer=node.host), receipt_of(row, again=True), now_s=transaction.now_s)
+    receipt = receipt_of(row, again=True)
+    permit = decide(program.ask(period, issuer=node.host), receipt, now_s=transaction.now_s)
     if isinstance(permit, Refusal):
         keep_refusal(transaction, row, program, period.name, permit)
         return
     answer = Answer.model_validate_json(expired.answer)
-    issue_answer(node, transaction, row, program, period.name, answer, supersedes=expired.digest)
+    issue_answer(node, transaction, Slot(row, receipt, program, period.name), answer, supersedes=expired.digest)

@@ -20,19 +20,59 @@ PLACES_COUNT = 8 * LIST_SIZE_BYTES
 PLACES_USED_MAX = PLACES_COUNT // 2
 
 
-def draw_place(node: Node, transaction: Transaction, *, partner: str) -> Status:
-    """Return a place for a claim that is made for a partner: a random one that was never used."""
-    row = transaction.row(
-        select(STATUS_LISTS).where(STATUS_LISTS.c.partner == partner, STATUS_LISTS.c.used < PLACES_USED_MAX)
-    )
-    name = row.id if row is not None else _begin_list(transaction, partner=partner)
-    number = _draw(transaction)
-    while transaction.row(select(STATUS_PLACES.c.number).where(*_is(name, number))) is not None:
-        number = _draw(transaction)  # half of the places are free: it ends soon
-    transaction.execute(insert(STATUS_PLACES).values(list=name, number=number))
-    taken = {"used": STATUS_LISTS.c.used + 1}
-    transaction.execute(update(STATUS_LISTS).where(STATUS_LISTS.c.id == name).values(**taken))
-    return Status(status_list=Place(idx=number, uri=list_uri(node.host, name)))
+_TAKE = insert(STATUS_PLACES)
+
+
+class Places:
+    """Places for claims that are made for one partner: random ones that were never used."""
+
+    def __init__(self, node: Node, transaction: Transaction, *, partner: str, count: int) -> None:
+        """Draw places; those that nobody asks for are left as they were.
+
+        Args:
+            count: how many will be asked for at most; more cost more.
+        """
+        self._node, self._transaction, self._partner = node, transaction, partner
+        self._name, self._left, self._taken = "", 0, 0
+        self._free: list[int] = []
+        self._ahead = count
+
+    def draw(self) -> Status:
+        """Return a place that nobody has."""
+        if self._left == 0:
+            self._open_list()
+        while not self._free:
+            self._free = self._drawn()
+        number = self._free.pop()
+        self._transaction.collect(_TAKE, list=self._name, number=number)
+        self._left -= 1
+        self._taken += 1
+        return Status(status_list=Place(idx=number, uri=list_uri(self._node.host, self._name)))
+
+    def keep(self) -> None:
+        """Keep how many places were taken."""
+        if self._taken:
+            used = {"used": STATUS_LISTS.c.used + self._taken}
+            self._transaction.execute(update(STATUS_LISTS).where(STATUS_LISTS.c.id == self._name).values(**used))
+            self._taken = 0
+
+    def _open_list(self) -> None:
+        """Go on in the list that has room, or in a new one."""
+        self.keep()
+        row = self._transaction.row(
+            select(STATUS_LISTS).where(STATUS_LISTS.c.partner == self._partner, STATUS_LISTS.c.used < PLACES_USED_MAX)
+        )
+        self._name = _begin_list(self._transaction, partner=self._partner) if row is None else row.id
+        self._left = PLACES_USED_MAX - (0 if row is None else row.used)
+        self._free = []
+
+    def _drawn(self) -> list[int]:
+        """Return some places of the list, none of them taken."""
+        # Half of a list is free, so that of a few at random some are.
+        drawn = dict.fromkeys(_draw(self._transaction) for _ in range(self._ahead))
+        is_one = (STATUS_PLACES.c.list == self._name, STATUS_PLACES.c.number.in_(drawn))
+        taken = {row.number for row in self._transaction.execute(select(STATUS_PLACES.c.number).where(*is_one)).all()}
+        return [number for number in drawn if number not in taken]
 
 
 def place_columns(status: Status) -> dict[str, object]:

@@ -6,6 +6,7 @@ Source: SCENARIOS 1.14, 1.15, 3.17; `tallystick_consent.receipts.authority` has 
 """
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select
@@ -29,9 +30,15 @@ NEEDS_GUARDIAN = Refusal((Reason("guardian_missing", "an answer under a receipt 
 
 
 async def record_standing(node: Node, once: Once, body: wire.RecordStanding) -> StoredReply:
-    """Put on record who speaks for a customer."""
+    """Put on record who speaks for a customer.
+
+    Raises:
+        PayloadErased: the customer was erased.
+    """
 
     def work(transaction: Transaction) -> wire.Standing:
+        node.require_not_erased(body.subject)
+        transaction.subject = body.subject
         transaction.execute(delete(STANDINGS).where(STANDINGS.c.subject == body.subject))
         if body.kind != "own":
             transaction.execute(
@@ -101,11 +108,6 @@ def require_stopper(transaction: Transaction, *, subject: str, by: str | None) -
     check_stopper(standing_of(transaction, subject), by=by, now_s=transaction.now_s)
 
 
-def covers_subject(transaction: Transaction, terms: Terms, *, subject: str) -> bool:
-    """Return whether a receipt on these terms covers its subject, who may be a minor by our record."""
-    return is_covered(terms.authority, standing_of(transaction, subject), now_s=transaction.now_s)
-
-
 def those_that_cover(transaction: Transaction, rows: list[Any], *, subject: str) -> list[Any]:
     """Return the receipts, of these rows, under which something of the subject may be kept (SCENARIOS 1.14)."""
     standing = standing_of(transaction, subject)
@@ -122,6 +124,14 @@ def those_that_cover(transaction: Transaction, rows: list[Any], *, subject: str)
 def standing_of(transaction: Transaction, subject: str) -> Standing | None:
     """Return what is on record of a subject, None for one who speaks for itself."""
     row = transaction.connection.execute(_FIND, {"subject": subject}).first()
-    if row is None:
-        return None
+    return None if row is None else _standing(row)
+
+
+def standings_of(transaction: Transaction, subjects: Collection[str]) -> dict[str, Standing]:
+    """Return what is on record of these subjects; those who speak for themselves are not in it."""
+    rows = transaction.execute(select(STANDINGS).where(STANDINGS.c.subject.in_(subjects))).all()
+    return {row.subject: _standing(row) for row in rows}
+
+
+def _standing(row: Any) -> Standing:
     return Standing(row.kind, frozenset(json.loads(row.speakers)), row.of_age_from_s, row.needed)

@@ -25,7 +25,9 @@ from tallystick_node.flows.receipts.rows import (
     GUARDIAN,
     acknowledge,
     change_receipt,
+    end_receipt,
     insert_receipt,
+    last_yes,
     log_receipt,
     require_none_open,
     require_recent,
@@ -144,12 +146,12 @@ def _take_given(
         raise ReceiptRejected(
             "receipt_malformed", "A receipt has other terms than were asked for.", remedy="Ask for it anew."
         )
-    if isinstance(given, RenewedReceipt) and given.renews != signed_digest(row.signed or ""):
+    if isinstance(given, RenewedReceipt) and given.renews != last_yes(row):
         raise ReceiptRejected(
             "receipt_malformed", "A renewal does not follow the receipt that is here.", remedy="Send what came before."
         )
     check_transition(ReceiptState(row.state), state)
-    check_evidence(evidence, terms)
+    check_evidence(evidence, terms, renews=given.renews if isinstance(given, RenewedReceipt) else "")
     if terms.version != row.version:
         row = put_in_force(transaction, row, terms)
     token = acknowledge(node, transaction, row, state, signed)
@@ -187,7 +189,7 @@ def receive_refused(
     row = row_of_partner(transaction, body.receipt, partner=caller, role="recipient")
     check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
     log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
-    change_receipt(transaction, body.receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    end_receipt(transaction, row, ReceiptState.REFUSED)
     return wire.PeerAcknowledged()
 
 

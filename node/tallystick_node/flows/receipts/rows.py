@@ -43,18 +43,15 @@ REQUEST_LIFE_S = 30 * DAY_S
 
 GUARDIAN = Authority(kind="guardian")
 
+ACKNOWLEDGE_WITHIN_S = 7 * DAY_S
+"""How long a partner may take to sign for a pause or an ending: a week, in which one that is down is mended."""
+
 UNACKNOWLEDGED_MAX = 1_000
 """How many unacknowledged steps one answer lists, those that wait longest first."""
 
 
 def find_receipts(node: Node, body: wire.FindReceipts) -> wire.Receipts:
-    """Return the receipts of one customer or link, oldest first.
-
-    Raises:
-        NotFound: neither is named.
-    """
-    if (body.subject is None) == (body.link is None):
-        raise no_such_thing()
+    """Return the receipts of one customer or link, oldest first."""
     mine = LINKS.c.subject == body.subject if body.subject is not None else LINKS.c.id == body.link
     rows = node.rows(_with_hint().where(mine).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id))
     return wire.Receipts(receipts=tuple(_shown(row) for row in rows))
@@ -74,11 +71,15 @@ def get_receipt(node: Node, receipt: str) -> wire.Receipt:
 
 def show_receipt(transaction: Transaction, receipt: str) -> wire.Receipt:
     """Return a receipt as it stands in this write."""
-    return _shown(transaction.row(_with_hint().where(RECEIPTS.c.id == receipt)))
+    row = transaction.row(_with_hint().where(RECEIPTS.c.id == receipt))
+    assert row is not None, "a write shows a receipt that it has found"
+    transaction.subject = row.subject
+    return _shown(row)
 
 
 def show_receipts(transaction: Transaction, subject: str) -> tuple[wire.Receipt, ...]:
     """Return the receipts of one customer as they stand in this write, oldest first."""
+    transaction.subject = subject
     mine = _with_hint().where(LINKS.c.subject == subject).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
     return tuple(_shown(row) for row in transaction.execute(mine).all())
 
@@ -87,7 +88,7 @@ def find_unacknowledged(node: Node) -> wire.Unacknowledged:
     """Return the steps that partners have not signed for, those that wait longest first."""
     waiting = select(RECEIPTS).where(RECEIPTS.c.unacknowledged_since_s.is_not(None))
     oldest = waiting.order_by(RECEIPTS.c.unacknowledged_since_s, RECEIPTS.c.id).limit(UNACKNOWLEDGED_MAX + 1)
-    rows = node.rows(oldest)
+    now_s, rows = node.now_s(), node.rows(oldest)
     listed = rows[:UNACKNOWLEDGED_MAX]
     given_up = {
         row.about
@@ -106,11 +107,20 @@ def find_unacknowledged(node: Node) -> wire.Unacknowledged:
                 state=row.state,
                 since=row.unacknowledged_since_s,
                 refused=row.id in given_up,
+                due=due_s,
+                overdue=due_s is not None and due_s <= now_s,
             )
             for row in listed
+            for due_s in (_acknowledge_by(row),)
         ),
         has_more=len(rows) > len(listed),
     )
+
+
+def _acknowledge_by(row: Any) -> int | None:
+    """Return when a receipt's last step must be signed for; None where it says no time, as what version 0.1 took."""
+    step: dict[str, Any] = json.loads(row.last_step or "{}")
+    return step.get("acknowledge_by")
 
 
 def receipt_of(row: Any, *, again: bool = False) -> Receipt:
@@ -220,6 +230,11 @@ def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
     return transaction.append("receipt", body.document())
 
 
+def last_state(row: Any) -> ReceiptState:
+    """Return the state that the ledger has a receipt in; its row is ahead of that while its subject is erased."""
+    return ReceiptState(json.loads(row.last_step)["state"] if row.last_step else row.state)
+
+
 def acknowledge(node: Node, transaction: Transaction, row: Any, state: str, signed: str) -> str:
     """Return our signature over the digest of what the other partner signed about a receipt, as its row is now."""
     content = {"receipt": row.id, "version": row.version, "state": state, "digest": signed_digest(signed)}
@@ -266,6 +281,11 @@ def _last_step(row: Any, *, signed: str) -> ReceiptBody:
 def change_receipt(transaction: Transaction, receipt: str, **values: object) -> None:
     """Change columns of a receipt."""
     transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == receipt).values(**values))
+
+
+def last_yes(row: Any) -> str:
+    """Return the digest of the signed receipt or renewal that is the last yes to a receipt, "" before there is one."""
+    return signed_digest(row.signed) if row.signed else ""
 
 
 def stopped(row: Any) -> dict[str, object]:
@@ -377,7 +397,7 @@ async def shown_once(node: Node, once: Once, work: Any, *, status: int = 200) ->
 
 
 def _with_hint() -> Any:
-    return select(RECEIPTS, LINKS.c.partner_hint).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
+    return select(RECEIPTS, LINKS.c.partner_hint, LINKS.c.subject).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
 
 
 def _shown(row: Any) -> wire.Receipt:
@@ -395,4 +415,5 @@ def _shown(row: Any) -> wire.Receipt:
         unacknowledged_since=row.unacknowledged_since_s,
         uses=row.uses,
         confirm_by=row.confirm_by_s,
+        signed=last_yes(row),
     )

@@ -337,6 +337,7 @@ class Claim(SQLModel, table=True):
 
     Attributes:
         leaf: index of the entry that issued or accepted it.
+        entry: at a recipient, the id of that entry; "" where an older version accepted it.
         log: the name of the log in which that stands.
         logged_at_s: when that was recorded.
         band: at a recipient, the band that it says; None where its rule has none.
@@ -361,6 +362,7 @@ class Claim(SQLModel, table=True):
     salt: str
     expires_at_s: int
     leaf: int
+    entry: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     log: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     logged_at_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     answer: str = ""

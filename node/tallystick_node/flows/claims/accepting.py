@@ -32,7 +32,7 @@ from tallystick_node.flows.claims.status import require_standing
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.rows import change_receipt, finish_settling, receipt_of
-from tallystick_node.log.transaction import Transaction
+from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS
 
@@ -103,7 +103,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
             at=transaction.now_s,
         )
     )
-    _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token, band=heard.band)
+    _keep(transaction, claim, body, digest=digest, accepted=accepted, acceptance=token, band=heard.band)
     change_receipt(transaction, claim.receipt, uses=receipt.uses if before else receipt.uses + 1)
     finish_settling(transaction, claim.receipt)
     return wire.PeerAcknowledged(token=token)
@@ -271,7 +271,7 @@ def _keep(
     body: wire.PeerClaim,
     *,
     digest: str,
-    leaf: int,
+    accepted: Appended,
     acceptance: str,
     band: int | None,
 ) -> None:
@@ -291,7 +291,8 @@ def _keep(
             token=body.claim,
             salt=body.salt,
             expires_at_s=claim.exp,
-            leaf=leaf,
+            leaf=accepted.index,
+            entry=accepted.entry.id,
             log=transaction.log,
             logged_at_s=transaction.now_s,
             answer=claim.answer.model_dump_json(),

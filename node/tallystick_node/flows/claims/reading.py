@@ -19,6 +19,7 @@ from tallystick_consent.rules import NO_ZONES, Period, Zones, home_zone_name
 from tallystick_node.flows.events import open_permitted, sealed_events
 from tallystick_node.flows.people.standings import NEEDS_GUARDIAN, standings_of
 from tallystick_node.flows.programs import zone_named, zone_of
+from tallystick_node.flows.receipts.resources import names_of
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 
@@ -62,7 +63,7 @@ class Reading:
     """What some slots are answered from, read for all of them at once, when this is made."""
 
     def __init__(self, node: Node, transaction: Transaction, slots: Sequence[Slot]) -> None:
-        self._transaction = transaction
+        self._node, self._transaction = node, transaction
         subjects = {slot.row.subject for slot in slots}
         self._asked: dict[tuple[str, str, int, str], _Asked] = {}
         about: dict[Ask, list[Slot]] = {}
@@ -98,7 +99,8 @@ class Reading:
             permit = decide(ask, receipt, now_s=now_s)
             if isinstance(permit, Refusal):
                 return permit
-            events += open_permitted(self._vault, self._sealed[ask].get(subject, ()), permit)
+            names = None if permit.resources is None else names_of(self._node, slot.row.link)
+            events += open_permitted(self._vault, self._sealed[ask].get(subject, ()), permit, names=names)
         rule = slot.program.rule.spelled_out()
         if not rule.needs_home:
             return PeriodRead(events, asked.period, NO_ZONES)

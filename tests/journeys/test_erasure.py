@@ -423,7 +423,14 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     assert "Not proven by it:" in said
     assert "ONLY IF" not in said
     status, said = verify(file, "--fingerprint", fingerprints[0])
-    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (0, False, True)
+    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (2, False, True)
+    assert said.startswith("WOULD HOLD ONLY IF")
+    gyms = tmp_path / "gym.vkey"
+    gyms.write_bytes((person.gym.folder / "log.vkey").read_bytes())
+    insurers = fingerprints[1]
+    assert verify(file, "--fingerprint", insurers)[0] == 1  # it is the gym's, and the gym's is not given
+    assert verify(file, "--fingerprint", insurers, "--key", str(gyms))[0] == 0
+    assert verify(file)[0] == 2
     other = tmp_path / "insurer.vkey"
     other.write_bytes((person.insurer.folder / "log.vkey").read_bytes())
     assert verify(file, "--key", str(other))[0] == 1
@@ -505,8 +512,10 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     assert export.rewards == ()
     file = tmp_path / "export.json"
     file.write_text(export.model_dump_json())
-    status, said = verify(file)
-    assert status == 0
+    assert verify(file)[0] == 2  # anybody can be gym.example in a file of their own
+    assert verify(file, "--fingerprint", person.insurer.keys.fingerprint)[0] == 1
+    status, said = verify(file, "--fingerprint", person.gym.keys.fingerprint)
+    assert (status, said.partition("\n")[0]) == (0, "HOLDS.")
     assert "14 events and 1 claim of this subject stand in the ledger of gym.example." in said
     assert "That it is complete: gym.example's word." in said
     for lie in export_lies(export):

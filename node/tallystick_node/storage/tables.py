@@ -363,6 +363,7 @@ class Claim(SQLModel, table=True):
 
     Attributes:
         leaf: index of the entry that issued or accepted it.
+        entry: at a recipient, the id of that entry; "" where an older version accepted it.
         log: the name of the log in which that stands.
         logged_at_s: when that was recorded.
         band: at a recipient, the band that it says; None where its rule has none.
@@ -387,6 +388,7 @@ class Claim(SQLModel, table=True):
     salt: str
     expires_at_s: int
     leaf: int
+    entry: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     log: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     logged_at_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     answer: str = ""
@@ -459,7 +461,7 @@ class Reward(SQLModel, table=True):
     state: str
     posted_at_s: int | None = None
     reversed_by: str | None = None
-    cause: str = ""
+    cause: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class Account(SQLModel, table=True):

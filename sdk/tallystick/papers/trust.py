@@ -30,7 +30,8 @@ class PaperVerdict:
     Attributes:
         shown: what holds, a sentence each.
         told: what it says that nothing in it proves, a sentence each.
-        unconfirmed: host and fingerprint of each company in it that the reader has not named as trusted.
+        unconfirmed: host and fingerprint of each company in it that the reader has not confirmed: anybody can make a
+            descriptor that bears its name, so nothing is shown of it yet.
     """
 
     shown: tuple[str, ...]
@@ -80,9 +81,24 @@ def open_companies(descriptors: Mapping[str, str]) -> dict[str, tuple[Descriptor
     return opened
 
 
-def unconfirmed(companies: Mapping[str, tuple[Descriptor, str]], trust: Trust) -> tuple[tuple[str, str], ...]:
-    """Return host and fingerprint of the companies that the reader has not confirmed."""
-    return tuple((host, each) for host, (_, each) in sorted(companies.items()) if each not in trust.fingerprints)
+def unconfirmed(
+    companies: Mapping[str, tuple[Descriptor, str]], trust: Trust, *, giver: str
+) -> tuple[tuple[str, str], ...]:
+    """Return host and fingerprint of the companies that the reader has not confirmed.
+
+    Args:
+        companies: those of a paper that was checked under `trust`.
+        giver: the one that gave it: who has the keys of its log, or a policy, needs no fingerprint of it.
+
+    Raises:
+        PaperRejected: the reader has fingerprints, and that of the company that gave the paper is none of them.
+    """
+    has_keys = bool(trust.keys) or trust.policy is not None
+    strangers = {host: each for host, (_, each) in companies.items() if each not in trust.fingerprints}
+    if giver in strangers and has_keys:
+        del strangers[giver]
+    require(giver not in strangers or not trust.fingerprints, "It is by none of those whose fingerprints were given.")
+    return tuple(sorted(strangers.items()))
 
 
 def parse_paper(raw: bytes, model: type[_M], *, size_max_bytes: int) -> _M:

@@ -33,7 +33,7 @@ from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.duties import keep_answer
 from tallystick_node.flows.receipts.rows import change_receipt, finish_settling, receipt_of, terms_of
-from tallystick_node.log.transaction import Transaction
+from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS
 
@@ -104,7 +104,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
             at=transaction.now_s,
         )
     )
-    _keep(transaction, claim, body, digest=digest, leaf=accepted.index, acceptance=token, band=heard.band)
+    _keep(transaction, claim, body, digest=digest, accepted=accepted, acceptance=token, band=heard.band)
     keep_answer(transaction, terms_of(receipt), digest)
     change_receipt(transaction, claim.receipt, uses=receipt.uses if before else receipt.uses + 1)
     finish_settling(transaction, claim.receipt)
@@ -273,7 +273,7 @@ def _keep(
     body: wire.PeerClaim,
     *,
     digest: str,
-    leaf: int,
+    accepted: Appended,
     acceptance: str,
     band: int | None,
 ) -> None:
@@ -293,7 +293,8 @@ def _keep(
             token=body.claim,
             salt=body.salt,
             expires_at_s=claim.exp,
-            leaf=leaf,
+            leaf=accepted.index,
+            entry=accepted.entry.id,
             log=transaction.log,
             logged_at_s=transaction.now_s,
             answer=claim.answer.model_dump_json(),

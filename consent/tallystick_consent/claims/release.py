@@ -57,6 +57,21 @@ def slot_of(close_s: int, *, key: bytes, recipient: str, period: str, ready_s: i
     return Slot(opens_s, opens_s + SLOT_S)
 
 
+def leaves_at_s(claim: str, *, close_s: int, key: bytes, recipient: str, period: str, ready_s: int) -> int:
+    """Return when what is said of one claim leaves: at its own time in the first slot that opens from `ready_s` on.
+
+    Args:
+        claim: its id, or another name of it, for what is said of it later.
+        close_s: as for `slot_of`, and the rest.
+
+    Raises:
+        BadInput: the key is not 32 bytes.
+    """
+    slot = slot_of(close_s, key=key, recipient=recipient, period=period, ready_s=ready_s)
+    (leaving,) = leaving_times([claim], key=key, recipient=recipient, period=period, slot=slot)
+    return leaving.at_s
+
+
 def leaving_times(claims: Iterable[str], *, key: bytes, recipient: str, period: str, slot: Slot) -> tuple[Leaving, ...]:
     """Return when each claim leaves, in that order; neither follows from the order given, nor from another recipient's.
 

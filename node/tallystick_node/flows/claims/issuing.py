@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, insert, select, update
 from tallystick import wire
 from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
-from tallystick_consent.claims.release import leaving_times, slot_of
+from tallystick_consent.claims.release import leaves_at_s
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
@@ -148,7 +148,7 @@ class Issuing:
             about=digest,
             body=None,
             receipt=row.id,
-            not_before_s=self._leaves_at_s(claim, closed_s=closed_s),
+            not_before_s=max(self._leaves_at_s(claim, closed_s=closed_s), self._retracted_s(supersedes)),
         )
         self._answered.add(spent)
         return digest
@@ -197,13 +197,27 @@ class Issuing:
     def _leaves_at_s(self, claim: Claim, *, closed_s: int) -> int:
         """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
         key, now_s = self._release_key, self._transaction.now_s
-        slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=now_s)
-        (leaving,) = leaving_times([claim.jti], key=key, recipient=claim.aud, period=claim.period, slot=slot)
-        return leaving.at_s
+        return leaves_at_s(
+            claim.jti, close_s=closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=now_s
+        )
+
+    def _retracted_s(self, supersedes: str) -> int:
+        """Return when the word leaves that an earlier claim is revoked, 0 where none waits: what takes its place would
+        else be taken for the same answer once more."""
+        if not supersedes:
+            return 0
+        waits = (MESSAGES.c.kind == "claim.revoked", MESSAGES.c.state.in_(("queued", "sending")))
+        row = self._transaction.row(select(MESSAGES.c.not_before_s).where(MESSAGES.c.about == supersedes, *waits))
+        return 0 if row is None else int(row.not_before_s)
 
     @cached_property
     def _release_key(self) -> bytes:
-        return self._node.custody.find_or_make(RELEASE_KEY)
+        return release_key(self._node)
+
+
+def release_key(node: Node) -> bytes:
+    """Return the secret that release slots are drawn with."""
+    return node.custody.find_or_make(RELEASE_KEY)
 
 
 def issue_answer(

@@ -21,6 +21,7 @@ from tallystick_consent.receipts.receipt import (
     Limits,
     ProgramName,
     ReceiptId,
+    Resources,
     Rung,
     Seconds,
     Sparse,
@@ -86,10 +87,11 @@ class ReceiptBody(Sparse, Body):
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
+        resources: what alone it is about, as in the terms; None: all there is.
         crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -125,6 +127,7 @@ class ReceiptBody(Sparse, Body):
     previous: Digest | Literal[""] = ""
     so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
+    resources: Resources | None = None
     crossed: bool = False
 
 
@@ -410,6 +413,7 @@ def receipt_body(
             "limits": terms.limits,
             "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
+            "resources": terms.resources,
             "crossed": crossed,
         }
     )

@@ -81,6 +81,12 @@ def outcomes(corrected: wire.Correction) -> list[tuple[str, str]]:
     return [(each.period, each.outcome) for each in corrected.effects]
 
 
+def kinds(person: Membership) -> list[tuple[str, str]]:
+    """Return what was decided of March, and what that was to Ana."""
+    told = person.gym.app().decisions.why(person.at_gym).explanations
+    return [(each.outcome, each.kind) for each in told if each.period == "2027-03"]
+
+
 def revoked(person: Membership) -> list[bool]:
     """Return of each of the gym's claims, oldest first, whether its status is revoked."""
     places = {(row.list, row.number): row.revoked_at_s for row in person.gym.node.rows(select(STATUS_PLACES))}
@@ -111,6 +117,7 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     found = person.gym.app().decisions.find(person.at_gym).decisions
     decided = [(each.outcome, each.counted) for each in found if each.period == "2027-03"]
     assert decided == [("issued", 12), ("taken_back", 11)], "Ana reads what was told of her, and that it was taken back"
+    assert kinds(person) == [("issued", "answer"), ("taken_back", "answer")]
     taken_back = reward(person)
     assert taken_back.state == "reversed"
     assert_linked(person, taken_back)
@@ -455,3 +462,14 @@ def test_late_evidence_for_the_last_period_of_a_receipt_is_made_good_too(tmp_pat
         story.go_past_release("2027-05-30 12:00")
         assert states(person) == (["delivered"], ["accepted"])
         assert audited(story).holds
+
+
+@pytest.mark.long
+def test_what_late_evidence_leaves_as_it_was_is_shown_as_the_answer_that_stands(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story, consent_days=32)
+        visits(person, *ANA_MARCH)
+        close_march(story)
+        person.visit("2027-03-30 18:00", 50)
+        story.go_past_release("2027-05-30 12:00")
+        assert kinds(person) == [("issued", "answer"), ("stands", "answer")]

@@ -122,6 +122,7 @@ class Link(SQLModel, table=True):
 
     Attributes:
         waits_until_s: until when it waits for the own receipt of a subject that has come of age.
+        answered_until_s: at the issuer, up to when earlier links of the same subject answered for the program.
     """
 
     id: str = Field(primary_key=True)
@@ -135,14 +136,20 @@ class Link(SQLModel, table=True):
     created_at_s: int
     ended_at_s: int | None = None
     waits_until_s: int | None = Field(default=None, index=True)
+    answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class LinkUnique(SQLModel, table=True):
-    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program."""
+    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program.
+
+    Attributes:
+        answered_until_s: the end of the last period that links of this subject answered and have ended since.
+    """
 
     unique: str = Field(primary_key=True)
     link: str | None = Field(default=None, index=True)
     free_from_s: int | None = None
+    answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Program(SQLModel, table=True):
@@ -308,6 +315,9 @@ class Contest(SQLModel, table=True):
     Attributes:
         decision: the decision's number.
         ground: a word of `wire.Ground`; nothing a person wrote freely.
+        state: `open`, then `upheld` or `declined`.
+        because: why it was declined, a word; "" otherwise.
+        correction: what upholding it corrected, "" for nothing.
     """
 
     id: str = Field(primary_key=True)
@@ -316,6 +326,10 @@ class Contest(SQLModel, table=True):
     decision: int = Field(unique=True)
     ground: str
     contested_at_s: int
+    state: str = Field(default="open", sa_column_kwargs={"server_default": text("'open'")})
+    because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    correction: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    answered_at_s: int | None = None
 
 
 class Disclosure(SQLModel, table=True):
@@ -408,6 +422,8 @@ class Reward(SQLModel, table=True):
 
     Attributes:
         unique: `p`, while it is paid or waits; its own id after it was taken back, by the transfer `reversed_by`.
+        cause: id of the entry that accepted its claim, which the transfer names; "" where an older version put it on
+            the waiting list, and did not keep it.
     """
 
     id: str = Field(primary_key=True)
@@ -424,6 +440,7 @@ class Reward(SQLModel, table=True):
     state: str
     posted_at_s: int | None = None
     reversed_by: str | None = None
+    cause: str = ""
 
 
 class Account(SQLModel, table=True):
@@ -607,12 +624,16 @@ class Act(SQLModel, table=True):
 
     Attributes:
         kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
-            `match`.
+            `match`; `answer` where one of ours answered.
         by: who spoke for the subject, "" for the subject itself.
         grade: how it was seen.
-        state: `done`, or `open` where somebody has to act on it.
+        state: `done`, or `open` where somebody has to act on it, then `granted` or `declined`.
+        because: why it was declined, a word; "" otherwise.
+        correction: what was corrected since it was granted, "" for nothing.
         yes_to: of an approval that still counts: the digest of exactly what was approved; "" for all others.
     """
+
+    __table_args__ = (Index("act_open", "state", "at_s"),)
 
     number: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
@@ -626,6 +647,9 @@ class Act(SQLModel, table=True):
     ciphertext: bytes
     at_s: int
     yes_to: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    correction: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    answered_at_s: int | None = None
 
 
 class Letter(SQLModel, table=True):

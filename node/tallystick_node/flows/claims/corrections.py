@@ -15,7 +15,7 @@ from sqlalchemy import insert, select, update
 
 from tallystick import wire
 from tallystick_consent.claims.claim import Answer
-from tallystick_consent.claims.release import leaves_at_s
+from tallystick_consent.claims.release import leaving_at_s, slot_of
 from tallystick_consent.decide import Refusal
 from tallystick_consent.entries import CorrectionBody
 from tallystick_consent.events import JourneyEvent, parse_event, parse_payload
@@ -83,7 +83,7 @@ async def correct_event(node: Node, once: Once, body: wire.CorrectEvent) -> Stor
 
 def _covering(node: Node, transaction: Transaction, right: JourneyEvent, body: wire.CorrectEvent) -> str:
     try:
-        return covering(transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
+        return covering(node, transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
     except Refused:
         node.require_not_erased(body.subject)
         raise
@@ -242,14 +242,9 @@ def _take_back(node: Node, transaction: Transaction, told: Any, correction: str,
     log_disclosure(transaction, body.model_copy(update={"state": "revoked", "correction": correction}))
     revoked = {"state": "revoked", "token": "", "salt": ""}
     transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == told.digest).values(**revoked))
-    leaves_s = leaves_at_s(
-        told.digest,
-        close_s=closed_s,
-        key=release_key(node),
-        recipient=told.partner,
-        period=told.period,
-        ready_s=transaction.now_s,
-    )
+    drawn_with: dict[str, Any] = {"key": release_key(node), "recipient": told.partner, "period": told.period}
+    opens = slot_of(closed_s, **drawn_with, ready_s=transaction.now_s)
+    leaves_s = leaving_at_s(told.digest, **drawn_with, slot=opens)
     revoke_claim(transaction, told.digest, from_s=leaves_s)
     token = node.signed(
         Retraction(

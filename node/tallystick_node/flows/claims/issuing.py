@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, insert, select, update
 from tallystick import wire
 from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
-from tallystick_consent.claims.release import leaves_at_s
+from tallystick_consent.claims.release import leaving_at_s, slot_of
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
@@ -197,9 +197,8 @@ class Issuing:
     def _leaves_at_s(self, claim: Claim, *, closed_s: int) -> int:
         """Return when a claim leaves: in the first release slot of its period and recipient that opens from now on."""
         key, now_s = self._release_key, self._transaction.now_s
-        return leaves_at_s(
-            claim.jti, close_s=closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=now_s
-        )
+        slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=now_s)
+        return leaving_at_s(claim.jti, key=key, recipient=claim.aud, period=claim.period, slot=slot)
 
     def _retracted_s(self, supersedes: str) -> int:
         """Return when the word leaves that an earlier claim is revoked, 0 where none waits: what takes its place would

@@ -211,8 +211,7 @@ def _settle(
     if outcome in ("issued", "superseded"):
         said = statement_of(program.rule, name, found)
         answer = Answer.model_validate({"statement": said, "value": True, "assurance": found.assurance})
-        supersedes = "" if last is None else last.digest
-        claim = issue_answer(node, transaction, slot, answer, supersedes=supersedes, correction=correction)
+        claim = issue_answer(node, transaction, slot, answer, correction=correction)
         if claim == "":
             return "stands"  # the slot is answered under another receipt of the link
     keep_corrected(transaction, row, program, name, outcome, found=found, claim=claim)

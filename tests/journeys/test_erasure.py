@@ -40,6 +40,7 @@ from tallystick_node.storage.tables import (
     LINKS,
     RECEIPTS,
     REWARDS,
+    STATUS_PLACES,
 )
 
 
@@ -155,6 +156,22 @@ def test_a_claim_that_was_waiting_never_leaves_and_one_on_its_way_is_listed(stor
     assert insurer.app().rewards.find(person.at_insurer).rewards == ()
     assert [each.state for each in gym.app().subjects.erasures(person.at_gym).erasures] == ["attested"]
     assert_books_agree(story)
+
+
+@pytest.mark.long
+def test_a_claim_that_may_have_arrived_shows_as_revoked_when_its_link_is_erased_and_no_sooner(story: Town) -> None:
+    """P6: lists of all her partners that changed in the second in which she asked would tell that it is one person."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release(MARCH_CLOSES)
+    gym.recorder.lose_answers_to = None
+    (erasure,) = gym.app().subjects.erase(person.at_gym).erasures
+    (place,) = gym.node.rows(select(STATUS_PLACES.c.revoked_at_s))
+    assert place.revoked_at_s == erasure.due_at > story.clock.at_s
 
 
 @pytest.mark.long

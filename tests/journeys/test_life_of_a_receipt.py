@@ -362,7 +362,7 @@ def test_the_one_answer_of_a_receipt_is_taken_back_where_it_rested_on_a_wrong_ev
         assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
         corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
         assert [each.outcome for each in corrected.effects if each.period == "2027-03"] == ["revoked"]
-        story.settle()
+        story.release()
         assert [each.state for each in person.insurer.app().claims.each()] == ["retracted"]
         assert_books_agree(story)
     finally:

@@ -142,7 +142,7 @@ class ReceiptLife:
 
     def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
         """Return the index of the entry by which the receipt covers an answer now, None where it does not."""
-        on_its_way = isinstance(body, AcceptanceBody) and body.claim in self.deliverable
+        on_its_way = type(body) is AcceptanceBody and body.claim in self.deliverable
         return self.lived_leaf if on_its_way else self.live_leaf
 
 

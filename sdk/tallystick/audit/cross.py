@@ -9,6 +9,7 @@ Source: DESIGN section 3 (audit) and section 5 (P4, P8).
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 
 from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.integrity import reader_of
@@ -27,6 +28,8 @@ _STEPS = frozenset(
     {"state", "grade", "signed", "acknowledgement", "deliverable", "so_far", "acknowledge_by", "crossed"}
 )
 """Members of a receipt's body that belong to one step in one ledger, and not to its version."""
+
+_terms = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
 
 
 def cross_check(
@@ -188,17 +191,15 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
     for receipt, life in log.replay.consent.receipts.items():
         for issuer in hosts.get(life.body.issuer, ()):
             other = issuer.replay.consent.receipts.get(receipt)
-            if other and other.body.version == life.body.version and not _is_same(life.body, other.body):
+            if other is None or other is life or other.body.version != life.body.version:
+                continue
+            if not _is_same(life.body, other.body):
                 log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
 
 
 def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
     """Return whether both ends have the same terms, or one waits and the other has given what that asks for."""
-    return _terms(at_issuer) == _terms(here) or (here.state in ASKED and answers_request(here, at_issuer))
-
-
-def _terms(body: ReceiptBody) -> dict[str, object]:
-    return body.model_dump(exclude=set(_STEPS))
+    return bool(_terms(at_issuer) == _terms(here)) or (here.state in ASKED and answers_request(here, at_issuer))
 
 
 def _check_signatures(

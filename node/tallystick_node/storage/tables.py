@@ -426,7 +426,7 @@ class Reward(SQLModel, table=True):
     state: str
     posted_at_s: int | None = None
     reversed_by: str | None = None
-    cause: str = ""
+    cause: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class Account(SQLModel, table=True):

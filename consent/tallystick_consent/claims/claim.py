@@ -152,19 +152,6 @@ def verify_claim(
     return claim
 
 
-def peek_status(token: str) -> Status | None:
-    """Return where a token that nobody has checked yet says its status stands, so that the list can be fetched.
-
-    Raises:
-        ClaimRejected, BadInput: it is not of its form.
-    """
-    payload = _peek(token)
-    try:
-        return None if "status" not in payload else Status.model_validate(payload["status"])
-    except ValidationError as error:
-        raise _malformed() from error
-
-
 def peek_audience(token: str) -> str:
     """Return for whom a token that nobody has checked yet says it was made.
 

@@ -61,6 +61,7 @@ class ReceiptLife:
         live_leaf: index of the entry that made it live, None while it is not.
         lived_leaf: the same after it was stopped.
         deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
+        left: digests of claims that were on their way when it was given again: they may have arrived before that.
         asked: a next version, requested and not answered.
         confirmed_at_s: when the subject last said yes.
         used: how many answers were given before this log, where that is limited.
@@ -89,6 +90,7 @@ class ReceiptLife:
     uses: int | None = 0
     day: str = ""
     grade: str = ""
+    left: frozenset[str] = frozenset()
 
     def step(self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool) -> None:
         """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
@@ -103,6 +105,7 @@ class ReceiptLife:
             self.asked = None
         if body.state in IN_FORCE and not acknowledges:
             self.confirmed_at_s = at_s
+            self.left |= frozenset(body.deliverable)
         if body.state in IN_FORCE and body.acknowledgement is not None:
             self.live_leaf, self.deliverable = index, frozenset()
         elif not acknowledges:

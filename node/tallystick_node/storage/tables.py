@@ -122,6 +122,7 @@ class Link(SQLModel, table=True):
 
     Attributes:
         waits_until_s: until when it waits for the own receipt of a subject that has come of age.
+        answered_until_s: at the issuer, up to when earlier links of the same subject answered for the program.
     """
 
     id: str = Field(primary_key=True)
@@ -135,14 +136,20 @@ class Link(SQLModel, table=True):
     created_at_s: int
     ended_at_s: int | None = None
     waits_until_s: int | None = Field(default=None, index=True)
+    answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class LinkUnique(SQLModel, table=True):
-    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program."""
+    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program.
+
+    Attributes:
+        answered_until_s: the end of the last period that links of this subject answered and have ended since.
+    """
 
     unique: str = Field(primary_key=True)
     link: str | None = Field(default=None, index=True)
     free_from_s: int | None = None
+    answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Program(SQLModel, table=True):

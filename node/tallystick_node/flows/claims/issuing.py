@@ -312,8 +312,9 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
     for row in rows:
         message = (MESSAGES.c.about == row.digest, MESSAGES.c.kind == "claim.issued")
         live = select(RECEIPTS.c.id).where(RECEIPTS.c.id == row.receipt, RECEIPTS.c.live_leaf.is_not(None))
-        if transaction.row(live) is None:
-            # The entry that ended its receipt says all there is to say: it was listed.
+        tried_no_further = select(MESSAGES.c.id).where(*message, MESSAGES.c.state == "withheld")
+        if transaction.row(live) is None or transaction.row(tried_no_further) is not None:
+            # The entry that ended its receipt, or that took it back, says all there is to say: it was listed.
             transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(state="expired"))
             transaction.execute(update(MESSAGES).where(*message, MESSAGES.c.state == "queued").values(state="expired"))
             finish_settling(transaction, row.receipt)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tallystick_consent.decide import Ask, Refusal, decide
+from tallystick_consent.decide import Ask, Reason, Refusal, decide
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.authority import is_covered
@@ -21,6 +21,10 @@ from tallystick_node.flows.people.standings import NEEDS_GUARDIAN, standings_of
 from tallystick_node.flows.programs import zone_named, zone_of
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
+
+ANSWERED_BEFORE = Refusal((Reason("answered_before", "an answer about a period that no earlier link answered"),))
+"""Under another link the same slot has another nullifier, and the payer may know the subject under another id: only
+here is it known that it would be paid twice (P7). The partner sees silence, which tells nothing of who came back."""
 
 
 class Slot(NamedTuple):
@@ -86,6 +90,8 @@ class Reading:
         if not is_covered(slot.receipt.terms.authority, self._standings.get(subject), now_s=now_s):
             return NEEDS_GUARDIAN
         asked = self._asked[_key(slot)]
+        if asked.period.start_s < slot.row.answered_until_s:
+            return ANSWERED_BEFORE
         receipt = replace(slot.receipt, uses=uses)
         events: list[JourneyEvent] = []
         for ask in asked.asks:

@@ -14,6 +14,7 @@ from tallystick_consent.receipts.evidence import Evidence, check_evidence, yes_d
 from tallystick_consent.receipts.receipt import ReceiptState, Terms, check_transition
 from tallystick_consent.receipts.versions import check_follows, narrowed
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
+from tallystick_node.flows.claims.narrowing import take_back_claims
 from tallystick_node.flows.claims.wallet import bind_wallet_key
 from tallystick_node.flows.outgoing import on_its_way
 from tallystick_node.flows.people.acts import approvals_of, seen
@@ -239,13 +240,14 @@ def _give(node: Node, transaction: Transaction, given: _ToGive, evidence: Eviden
     row, terms, state, at_s = given.row, given.terms, given.state, transaction.now_s
     check_evidence(evidence, terms, renews=given.renews)
     bind_wallet_key(transaction, evidence, link=row.link)
+    listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
     if terms.version != row.version:
+        take_back_claims(node, transaction, row, terms)
         put_in_force(transaction, row, terms)
     if state is ReceiptState.GIVEN:
         token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=at_s))
     else:
         token = node.signed(RenewedReceipt(terms=terms, evidence=evidence, renews=given.renews, at=at_s))
-    listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
     log_receipt(
         transaction,
         receipt_body(terms, state, grade=evidence.grade, signed=signed_digest(token), deliverable=listed),

@@ -29,6 +29,7 @@ from tallystick_node.flows.programs import agreed_program, known_program, zone_o
 from tallystick_node.flows.receipts.rows import (
     CLOSING_TAIL_S,
     DAY_S,
+    REQUEST_LIFE_S,
     acknowledged,
     change_receipt,
     end_receipt,
@@ -122,12 +123,13 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
         program.limits,
     )
     longest_s = program.consent_days * DAY_S
-    lasts_longer = (
+    is_out_of_reach = (
         terms.valid_from_s > now_s + AHEAD_MAX_S
+        or terms.valid_from_s < now_s - REQUEST_LIFE_S
         or terms.events_until_s > terms.valid_from_s + longest_s
         or terms.valid_until_s > terms.events_until_s + CLOSING_TAIL_S
     )
-    if asked != agreed or notice != program.notice or lasts_longer:
+    if asked != agreed or notice != program.notice or is_out_of_reach:
         raise ReceiptRejected(
             "purpose_not_allowed",
             "A request asks for other than the program that both partners signed.",

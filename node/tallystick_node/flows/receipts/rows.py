@@ -39,7 +39,7 @@ LOOKBACK_MAX_S = 366 * DAY_S
 """How far before its request a receipt may reach: far enough for a year, near enough for every calendar."""
 
 REQUEST_LIFE_S = 30 * DAY_S
-"""How long a subject may take to answer a request."""
+"""How long a subject may take to answer a request, and a request to arrive."""
 
 GUARDIAN = Authority(kind="guardian")
 
@@ -144,8 +144,8 @@ def terms_of(row: Any) -> Terms:
 
 
 def with_subject() -> Select[Any]:
-    """Return the query of receipts, each with the subject of its link."""
-    return select(RECEIPTS, LINKS.c.subject).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
+    """Return the query of receipts, each with the subject of its link, and up to when earlier links of theirs told."""
+    return select(RECEIPTS, LINKS.c.subject, LINKS.c.answered_until_s).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
 
 
 def row_of_partner(transaction: Transaction, receipt: object, *, partner: str, role: str | tuple[str, ...]) -> Any:

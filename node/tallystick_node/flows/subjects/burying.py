@@ -20,7 +20,7 @@ from tallystick_consent.erasure import RECEIPTS_MAX
 from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
 from tallystick_ledger.opening import REMEMBERED_S
 from tallystick_node.flows.claims.ending import drop_claims_of
-from tallystick_node.flows.links import RELINK_AFTER_S, end_link, half_name, link_secret_name
+from tallystick_node.flows.links import RELINK_AFTER_S, end_link, forget_uniques, half_name, link_secret_name
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.database import scrub
@@ -89,6 +89,9 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     for link in links:
         _plan(transaction, link, of=name, number=number)
         empty_link(transaction, link.id)
+        # Nobody is linked under an erased id again, so that nothing need be remembered of what it told.
+        forgotten = {"link": None, "answered_until_s": 0}
+        transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link.id).values(**forgotten))
     emptied = {"subject": "", "type": "", "data_class": "", "at_s": 0, "receipt": "", "ciphertext": b""}
     transaction.execute(update(EVENTS).where(EVENTS.c.subject == subject).values(**emptied))
     nobodys = {"subject": "", "link": "", "receipt": "", "claim": ""}
@@ -236,7 +239,7 @@ def _bury_link_again(node: Node, transaction: Transaction, link: Any) -> None:
 def forget_outlived(node: Node, transaction: Transaction) -> None:
     """Let go of what outlived its subject: `u`, `p` and the member's key, once no slot can be paid twice."""
     node.custody.forget_outlived()
-    transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.free_from_s <= transaction.now_s))
+    forget_uniques(transaction)
     long_ago = REWARDS.c.posted_at_s <= transaction.now_s - REMEMBERED_S
     transaction.execute(delete(REWARDS).where(REWARDS.c.subject == "", long_ago))
 

@@ -171,7 +171,8 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     """Erase our end of a link, since its subject asked the other end; answer for every field, and sign.
 
     Raises:
-        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, or about no link with it.
+        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, about no link with it, or
+            naming a receipt of another one.
     """
     request = open_object(body.token, ErasureRequest, keys=node.partner(caller).ed25519("receipt"))
     if (request.origin, request.partner) != (caller, node.host):
@@ -184,6 +185,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     link = transaction.row(select(LINKS).where(LINKS.c.id == request.link, LINKS.c.partner == caller))
     if link is None or before is not None:
         raise no_such_thing()
+    _require_of_link(transaction, request)
     fields = _answers(transaction, link)
     attestation = node.signed(
         ErasureAttestation(
@@ -222,6 +224,17 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
         )
     )
     return wire.PeerAcknowledged(token=attestation)
+
+
+def _require_of_link(transaction: Transaction, request: ErasureRequest) -> None:
+    """Refuse to attest, in our ledger and for good, that receipts of another link are over."""
+    elsewhere = (RECEIPTS.c.id.in_(request.receipts), RECEIPTS.c.link != request.link)
+    if transaction.row(select(RECEIPTS.c.id).where(*elsewhere).limit(1)) is not None:
+        raise ReceiptRejected(
+            "receipt_malformed",
+            "An erasure request names a receipt of another link.",
+            remedy="Name the receipts of the link that is erased.",
+        )
 
 
 def attested(node: Node, transaction: Transaction, erasure: str, token: str) -> None:

@@ -19,11 +19,18 @@ Source: DESIGN section 5 (P4, P5, P7, P8, P9, P14, P16, P17), LEDGER-FORMATS sec
 from tallystick_consent.replay.answers import carried_disclosure
 from tallystick_consent.replay.entries import LEDGER_KINDS, ConsentReplay
 from tallystick_consent.replay.opening import without_leaves
-from tallystick_consent.replay.receipts import acknowledgement_rule, carried_receipt, counts_here, receipt_is_open
+from tallystick_consent.replay.receipts import (
+    STEP_MEMBERS,
+    acknowledgement_rule,
+    carried_receipt,
+    counts_here,
+    receipt_is_open,
+)
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ReceiptLife
 
 __all__ = [
     "LEDGER_KINDS",
+    "STEP_MEMBERS",
     "TIME_SLACK_S",
     "Acknowledged",
     "ConsentReplay",

@@ -193,10 +193,10 @@ _STATES = {str(state): state for state in ReceiptState}
 _TOLD_BY_ISSUER = IN_FORCE | (STOPS - {ReceiptState.REVOKED})
 """Steps that are taken at the issuer alone, so whoever signs for them is the recipient; an erasure apart."""
 
-_STEPS = frozenset(
+STEP_MEMBERS = frozenset(
     {"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by", "so_far", "crossed"}
 )  # fmt: skip
-"""Members that belong to one step, and not to a version."""
+"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 
-_fixed = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
+_fixed = attrgetter(*(name for name in ReceiptBody.model_fields if name not in STEP_MEMBERS))
 """What the steps of one version may not change."""

@@ -17,15 +17,10 @@ from tallystick.audit.replay import Half
 from tallystick.audit.views.partners import check_peer_heads
 from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
-from tallystick_consent.replay import Acknowledged, acknowledgement_rule
+from tallystick_consent.replay import STEP_MEMBERS, Acknowledged, acknowledgement_rule
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
-
-_STEPS = frozenset(
-    {"state", "grade", "signed", "acknowledgement", "deliverable", "so_far", "acknowledge_by", "crossed"}
-)
-"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 
 
 def cross_check(
@@ -192,7 +187,7 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
 
 
 def _terms(body: ReceiptBody) -> dict[str, object]:
-    return body.model_dump(exclude=set(_STEPS))
+    return body.model_dump(exclude=set(STEP_MEMBERS))
 
 
 def _check_signatures(

@@ -34,6 +34,7 @@ from tallystick_node.config import Databases, databases_of, load_settings
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.setup import add_app_key, add_partner, create_node, open_node
+from tallystick_node.storage.staging import beside
 from tallystick_node.storage.tables import HEADS, MESSAGES
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -225,6 +226,15 @@ class Company:
         for place, copied in backup.databases.items():
             if place == rows or not rows_alone:
                 required_server().replace(place, by=copied)
+
+    def lose_rows(self) -> None:
+        """Lose the rows, and nothing else; it is closed."""
+        rows = self.databases.node
+        if isinstance(rows, Path):
+            for each in beside(rows):
+                each.unlink(missing_ok=True)
+        else:
+            required_server().empty(rows)
 
     @property
     def is_open(self) -> bool:

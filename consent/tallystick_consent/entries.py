@@ -21,6 +21,7 @@ from tallystick_consent.receipts.receipt import (
     Limits,
     ProgramName,
     ReceiptId,
+    Resources,
     Rung,
     Seconds,
     Sparse,
@@ -86,10 +87,11 @@ class ReceiptBody(Sparse, Body):
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
+        resources: what alone it is about, as in the terms; None: all there is.
         crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -125,6 +127,7 @@ class ReceiptBody(Sparse, Body):
     previous: Digest | Literal[""] = ""
     so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
+    resources: Resources | None = None
     crossed: bool = False
 
 
@@ -215,16 +218,21 @@ class AcceptanceBody(Body):
     key: KeyName = ""
 
 
-class Tells(Body):
+class Tells(Sparse, Body):
     """What the answers of a program tell, as the rules' linter finds it.
 
     Attributes:
         alone: the rung of what they tell by themselves, repetition and the size of the reward included.
         figures: what is asked about, and where answers cut it: what several programs tell together follows from these.
+        whole: whether an answer is true of a period only where all of it was looked at: of a part of it, "at most
+            three" may be said of anybody. Left out where a yes about a part is one about the whole.
     """
+
+    LATER = frozenset({"whole"})
 
     alone: Rung
     figures: Annotated[tuple[AskedFigure, ...], Field(max_length=FIGURES_MAX)]
+    whole: bool = False
 
 
 class ProgramBody(Sparse, Body):
@@ -410,6 +418,7 @@ def receipt_body(
             "limits": terms.limits,
             "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
+            "resources": terms.resources,
             "crossed": crossed,
         }
     )

@@ -166,7 +166,11 @@ class Program(Sparse, _Strict):
 
 def told_by(program: Program) -> Tells:
     """Return what the program's answers tell, as its ledger entry says it (P17)."""
-    return Tells(alone=told_together([program.question()]).rung, figures=figures_of(program.rule))
+    return Tells(
+        alone=told_together([program.question()]).rung,
+        figures=figures_of(program.rule),
+        whole=not program.rule.spelled_out().earned_as_it_goes,
+    )
 
 
 def parse_program(document: object) -> Program:

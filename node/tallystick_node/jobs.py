@@ -37,7 +37,7 @@ from tallystick_node.flows.receipts.stopping import end_settling, expire_receipt
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.subjects.erasure import ask_partner, due_erasures
-from tallystick_node.keys.custody import DAY_S
+from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import PUBLISHING, Node
@@ -85,6 +85,7 @@ class Jobs:
         self._keys_logged: NodeKeys | None = None
         self._publishing = asyncio.Lock()
         self._wrapped_on_day = -1
+        self._purged_on_day = -1
         self._turns_again_s = 0
 
     def close(self) -> None:
@@ -129,8 +130,10 @@ class Jobs:
         await asyncio.to_thread(self._node.standing.ask)
 
     async def tick(self) -> None:
-        """Do all that is due now, once, and deliver what can be delivered; of a read-only log, nothing."""
+        """Do all that is due now, once, and deliver what can be delivered; while the log is read-only, only what lets
+        keys die and deleted rows be gone."""
         if await self._is_read_only():
+            await self._let_go()
             return
         await self.housekeep()
         await self.publish()
@@ -173,16 +176,23 @@ class Jobs:
             await self._attempt(partial(ask_partner, self._node, erasure=erasure))
         await self.close_due(rows_max=CLOSED_A_TICK_MAX)
         await asyncio.to_thread(destroy_ended, self._node)
-        await self._scrub()
+        await self._let_go()
         today = self._node.now_s() // DAY_S
-        if today != self._wrapped_on_day:
-            await asyncio.to_thread(self._node.custody.rewrap)
+        if today != self._purged_on_day:
             try:
                 await asyncio.to_thread(self._node.end_keys)
             except (SettingsInvalid, OSError):
                 log.warning("keys that ended are not destroyed yet")
             await self._node.written(_purge)
             await self._node.written(partial(forget_outlived, self._node))
+            self._purged_on_day = today
+
+    async def _let_go(self) -> None:
+        """Let what is to be unreadable become so: deleted rows overwritten, and the keys of a week ago destroyed."""
+        await self._scrub()
+        today = self._node.now_s() // DAY_S
+        if today != self._wrapped_on_day:
+            await asyncio.to_thread(self._node.custody.rewrap)
             self._wrapped_on_day = today
 
     async def close_due(self, *, rows_max: int) -> int:
@@ -208,7 +218,7 @@ class Jobs:
         """Leave nothing of who was erased in any file; somebody may be reading just now, so perhaps the next time."""
         numbers = await asyncio.to_thread(scrub_buried, self._node)
         if numbers:
-            await self._node.written(partial(scrubbed, numbers=numbers))
+            await self._node.written(partial(scrubbed, numbers=numbers), even_read_only=True)
 
     async def _follow_keys(self) -> None:
         """Take up keys that the operator changed, and log what changed; no head is published in between."""
@@ -316,8 +326,7 @@ class Jobs:
             group.create_task(_again(serve_new_partners, 1))
 
     async def _housekeep_unless_read_only(self) -> None:
-        if not await self._is_read_only():
-            await self.housekeep()
+        await (self._let_go() if await self._is_read_only() else self.housekeep())
 
     async def _ask_the_silent(self) -> None:
         if self._node.standing.silent:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import stored_of
+from erasing import MARCH_CLOSES, ana, erase_at_gym, files_of, found
 from sqlalchemy import select, update
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entries, fitness_program, link, town
+from town import ANA_MARCH, Company, Town, agree, at, consent, entries, fitness_program, link, town
 from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
@@ -42,9 +42,6 @@ from tallystick_node.storage.tables import (
     REWARDS,
 )
 
-MARCH_CLOSES = "2027-04-16 00:00"
-MARCH_IS_TOLD = "2027-04-25 00:00"
-
 
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[Town]:
@@ -53,25 +50,6 @@ def story(tmp_path: Path) -> Iterator[Town]:
         gym, insurer = made.company("gym.example"), made.company("insurer.example")
         agree(made, insurer, gym)
         yield made
-
-
-def ana(story: Town) -> Membership:
-    """Ana has trained in March, and was rewarded for it."""
-    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
-    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
-    story.go_to("2027-03-01 10:00")
-    person.confirm_membership("2027-03-01 09:00")
-    person.train(story, ANA_MARCH)
-    story.go_to(MARCH_CLOSES)
-    story.go_to(MARCH_IS_TOLD)
-    return person
-
-
-def erase_at_gym(person: Membership, story: Town) -> None:
-    """Ana asks the gym; a day later, all of it is done."""
-    person.gym.app().subjects.erase(person.at_gym)
-    story.clock.at_s += SPREAD_S
-    story.settle()
 
 
 def assert_books_agree(story: Town) -> None:
@@ -286,14 +264,6 @@ def test_rows_that_name_the_subject_are_gone_everywhere(story: Town) -> None:
         assert person.at_gym not in [row.subject for row in person.gym.node.rows(select(table.c.subject))]
 
 
-def files_of(company: Company) -> dict[str, bytes]:
-    """Return every file of a company: rows, write-ahead logs, custody, keys, the log; and what a server keeps."""
-    files = {
-        str(path.relative_to(company.folder)): path.read_bytes() for path in company.folder.rglob("*") if path.is_file()
-    }
-    return {**files, "rows": stored_of(company)}
-
-
 def test_p9_no_file_of_either_company_holds_a_value_of_hers_or_a_key_that_opens_any(story: Town) -> None:
     """Both ends erase her; what is looked for is found in plenty before, so the search does find."""
     person = ana(story)
@@ -340,11 +310,6 @@ def wrapped(company: Company, name: str) -> bytes:
     """Return a secret as custody's database has it."""
     with company.node.custody.engine.connect() as connection:
         return bytes(connection.execute(select(SECRETS.c.wrapped).where(SECRETS.c.name == name)).scalar_one())
-
-
-def found(files: dict[str, dict[str, bytes]], wanted: bytes) -> list[str]:
-    """Return where bytes stand."""
-    return [f"{host}: {name}" for host, there in files.items() for name, raw in there.items() if wanted in raw]
 
 
 def test_p9_a_backup_of_the_rows_opens_nothing_and_its_restoration_is_erased_again_before_anybody_is_served(

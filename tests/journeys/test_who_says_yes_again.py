@@ -164,6 +164,7 @@ def test_one_holder_takes_a_part_back_and_does_not_confirm_or_resume_for_the_oth
     assert held.shown() == ("paused", 2)
 
 
+@pytest.mark.long
 def test_a_guardian_renews_and_the_child_is_heard_where_it_wants_less(story: Town) -> None:
     cleo = Person(story, "minor", ("ana",), authority=Authority(kind="guardian"), of_age_from=OF_AGE_S)
     calls = cleo.calls
@@ -182,6 +183,7 @@ def test_a_guardian_renews_and_the_child_is_heard_where_it_wants_less(story: Tow
     assert cleo.at(cleo.who.gym).confirm_by == (confirm_by or 0) + 60
 
 
+@pytest.mark.long
 def test_a_companys_agent_acts_and_each_act_shows_who_did(story: Town) -> None:
     """SCENARIOS 2.16: every action shows agent and principal, to the company alone."""
     bakery = Person(story, "company", ("dov",), authority=Authority(kind="agent"))
@@ -236,7 +238,7 @@ def test_a_wallet_signs_each_yes_anew_and_one_that_was_seen_is_taken_by_nobody(s
     assert ana.shown() == ("renewed", 2)
 
 
-@pytest.mark.parametrize("seen_before", ["the giving", "the last renewal"])
+@pytest.mark.parametrize("seen_before", ["the giving", pytest.param("the last renewal", marks=pytest.mark.long)])
 def test_a_gym_that_shows_a_wallets_signature_again_is_refused_by_the_insurer(story: Town, seen_before: str) -> None:
     ana, key = Person(story), ed25519_key(f"wallet, {seen_before}")
     terms = parse_terms(ana.at(ana.who.gym).terms)

@@ -22,6 +22,7 @@ from tallystick_consent.replay.opening import without_leaves
 from tallystick_consent.replay.receipts import (
     STEP_MEMBERS,
     acknowledgement_rule,
+    answers_request,
     carried_receipt,
     counts_here,
     receipt_is_open,
@@ -36,6 +37,7 @@ __all__ = [
     "ConsentReplay",
     "ReceiptLife",
     "acknowledgement_rule",
+    "answers_request",
     "carried_disclosure",
     "carried_receipt",
     "counts_here",

@@ -25,7 +25,7 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
             return
     elif life is None and body.previous:
         report("P4.version", "A receipt begins with another version than its first.")
-    elif life is not None and _fixed(body) != _fixed(life.body):
+    elif life is not None and not _is_same_version(life.body, body):
         report("P4.terms", "A step of a receipt changes its terms without a new version.")
     before = _STATES[life.body.state] if life else ReceiptState.UNKNOWN
     acknowledges = life is not None and _acknowledges(body, life.body)
@@ -143,7 +143,7 @@ def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, repor
         report("P4.version", "A version of a receipt does not follow the one that is in force.")
     asked = life.asked
     if after in IN_FORCE:
-        was_asked = asked is not None and _fixed(asked) == _fixed(body)
+        was_asked = asked is not None and answers_request(asked, body)
         if not was_asked and widens(_extent(life.body), _extent(body)):
             report("P4.widened", "A version permits more than the one before, and was not asked for.")
         life.asked = None
@@ -157,6 +157,20 @@ def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, repor
     return False
 
 
+def answers_request(asked: ReceiptBody, given: ReceiptBody) -> bool:
+    """Return whether the step `given` is of what `asked` asks for: of its terms, or of these about fewer resources."""
+    if _fixed(asked) == _fixed(given):
+        return True
+    same = given.model_copy(update={"resources": asked.resources, "terms": asked.terms})
+    return _fixed(asked) == _fixed(same) and not widens(_extent(asked), _extent(given))
+
+
+def _is_same_version(before: ReceiptBody, body: ReceiptBody) -> bool:
+    if before.state in ASKED and body.state in IN_FORCE:
+        return answers_request(before, body)
+    return _fixed(body) == _fixed(before)
+
+
 def _extent(body: ReceiptBody) -> Extent:
     return Extent(
         program=(body.program, body.program_version),
@@ -168,6 +182,7 @@ def _extent(body: ReceiptBody) -> Extent:
         valid_until_s=body.valid_until,
         retention_s=0,  # an entry does not tell it
         limits=body.limits,
+        resources=None if body.resources is None else frozenset(body.resources),
     )
 
 

@@ -23,6 +23,7 @@ from tallystick_node.flows.claims import listing as claims
 from tallystick_node.flows.receipts import giving as receipts_giving
 from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
+from tallystick_node.flows.receipts import resources as receipts_resources
 from tallystick_node.flows.receipts import rows as receipts
 from tallystick_node.flows.receipts import stopping as receipts_stopping
 from tallystick_node.flows.receipts import versions as receipts_versions
@@ -252,6 +253,12 @@ async def invalidate_receipt(
 ) -> Response:
     """Record that a receipt given here never was valid."""
     return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/resources")
+def find_resources(node: NodeHere, _app: ReceiptsReader, receipt: str, body: wire.FindResources) -> wire.Resources:
+    """Return how the link of a receipt calls resources of ours."""
+    return receipts_resources.find_resources(node, receipt, body)
 
 
 @router.post("/receipts/{receipt}/narrow", **writes(wire.Receipt))

@@ -315,6 +315,9 @@ class Contest(SQLModel, table=True):
     Attributes:
         decision: the decision's number.
         ground: a word of `wire.Ground`; nothing a person wrote freely.
+        state: `open`, then `upheld` or `declined`.
+        because: why it was declined, a word; "" otherwise.
+        correction: what upholding it corrected, "" for nothing.
     """
 
     id: str = Field(primary_key=True)
@@ -323,6 +326,10 @@ class Contest(SQLModel, table=True):
     decision: int = Field(unique=True)
     ground: str
     contested_at_s: int
+    state: str = Field(default="open", sa_column_kwargs={"server_default": text("'open'")})
+    because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    correction: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    answered_at_s: int | None = None
 
 
 class Disclosure(SQLModel, table=True):
@@ -617,12 +624,16 @@ class Act(SQLModel, table=True):
 
     Attributes:
         kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
-            `match`.
+            `match`; `answer` where one of ours answered.
         by: who spoke for the subject, "" for the subject itself.
         grade: how it was seen.
-        state: `done`, or `open` where somebody has to act on it.
+        state: `done`, or `open` where somebody has to act on it, then `granted` or `declined`.
+        because: why it was declined, a word; "" otherwise.
+        correction: what was corrected since it was granted, "" for nothing.
         yes_to: of an approval that still counts: the digest of exactly what was approved; "" for all others.
     """
+
+    __table_args__ = (Index("act_open", "state", "at_s"),)
 
     number: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
@@ -636,6 +647,9 @@ class Act(SQLModel, table=True):
     ciphertext: bytes
     at_s: int
     yes_to: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    correction: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    answered_at_s: int | None = None
 
 
 class Letter(SQLModel, table=True):

@@ -52,6 +52,7 @@ RULES: dict[str, str] = {
     "P4.uses": "No more answers are given under a receipt than it permits.",
     "P4.reconfirm": "No answer is given after the day by which the subject had to say yes again, and had not.",
     "P4.stale": "No answer is about a period that ended longer ago than its receipt permits.",
+    "P4.whole": "No answer that must rest on all of a period is given under a receipt that covers a part of it.",
     "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered.",
     "P4.taken_back": "After a receipt was given again with less, only what it still covers is delivered, or what had"
     " left and is listed.",

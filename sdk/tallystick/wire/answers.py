@@ -5,9 +5,11 @@ Source: DESIGN P14, SCENARIOS I10.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tallystick.wire.base import PeriodName, Reply, Request, Subject
+from tallystick.wire.base import CorrectionId, PeriodName, Reply, Request, Subject
+from tallystick_consent.receipts.answering import Declined
+from tallystick_consent.receipts.evidence import Agent
 from tallystick_consent.receipts.receipt import (
     LinkId,
 )
@@ -148,24 +150,32 @@ class NotCounted(Reply):
 
 
 class Contest(Reply):
-    """That the subject says a decision is wrong.
+    """That the subject says a decision is wrong, and what the company says to it.
 
     Attributes:
         contest: its id.
         decision: the decision's number.
-        state: `open`; what comes of it is between the company and the subject.
+        state: `open`, then `upheld` or `declined`.
         contested_at: when, in seconds since 1970-01-01 UTC.
+        answer_by: until when it is to be answered, likewise: a month.
+        because: why it was declined, as `Declined` has it; "" otherwise.
+        correction: what was corrected since it was upheld, "" for nothing.
+        answered_at: when, null where it is open.
     """
 
     contest: str
     decision: int
     ground: Ground
-    state: Literal["open"] = "open"
+    state: Literal["open", "upheld", "declined"] = "open"
     contested_at: int
+    answer_by: int
+    because: str = ""
+    correction: str = ""
+    answered_at: int | None = None
 
 
 class OpenContest(Contest):
-    """A contest, as the company's own staff sees it."""
+    """A contest that nobody has answered, as the company's own staff sees it."""
 
     subject: str
     receipt: str
@@ -173,10 +183,11 @@ class OpenContest(Contest):
     program: str
     version: int
     period: str
+    overdue: bool
 
 
 class OpenContests(Reply):
-    """Contests, newest first."""
+    """Contests, what is due first at the front."""
 
     contests: tuple[OpenContest, ...]
 
@@ -191,6 +202,31 @@ class ContestDecision(Request):
     subject: Subject
     decision: Annotated[int, Field(ge=1, lt=2**53)]
     ground: Ground
+
+
+class AnswerContest(Request):
+    """Say to a contest that the subject is right, or why not.
+
+    Attributes:
+        because: why it is declined.
+        correction: what was corrected since the subject is right; there must be one where the record was wrong.
+        agent: our own id of who decided; sealed.
+    """
+
+    subject: Subject
+    contest: Annotated[str, Field(pattern=r"^cts_[a-z2-7]{26}$")]
+    outcome: Literal["upheld", "declined"]
+    because: Declined | None = None
+    correction: CorrectionId | None = None
+    agent: Agent
+
+    @model_validator(mode="after")
+    def _whole(self) -> "AnswerContest":
+        if (self.because is not None) != (self.outcome == "declined"):
+            raise ValueError("a ground is named where a contest is declined, and nowhere else")
+        if self.correction is not None and self.outcome != "upheld":
+            raise ValueError("something is corrected where a contest is upheld")
+        return self
 
 
 class Paid(Reply):

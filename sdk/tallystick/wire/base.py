@@ -52,6 +52,8 @@ Hint = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_printa
 
 Login = Literal["aal1", "aal2", "aal3"]
 
+CorrectionId = Annotated[str, Field(pattern=r"^cor_[a-z2-7]{26}$")]
+
 OfferCode = Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,255}~[a-z0-9-]{1,40}~[a-z2-7]{26}$")]
 """`HOST~PROGRAM~CODE`: whose offer it is, what it is for, and 128 random bits."""
 

@@ -82,7 +82,7 @@ async def correct_event(node: Node, once: Once, body: wire.CorrectEvent) -> Stor
 
 def _covering(node: Node, transaction: Transaction, right: JourneyEvent, body: wire.CorrectEvent) -> str:
     try:
-        return covering(transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
+        return covering(node, transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
     except Refused:
         node.require_not_erased(body.subject)
         raise

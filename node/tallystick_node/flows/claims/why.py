@@ -17,8 +17,10 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.claims.claim import Answer
 from tallystick_consent.program import parse_program
+from tallystick_consent.receipts.answering import answer_by_s
 from tallystick_consent.rules import privacy_cost, why_not
 from tallystick_node.errors import Refused
+from tallystick_node.flows.people.answering import show_contest
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
@@ -70,6 +72,7 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
             decision=body.decision,
             ground=body.ground,
             contested_at=transaction.now_s,
+            answer_by=answer_by_s(transaction.now_s),
         )
         transaction.execute(
             insert(CONTESTS).values(
@@ -87,27 +90,26 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
 
 
 def list_contests(node: Node) -> wire.OpenContests:
-    """Return what customers contest, newest first, for the company's own staff."""
+    """Return what customers contest and nobody has answered, what is due first at the front; for our own staff."""
     about = (DECISIONS.c.partner, DECISIONS.c.program, DECISIONS.c.version, DECISIONS.c.period)
     rows = node.rows(
         select(CONTESTS, *about)
         .join(DECISIONS, DECISIONS.c.id == CONTESTS.c.decision)
-        .order_by(CONTESTS.c.contested_at_s.desc(), CONTESTS.c.id)
+        .where(CONTESTS.c.state == "open")
+        .order_by(CONTESTS.c.contested_at_s, CONTESTS.c.id)
         .limit(CONTESTS_SHOWN_MAX)
     )
     return wire.OpenContests(
         contests=tuple(
             wire.OpenContest(
-                contest=row.id,
-                decision=row.decision,
-                ground=row.ground,
-                contested_at=row.contested_at_s,
+                **show_contest(row).model_dump(),
                 subject=row.subject,
                 receipt=row.receipt,
                 partner=row.partner,
                 program=row.program,
                 version=row.version,
                 period=row.period,
+                overdue=node.now_s() >= answer_by_s(row.contested_at_s),
             )
             for row in rows
         )
@@ -148,7 +150,7 @@ def _decision(node: Node, row: Any, kind: _Kind, claim: Any, contest: Any) -> wi
         claim_state=claim.state if claim is not None else "",
         reasons=tuple(json.loads(row.reasons)),
         flags=json.loads(row.flags),
-        contest=None if contest is None else _contest(contest),
+        contest=None if contest is None else show_contest(contest),
         paid=None,
         decided_at=row.decided_at_s,
     )
@@ -193,10 +195,6 @@ def _reward(node: Node, row: Any, claim: Any, *, others: int) -> wire.Explanatio
         ),
         decided_at=claim.logged_at_s if claim is not None else row.posted_at_s or 0,
     )
-
-
-def _contest(row: Any) -> wire.Contest:
-    return wire.Contest(contest=row.id, decision=row.decision, ground=row.ground, contested_at=row.contested_at_s)
 
 
 def _statement(claim: Any) -> str:

@@ -176,6 +176,9 @@ def _shown(node: Node, row: Any) -> wire.Act:
         receipt=row.receipt,
         state=row.state,
         at=row.at_s,
+        because=row.because,
+        correction=row.correction,
+        answered_at=row.answered_at_s,
         commitment=to_base64url(row.commitment),
         opening=wire.Opening(
             salt=to_base64url(opening.salt), media_type=RECORD_MEDIA_TYPE, payload=to_base64url(opening.payload)

@@ -11,6 +11,7 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.evidence import check_evidence
 from tallystick_consent.receipts.receipt import ReceiptState, Terms, check_transition, parse_terms
+from tallystick_consent.receipts.versions import answers
 from tallystick_consent.signed import (
     GivenReceipt,
     RenewedReceipt,
@@ -75,8 +76,10 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
     return await shown_once(node, once, work, status=201)
 
 
-async def request_version(node: Node, once: Once, receipt: str, _body: wire.RequestVersion) -> StoredReply:
+async def request_version(node: Node, once: Once, receipt: str, body: wire.RequestVersion) -> StoredReply:
     """Ask the subject for a next version: all that the program of the one in force permits, from now on.
+
+    Which resources it is about stays as the subject picked, unless they are asked for anew.
 
     Raises:
         NotFound: no receipt of that id at which this node receives.
@@ -96,7 +99,9 @@ async def request_version(node: Node, once: Once, receipt: str, _body: wire.Requ
         )
         now = _terms(transaction, program, asked, issuer=before.issuer).document()
         follows = {"receipt": before.receipt, "version": before.version + 1, "previous": before.digest()}
-        terms = parse_terms({**now, **follows})
+        about = before.document().get("resources")
+        same = {} if body.resources == "any" or about is None else {"resources": about}
+        terms = parse_terms({**now, **follows, **same})
         ask_version(transaction, row, terms)
         queue_message(
             transaction,
@@ -142,7 +147,7 @@ def _take_given(
     row = row_of_partner(transaction, terms.receipt, partner=caller, role="recipient")
     if state is ReceiptState.RENEWED and terms.version != row.version:
         require_may_follow(transaction, row, terms)
-    elif terms_of(row) != terms:
+    elif (state is ReceiptState.RENEWED and terms_of(row) != terms) or not answers(asked=terms_of(row), given=terms):
         raise ReceiptRejected(
             "receipt_malformed", "A receipt has other terms than were asked for.", remedy="Ask for it anew."
         )
@@ -152,7 +157,7 @@ def _take_given(
         )
     check_transition(ReceiptState(row.state), state)
     check_evidence(evidence, terms, renews=given.renews if isinstance(given, RenewedReceipt) else "")
-    if terms.version != row.version:
+    if terms != terms_of(row):
         row = put_in_force(transaction, row, terms)
     token = acknowledge(node, transaction, row, state, signed)
     appended = log_receipt(

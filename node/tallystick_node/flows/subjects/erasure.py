@@ -68,13 +68,17 @@ async def erase_subject(node: Node, once: Once, body: wire.EraseSubject) -> Stor
 
     def work(transaction: Transaction) -> wire.Erasures:
         transaction.subject = ""  # it tells how far an erasure is, and no more of whom
-        name = bury_subject(node, transaction, body.subject)
-        rows = transaction.execute(_of(name)).all()
-        return _shown(rows, now_s=transaction.now_s)
+        return erase_in(node, transaction, body.subject)
 
     return await node.once(
         once, work, lambda erasures, _: StoredReply(202, erasures.model_dump_json()), even_read_only=True
     )
+
+
+def erase_in(node: Node, transaction: Transaction, subject: str) -> wire.Erasures:
+    """Erase a subject in a write that does more than that; return how far it is."""
+    name = bury_subject(node, transaction, subject)
+    return _shown(transaction.execute(_of(name)).all(), now_s=transaction.now_s)
 
 
 def find_erasures(node: Node, body: wire.FindErasures) -> wire.Erasures:

@@ -40,6 +40,7 @@ from tallystick_consent.rules import (
     period_named,
     told_together,
 )
+from tallystick_consent.rules.periods import DAYS_IN
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 
@@ -161,12 +162,16 @@ class Program(Sparse, _Strict):
             data_classes=rule.standing_classes, events_from_s=0, events_until_s=period.end_s
         )
 
+    def question(self) -> Question:
+        """Return what is asked of one subject over a whole consent, for what it tells (P17)."""
+        fewest_days, _ = DAYS_IN[self.rule.span]
+        return Question(f"{self.program}@{self.version}", self.rule, periods=-(-self.consent_days // fewest_days))
+
 
 def told_by(program: Program) -> Tells:
     """Return what the program's answers tell, as its ledger entry says it (P17)."""
-    asked = Question(f"{program.program}@{program.version}", program.rule, periods=program.consent_days)
     return Tells(
-        alone=told_together([asked]).rung,
+        alone=told_together([program.question()]).rung,
         figures=figures_of(program.rule),
         whole=not program.rule.spelled_out().earned_as_it_goes,
     )

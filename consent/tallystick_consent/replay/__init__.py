@@ -26,6 +26,7 @@ from tallystick_consent.replay.receipts import (
     answers_request,
     carried_receipt,
     counts_here,
+    fixed_terms,
     receipt_is_open,
 )
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ReceiptLife
@@ -42,6 +43,7 @@ __all__ = [
     "carried_duty",
     "carried_receipt",
     "counts_here",
+    "fixed_terms",
     "receipt_is_open",
     "without_leaves",
 ]

@@ -122,7 +122,7 @@ def _take_crossing(state: ConsentState, body: ReceiptBody, index: int, at_s: int
     signed_for = {each.step() for each in (*known, *(life.acknowledged if life else ()))}
     if not (life.has_ended if life else state.continues):
         report("P4.transition", "A stop is said to have crossed the end of a receipt, which has not ended.")
-    elif life is not None and body.version == life.body.version and _fixed(body) != _fixed(life.body):
+    elif life is not None and body.version == life.body.version and fixed_terms(body) != fixed_terms(life.body):
         report("P4.terms", "A step of a receipt changes its terms without a new version.")
     elif body.acknowledgement is None or body.state not in STOPS or not body.signed or body.deliverable:
         report("P5.acknowledgement", "What crossed the end of a receipt is no stop that was signed for, and no more.")
@@ -151,7 +151,7 @@ def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, repor
             report("P4.widened", "A version permits more than the one before, and was not asked for.")
         life.asked = None
         return True
-    if asked is not None and _fixed(asked) != _fixed(body):
+    if asked is not None and fixed_terms(asked) != fixed_terms(body):
         report("P4.version", "A receipt has two next versions.")
     before = ReceiptState.UNKNOWN if asked is None else _STATES[asked.state]
     if after not in TRANSITIONS[before]:
@@ -162,16 +162,16 @@ def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, repor
 
 def answers_request(asked: ReceiptBody, given: ReceiptBody) -> bool:
     """Return whether the step `given` is of what `asked` asks for: of its terms, or of these about fewer resources."""
-    if _fixed(asked) == _fixed(given):
+    if fixed_terms(asked) == fixed_terms(given):
         return True
     same = given.model_copy(update={"resources": asked.resources, "terms": asked.terms})
-    return _fixed(asked) == _fixed(same) and not widens(_extent(asked), _extent(given))
+    return fixed_terms(asked) == fixed_terms(same) and not widens(_extent(asked), _extent(given))
 
 
 def _is_same_version(before: ReceiptBody, body: ReceiptBody) -> bool:
     if before.state in ASKED and body.state in IN_FORCE:
         return answers_request(before, body)
-    return _fixed(body) == _fixed(before)
+    return fixed_terms(body) == fixed_terms(before)
 
 
 def _extent(body: ReceiptBody) -> Extent:
@@ -212,10 +212,10 @@ _STATES = {str(state): state for state in ReceiptState}
 _TOLD_BY_ISSUER = IN_FORCE | (STOPS - {ReceiptState.REVOKED})
 """Steps that are taken at the issuer alone, so whoever signs for them is the recipient; an erasure apart."""
 
-_STEPS = frozenset(
+_STEP_MEMBERS = frozenset(
     {"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by", "so_far", "crossed"}
 )  # fmt: skip
-"""Members that belong to one step, and not to a version."""
+"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 
-_fixed = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
+fixed_terms = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEP_MEMBERS))
 """What the steps of one version may not change."""

@@ -9,7 +9,6 @@ Source: DESIGN section 3 (audit) and section 5 (P4, P8).
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
 
 from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.integrity import reader_of
@@ -19,17 +18,10 @@ from tallystick.audit.views.partners import check_peer_heads
 from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
 from tallystick_consent.receipts.receipt import ASKED
-from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request
+from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request, fixed_terms
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
-
-_STEPS = frozenset(
-    {"state", "grade", "signed", "acknowledgement", "deliverable", "so_far", "acknowledge_by", "crossed"}
-)
-"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
-
-_terms = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
 
 
 def cross_check(
@@ -199,7 +191,8 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
 
 def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
     """Return whether both ends have the same terms, or one waits and the other has given what that asks for."""
-    return bool(_terms(at_issuer) == _terms(here)) or (here.state in ASKED and answers_request(here, at_issuer))
+    is_one = fixed_terms(at_issuer) == fixed_terms(here)
+    return bool(is_one) or (here.state in ASKED and answers_request(here, at_issuer))
 
 
 def _check_signatures(

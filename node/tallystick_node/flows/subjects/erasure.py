@@ -16,12 +16,13 @@ from sqlalchemy import func, insert, or_, select, update
 
 from tallystick import wire
 from tallystick.papers import Certificate, CertifiedLink
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.entries import ErasureBody, ReceiptBody, Signature, erasure_body, receipt_body
 from tallystick_consent.erasure import FIELDS, ErasedField, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
 from tallystick_consent.signed import Withdrawal, open_object, signed_digest
-from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
+from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import NotPublished
 from tallystick_node.flows.claims.ending import last_disclosure, withhold_claims
 from tallystick_node.flows.outgoing import queue_message
@@ -452,5 +453,5 @@ def _shown_one(row: Any, now_s: int) -> wire.Erasure:
 
 def _attested_fields(token: str) -> tuple[FieldAnswer, ...]:
     """Return what a partner answered; its signature was checked when the answer came."""
-    content = parse_json_object(from_base64url(token.split(".")[1]))
+    content = unchecked_payload(token)
     return ErasureAttestation.model_validate_json(canonical_json(content)).fields

@@ -124,7 +124,7 @@ def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, not what we asked for, or not now.
     """
     given = open_object(body.token, GivenReceipt, keys=node.partner(caller).ed25519("receipt"))
-    return _take_given(node, caller, transaction, given, body.token, ReceiptState.GIVEN)
+    return _take_given(node, caller, transaction, given, body.token)
 
 
 def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
@@ -134,7 +134,7 @@ def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wir
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, of other terms, or not now.
     """
     given = open_object(body.token, RenewedReceipt, keys=node.partner(caller).ed25519("receipt"))
-    return _take_given(node, caller, transaction, given, body.token, ReceiptState.RENEWED)
+    return _take_given(node, caller, transaction, given, body.token)
 
 
 def _take_given(
@@ -143,8 +143,8 @@ def _take_given(
     transaction: Transaction,
     given: GivenReceipt | RenewedReceipt,
     signed: str,
-    state: ReceiptState,
 ) -> wire.PeerAcknowledged:
+    state = ReceiptState.GIVEN if isinstance(given, GivenReceipt) else ReceiptState.RENEWED
     terms, evidence = given.terms, given.evidence
     row = row_of_partner(transaction, terms.receipt, partner=caller, role="recipient")
     if state is ReceiptState.RENEWED and terms.version != row.version:
@@ -250,6 +250,7 @@ def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceip
             "reward": program.digest(),
             "notice": program.notice.digest(),
             "limits": program.limits.model_dump(mode="json"),
+            "retention": [each.model_dump(mode="json") for each in program.retention],
             **on_authority,
         }
     )

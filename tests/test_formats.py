@@ -55,6 +55,10 @@ class Product:
         k_link = from_base64url(given.pop("link_secret"))
         return {"nullifier": to_base64url(pairwise.nullifier(k_link, **given))}
 
+    def resource_id(self, given: Given) -> Computed:
+        keys = {"k_resource": from_base64url(given["resource_key"]), "k_link": from_base64url(given["link_secret"])}
+        return {"resource": pairwise.resource_id(**keys, kind=given["kind"], name=given["name"])}
+
     def claim_digest(self, given: Given) -> Computed:
         salt = from_base64url(given["salt"])
         return {"digest": to_base64url(pairwise.claim_digest(given["claim"], salt=salt))}
@@ -146,6 +150,10 @@ class Text:
     def nullifier(self, given: Given) -> Computed:
         named = [given[name] for name in ("issuer", "recipient", "program", "period", "slot")]
         return {"nullifier": second.b64(second.nullifier(second.unb64(given["link_secret"]), *named))}
+
+    def resource_id(self, given: Given) -> Computed:
+        keys = (second.unb64(given["resource_key"]), second.unb64(given["link_secret"]))
+        return {"resource": second.resource_id(*keys, given["kind"], given["name"])}
 
     def claim_digest(self, given: Given) -> Computed:
         return {"digest": second.b64(second.claim_digest(given["claim"], second.unb64(given["salt"])))}

@@ -150,6 +150,7 @@ class Receipts(Group[ReceiptCalls]):
     pause = Blocking(ReceiptCalls.pause)
     renew = Blocking(ReceiptCalls.renew)
     narrow = Blocking(ReceiptCalls.narrow)
+    resources = Blocking(ReceiptCalls.resources)
     versions = Blocking(ReceiptCalls.versions)
     request_version = Blocking(ReceiptCalls.request_version)
     give_version = Blocking(ReceiptCalls.give_version)
@@ -157,6 +158,7 @@ class Receipts(Group[ReceiptCalls]):
     revoke = Blocking(ReceiptCalls.revoke)
     invalidate = Blocking(ReceiptCalls.invalidate)
     unacknowledged = Blocking(ReceiptCalls.unacknowledged)
+    duties = Blocking(ReceiptCalls.duties)
 
 
 class Standings(Group[StandingCalls]):
@@ -279,6 +281,7 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     pause = Awaited(ReceiptCalls.pause)
     renew = Awaited(ReceiptCalls.renew)
     narrow = Awaited(ReceiptCalls.narrow)
+    resources = Awaited(ReceiptCalls.resources)
     versions = Awaited(ReceiptCalls.versions)
     request_version = Awaited(ReceiptCalls.request_version)
     give_version = Awaited(ReceiptCalls.give_version)
@@ -286,6 +289,7 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     revoke = Awaited(ReceiptCalls.revoke)
     invalidate = Awaited(ReceiptCalls.invalidate)
     unacknowledged = Awaited(ReceiptCalls.unacknowledged)
+    duties = Awaited(ReceiptCalls.duties)
 
 
 class AsyncStandings(AsyncGroup[StandingCalls]):

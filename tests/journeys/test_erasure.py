@@ -41,6 +41,7 @@ from tallystick_node.storage.tables import (
     LINKS,
     RECEIPTS,
     REWARDS,
+    STATUS_PLACES,
 )
 
 
@@ -159,6 +160,22 @@ def test_a_claim_that_was_waiting_never_leaves_and_one_on_its_way_is_listed(stor
 
 
 @pytest.mark.long
+def test_a_claim_that_may_have_arrived_shows_as_revoked_when_its_link_is_erased_and_no_sooner(story: Town) -> None:
+    """P6: lists of all her partners that changed in the second in which she asked would tell that it is one person."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release(MARCH_CLOSES)
+    gym.recorder.lose_answers_to = None
+    (erasure,) = gym.app().subjects.erase(person.at_gym).erasures
+    (place,) = gym.node.rows(select(STATUS_PLACES.c.revoked_at_s))
+    assert place.revoked_at_s == erasure.due_at > story.clock.at_s
+
+
+@pytest.mark.long
 def test_a_partner_that_was_away_is_asked_when_it_returns_and_until_then_it_is_listed(story: Town) -> None:
     person = ana(story)
     person.insurer.stop()
@@ -215,6 +232,7 @@ def test_whoever_asks_both_ends_at_once_is_erased_at_both_and_each_signature_is_
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_a_revocation_that_comes_between_her_asking_and_the_links_own_time_ends_it_there(story: Town) -> None:
     """Her keys are gone and nothing leaves; the ledger has the receipt live until somebody says that it ended."""
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
@@ -423,7 +441,14 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     assert "Not proven by it:" in said
     assert "ONLY IF" not in said
     status, said = verify(file, "--fingerprint", fingerprints[0])
-    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (0, False, True)
+    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (2, False, True)
+    assert said.startswith("WOULD HOLD ONLY IF")
+    gyms = tmp_path / "gym.vkey"
+    gyms.write_bytes((person.gym.folder / "log.vkey").read_bytes())
+    insurers = fingerprints[1]
+    assert verify(file, "--fingerprint", insurers)[0] == 1  # it is the gym's, and the gym's is not given
+    assert verify(file, "--fingerprint", insurers, "--key", str(gyms))[0] == 0
+    assert verify(file)[0] == 2
     other = tmp_path / "insurer.vkey"
     other.write_bytes((person.insurer.folder / "log.vkey").read_bytes())
     assert verify(file, "--key", str(other))[0] == 1
@@ -505,8 +530,10 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     assert export.rewards == ()
     file = tmp_path / "export.json"
     file.write_text(export.model_dump_json())
-    status, said = verify(file)
-    assert status == 0
+    assert verify(file)[0] == 2  # anybody can be gym.example in a file of their own
+    assert verify(file, "--fingerprint", person.insurer.keys.fingerprint)[0] == 1
+    status, said = verify(file, "--fingerprint", person.gym.keys.fingerprint)
+    assert (status, said.partition("\n")[0]) == (0, "HOLDS.")
     assert "14 events and 1 claim of this subject stand in the ledger of gym.example." in said
     assert "That it is complete: gym.example's word." in said
     for lie in export_lies(export):

@@ -74,7 +74,13 @@ ROUTES = (
     Route(f"POST /v1/receipts/{RECEIPT}/invalidate", ("receipts:write",), {}),
     Route(f"POST /v1/receipts/{RECEIPT}/versions/request", ("receipts:write",), {}),
     Route(f"GET /v1/receipts/{RECEIPT}/versions", ("receipts:read",)),
+    Route(
+        f"POST /v1/receipts/{RECEIPT}/resources",
+        ("receipts:read",),
+        {**SUBJECT, "resources": [{"kind": "facility", "name": "club-7"}]},
+    ),
     Route("GET /v1/receipts/unacknowledged", ("receipts:read",)),
+    Route("GET /v1/duties", ("receipts:read",)),
     Route(f"POST /v1/receipts/{RECEIPT}/withdraw", ("receipts:write", "subject:assert"), SUBJECT),
     Route(
         f"POST /v1/receipts/{RECEIPT}/approve",

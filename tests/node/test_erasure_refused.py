@@ -70,6 +70,16 @@ def test_a_partner_erases_no_link_but_its_own(scene: Scene) -> None:
         refused(ask(scene, scene.gym, signed(scene.gym, nowhere)), 404, "not_found")
 
 
+def test_a_request_names_no_receipt_of_another_link(scene: Scene) -> None:
+    """Attested, it would stand in the insurer's own ledger for good that another customer's live receipt is over."""
+    ana, ben = someone(scene), someone(scene)
+    with nothing_changes(scene.insurer):
+        wide = request(ana, receipts=(ana.receipt, ben.receipt))
+        refused(ask(scene, scene.gym, signed(scene.gym, wide)), 409, "receipt_malformed")
+    never_asked_for = request(ana, receipts=(ana.receipt, f"rcp_{'a' * 26}"))
+    assert ask(scene, scene.gym, signed(scene.gym, never_asked_for)).status_code == 200
+
+
 def test_a_request_that_comes_twice_is_answered_alike_and_another_under_its_id_is_refused(scene: Scene) -> None:
     person = someone(scene)
     token = signed(scene.gym, request(person))

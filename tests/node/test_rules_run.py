@@ -146,6 +146,19 @@ def test_a_line_that_was_removed_by_mistake_is_put_right_in_its_own_month(tmp_pa
         assert [(each.period, each.outcome) for each in corrected.effects] == [("2027-03", "not_taken")]
 
 
+def test_a_program_is_tried_on_what_stands_and_not_on_what_was_corrected(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = cardholder(story)
+        story.go_to("2027-04-01 10:00")
+        recorded = [
+            person.gym.app().events.record(subject=person.at_gym, **paid_by_card(*when)).event for when in LAST_OF_MARCH
+        ]
+        person.gym.app().events.correct(subject=person.at_gym, event=recorded[1])
+        again = {**bands(BY_POSTING_DATE, data_classes=["line"], rung="predicate"), "program": "another"}
+        (march,) = person.gym.app().programs.try_out(again, ["2027-03"]).periods
+        assert (march.answers, march.counted) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "needs"),
     [
@@ -163,3 +176,17 @@ def test_what_a_node_cannot_close_it_does_not_take(
         with pytest.raises(NodeProblem, match=needs) as refused:
             bank.app().programs.publish(bands(document(name), **changes))
         assert refused.value.code == "program_invalid"
+
+
+def test_a_partner_asks_about_a_week_where_its_program_is_of_weeks(tmp_path: Path) -> None:
+    """Before consent is in force again, so that the question is refused, and Ana reads that it was put."""
+    weekly = {**BY_POSTING_DATE, "period": {**BY_POSTING_DATE["period"], "span": "iso_week"}}
+    with town(tmp_path) as story:
+        bank, payer = publish(story, bands(weekly, data_classes=["line"], rung="predicate"))
+        person = consent(link(bank, payer, at_gym="ana-at-bank", at_insurer="ana-at-payer", town=story), story)
+        bank.app().receipts.pause(person.receipt, subject=person.at_gym)
+        story.settle()
+        payer.app().claims.ask(person.link, "2027-W08")
+        story.settle()
+        (asked,) = bank.app().decisions.find(person.at_gym).decisions
+        assert (asked.period, asked.outcome) == ("2027-W08", "refused")

@@ -19,12 +19,13 @@ def take_erasure(state: ConsentState, body: ErasureBody, report: Report) -> None
             report("P9.step", "A subject is erased here in another partner's name.")
     elif known.state == "attested" or body.state == "erased" or _asked(known) != _asked(body):
         report("P9.step", f"An erasure that was {known.state} is {body.state}, or changed.")
-    for receipt in body.receipts:
-        life = state.receipts.get(receipt)
-        if life is not None and life.live_leaf is not None:
-            report("P9.still_live", "A link is erased while a receipt of it is live.")
+    lives = (state.receipts.get(receipt) for receipt in body.receipts)
+    # A request names what its sender likes: only receipts that stand here, between the two, are over by it.
+    ended = [life for life in lives if life and {life.body.issuer, life.body.recipient} == {body.origin, body.partner}]
+    if any(life.live_leaf is not None for life in ended):
+        report("P9.still_live", "A link is erased while a receipt of it is live.")
     state.erasures[body.erasure] = body
-    state.erased.update(body.receipts)
+    state.erased.update(life.body.receipt for life in ended)
 
 
 def is_erased(state: ConsentState, body: DisclosureBody | AcceptanceBody, report: Report) -> bool:

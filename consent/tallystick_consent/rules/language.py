@@ -506,7 +506,8 @@ class Rule(Strict):
             raise ValueError("a rule measures something, or requires something")
         if sum(isinstance(each.outcome, Bands | Reveals) for each in self.measures) > 1:
             raise ValueError("at most one measure tells more than yes")
-        if self.slot_by is not None and not all(self.slot_by in _members(each.events) for each in self.measures):
+        named = [self.slot_by in _members(each.events) for each in self.measures]
+        if self.slot_by is not None and not (named and all(named)):
             raise ValueError("an answer for each slot is made of events that name it")
         for each in self.measures:
             _require_possible(each, *self.days)

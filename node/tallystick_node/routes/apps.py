@@ -20,9 +20,11 @@ from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
 from tallystick_node.flows import events, links, programs, trying
 from tallystick_node.flows.claims import asks, corrections, decisions, rewards, wallet, why
 from tallystick_node.flows.claims import listing as claims
+from tallystick_node.flows.receipts import duties
 from tallystick_node.flows.receipts import giving as receipts_giving
 from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
+from tallystick_node.flows.receipts import resources as receipts_resources
 from tallystick_node.flows.receipts import rows as receipts
 from tallystick_node.flows.receipts import stopping as receipts_stopping
 from tallystick_node.flows.receipts import versions as receipts_versions
@@ -173,6 +175,12 @@ def list_unacknowledged(node: NodeHere, _app: ReceiptsReader) -> wire.Unacknowle
     return receipts.find_unacknowledged(node)
 
 
+@router.get("/duties")
+def list_duties(node: NodeHere, _app: ReceiptsReader) -> wire.Duties:
+    """Return what this company keeps of receipts under which it receives, and until when."""
+    return duties.find_duties(node)
+
+
 @router.get("/receipts/{receipt}")
 def get_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Receipt:
     """Return one receipt."""
@@ -252,6 +260,12 @@ async def invalidate_receipt(
 ) -> Response:
     """Record that a receipt given here never was valid."""
     return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
+
+
+@router.post("/receipts/{receipt}/resources")
+def find_resources(node: NodeHere, _app: ReceiptsReader, receipt: str, body: wire.FindResources) -> wire.Resources:
+    """Return how the link of a receipt calls resources of ours."""
+    return receipts_resources.find_resources(node, receipt, body)
 
 
 @router.post("/receipts/{receipt}/narrow", **writes(wire.Receipt))

@@ -83,7 +83,8 @@ class Reward(Reply):
 
     Attributes:
         amount: minor units.
-        state: `posted`, or `waitlisted` where the budget was spent; `reversed` or `voided` where it was taken back.
+        state: `posted`, or `waitlisted` where the budget was spent, until some of it comes back; `reversed` or
+            `voided` where it was taken back.
         reasons: rule and version, claim and receipt behind it.
     """
 
@@ -232,7 +233,8 @@ class Paid(Reply):
     """What was given for an answer.
 
     Attributes:
-        state: `posted`, or `waitlisted` where the budget was spent; `reversed` or `voided` where it was taken back.
+        state: `posted`, or `waitlisted` where the budget was spent, until some of it comes back; `reversed` or
+            `voided` where it was taken back.
         amount: minor units of the asset.
     """
 

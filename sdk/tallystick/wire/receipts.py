@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tallystick.wire.base import Proven, Reply, Request, Subject
+from tallystick_consent.events.shapes import Token
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
 from tallystick_consent.receipts.receipt import (
@@ -17,6 +18,7 @@ from tallystick_consent.receipts.receipt import (
     Rung,
     Seconds,
 )
+from tallystick_consent.receipts.resources import RESOURCES_MAX, Resource, ResourceKind
 
 
 class RequestReceipt(Request):
@@ -61,6 +63,20 @@ class _Yes(Request):
         return told
 
 
+class NamedResource(Request):
+    """One of our own resources, as we call it ourselves: an account, for example. It never leaves our node so.
+
+    Attributes:
+        name: as events name it.
+    """
+
+    kind: ResourceKind
+    name: Token
+
+
+ResourcesNamed = Annotated[list[NamedResource], Field(min_length=1, max_length=RESOURCES_MAX)]
+
+
 class GiveReceipt(_Yes):
     """The subject gives consent, or the next version that was asked for.
 
@@ -68,9 +84,11 @@ class GiveReceipt(_Yes):
         evidence: what the app saw itself.
         testimony: what it was told of what a clerk heard or a form says; one of the two is there.
         by: who says yes for the subject, by our own id; absent where the subject speaks for itself.
+        resources: what alone it is given for, of what was asked about; absent for all of that.
     """
 
     by: Subject | None = None
+    resources: ResourcesNamed | None = None
 
 
 YesStep = Literal["give", "renew", "give_version"]
@@ -83,10 +101,18 @@ class ApproveReceipt(_Yes):
     Attributes:
         by: who, by our own id.
         step: what to; an approval counts for exactly that, as it is now.
+        resources: as the giving will name them.
     """
 
     by: Subject
     step: YesStep = "give"
+    resources: ResourcesNamed | None = None
+
+    @model_validator(mode="after")
+    def _picks(self) -> Self:
+        if self.step == "renew" and self.resources is not None:
+            raise ValueError("a renewal is of the resources as they are")
+        return self
 
 
 class RefuseReceipt(Request):
@@ -137,18 +163,37 @@ class NarrowReceipt(_Yes):
     Attributes:
         by: who acts for the subject, by our own id; absent where the subject speaks for itself.
         without_classes: data classes that may not be evaluated any more.
+        without_resources: what the receipt is no longer about, of the resources that it names.
+        resources: what alone it is about from now on.
         rung: the most revealing answer from now on.
         events_until: the new end of the range of event times, exclusive.
     """
 
     by: Subject | None = None
     without_classes: Annotated[list[DataClass], Field(max_length=32)] = Field(default_factory=list[DataClass])
+    without_resources: Annotated[list[NamedResource], Field(max_length=RESOURCES_MAX)] = Field(
+        default_factory=list[NamedResource]
+    )
+    resources: ResourcesNamed | None = None
     rung: Rung | None = None
     events_until: Seconds | None = None
 
 
+class FindResources(Request):
+    """How the link of a receipt calls some of our resources: a wallet signs terms with these names."""
+
+    subject: Subject
+    resources: ResourcesNamed
+
+
 class RequestVersion(Request):
-    """Ask the subject for a next version: all that the program permits, from now on."""
+    """Ask the subject for a next version: all that the program permits, from now on.
+
+    Attributes:
+        resources: `same`: about those that it is about now; `any`: about all there is, of which the subject picks.
+    """
+
+    resources: Literal["same", "any"] = "same"
 
 
 class RevokeReceipt(Request):
@@ -164,6 +209,12 @@ class FindReceipts(Request):
 
     subject: Subject | None = None
     link: LinkId | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.subject is None) == (self.link is None):
+            raise ValueError("receipts are found by their customer, or by their link")
+        return self
 
 
 class Receipt(Proven):
@@ -197,6 +248,12 @@ class Receipt(Proven):
     uses: int = 0
     confirm_by: int | None = None
     signed: str = ""
+
+
+class Resources(Reply):
+    """Resources as a link calls them, in the order in which they were named."""
+
+    resources: tuple[Resource, ...]
 
 
 class ReceiptVersion(Reply):
@@ -245,6 +302,36 @@ class Unacknowledged(Reply):
     """Steps that partners have not signed for, those that wait longest first."""
 
     steps: tuple[UnacknowledgedStep, ...]
+    has_more: bool
+
+
+class Duty(Reply):
+    """What a node, where it receives, keeps of a receipt until a time.
+
+    Attributes:
+        partner: who answers under the receipt.
+        field: `answers`, `evidence` or `accounting`.
+        ground: why: `consent`, `legal_claims` or `legal_obligation`.
+        claim: of an answer, its digest; else "".
+        due: until when, seconds since 1970-01-01 UTC; of an answer at the latest, since it goes with the receipt's end.
+        owed: whether that time has come, and it is still held.
+        overdue: whether it came longer ago than an audit lets pass.
+    """
+
+    receipt: str
+    partner: str
+    field: str
+    ground: str
+    claim: str
+    due: int
+    owed: bool
+    overdue: bool
+
+
+class Duties(Reply):
+    """What a node keeps of receipts under which it receives, the first due first."""
+
+    duties: tuple[Duty, ...]
     has_more: bool
 
 

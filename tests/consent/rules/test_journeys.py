@@ -437,6 +437,19 @@ def test_5_01_a_delay_is_elapsed_and_of_the_covered_segment() -> None:
     assert found[0].not_counted == {"other_slot": 1}
 
 
+def test_a_segment_that_was_only_heard_of_as_changed_has_an_answer_of_its_own() -> None:
+    """It was booked before the consent began, so that its first telling is not there to be read."""
+    asked = parsed({**document("departure-day"), "slot_by": "segment"})
+    data = {
+        "segment": 3,
+        "booked_at": "2027-04-01T09:00:00-04:00",
+        "scheduled_at": "2027-05-08T18:00:00-04:00",
+        "departs_at": "2027-05-08T20:00:00-04:00",
+        "time_zone": "America/New_York",
+    }
+    assert slots_of(asked, [told("order.changed", "3", data, revision=1)]) == (3,)
+
+
 def test_5_01_a_delay_over_a_change_of_clocks_is_elapsed() -> None:
     """Due at 0:30, arrived at 3:31 on the night that spring leaves an hour out: two hours and a minute."""
     asked = rule_named("late-arrival")

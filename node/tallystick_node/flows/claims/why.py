@@ -27,7 +27,14 @@ from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, PROGRAMS, REWARDS
 
 _Kind = Literal["answer", "silence", "refusal", "reward"]
-_KINDS: dict[str, _Kind] = {"issued": "answer", "made_good": "answer", "not_reached": "silence", "refused": "refusal"}
+_KINDS: dict[str, _Kind] = {
+    "issued": "answer",
+    "made_good": "answer",
+    "taken_back": "answer",
+    "not_reached": "silence",
+    "refused": "refusal",
+}
+"""What each outcome is to who reads it; what `stands` is what stood."""
 
 CONTESTS_SHOWN_MAX = 1_000
 
@@ -114,12 +121,20 @@ def _decisions(node: Node, subject: str) -> list[wire.Explanation]:
     contests = {row.decision: row for row in node.rows(select(CONTESTS).where(CONTESTS.c.subject == subject))}
     told = select(CLAIMS).join(DECISIONS, DECISIONS.c.claim == CLAIMS.c.digest).where(DECISIONS.c.subject == subject)
     claims = {row.digest: row for row in node.rows(told)}
-    return [_decision(node, row, claims.get(row.claim), contests.get(row.id)) for row in rows]
+    shown: list[wire.Explanation] = []
+    stood: dict[tuple[str, str], _Kind] = {}
+    for row in rows:
+        slot = (row.receipt, row.period)
+        kind = stood.get(slot, "silence") if row.outcome == "stands" else _KINDS[row.outcome]
+        if kind != "refusal":
+            stood[slot] = "silence" if row.outcome == "taken_back" else kind
+        shown.append(_decision(node, row, kind, claims.get(row.claim), contests.get(row.id)))
+    return shown
 
 
-def _decision(node: Node, row: Any, claim: Any, contest: Any) -> wire.Explanation:
+def _decision(node: Node, row: Any, kind: _Kind, claim: Any, contest: Any) -> wire.Explanation:
     return wire.Explanation(
-        kind=_KINDS.get(row.outcome, "silence"),
+        kind=kind,
         decision=row.id,
         outcome=row.outcome,
         partner=row.partner,

@@ -6,19 +6,22 @@ but the last approve first; an approval is of exactly what is given, these terms
 Source: DESIGN flow 3, CONSTRUCTIONS (keys), SCENARIOS 1.14, 1.15, 2.10 and 3.17.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tallystick import wire
 from tallystick_consent.entries import receipt_body
-from tallystick_consent.receipts.evidence import Evidence, check_evidence, yes_digest
+from tallystick_consent.receipts.evidence import Evidence, yes_digest
 from tallystick_consent.receipts.receipt import ReceiptState, Terms, check_transition
-from tallystick_consent.receipts.versions import check_follows, narrowed
+from tallystick_consent.receipts.versions import check_follows, narrowed, picked
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
+from tallystick_node.flows.claims.narrowing import take_back_claims
 from tallystick_node.flows.claims.wallet import bind_wallet_key
 from tallystick_node.flows.outgoing import on_its_way
 from tallystick_node.flows.people.acts import approvals_of, seen
 from tallystick_node.flows.people.standings import require_giver, require_holder, require_stopper
 from tallystick_node.flows.programs import known_program
+from tallystick_node.flows.receipts.resources import resources_named
 from tallystick_node.flows.receipts.rows import (
     DAY_S,
     change_receipt,
@@ -110,7 +113,7 @@ async def approve_receipt(node: Node, once: Once, receipt: str, body: wire.Appro
     """
 
     def work(transaction: Transaction) -> str:
-        asked = _to_give(transaction, receipt, body.subject, body.step)
+        asked = _to_give(node, transaction, receipt, body.subject, body.step, body.resources)
         require_holder(transaction, asked.terms, subject=body.subject, by=body.by)
         if body.by not in approvals_of(transaction, receipt, yes_to=asked.digest):
             seen(
@@ -147,9 +150,14 @@ async def narrow_receipt(node: Node, once: Once, receipt: str, body: wire.Narrow
     def work(transaction: Transaction) -> str:
         row = row_of_subject(transaction, receipt, body.subject)
         check_transition(ReceiptState(row.state), ReceiptState.RENEWED)
+        before = terms_of(row)
         terms = narrowed(
-            terms_of(row),
+            before,
             without_classes=frozenset(body.without_classes),
+            without_resources=frozenset(
+                each.id for each in resources_named(node, before, body.without_resources) or ()
+            ),
+            resources=resources_named(node, before, body.resources),
             rung=body.rung,
             events_until_s=body.events_until,
         )
@@ -174,8 +182,10 @@ async def _say_yes(
     step: wire.YesStep,
     app: str,
 ) -> StoredReply:
+    resources = body.resources if isinstance(body, wire.GiveReceipt) else None
+
     def work(transaction: Transaction) -> str:
-        asked = _to_give(transaction, receipt, body.subject, step)
+        asked = _to_give(node, transaction, receipt, body.subject, step, resources)
         terms, approved = asked.terms, approvals_of(transaction, receipt, yes_to=asked.digest)
         require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved))
         if step == "give":
@@ -189,8 +199,18 @@ async def _say_yes(
     return await shown_once(node, once, work)
 
 
-def _to_give(transaction: Transaction, receipt: str, subject: str, step: wire.YesStep) -> _ToGive:
+def _to_give(
+    node: Node,
+    transaction: Transaction,
+    receipt: str,
+    subject: str,
+    step: wire.YesStep,
+    named: Sequence[wire.NamedResource] | None,
+) -> _ToGive:
     """Return what a step is to say yes to, as it is now.
+
+    Args:
+        named: the resources that the subject picks; None for all that was asked about.
 
     Raises:
         NotFound, ReceiptRejected: nothing of this subject, or not now.
@@ -205,6 +225,9 @@ def _to_give(transaction: Transaction, receipt: str, subject: str, step: wire.Ye
     check_transition(ReceiptState(row.state), state)
     if step == "give_version":
         check_follows(terms_of(row), terms)
+    resources = resources_named(node, terms, named)
+    if resources is not None:
+        terms = picked(terms, resources)
     return _ToGive(row, terms, state, last_yes(row))
 
 
@@ -234,18 +257,20 @@ def _give(node: Node, transaction: Transaction, given: _ToGive, evidence: Eviden
     """Sign what the subject says yes to, and send it: nothing leaves before it is acknowledged.
 
     Args:
+        evidence: of that yes, as `seen` has checked it.
         confirms: whether this is a yes to all that the receipt permits, from which the time runs to the next.
     """
     row, terms, state, at_s = given.row, given.terms, given.state, transaction.now_s
-    check_evidence(evidence, terms, renews=given.renews)
     bind_wallet_key(transaction, evidence, link=row.link)
+    listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
     if terms.version != row.version:
+        take_back_claims(node, transaction, row, terms)
+    if terms != terms_of(row):
         put_in_force(transaction, row, terms)
     if state is ReceiptState.GIVEN:
         token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=at_s))
     else:
         token = node.signed(RenewedReceipt(terms=terms, evidence=evidence, renews=given.renews, at=at_s))
-    listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
     log_receipt(
         transaction,
         receipt_body(terms, state, grade=evidence.grade, signed=signed_digest(token), deliverable=listed),

@@ -29,8 +29,10 @@ from tallystick_node.flows.programs import agreed_program, known_program, zone_o
 from tallystick_node.flows.receipts.rows import (
     CLOSING_TAIL_S,
     DAY_S,
+    REQUEST_LIFE_S,
     acknowledged,
     change_receipt,
+    end_receipt,
     insert_receipt,
     log_receipt,
     require_none_open,
@@ -107,6 +109,7 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
         terms.notice,
         terms.version,
         terms.limits,
+        terms.retention,
     )
     agreed = (
         program.program,
@@ -119,14 +122,16 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
         notice.digest(),
         version,
         program.limits,
+        program.retention,
     )
     longest_s = program.consent_days * DAY_S
-    lasts_longer = (
+    is_out_of_reach = (
         terms.valid_from_s > now_s + AHEAD_MAX_S
+        or terms.valid_from_s < now_s - REQUEST_LIFE_S
         or terms.events_until_s > terms.valid_from_s + longest_s
         or terms.valid_until_s > terms.events_until_s + CLOSING_TAIL_S
     )
-    if asked != agreed or notice != program.notice or lasts_longer:
+    if asked != agreed or notice != program.notice or is_out_of_reach:
         raise ReceiptRejected(
             "purpose_not_allowed",
             "A request asks for other than the program that both partners signed.",
@@ -183,7 +188,7 @@ def refuse(transaction: Transaction, receipt: str, body: wire.RefuseReceipt) -> 
     require_stopper(transaction, subject=body.subject, by=body.by)
     check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
     log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
-    change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    end_receipt(transaction, row, ReceiptState.REFUSED)
     tell_partner(transaction, "receipt.refused", row, wire.PeerReceiptRefused(receipt=receipt))
     return receipt
 

@@ -16,17 +16,20 @@ from sqlalchemy import func, insert, or_, select, update
 
 from tallystick import wire
 from tallystick.papers import Certificate, CertifiedLink
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.entries import ErasureBody, ReceiptBody, Signature, erasure_body, receipt_body
 from tallystick_consent.erasure import FIELDS, ErasedField, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
 from tallystick_consent.signed import Withdrawal, open_object, signed_digest
-from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
+from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import NotPublished
 from tallystick_node.flows.claims.ending import last_disclosure, withhold_claims
 from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.flows.receipts.duties import discharge_of
 from tallystick_node.flows.receipts.rows import (
     ACKNOWLEDGE_WITHIN_S,
+    DAY_S,
     change_receipt,
     end_receipt,
     last_state,
@@ -154,6 +157,7 @@ def ask_partner(node: Node, transaction: Transaction, erasure: str) -> None:
     held = _held(transaction, row)
     for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == row.link)).all():
         _end(node, transaction, receipt, token, held=held)
+        discharge_of(transaction, receipt.id, "evidence")
     empty_link(transaction, row.link)
     appended = transaction.append("erasure", erasure_body(request, signed=signed_digest(token)).document())
     queue_message(
@@ -175,7 +179,8 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     """Erase our end of a link, since its subject asked the other end; answer for every field, and sign.
 
     Raises:
-        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, or about no link with it.
+        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, about no link with it, or
+            naming a receipt of another one.
     """
     request = open_object(body.token, ErasureRequest, keys=node.partner(caller).ed25519("receipt"))
     if (request.origin, request.partner) != (caller, node.host):
@@ -188,6 +193,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     link = transaction.row(select(LINKS).where(LINKS.c.id == request.link, LINKS.c.partner == caller))
     if link is None or before is not None:
         raise no_such_thing()
+    _require_of_link(transaction, request)
     fields = _answers(transaction, link)
     attestation = node.signed(
         ErasureAttestation(
@@ -203,6 +209,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     held = hold_back(transaction, link.id)
     for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == link.id)).all():
         _end_for_partner(transaction, receipt, logged, held=held)
+        discharge_of(transaction, receipt.id, "evidence")
     number = bury_link(node, transaction, link)
     appended = transaction.append("erasure", logged.document())
     transaction.execute(
@@ -226,6 +233,17 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
         )
     )
     return wire.PeerAcknowledged(token=attestation)
+
+
+def _require_of_link(transaction: Transaction, request: ErasureRequest) -> None:
+    """Refuse to attest, in our ledger and for good, that receipts of another link are over."""
+    elsewhere = (RECEIPTS.c.id.in_(request.receipts), RECEIPTS.c.link != request.link)
+    if transaction.row(select(RECEIPTS.c.id).where(*elsewhere).limit(1)) is not None:
+        raise ReceiptRejected(
+            "receipt_malformed",
+            "An erasure request names a receipt of another link.",
+            remedy="Name the receipts of the link that is erased.",
+        )
 
 
 def attested(node: Node, transaction: Transaction, erasure: str, token: str) -> None:
@@ -375,9 +393,16 @@ def _answers(transaction: Transaction, link: Any) -> tuple[FieldAnswer, ...]:
     if count(EVENTS, EVENTS.c.receipt.in_(receipts)):
         answers["events"] = FieldAnswer(field="events", fate="kept", ground="own_customer")
     if count(CLAIMS, claims):
-        until_s = transaction.now_s + ACCOUNTING_KEPT_S
+        until_s = transaction.now_s + _accounting_kept_s(transaction, link)
         answers["accounting"] = FieldAnswer(field="accounting", fate="kept", ground="legal_obligation", until=until_s)
     return tuple(answers[field] for field in FIELDS)
+
+
+def _accounting_kept_s(transaction: Transaction, link: Any) -> int:
+    """Return how long from now accounting is kept at most: what the terms of the link's receipts say, where they do."""
+    rows = transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == link.id)).all()
+    kept = [each.until_days for row in rows for each in terms_of(row).retention if each.field == "accounting"]
+    return max(kept) * DAY_S if kept and link.role == "recipient" else ACCOUNTING_KEPT_S
 
 
 def _requested(row: Any, *, host: str) -> ErasureRequest:
@@ -428,5 +453,5 @@ def _shown_one(row: Any, now_s: int) -> wire.Erasure:
 
 def _attested_fields(token: str) -> tuple[FieldAnswer, ...]:
     """Return what a partner answered; its signature was checked when the answer came."""
-    content = parse_json_object(from_base64url(token.split(".")[1]))
+    content = unchecked_payload(token)
     return ErasureAttestation.model_validate_json(canonical_json(content)).fields

@@ -59,6 +59,13 @@ class Server:
             connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
         self._create(name, urlsplit(by).path[1:])
 
+    def empty(self, url: str) -> None:
+        """Put an empty database in the place of one that nobody uses now."""
+        name = urlsplit(url).path[1:]
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+        self._create(name, None)
+
     def at(self, database: str) -> str:
         """Return the address of a database of this server."""
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{database}"))

@@ -63,6 +63,13 @@ class Forks:
         assert ended in (0, DIED), f"a publishing node ended with {ended}"
         return ended == 0
 
+    def dies(self, what: str, folder: Path, file: Path, *, steps: int) -> bool:
+        """Run `backup` or `restore`, and die before that step; return whether it did, and had not ended before."""
+        self._ask(what, f"{folder}\n{file}", steps)
+        ended = self.wait()
+        assert ended in (0, DIED), f"{what} ended with {ended}"
+        return ended == DIED
+
     def wait(self) -> int:
         """Return how the last one that was started ended: its exit code, or minus the signal that killed it."""
         return self._ask("wait", "", 0)
@@ -112,6 +119,34 @@ def publish(folder: Path, steps: int) -> None:
     node.close()
 
 
+def back_up_or_restore(what: str, folder: Path, file: Path, steps: int) -> None:
+    """Die before the n-th file is opened to write, linked, renamed or removed, or the n-th rows are put in."""
+    from tallystick_node.backups import rows
+    from tallystick_node.cli.backups import backup, restore
+
+    left, put = steps, rows._put
+
+    def step() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os._exit(DIED)
+
+    def counted(*values: Any) -> None:
+        step()
+        put(*values)
+
+    def heard(event: str, values: tuple[Any, ...]) -> None:
+        opened = event == "open" and isinstance(values[2], int) and values[2] & (os.O_WRONLY | os.O_RDWR)
+        if opened or event in (*STEPS, "os.link"):
+            step()
+
+    os.dup2(2, 1)  # what it prints is not for whoever asked
+    rows._put = counted
+    sys.addaudithook(heard)
+    (backup if what == "backup" else restore)(folder, file)
+
+
 def main() -> None:
     for name in IMPORTED:
         import_module(name)
@@ -125,7 +160,11 @@ def main() -> None:
         if child == 0:
             ended = 1
             try:
-                publish(Path(folder), steps) if what == "publish" else serve(Path(folder))
+                if what in ("backup", "restore"):
+                    named, file = folder.split("\n")
+                    back_up_or_restore(what, Path(named), Path(file), steps)
+                else:
+                    publish(Path(folder), steps) if what == "publish" else serve(Path(folder))
                 ended = 0
             except BaseException:  # noqa: BLE001  # printed for the test to find
                 sys.excepthook(*sys.exc_info())

@@ -35,7 +35,7 @@ def sha256(raw: bytes) -> bytes:
     return hashlib.sha256(raw).digest()
 
 
-def mac(key: bytes, *parts: str) -> bytes:
+def mac(key: bytes, *parts: bytes | str) -> bytes:
     return hmac.new(key, lp(*parts), hashlib.sha256).digest()
 
 
@@ -67,6 +67,10 @@ def payer_unique(k_member: bytes, payer: str, program: str, period: str, slot: i
 
 def link_unique(k_unique: bytes, recipient: str, program: str, subject: str) -> bytes:
     return mac(k_unique, "tallystick/link-unique/v1", recipient, program, subject)
+
+
+def resource_id(k_resource: bytes, k_link: bytes, kind: str, name: str) -> str:
+    return base32_id("res", mac(k_resource, "tallystick/resource/v1", k_link, kind, name)[:16])
 
 
 def claim_digest(claim: str, salt: bytes) -> bytes:

@@ -1,6 +1,8 @@
 """The vectors in docs/formats.md: the product computes them, and so does the text alone (`second`)."""
 
 import hashlib
+import hmac
+import io
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import second
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from places import ROOT
 
 from tallystick.descriptor import fingerprint, key_id
@@ -27,6 +30,8 @@ from tallystick_ledger.replay import CARRIED_KINDS
 from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.vault import Opening, commit
+from tallystick_node.backups.files import Label, key_name
+from tallystick_node.backups.sealed import SealedWriter
 
 PAGE = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```json\n(.*?)\n```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -49,6 +54,10 @@ class Product:
     def nullifier(self, given: Given) -> Computed:
         k_link = from_base64url(given.pop("link_secret"))
         return {"nullifier": to_base64url(pairwise.nullifier(k_link, **given))}
+
+    def resource_id(self, given: Given) -> Computed:
+        keys = {"k_resource": from_base64url(given["resource_key"]), "k_link": from_base64url(given["link_secret"])}
+        return {"resource": pairwise.resource_id(**keys, kind=given["kind"], name=given["name"])}
 
     def claim_digest(self, given: Given) -> Computed:
         salt = from_base64url(given["salt"])
@@ -101,12 +110,30 @@ class Product:
         signed = hashlib.sha256(evidence_message(terms)).digest()
         return {"digest": terms.digest(), "evidence_message_sha256": to_base64url(signed)}
 
+    def renewal(self, given: Given) -> Computed:
+        signed = hashlib.sha256(evidence_message(parse_terms(given["terms"]), renews=given["renews"])).digest()
+        return {"evidence_message_sha256": to_base64url(signed)}
+
     def program(self, given: Given) -> Computed:
         program = parse_program(given["program"])
         return {"digest": program.digest(), "notice_digest": program.notice.digest()}
 
     def signed(self, given: Given) -> Computed:
         return {"digest": signed_digest(given["token"])}
+
+    def backup(self, given: Given) -> Computed:
+        key, drawn = from_base64url(given["key"]), iter([from_base64url(given[name]) for name in ("salt", "prefix")])
+        label, out = Label(host=given["host"], day=given["day"], key=key_name(key)).line(), io.BytesIO()
+        sealed = SealedWriter(
+            out,
+            key=key,
+            associated=label,
+            random_bytes=lambda _: next(drawn),
+            segment_size_bytes=given["segment_size"],
+        )
+        sealed.write(given["plaintext"].encode())
+        sealed.finish()
+        return {"label": label.decode(), "sealed": to_base64url(out.getvalue())}
 
 
 class Text:
@@ -123,6 +150,10 @@ class Text:
     def nullifier(self, given: Given) -> Computed:
         named = [given[name] for name in ("issuer", "recipient", "program", "period", "slot")]
         return {"nullifier": second.b64(second.nullifier(second.unb64(given["link_secret"]), *named))}
+
+    def resource_id(self, given: Given) -> Computed:
+        keys = (second.unb64(given["resource_key"]), second.unb64(given["link_secret"]))
+        return {"resource": second.resource_id(*keys, given["kind"], given["name"])}
 
     def claim_digest(self, given: Given) -> Computed:
         return {"digest": second.b64(second.claim_digest(given["claim"], second.unb64(given["salt"])))}
@@ -164,6 +195,10 @@ class Text:
             "evidence_message_sha256": second.b64(second.sha256(second.lp("tallystick/evidence/v1", raw))),
         }
 
+    def renewal(self, given: Given) -> Computed:
+        message = second.lp("tallystick/renewal/v1", given["renews"], second.plain_json(given["terms"]))
+        return {"evidence_message_sha256": second.b64(second.sha256(message))}
+
     def program(self, given: Given) -> Computed:
         notice = second.plain_json(given["program"]["notice"])
         program = second.plain_json(given["program"])
@@ -171,6 +206,23 @@ class Text:
             "digest": second.b64(second.labelled_digest("tallystick/program/v1", program)),
             "notice_digest": second.b64(second.labelled_digest("tallystick/notice/v1", notice)),
         }
+
+    def backup(self, given: Given) -> Computed:
+        """With the cipher of a library, since `hashlib` has none."""
+        key, salt, prefix = (second.unb64(given[name]) for name in ("key", "salt", "prefix"))
+        name = second.b64(second.sha256(second.lp("tallystick/backup-key/v1") + key)[:8])
+        said = {"backup": "tallystick/v1", "host": given["host"], "day": given["day"], "key": name}
+        label, plain = second.plain_json(said) + b"\n", given["plaintext"].encode()
+        extracted = hmac.new(salt, key, hashlib.sha256).digest()
+        cipher = AESGCM(hmac.new(extracted, label + b"\x01", hashlib.sha256).digest())
+        out, number = bytes([40]) + salt + prefix, 0
+        while True:
+            room = given["segment_size"] - 16 - (40 if number == 0 else 0)
+            piece, plain = plain[:room], plain[room:]
+            out += cipher.encrypt(prefix + number.to_bytes(4, "big") + (b"\x00" if plain else b"\x01"), piece, None)
+            number += 1
+            if not plain:
+                return {"label": label.decode(), "sealed": second.b64(out)}
 
     def signed(self, given: Given) -> Computed:
         return {"digest": second.b64(second.labelled_digest("tallystick/signed/v1", given["token"].encode()))}

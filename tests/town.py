@@ -27,12 +27,14 @@ from tallystick import Client
 from tallystick.journeys import membership_activated, visit
 from tallystick.wire import SCOPES
 from tallystick_consent.receipts.evidence import Evidence
+from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_node.app import make_app
 from tallystick_node.clock import SetClock
 from tallystick_node.config import Databases, databases_of, load_settings
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.setup import add_app_key, add_partner, create_node, open_node
+from tallystick_node.storage.staging import beside
 from tallystick_node.storage.tables import HEADS, MESSAGES
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -225,6 +227,15 @@ class Company:
             if place == rows or not rows_alone:
                 required_server().replace(place, by=copied)
 
+    def lose_rows(self) -> None:
+        """Lose the rows, and nothing else; it is closed."""
+        rows = self.databases.node
+        if isinstance(rows, Path):
+            for each in beside(rows):
+                each.unlink(missing_ok=True)
+        else:
+            required_server().empty(rows)
+
     @property
     def is_open(self) -> bool:
         """Whether the node is running."""
@@ -233,6 +244,10 @@ class Company:
     def work(self) -> None:
         """Let the node do what is due."""
         asyncio.run_coroutine_threadsafe(self.jobs.tick(), self._loop).result(60)
+
+    def housekeep(self) -> None:
+        """Let the node do what is due here, and tell nobody of it yet."""
+        asyncio.run_coroutine_threadsafe(self.jobs.housekeep(), self._loop).result(60)
 
     def app(self, key: str | None = None) -> Client:
         """Return a client of the company's own app, which verifies what the node tells it."""
@@ -300,8 +315,8 @@ class Town:
         return max([self.clock.at_s, *self.waiting_releases()])
 
     def waiting_releases(self) -> list[int]:
-        """Return when each claim leaves that waits for its release slot."""
-        waits = (MESSAGES.c.kind == "claim.issued") & (MESSAGES.c.state == "queued")
+        """Return when each claim leaves that waits for its release slot, and the word that one is revoked."""
+        waits = MESSAGES.c.kind.in_(("claim.issued", "claim.revoked")) & (MESSAGES.c.state == "queued")
         return [
             row.not_before_s
             for company in self.companies.values()
@@ -323,6 +338,14 @@ def _state(company: Company) -> tuple[Any, ...]:
         tuple(tuple(row) for row in messages),
         company.node.publisher.published_size,
     )
+
+
+def entries(company: Company, kind: str) -> list[Entry]:
+    """Return the published entries of a kind."""
+    size = company.node.publisher.published_size
+    proven = (company.node.prove(company.node.shards.current.own.name, index) for index in range(size))
+    found = [parse_entry(each.entry.encode()) for each in proven if each is not None]
+    return [each for each in found if each.kind == kind]
 
 
 @contextmanager

@@ -44,6 +44,7 @@ class Permit(NamedTuple):
         data_classes: which events may be read.
         events_from_s, events_until_s: the part of the asked range that the receipt covers; until is exclusive.
         rung: how revealing the answer may be.
+        resources: of events that name a resource, the ids of those that may be evaluated; None: all.
     """
 
     receipt: str
@@ -52,6 +53,7 @@ class Permit(NamedTuple):
     events_from_s: int
     events_until_s: int
     rung: str
+    resources: frozenset[str] | None = None
 
 
 class Reason(NamedTuple):
@@ -133,4 +135,6 @@ def decide(ask: Ask, receipt: Receipt | None, *, now_s: int) -> Permit | Refusal
     if reasons:
         return Refusal(tuple(reasons))
     # In order of its members: by name it would take as long as three of the questions above.
-    return Permit(scope.receipt, scope.version, ask.data_classes, events_from_s, events_until_s, ask.rung)
+    return Permit(
+        scope.receipt, scope.version, ask.data_classes, events_from_s, events_until_s, ask.rung, scope.resources
+    )

@@ -21,12 +21,14 @@ from tallystick_consent.receipts.receipt import (
     Limits,
     ProgramName,
     ReceiptId,
+    Resources,
     Rung,
     Seconds,
     Sparse,
     Terms,
     Version,
 )
+from tallystick_consent.receipts.retention import RetainedField, Retentions
 from tallystick_consent.rules.linter import FIGURES_MAX, AskedFigure
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
@@ -36,6 +38,10 @@ from tallystick_ledger.opening import Carried
 PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
 KeyName = Annotated[str, Field(pattern=r"^([a-z-]{3,10}-[0-9a-f]{8})?$")]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
+
+
+DISCHARGED_MAX = 1_000
+"""Answers that one entry says are discharged."""
 
 
 class Body(BaseModel):
@@ -86,9 +92,12 @@ class ReceiptBody(Sparse, Body):
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
+        resources: what alone it is about, as in the terms; None: all there is.
+        retention: what the recipient keeps, why, and until when, as in the terms.
+        crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "limits", "previous", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "retention", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -124,6 +133,9 @@ class ReceiptBody(Sparse, Body):
     previous: Digest | Literal[""] = ""
     so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
+    resources: Resources | None = None
+    crossed: bool = False
+    retention: Retentions = ()
 
 
 class DisclosureBody(Sparse, Body):
@@ -188,6 +200,20 @@ class RetractionBody(Body):
     signed: Digest
 
 
+class DischargeBody(Sparse, Body):
+    """That a recipient has discharged a duty: it holds a field no longer.
+
+    Attributes:
+        claims: of answers, which ones; left out of other fields.
+    """
+
+    LATER = frozenset({"claims"})
+
+    receipt: ReceiptId
+    field: RetainedField
+    claims: Annotated[tuple[Digest, ...], Field(max_length=DISCHARGED_MAX)] = ()
+
+
 class AcceptanceBody(Body):
     """That a claim was taken, written before it was used.
 
@@ -213,16 +239,21 @@ class AcceptanceBody(Body):
     key: KeyName = ""
 
 
-class Tells(Body):
+class Tells(Sparse, Body):
     """What the answers of a program tell, as the rules' linter finds it.
 
     Attributes:
         alone: the rung of what they tell by themselves, repetition and the size of the reward included.
         figures: what is asked about, and where answers cut it: what several programs tell together follows from these.
+        whole: whether an answer is true of a period only where all of it was looked at: of a part of it, "at most
+            three" may be said of anybody. Left out where a yes about a part is one about the whole.
     """
+
+    LATER = frozenset({"whole"})
 
     alone: Rung
     figures: Annotated[tuple[AskedFigure, ...], Field(max_length=FIGURES_MAX)]
+    whole: bool = False
 
 
 class ProgramBody(Sparse, Body):
@@ -290,6 +321,7 @@ BODIES: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
     "disclosure": DisclosureBody,
     "acceptance": AcceptanceBody,
+    "discharge": DischargeBody,
     "correction": CorrectionBody,
     "retraction": RetractionBody,
     "program": ProgramBody,
@@ -324,7 +356,24 @@ class CarriedAnswer(Body):
     at: Seconds
 
 
+class DutyBody(Sparse, Body):
+    """A duty of a recipient that an opening carries, since it is not discharged.
+
+    Attributes:
+        claim: of an answer, which one; left out of other fields.
+        due: until when it may be kept.
+    """
+
+    LATER = frozenset({"claim"})
+
+    receipt: ReceiptId
+    field: RetainedField
+    claim: Digest | Literal[""] = ""
+    due: Seconds
+
+
 CARRIED: dict[str, type[Body]] = {
+    "duty": DutyBody,
     "program": ProgramBody,
     "receipt": ReceiptBody,
     "disclosure": CarriedDisclosure,
@@ -393,6 +442,7 @@ def receipt_body(
     acknowledgement: Signature | None = None,
     deliverable: tuple[str, ...] = (),
     acknowledge_by: int | None = None,
+    crossed: bool = False,
 ) -> ReceiptBody:
     """Return the body of one step of the receipt with these terms."""
     return ReceiptBody.model_validate(
@@ -419,6 +469,9 @@ def receipt_body(
             "limits": terms.limits,
             "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
+            "resources": terms.resources,
+            "crossed": crossed,
+            "retention": terms.retention,
         }
     )
 

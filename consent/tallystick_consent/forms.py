@@ -35,7 +35,7 @@ def _value_form(schema: _Schema, named: dict[str, _Schema]) -> bytes:
     if kind == "object":
         members = {name: _value_form(each, named) for name, each in schema["properties"].items()}
         return object_form(members, optional=frozenset(members) - set(schema.get("required", ())))
-    return {"integer": INTEGER, "null": b"null"}[kind]
+    return {"integer": INTEGER, "null": b"null", "boolean": b"(?:true|false)"}[kind]
 
 
 def _form_of(kind: str) -> Form:

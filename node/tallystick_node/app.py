@@ -19,6 +19,7 @@ from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Problem
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import TallyError
 from tallystick_node.errors import KeyInvalid
+from tallystick_node.flows.claims.fetching import StatusFetches
 from tallystick_node.flows.logs.witnessing import NodeWitness
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
@@ -45,6 +46,7 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
         async with httpx.AsyncClient(transport=node.transport, limits=limits, trust_env=False) as http:
             app.state.http = http
             app.state.jobs = Jobs(node, http)
+            app.state.status_fetches = StatusFetches(node)
             await app.state.jobs.begin()
             work = asyncio.create_task(app.state.jobs.run()) if works_by_itself else None
             yield
@@ -52,6 +54,7 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
                 work.cancel()
                 with suppress(asyncio.CancelledError):
                     await work
+            app.state.status_fetches.close()
             app.state.jobs.close()
 
     app = FastAPI(

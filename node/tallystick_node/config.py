@@ -138,13 +138,22 @@ def load_settings(folder: Path) -> Settings:
     Raises:
         SettingsInvalid: none there, or not of their form.
     """
-    path = folder / SETTINGS_FILE
     try:
-        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse_settings((folder / SETTINGS_FILE).read_bytes())
     except OSError as error:
         raise SettingsInvalid(
             "There is no node in this folder.", remedy=f"Run: tally-node init {folder} --host NAME --url URL"
         ) from error
+
+
+def parse_settings(raw: bytes) -> Settings:
+    """Return the settings in the bytes of a `node.toml`.
+
+    Raises:
+        SettingsInvalid: not of their form.
+    """
+    try:
+        return Settings.model_validate(tomllib.loads(raw.decode()))
     except (tomllib.TOMLDecodeError, ValidationError, UnicodeDecodeError) as error:
         raise SettingsInvalid(
             f"{SETTINGS_FILE} is not of its form.", remedy="Compare it with one that tally-node init writes."

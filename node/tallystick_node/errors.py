@@ -25,6 +25,7 @@ TallyError
   ClockBehind          the clock is behind the log's last entry; nothing is written until it is right
   SettingsInvalid      the node's settings or key files cannot be used
     KeysLocked         the key files are sealed, and the passphrase is missing or another
+  BackupRefused        a data backup cannot be made or put back, with the code of the reason
   SignerUnavailable    the external signer does not answer, or not with a signature of its key
 """
 
@@ -228,3 +229,11 @@ class SignerUnavailable(TallyError):
     """The external signer does not answer in time, refuses, or gives what its key did not sign; nothing was done."""
 
     code = "signer_unavailable"
+
+
+class BackupRefused(TallyError):
+    """A data backup cannot be made there, or not be put back; nothing was changed. Its code says why."""
+
+    def __init__(self, code: str, problem: str, *, remedy: str) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.code = code

@@ -28,16 +28,17 @@ from tallystick_node.errors import (
 from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
-from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links
+from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links, left_over
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads
 from tallystick_node.flows.logs.turning import open_log, turn_to, year_to_begin
+from tallystick_node.flows.receipts.duties import discharge_due
 from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, pause_unconfirmed
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.subjects.erasure import ask_partner, due_erasures
-from tallystick_node.keys.custody import DAY_S
+from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import PUBLISHING, Node
@@ -45,6 +46,7 @@ from tallystick_node.outbox import Outbox, recover_sending
 from tallystick_node.storage.tables import (
     ASKS,
     CLAIMS,
+    DUTIES,
     IDEMPOTENCY,
     LETTERS,
     LINKS,
@@ -85,6 +87,7 @@ class Jobs:
         self._keys_logged: NodeKeys | None = None
         self._publishing = asyncio.Lock()
         self._wrapped_on_day = -1
+        self._purged_on_day = -1
         self._turns_again_s = 0
 
     def close(self) -> None:
@@ -129,8 +132,10 @@ class Jobs:
         await asyncio.to_thread(self._node.standing.ask)
 
     async def tick(self) -> None:
-        """Do all that is due now, once, and deliver what can be delivered; of a read-only log, nothing."""
+        """Do all that is due now, once, and deliver what can be delivered; while the log is read-only, only what lets
+        keys die and deleted rows be gone."""
         if await self._is_read_only():
+            await self._let_go()
             return
         await self.housekeep()
         await self.publish()
@@ -160,12 +165,13 @@ class Jobs:
     async def _housekeep(self) -> None:
         if await asyncio.to_thread(self._anything_due):
             for expire in (
-                expire_links,
+                partial(expire_links, self._node),
                 partial(expire_receipts, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_versions, rows_max=ROWS_A_TICK_MAX),
                 partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(end_settling, rows_max=ROWS_A_TICK_MAX),
+                partial(discharge_due, rows_max=ROWS_A_TICK_MAX),
                 partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
             ):
                 await self._attempt(expire)
@@ -173,16 +179,23 @@ class Jobs:
             await self._attempt(partial(ask_partner, self._node, erasure=erasure))
         await self.close_due(rows_max=CLOSED_A_TICK_MAX)
         await asyncio.to_thread(destroy_ended, self._node)
-        await self._scrub()
+        await self._let_go()
         today = self._node.now_s() // DAY_S
-        if today != self._wrapped_on_day:
-            await asyncio.to_thread(self._node.custody.rewrap)
+        if today != self._purged_on_day:
             try:
                 await asyncio.to_thread(self._node.end_keys)
             except (SettingsInvalid, OSError):
                 log.warning("keys that ended are not destroyed yet")
             await self._node.written(_purge)
             await self._node.written(partial(forget_outlived, self._node))
+            self._purged_on_day = today
+
+    async def _let_go(self) -> None:
+        """Let what is to be unreadable become so: deleted rows overwritten, and the keys of a week ago destroyed."""
+        await self._scrub()
+        today = self._node.now_s() // DAY_S
+        if today != self._wrapped_on_day:
+            await asyncio.to_thread(self._node.custody.rewrap)
             self._wrapped_on_day = today
 
     async def close_due(self, *, rows_max: int) -> int:
@@ -208,7 +221,7 @@ class Jobs:
         """Leave nothing of who was erased in any file; somebody may be reading just now, so perhaps the next time."""
         numbers = await asyncio.to_thread(scrub_buried, self._node)
         if numbers:
-            await self._node.written(partial(scrubbed, numbers=numbers))
+            await self._node.written(partial(scrubbed, numbers=numbers), even_read_only=True)
 
     async def _follow_keys(self) -> None:
         """Take up keys that the operator changed, and log what changed; no head is published in between."""
@@ -316,8 +329,7 @@ class Jobs:
             group.create_task(_again(serve_new_partners, 1))
 
     async def _housekeep_unless_read_only(self) -> None:
-        if not await self._is_read_only():
-            await self.housekeep()
+        await (self._let_go() if await self._is_read_only() else self.housekeep())
 
     async def _ask_the_silent(self) -> None:
         if self._node.standing.silent:
@@ -329,11 +341,13 @@ class Jobs:
             select(ASKS.c.id).limit(1),
             select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
             select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s).limit(1),
+            *(query.limit(1) for query in left_over(now_s)),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
             select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
+            select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
         )
         return any(self._node.row(question) is not None for question in questions)

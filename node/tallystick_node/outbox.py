@@ -1,6 +1,8 @@
 """The outbox: deliver what is queued for each partner, in order, once, and try again while it is down.
 
-Each partner has a queue of its own, so that one that is slow or dead delays nobody else. A message is marked as being
+Each partner has a queue of its own, so that one that is slow or dead delays nobody else. Answers form no queue: what
+stops them, or erases, goes before all of them, and one that the partner cannot take yet is set back alone. A message is
+marked as being
 sent before it is, and its follow-up is logged in the transaction that marks it delivered; after a crash it is sent
 again under the same idempotency key, which the partner applies once.
 
@@ -88,8 +90,8 @@ class Outbox:
     async def deliver_next(self, partner: str) -> bool:
         """Try the first message that waits for a partner; return whether one was tried and settled.
 
-        A message whose time has not come stops the queue behind it only if it was tried before: order holds, and a
-        claim that waits for its release slot holds nobody up.
+        A message whose time has not come stops the queue behind it only if it was tried before, and the partner could
+        not be spoken with: order holds, and a claim that waits for its release slot holds nobody up.
         """
         found = await asyncio.to_thread(self._next, partner)
         if found is None:
@@ -106,29 +108,33 @@ class Outbox:
         return await self._send(message, BODIES[message.kind].model_validate_json(body))
 
     def _next(self, partner: str) -> tuple[Any, str] | None:
-        """Return the first message that can be sent, and its body.
+        """Return the first message that can be sent, and its body: of all but answers in order, then of answers.
 
-        A claim that no published head covers yet is passed over: a withdrawal behind it must not wait for a witness. So
-        is one whose receipt is paused, or renewed and not acknowledged: it leaves when that is. So is one that ran out
-        meanwhile: housekeeping issues it anew.
+        A claim that no published head covers yet is passed over: none must wait for a witness. So is one whose receipt
+        is paused, or renewed and not acknowledged: it leaves when that is. So is one that ran out meanwhile:
+        housekeeping issues it anew.
         """
         now_s = self._node.now_s()
-        rows = self._node.rows(
+        due = (
             select(MESSAGES)
             .where(
                 MESSAGES.c.partner == partner,
                 MESSAGES.c.state.in_(("queued", "sending")),
                 MESSAGES.c.not_before_s <= now_s,
-                _MAY_LEAVE,
             )
             # Claims that waited for their slot leave in its order, and not in the one they were issued in.
             .order_by(MESSAGES.c.not_before_s, MESSAGES.c.number)
-            .limit(LOOK_AHEAD_MAX)
         )
-        for row in rows:
+        is_answer = MESSAGES.c.kind == "claim.issued"
+        # What was being sent when somebody stopped comes first: what became of it has to be found out.
+        for which in (MESSAGES.c.state == "sending", ~is_answer):
+            row = self._node.row(due.where(which).limit(1))
+            if row is not None:
+                return (row, str(row.body)) if row.next_attempt_s <= now_s else None
+        for row in self._node.rows(due.where(is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
             if row.next_attempt_s > now_s:
                 return None
-            if row.kind == "claim.issued" and row.state == "queued" and self._has_run_out(row.about, now_s):
+            if self._has_run_out(row.about, now_s):
                 continue
             if row.body is not None:
                 return row, str(row.body)
@@ -168,8 +174,10 @@ class Outbox:
         log.info("message %s to %s waits: %s", message.kind, message.partner, error.code)
         if isinstance(error, ReplyForged):
             self._doubt(message.partner)
-        maybe_arrived = not _never_left(error)
-        await self._node.written(lambda transaction: self._later(transaction, message, maybe_arrived=maybe_arrived))
+        maybe_arrived, alone = not _never_left(error), _is_about_an_answer(message, error)
+        await self._node.written(
+            lambda transaction: self._later(transaction, message, maybe_arrived=maybe_arrived, alone=alone)
+        )
         return False
 
     def _delivered(self, transaction: Transaction, message: Any, token: str) -> None:
@@ -188,29 +196,31 @@ class Outbox:
             erasure.attested(self._node, transaction, message.about, token)
         _settle(transaction, message, "delivered")
 
-    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool) -> None:
-        """Queue a message again, behind a growing pause; one whose receipt has ended is not tried any more."""
+    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool, alone: bool) -> None:
+        """Queue a message again, behind a growing pause; one whose receipt has ended is not tried any more.
+
+        Args:
+            alone: nothing behind it waits with it.
+        """
         if _is_settled(transaction, message):
             return
         maybe_arrived = maybe_arrived or message.maybe_arrived
-        if _has_ended(transaction, message):
+        if _has_ended(transaction, message) or _is_taken_back(transaction, message):
             _withhold(transaction, message, maybe_arrived=maybe_arrived)
-            return
-        if _is_revoked(transaction, message):
-            _settle(transaction, message, "withheld")
             return
         attempts = message.attempts + 1
         limit_s = min(BACKOFF_FIRST_S * 2 ** min(attempts - 1, BACKOFF_DOUBLINGS_MAX), BACKOFF_MAX_S)
         # Half of it fixed, half of it chance, so that partners that fell together do not rise together.
         jitter = int.from_bytes(self._node.random_bytes(4), "big") / 2**32
-        pause_s = max(1, int(limit_s / 2 * (1 + jitter)))
+        again_s = transaction.now_s + max(1, int(limit_s / 2 * (1 + jitter)))
         transaction.execute(
             update(MESSAGES)
             .where(MESSAGES.c.number == message.number)
             .values(
                 state="queued",
                 attempts=attempts,
-                next_attempt_s=transaction.now_s + pause_s,
+                next_attempt_s=again_s,
+                not_before_s=again_s if alone else message.not_before_s,
                 maybe_arrived=maybe_arrived,
             )
         )
@@ -225,10 +235,8 @@ def recover_sending(transaction: Transaction, *, partner: str | None = None) -> 
     """
     left = select(MESSAGES).where(MESSAGES.c.state == "sending")
     for row in transaction.execute(left if partner is None else left.where(MESSAGES.c.partner == partner)).all():
-        if _has_ended(transaction, row):
+        if _has_ended(transaction, row) or _is_taken_back(transaction, row):
             _withhold(transaction, row, maybe_arrived=True)
-        elif _is_revoked(transaction, row):
-            _settle(transaction, row, "withheld")
         else:
             again = {"state": "queued", "maybe_arrived": True}
             transaction.execute(update(MESSAGES).where(MESSAGES.c.number == row.number).values(**again))
@@ -247,6 +255,13 @@ def _never_left(error: TallyError) -> bool:
     return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout) or isinstance(
         error, RateLimited | KeyRefused
     )
+
+
+def _is_about_an_answer(message: Any, error: TallyError) -> bool:
+    """Return whether a partner that can be spoken with cannot use one answer now: whether it stands is not to be had,
+    for example. It says nothing of what else waits there."""
+    unreached = isinstance(error, NodeUnreachable | ReplyForged | RateLimited | KeyRefused)
+    return message.kind == "claim.issued" and not unreached
 
 
 def _is_final(error: NodeProblem) -> bool:
@@ -284,12 +299,14 @@ def _settle(transaction: Transaction, message: Any, state: str) -> None:
     transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(state=state))
 
 
-def _is_revoked(transaction: Transaction, message: Any) -> bool:
-    """Return whether the claim in a message was revoked while it was being sent."""
+def _is_taken_back(transaction: Transaction, message: Any) -> bool:
+    """Return whether the claim in a message was revoked while it was being sent, or taken back by a version that
+    permits less: its message has no body any more."""
     if message.kind != "claim.issued":
         return False
-    row = transaction.row(select(CLAIMS.c.state).where(CLAIMS.c.digest == message.about))
-    return row is not None and row.state == "revoked"
+    mine = select(CLAIMS.c.state, MESSAGES.c.body).join(MESSAGES, MESSAGES.c.about == CLAIMS.c.digest)
+    row = transaction.row(mine.where(MESSAGES.c.number == message.number))
+    return row is not None and (row.state == "revoked" or row.body is None)
 
 
 def _has_ended(transaction: Transaction, message: Any) -> bool:

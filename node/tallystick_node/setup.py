@@ -34,6 +34,7 @@ from tallystick_node.migrations import Schema, migrate, open_database
 from tallystick_node.node import DESCRIPTOR_FILE, KEYS_FOLDER, Node
 from tallystick_node.storage.database import close, storage_errors, writing
 from tallystick_node.storage.folder_lock import FolderLock
+from tallystick_node.storage.staging import sweep_staging
 from tallystick_node.storage.tables import APP_KEYS, HEADS, PARTNERS
 from tallystick_node.witness.known import witness_name
 
@@ -144,8 +145,10 @@ def open_node(
     settings = load_settings(folder)
     place = _key_folder(folder, settings, clock, random_bytes, passphrase)
     place.load()  # what is wrong with the keys is said before anything else is opened
-    lock = FolderLock(folder, shared=databases_of(settings, folder, os.environ).are_shared)
+    databases = databases_of(settings, folder, os.environ)
+    lock = FolderLock(folder, shared=databases.are_shared)
     try:
+        sweep_staging(databases.node)
         node = Node(
             folder,
             lock=lock,

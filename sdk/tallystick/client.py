@@ -150,6 +150,7 @@ class Receipts(Group[ReceiptCalls]):
     pause = Blocking(ReceiptCalls.pause)
     renew = Blocking(ReceiptCalls.renew)
     narrow = Blocking(ReceiptCalls.narrow)
+    resources = Blocking(ReceiptCalls.resources)
     versions = Blocking(ReceiptCalls.versions)
     request_version = Blocking(ReceiptCalls.request_version)
     give_version = Blocking(ReceiptCalls.give_version)
@@ -157,6 +158,7 @@ class Receipts(Group[ReceiptCalls]):
     revoke = Blocking(ReceiptCalls.revoke)
     invalidate = Blocking(ReceiptCalls.invalidate)
     unacknowledged = Blocking(ReceiptCalls.unacknowledged)
+    duties = Blocking(ReceiptCalls.duties)
 
 
 class Standings(Group[StandingCalls]):
@@ -177,6 +179,8 @@ class Desk(Group[DeskCalls]):
 
     letter = Blocking(DeskCalls.letter)
     serve = Blocking(DeskCalls.serve)
+    requests = Blocking(DeskCalls.requests)
+    answer = Blocking(DeskCalls.answer)
 
 
 class Events(Group[EventCalls]):
@@ -227,6 +231,7 @@ class Decisions(Group[DecisionCalls]):
     why = Blocking(DecisionCalls.why)
     contest = Blocking(DecisionCalls.contest)
     contests = Blocking(DecisionCalls.contests)
+    answer = Blocking(DecisionCalls.answer)
 
 
 class Subjects(Group[SubjectCalls]):
@@ -276,6 +281,7 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     pause = Awaited(ReceiptCalls.pause)
     renew = Awaited(ReceiptCalls.renew)
     narrow = Awaited(ReceiptCalls.narrow)
+    resources = Awaited(ReceiptCalls.resources)
     versions = Awaited(ReceiptCalls.versions)
     request_version = Awaited(ReceiptCalls.request_version)
     give_version = Awaited(ReceiptCalls.give_version)
@@ -283,6 +289,7 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     revoke = Awaited(ReceiptCalls.revoke)
     invalidate = Awaited(ReceiptCalls.invalidate)
     unacknowledged = Awaited(ReceiptCalls.unacknowledged)
+    duties = Awaited(ReceiptCalls.duties)
 
 
 class AsyncStandings(AsyncGroup[StandingCalls]):
@@ -303,6 +310,8 @@ class AsyncDesk(AsyncGroup[DeskCalls]):
 
     letter = Awaited(DeskCalls.letter)
     serve = Awaited(DeskCalls.serve)
+    requests = Awaited(DeskCalls.requests)
+    answer = Awaited(DeskCalls.answer)
 
 
 class AsyncEvents(AsyncGroup[EventCalls]):
@@ -354,6 +363,7 @@ class AsyncDecisions(AsyncGroup[DecisionCalls]):
     why = Awaited(DecisionCalls.why)
     contest = Awaited(DecisionCalls.contest)
     contests = Awaited(DecisionCalls.contests)
+    answer = Awaited(DecisionCalls.answer)
 
 
 class AsyncSubjects(AsyncGroup[SubjectCalls]):

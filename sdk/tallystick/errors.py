@@ -31,7 +31,9 @@ __all__ = [
     "RateLimited",
     "ReplyForged",
     "TallyError",
+    "forged",
     "problem_error",
+    "require",
 ]
 
 TEXT_MAX_CHARS = 500
@@ -41,19 +43,27 @@ CONSENT_CODES = frozenset(
     {
         "audience_mismatch",
         "field_not_allowed",
+        "guardian_missing",
         "issuer_mismatch",
         "period_not_covered",
         "program_mismatch",
         "purpose_not_allowed",
+        "receipt_expired",
+        "receipt_invalidated",
+        "receipt_missing",
+        "receipt_not_given",
+        "receipt_not_yet_valid",
+        "receipt_paused",
+        "receipt_refused",
+        "receipt_revoked",
+        "receipt_unacknowledged",
+        "receipt_withdrawn",
         "reconfirm_required",
         "rung_not_allowed",
         "uses_spent",
     }
 )
-"""Codes that mean: no live receipt covers this; so do those that begin with `receipt_`, but for the next two."""
-
-NOT_CONSENT_CODES = frozenset({"receipt_malformed", "receipt_state"})
-"""About how a receipt is written, and about a step that its state does not allow."""
+"""Codes that mean: no live receipt covers this; each reason by which `tallystick_consent.decide` refuses is one."""
 
 
 class NodeUnreachable(TallyError):
@@ -99,6 +109,21 @@ class ReplyForged(TallyError):
         super().__init__(problem, remedy=remedy)
         self.code = code
         self.evidence = evidence
+
+
+def forged(problem: str) -> ReplyForged:
+    """Return what is raised of a reply that does not hold."""
+    return ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
+
+
+def require(is_so: bool, problem: str) -> None:
+    """Return quietly where a reply is so.
+
+    Raises:
+        ReplyForged: it is not.
+    """
+    if not is_so:
+        raise forged(problem)
 
 
 class NodeProblem(TallyError):
@@ -157,7 +182,7 @@ def problem_error(problem: Problem) -> NodeProblem:
 
 
 def _class_of(code: str, status: int) -> type[NodeProblem]:
-    if code in CONSENT_CODES or (code.startswith("receipt_") and code not in NOT_CONSENT_CODES):
+    if code in CONSENT_CODES:
         return ConsentRefused
     if status in (401, 403):
         return KeyRefused

@@ -10,12 +10,18 @@ from story import TERMS
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.exports import Exported, fdx_consent, fhir_consent
 from tallystick_consent.receipts.receipt import Notice, ReceiptState, parse_terms
+from tallystick_consent.receipts.resources import Resource
+from tallystick_consent.receipts.versions import picked
 
 NOTICE = Notice(statement="Whether you trained <12 days>.", example="yes", silence="no", hidden="when", reward="$20")
 GIVEN_AT_S = TERMS.valid_from_s + 60
 AT_BANK = parse_terms({**TERMS.document(), "data_classes": ["line", "balance"], "notice": NOTICE.digest()})
 GIVEN = Exported(AT_BANK, NOTICE, ReceiptState.GIVEN, GIVEN_AT_S, GIVEN_AT_S, grade="wallet_key")
 GUARDIANS = parse_terms({**AT_BANK.document(), "authority": {"kind": "guardian"}})
+
+
+ACCOUNTS = tuple(Resource(kind="account", id=f"res_{letter * 26}") for letter in "ab")
+OF_ACCOUNTS = picked(AT_BANK, ACCOUNTS)
 
 
 def in_state(state: ReceiptState) -> Exported:
@@ -47,7 +53,7 @@ def test_every_state_is_a_consent_that_fhir_takes(state: ReceiptState) -> None:
     assert json.loads(read_by_fhir(told).model_dump_json()) == told
 
 
-@pytest.mark.parametrize("terms", [TERMS, AT_BANK, GUARDIANS])
+@pytest.mark.parametrize("terms", [TERMS, AT_BANK, GUARDIANS, OF_ACCOUNTS])
 def test_fhir_reads_who_what_why_and_until_when(terms: Any) -> None:
     read = read_by_fhir(fhir_consent(replace(GIVEN, terms=terms)))
     (rule,) = read.provision
@@ -63,6 +69,8 @@ def test_fhir_reads_who_what_why_and_until_when(terms: Any) -> None:
     )
     assert read.verification[0].verificationType.text == "wallet_key"
     assert {each.value for each in read.identifier} >= {terms.digest(), terms.notice}
+    alone = [(each.reference.type, each.reference.identifier.value) for each in rule.data or ()]
+    assert alone == [("Account", each.id) for each in terms.resources or ()]
     assert read.grantor[0].type == ("Patient" if terms.authority is None else "RelatedPerson")
 
 
@@ -117,8 +125,31 @@ def test_open_banking_reads_who_what_and_until_when(state: str, word: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("limits", "word"),
+    [
+        ({}, "TIME_BOUND"),
+        ({"duration": "time_bound"}, "TIME_BOUND"),
+        ({"duration": "one_time", "uses_max": 1}, "ONE_TIME"),
+        ({"duration": "persistent", "reconfirm_days": 90}, "PERSISTENT"),
+    ],
+)
+def test_open_banking_reads_how_long_consent_lasts_in_its_own_words(limits: dict[str, Any], word: str) -> None:
+    terms = parse_terms({**AT_BANK.document(), "limits": limits})
+    assert read_by_fdx(fdx_consent(replace(GIVEN, terms=terms))).duration_type == word
+
+
+def test_open_banking_reads_of_which_accounts() -> None:
+    read = read_by_fdx(fdx_consent(replace(GIVEN, terms=OF_ACCOUNTS)))
+    assert [each.resource_id for each in read.resources] == [each.id for each in ACCOUNTS]
+    assert {each.resource_type for each in read.resources} == {"ACCOUNT"}
+    assert [each.data_clusters for each in read.resources] == [["ACCOUNT_DETAILED", "TRANSACTIONS"]] * 2
+    assert [each.resource_id for each in read_by_fdx(fdx_consent(GIVEN)).resources] == [AT_BANK.link]
+
+
+@pytest.mark.parametrize(
     "receipt",
     [
+        replace(GIVEN, terms=picked(AT_BANK, [Resource(kind="store", id=ACCOUNTS[0].id)])),  # a store is no account
         in_state(ReceiptState.REQUESTED),
         in_state(ReceiptState.REFUSED),
         *(replace(GIVEN, state=each) for each in ReceiptState if each in ("paused", "invalidated")),

@@ -1,6 +1,7 @@
 """The replay of consent, against ledgers in which exactly one entry is wrong: exactly one rule says so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -46,6 +47,20 @@ def only(last: str, **changes: object) -> Spoil:
         ledger.spoil(last, **changes)
 
     return spoil
+
+
+def about_a_part(*, whole: bool = True, **less: object) -> Spoil:
+    """Return what lets the receipt cover a part of March, whose answer must rest on all of it."""
+
+    def spoil(ledger: Ledger) -> None:
+        ledger.spoil("program", tells={**ledger["program"].body["tells"], "whole": whole})
+        for step in ("requested", "given", "live"):
+            ledger.spoil(step, **less)
+
+    return spoil
+
+
+LATE_IN_MARCH = int(datetime(2027, 3, 21, tzinfo=UTC).timestamp())
 
 
 def issue_again(ledger: Ledger) -> None:
@@ -209,6 +224,21 @@ def retract_twice(ledger: Ledger) -> None:
 
 ELSEWHERE = {"log": "track.example/log/2027", "leaf": 1}
 
+
+def narrow_before_delivery(*, deliverable: Sequence[str] = (), **less: object) -> Spoil:
+    """Return what gives the receipt again, as a version that permits less, between issue and delivery."""
+
+    def spoil(gym: Ledger) -> None:
+        for step in ("requested", "given", "live"):
+            gym.spoil(step, data_classes=["membership", "visit"])
+        second = {"version": 2, "terms": digest("second"), "previous": TERMS.digest()}
+        renewed = {**receipt("renewed"), "data_classes": ["membership", "visit"], **second, **less}
+        gym.add("renewed", "receipt", {**renewed, "deliverable": list(deliverable)}, after="issued")
+        gym.add("renewed live", "receipt", {**renewed, "acknowledgement": receipt_acknowledgement()}, after="renewed")
+
+    return spoil
+
+
 GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "between two others": ("P4.party", only("requested", issuer="other.example", recipient="third.example")),
     "withdrawn before it was asked for": ("P4.transition", only("requested", state="withdrawn")),
@@ -240,10 +270,18 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "limits that change": ("P4.terms", only("live", limits={"uses_max": 2})),
     "too long after the last yes": ("P4.reconfirm", limited(days=30, reconfirm_days=30)),
     "evidence that is too old": ("P4.stale", limited(days=40, staleness_days=30)),
+    "a month of which the first days are not covered": ("P4.whole", about_a_part(events_from=LATE_IN_MARCH)),
+    "a month of which the last days are not covered": ("P4.whole", about_a_part(events_until=LATE_IN_MARCH)),
+    "a month whose first days are too old": ("P4.whole", about_a_part(limits={"staleness_days": 20})),
     "never issued": ("P4.not_issued", deliver_another),
     "delivered twice": ("P4.disclosure", deliver_twice),
     "delivered as something else": ("P4.disclosure", deliver_another_period),
     "delivered after the withdrawal": ("P4.after_withdrawal", withdraw_before_delivery),
+    "delivered from events that were taken back": (
+        "P4.taken_back",
+        narrow_before_delivery(data_classes=["membership"]),
+    ),
+    "delivered above the rung that is left": ("P4.taken_back", narrow_before_delivery(rung="token")),
     "issued twice": ("P7.claim_twice", issue_again),
     "two claims for one month": ("P7.nullifier", issue_another),
     "in place of one that counted": ("P7.nullifier", replace_a_delivered_one),
@@ -272,6 +310,12 @@ def test_one_wrong_entry_of_the_issuer_breaks_one_rule(case: str) -> None:
     gym, _ = tell()
     spoil(gym)
     assert rules(gym) == [rule]
+
+
+def test_a_yes_that_a_part_of_the_month_proves_needs_no_more_than_that_part() -> None:
+    gym, _ = tell()
+    about_a_part(whole=False, events_from=LATE_IN_MARCH)(gym)
+    assert rules(gym) == []
 
 
 INSURER_CASES: dict[str, tuple[str, Spoil]] = {
@@ -360,6 +404,20 @@ def test_an_erasure_told_right_breaks_none() -> None:
     erase(gym, insurer)
     assert rules(gym) == rules(insurer) == []
     gym.cut("erased")
+    assert rules(gym) == []
+
+
+def test_an_erasure_between_others_or_of_what_is_not_here_ends_no_receipt() -> None:
+    """Whoever asks for an erasure names the receipts; what is between others, or comes later, goes on."""
+    _, insurer = tell()
+    asked = erasure("attested", of="ben", origin="track.example", partner=INSURER)
+    insurer.add("attested", "erasure", {**asked, "receipts": [TERMS.receipt]}, after="live")
+    assert rules(insurer) == []
+    gym, _ = tell()
+    early = erasure("attested", of="ben", origin=INSURER, partner=GYM)
+    gym.add("attested", "erasure", {**early, "receipts": [TERMS.receipt]}, after="opening")
+    for name in ("issued", "delivered"):
+        gym.spoil(name, receipt_leaf=gym.index("live"))
     assert rules(gym) == []
 
 
@@ -457,6 +515,20 @@ def test_what_was_on_its_way_when_the_receipt_was_paused_may_be_delivered_still(
     gym.add("paused", "receipt", receipt("paused", deliverable=[str(gym["issued"].body["claim"])]), after="issued")
     assert rules(gym) == []
     gym.add("paused acknowledged", "receipt", receipt("paused", acknowledged=True), after="paused")
+    assert rules(gym) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        narrow_before_delivery(data_classes=["visit"]),
+        narrow_before_delivery(data_classes=["membership"], deliverable=[digest("claim march")]),
+    ],
+    ids=["still covered", "listed"],
+)
+def test_what_a_narrower_version_covers_or_lists_may_still_be_delivered(spoil: Spoil) -> None:
+    gym, _ = tell()
+    spoil(gym)
     assert rules(gym) == []
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from outside import stored_of
 from sqlalchemy import select
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, fitness_program, link, town
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused, NodeProblem
 from tallystick.journeys import visit
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.entry import parse_entry
-from tallystick_node.storage.tables import CLAIMS, DECISIONS, EVENTS, HEADS
+from tallystick_node.storage.tables import CLAIMS, DECISIONS, EVENTS, HEADS, LINKS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -468,6 +468,37 @@ def test_the_budget_is_never_overdrawn(story: Town) -> None:
     states = sorted(state for person in people for _, state, _ in rewards(person))
     assert states == ["posted"] * 5 + ["waitlisted"]
     assert insurer.app().programs.budget("ins-fit", "2027-03").remaining == 0
+    in_euro = {key: {**fitness_program()[key], "asset": "EUR/2"} for key in ("reward", "budget")}
+    insurer.app().programs.publish({**fitness_program(), "version": 2, **in_euro, "fee": None})
+    euro = insurer.app().programs.budget("ins-fit", "2027-03")
+    assert (euro.asset, euro.remaining) == ("EUR/2", 10_000), "the next version's budget is another one"
+    assert_books_agree(story)
+
+
+def test_1_12_what_is_taken_back_pays_whoever_waited_longest(story: Town) -> None:
+    """The budget is enough for one of three; the gym corrects a visit of the one who was paid."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    once = {**fitness_program()["rule"], "at_least": 1}
+    small = {**fitness_program()["budget"], "amount": 2_000}
+    insurer.app().programs.publish({**fitness_program(), "version": 2, "rule": once, "budget": small})
+    story.settle()
+    gym.app().programs.accept("ins-fit", 2)
+    story.settle()
+    people = [
+        consent(link(gym, insurer, at_gym=f"member-{n}", at_insurer=f"policy-{n}", town=story), story) for n in range(3)
+    ]
+    story.clock.at_s = at("2027-03-31 23:00")
+    visits = {person.receipt: person.visit("2027-03-05 18:00", 50) for person in people}
+    for person in people:
+        person.confirm_membership("2027-03-01 09:00")
+    story.go_past_release(MARCH_CLOSES)
+    taken = [each.receipt for each in insurer.app().claims.each()][::-1]
+    first, second, third = (next(each for each in people if each.receipt == receipt) for receipt in taken)
+    assert [rewards(each)[0][1] for each in (first, second, third)] == ["posted", "waitlisted", "waitlisted"]
+    gym.app().events.correct(subject=first.at_gym, event=visits[first.receipt])
+    story.settle()
+    assert [rewards(each)[0][1] for each in (first, second, third)] == ["reversed", "posted", "waitlisted"]
+    assert insurer.app().programs.budget("ins-fit", "2027-03").remaining == 0
     assert_books_agree(story)
 
 
@@ -482,6 +513,11 @@ def test_a_subject_who_says_no_is_not_asked_again_and_nothing_leaves(story: Town
     gym.app().receipts.refuse(asked.receipt, subject="ana-at-gym")
     story.settle()
     assert insurer.app().receipts.get(asked.receipt).state == "refused"
+    assert secrets_of(person) == 0, "what linked her is gone with it"
+    for company in (gym, insurer):
+        assert [row.state for row in company.node.rows(select(LINKS.c.state))] == ["ended"]
+    again = link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story)
+    assert again.link != person.link, "she may think again, and begins anew"
     assert_books_agree(story)
 
 

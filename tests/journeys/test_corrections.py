@@ -6,18 +6,34 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hostile import log_size, partner
 from sqlalchemy import select
-from town import ANA_MARCH, NEW_YORK, Company, Membership, Town, agree, at, consent, fitness_program, link, town
+from town import (
+    ANA_MARCH,
+    NEW_YORK,
+    Company,
+    Membership,
+    Town,
+    agree,
+    at,
+    consent,
+    evidence,
+    fitness_program,
+    link,
+    town,
+)
 
 from tallystick import wire
 from tallystick.audit import DirectorySource, Report, audit
 from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick.journeys import visit
 from tallystick_consent.program import parse_program
+from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.tiles import decode_bundle
-from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_PLACES, TRANSFERS
+from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
+from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_LISTS, STATUS_PLACES, TRANSFERS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -65,6 +81,12 @@ def outcomes(corrected: wire.Correction) -> list[tuple[str, str]]:
     return [(each.period, each.outcome) for each in corrected.effects]
 
 
+def kinds(person: Membership) -> list[tuple[str, str]]:
+    """Return what was decided of March, and what that was to Ana."""
+    told = person.gym.app().decisions.why(person.at_gym).explanations
+    return [(each.outcome, each.kind) for each in told if each.period == "2027-03"]
+
+
 def revoked(person: Membership) -> list[bool]:
     """Return of each of the gym's claims, oldest first, whether its status is revoked."""
     places = {(row.list, row.number): row.revoked_at_s for row in person.gym.node.rows(select(STATUS_PLACES))}
@@ -89,10 +111,13 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     assert outcomes(corrected) == [("2027-03", "revoked")]
     assert revoked(person) == [True]
     story.settle()
+    assert states(person) == (["revoked"], ["accepted"]), "the insurer hears of it at the claim's own time"
+    story.release()
     assert states(person) == (["revoked"], ["retracted"])
     found = person.gym.app().decisions.find(person.at_gym).decisions
     decided = [(each.outcome, each.counted) for each in found if each.period == "2027-03"]
     assert decided == [("issued", 12), ("taken_back", 11)], "Ana reads what was told of her, and that it was taken back"
+    assert kinds(person) == [("issued", "answer"), ("taken_back", "answer")]
     taken_back = reward(person)
     assert taken_back.state == "reversed"
     assert_linked(person, taken_back)
@@ -208,16 +233,66 @@ def test_a_retraction_reaches_an_insurer_that_was_away(story: Town) -> None:
     person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
     story.go_to("2027-04-20 12:00")
     person.insurer.start()
-    story.go_to("2027-04-21 12:00")
+    story.go_to("2027-04-22 12:00")
     assert reward(person).state == "reversed"
     assert audited(story).holds
 
 
-def member_where_late_evidence_counts(story: Town) -> Membership:
+@pytest.mark.long
+def test_two_partners_of_one_person_hear_of_one_correction_at_two_times(story: Town) -> None:
+    """P6: corrections are few, so that two who heard of one in the same second would know that it is one person."""
+    person = ana(story)
+    bank = story.company("bank.example")
+    bank.app().programs.publish({**fitness_program(payer="bank.example"), "program": "bank-fit"})
+    story.settle()
+    person.gym.app().programs.accept("bank-fit", 1)
+    story.settle()
+    there = link(person.gym, bank, at_gym=person.at_gym, at_insurer="ana-at-bank", town=story, program="bank-fit")
+    asked = bank.app().receipts.request(there.link, events_from=at("2027-03-01 00:00"))
+    story.settle()
+    person.gym.app().receipts.give(asked.receipt, subject=person.at_gym, evidence=evidence())
+    story.settle()
+    recorded = visits(person, *ANA_MARCH)
+    close_march(story)
+    told = {host: f"/status/{listed_for(person.gym, host)}" for host in ("insurer.example", "bank.example")}
+    before = {host: status(person.gym, path) for host, path in told.items()}
+    story.clock.at_s = at("2027-04-20 09:00")
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+    assert outcomes(corrected) == [("2027-03", "revoked")] * 2
+    changed: dict[str, set[int]] = {"list": set(), "word": set()}
+    for at_s in sorted(story.waiting_releases()):
+        for now_s in (at_s - SIGNED_AGAIN_AFTER_S, at_s):
+            story.clock.at_s = now_s
+            story.settle()
+            shows = [host for host in told if status(person.gym, told[host]) != before[host]]
+            heard = [host for host in ("insurer.example", "bank.example") if retracted(story.companies[host])]
+            assert shows == heard, "the list shows it when the word leaves, within a minute, and no sooner"
+            changed["list"].add(len(shows))
+            changed["word"].add(len(heard))
+    assert changed == {"list": {0, 1, 2}, "word": {0, 1, 2}}
+    assert audited(story).holds
+
+
+def listed_for(gym: Company, partner_host: str) -> str:
+    (row,) = gym.node.rows(select(STATUS_LISTS.c.id).where(STATUS_LISTS.c.partner == partner_host))
+    return str(row.id)
+
+
+def status(company: Company, path: str) -> bytes:
+    """Return the bits of a list as everybody may read it; when it was signed says nothing."""
+    token = httpx.get(f"{company.url}{path}").text
+    return json.dumps(json.loads(from_base64url(token.split(".")[1]))["status_list"]).encode()
+
+
+def retracted(company: Company) -> bool:
+    return any(each.state == "retracted" for each in company.app().claims.each())
+
+
+def member_where_late_evidence_counts(story: Town, **more: Any) -> Membership:
     gym, insurer = story.company("gym.example"), story.company("insurer.example")
     late = {"evidence": "true_up", "up_within_days": 60, "down": "reversed"}
     rule = parse_program(fitness_program()).rule.spelled_out().model_dump(mode="json", exclude_none=True)
-    insurer.app().programs.publish({**fitness_program(), "rule": {**rule, "late": late}})
+    insurer.app().programs.publish({**fitness_program(), "rule": {**rule, "late": late}, **more})
     story.settle()
     gym.app().programs.accept("ins-fit", 1)
     story.settle()
@@ -334,10 +409,115 @@ def test_what_was_taken_back_is_made_good_by_late_evidence_at_the_next_close(tmp
         close_march(story)
         corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
         assert outcomes(corrected) == [("2027-03", "revoked")]
-        story.settle()
+        story.release()
         person.visit("2027-03-25 18:00", 51)
         story.go_past_release("2027-05-16 00:00")
         assert states(person) == (["revoked", "delivered"], ["retracted", "accepted"])
         found = person.gym.app().decisions.find(person.at_gym).decisions
         assert [each.outcome for each in found if each.period == "2027-03"] == ["issued", "taken_back", "made_good"]
         assert audited(story).holds
+
+
+ANA_APRIL = range(3, 15)
+
+
+def late_visits_while_april_is_answered(person: Membership, story: Town, *late: int) -> None:
+    """Ana misses twelve days of March by what comes late, and reaches them in April; then April closes."""
+    visits(person, *(day for day in ANA_MARCH if day not in late))
+    close_march(story)
+    for day in ANA_APRIL:
+        person.visit(f"2027-04-{day:02} 18:00", 51)
+    visits(person, *late)
+    story.go_past_release("2027-05-16 00:00")
+
+
+def test_two_answers_of_one_close_are_two_uses(tmp_path: Path) -> None:
+    """3.06: April is answered at its close, and March, answered by silence, is made good at the same one."""
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        late_visits_while_april_is_answered(person, story, 25)
+        assert states(person) == (["delivered"] * 2, ["accepted"] * 2)
+        assert [end.app().receipts.get(person.receipt).uses for end in (person.gym, person.insurer)] == [2, 2]
+        disclosed = [each["body"] for each in entries(person.gym) if each["body"].get("state") == "issued"]
+        assert [(each["period"], each["use"]) for each in disclosed] == [("2027-04", 1), ("2027-03", 2)]
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_an_answer_that_spends_the_last_use_leaves_none_for_the_second_look_of_its_close(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story, limits={"uses_max": 1})
+        late_visits_while_april_is_answered(person, story, 25)
+        assert [each.period for each in person.gym.app().claims.each()] == ["2027-04"]
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_a_visit_of_april_that_made_a_day_of_march_is_taken_back_in_march(story: Town) -> None:
+    """Ana comes back after midnight: the two are one session, which stands on the day it began."""
+    person = ana(story)
+    visits(person, *(day for day in ANA_MARCH if day != 25))
+    person.visit("2027-03-31 21:30", 20)
+    story.clock.at_s = at("2027-04-01 09:00")
+    after_midnight = person.visit("2027-04-01 00:10", 40)
+    close_march(story)
+    assert reward(person).state == "posted"
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=after_midnight)
+    assert outcomes(corrected) == [("2027-03", "revoked")]
+
+
+@pytest.mark.long
+def test_late_evidence_for_the_last_period_of_a_receipt_is_made_good_too(tmp_path: Path) -> None:
+    """No later period closes; shortly before the receipt ends, what came of it is looked at."""
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story, consent_days=32)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        visits(person, 25)
+        story.go_to("2027-05-29 00:00")
+        assert states(person) == ([], [])
+        story.go_past_release("2027-05-30 12:00")
+        assert states(person) == (["delivered"], ["accepted"])
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_what_late_evidence_leaves_as_it_was_is_shown_as_the_answer_that_stands(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story, consent_days=32)
+        visits(person, *ANA_MARCH)
+        close_march(story)
+        person.visit("2027-03-30 18:00", 50)
+        story.go_past_release("2027-05-30 12:00")
+        assert kinds(person) == [("issued", "answer"), ("stands", "answer")]
+
+
+def test_what_another_club_told_of_the_same_month_is_paid_once_the_first_is_taken_back(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        gym, track, insurer = (story.company(f"{name}.example") for name in ("gym", "track", "insurer"))
+        agree(story, insurer, gym, track)
+        people = [
+            consent(link(club, insurer, at_gym="ana-here", at_insurer="ana-at-ins", town=story), story)
+            for club in (gym, track)
+        ]
+        story.clock.at_s = at("2027-03-31 22:00")
+        for person in people:
+            person.confirm_membership("2027-03-01 09:00")
+        recorded = {person.link: visits(person, *ANA_MARCH) for person in people}
+        close_march(story)
+
+        def paid() -> list[tuple[str, str]]:
+            found = insurer.app().rewards.find("ana-at-ins").rewards
+            return sorted((each.state, each.reasons["receipt"]) for each in found)
+
+        ((_, by),) = paid()
+        first, second = sorted(people, key=lambda person: person.receipt != by)
+
+        first.gym.app().events.correct(subject="ana-here", event=recorded[first.link][25])
+        audited(story)
+        assert paid() == [("posted", second.receipt), ("reversed", first.receipt)]
+        assert insurer.app().programs.budget("ins-fit", "2027-03").posted == 2_000
+
+        second.gym.app().events.correct(subject="ana-here", event=recorded[second.link][25])
+        audited(story)
+        assert [state for state, _ in paid()] == ["reversed", "reversed"]

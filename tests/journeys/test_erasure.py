@@ -9,21 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import stored_of
+from erasing import MARCH_CLOSES, ana, erase_at_gym, files_of, found
 from sqlalchemy import select, update
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, fitness_program, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entries, fitness_program, link, town
 from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.cli import app
 from tallystick.errors import NodeProblem
-from tallystick.papers import Certificate, CertifiedLink, Export
+from tallystick.papers import Certificate, CertifiedLink, Export, parse_export
 from tallystick.wire import EntryProof
 from tallystick_consent.entries import ErasureBody, Signature, erasure_body
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.encoding import canonical_json, to_base64url
-from tallystick_ledger.entry import Entry, parse_entry
+from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.errors import BadInput
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
 from tallystick_node.flows.subjects import access
@@ -40,10 +41,8 @@ from tallystick_node.storage.tables import (
     LINKS,
     RECEIPTS,
     REWARDS,
+    STATUS_PLACES,
 )
-
-MARCH_CLOSES = "2027-04-16 00:00"
-MARCH_IS_TOLD = "2027-04-25 00:00"
 
 
 @pytest.fixture
@@ -53,33 +52,6 @@ def story(tmp_path: Path) -> Iterator[Town]:
         gym, insurer = made.company("gym.example"), made.company("insurer.example")
         agree(made, insurer, gym)
         yield made
-
-
-def ana(story: Town) -> Membership:
-    """Ana has trained in March, and was rewarded for it."""
-    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
-    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
-    story.go_to("2027-03-01 10:00")
-    person.confirm_membership("2027-03-01 09:00")
-    person.train(story, ANA_MARCH)
-    story.go_to(MARCH_CLOSES)
-    story.go_to(MARCH_IS_TOLD)
-    return person
-
-
-def erase_at_gym(person: Membership, story: Town) -> None:
-    """Ana asks the gym; a day later, all of it is done."""
-    person.gym.app().subjects.erase(person.at_gym)
-    story.clock.at_s += SPREAD_S
-    story.settle()
-
-
-def entries(company: Company, kind: str) -> list[Entry]:
-    """Return the published entries of a kind."""
-    size = company.node.publisher.published_size
-    proven = (company.node.prove(company.node.shards.current.own.name, index) for index in range(size))
-    found = [parse_entry(each.entry.encode()) for each in proven if each is not None]
-    return [each for each in found if each.kind == kind]
 
 
 def assert_books_agree(story: Town) -> None:
@@ -188,6 +160,22 @@ def test_a_claim_that_was_waiting_never_leaves_and_one_on_its_way_is_listed(stor
 
 
 @pytest.mark.long
+def test_a_claim_that_may_have_arrived_shows_as_revoked_when_its_link_is_erased_and_no_sooner(story: Town) -> None:
+    """P6: lists of all her partners that changed in the second in which she asked would tell that it is one person."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release(MARCH_CLOSES)
+    gym.recorder.lose_answers_to = None
+    (erasure,) = gym.app().subjects.erase(person.at_gym).erasures
+    (place,) = gym.node.rows(select(STATUS_PLACES.c.revoked_at_s))
+    assert place.revoked_at_s == erasure.due_at > story.clock.at_s
+
+
+@pytest.mark.long
 def test_a_partner_that_was_away_is_asked_when_it_returns_and_until_then_it_is_listed(story: Town) -> None:
     person = ana(story)
     person.insurer.stop()
@@ -218,6 +206,44 @@ def test_the_other_end_may_be_asked_just_as_well(story: Town) -> None:
     assert [each.state for each in person.gym.node.rows(select(RECEIPTS.c.state))] == ["withdrawn"]
     assert person.gym.node.custody.find(link_secret_name(person.link)) is None
     story.go_to("2027-05-20 00:00")
+    assert_books_agree(story)
+
+
+def test_whoever_asks_both_ends_at_once_is_erased_at_both_and_each_signature_is_logged_by_who_gave_it(
+    story: Town,
+) -> None:
+    """Each end's ending and request meet a receipt that has ended at the other one already."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    gym.app().subjects.erase(person.at_gym)
+    insurer.app().subjects.erase(person.at_insurer)
+    story.clock.at_s += SPREAD_S
+    for company in (gym, insurer):  # both housekeep before either hears of the other
+        company.housekeep()
+    story.settle()
+    (withdrawn,) = [each.body for each in entries(insurer, "receipt") if each.body.get("crossed")]
+    (told,) = {each.body["signed"] for each in entries(gym, "receipt") if each.body["state"] == "withdrawn"}
+    assert withdrawn["signed"] == told
+    assert {each.body["state"] for company in (gym, insurer) for each in entries(company, "erasure")} == {
+        "erased",
+        "attested",
+    }
+    assert gym.app().receipts.unacknowledged().steps == ()
+    assert_books_agree(story)
+
+
+@pytest.mark.long
+def test_a_revocation_that_comes_between_her_asking_and_the_links_own_time_ends_it_there(story: Town) -> None:
+    """Her keys are gone and nothing leaves; the ledger has the receipt live until somebody says that it ended."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    gym.app().subjects.erase(person.at_gym)
+    insurer.app().receipts.revoke(person.receipt)
+    story.settle()
+    assert [each.body["state"] for each in entries(gym, "receipt")][-1] == "revoked"
+    story.clock.at_s += SPREAD_S
+    story.settle()
+    assert [each.state for each in gym.app().subjects.erasures(person.at_gym).erasures] == ["attested"]
     assert_books_agree(story)
 
 
@@ -255,14 +281,6 @@ def test_rows_that_name_the_subject_are_gone_everywhere(story: Town) -> None:
     erase_at_gym(person, story)
     for table in (EVENTS, LINKS, DECISIONS, REWARDS, IDEMPOTENCY):
         assert person.at_gym not in [row.subject for row in person.gym.node.rows(select(table.c.subject))]
-
-
-def files_of(company: Company) -> dict[str, bytes]:
-    """Return every file of a company: rows, write-ahead logs, custody, keys, the log; and what a server keeps."""
-    files = {
-        str(path.relative_to(company.folder)): path.read_bytes() for path in company.folder.rglob("*") if path.is_file()
-    }
-    return {**files, "rows": stored_of(company)}
 
 
 def test_p9_no_file_of_either_company_holds_a_value_of_hers_or_a_key_that_opens_any(story: Town) -> None:
@@ -311,11 +329,6 @@ def wrapped(company: Company, name: str) -> bytes:
     """Return a secret as custody's database has it."""
     with company.node.custody.engine.connect() as connection:
         return bytes(connection.execute(select(SECRETS.c.wrapped).where(SECRETS.c.name == name)).scalar_one())
-
-
-def found(files: dict[str, dict[str, bytes]], wanted: bytes) -> list[str]:
-    """Return where bytes stand."""
-    return [f"{host}: {name}" for host, there in files.items() for name, raw in there.items() if wanted in raw]
 
 
 def test_p9_a_backup_of_the_rows_opens_nothing_and_its_restoration_is_erased_again_before_anybody_is_served(
@@ -428,7 +441,14 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     assert "Not proven by it:" in said
     assert "ONLY IF" not in said
     status, said = verify(file, "--fingerprint", fingerprints[0])
-    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (0, False, True)
+    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (2, False, True)
+    assert said.startswith("WOULD HOLD ONLY IF")
+    gyms = tmp_path / "gym.vkey"
+    gyms.write_bytes((person.gym.folder / "log.vkey").read_bytes())
+    insurers = fingerprints[1]
+    assert verify(file, "--fingerprint", insurers)[0] == 1  # it is the gym's, and the gym's is not given
+    assert verify(file, "--fingerprint", insurers, "--key", str(gyms))[0] == 0
+    assert verify(file)[0] == 2
     other = tmp_path / "insurer.vkey"
     other.write_bytes((person.insurer.folder / "log.vkey").read_bytes())
     assert verify(file, "--key", str(other))[0] == 1
@@ -510,8 +530,10 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     assert export.rewards == ()
     file = tmp_path / "export.json"
     file.write_text(export.model_dump_json())
-    status, said = verify(file)
-    assert status == 0
+    assert verify(file)[0] == 2  # anybody can be gym.example in a file of their own
+    assert verify(file, "--fingerprint", person.insurer.keys.fingerprint)[0] == 1
+    status, said = verify(file, "--fingerprint", person.gym.keys.fingerprint)
+    assert (status, said.partition("\n")[0]) == (0, "HOLDS.")
     assert "14 events and 1 claim of this subject stand in the ledger of gym.example." in said
     assert "That it is complete: gym.example's word." in said
     for lie in export_lies(export):
@@ -522,12 +544,33 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     assert [(each.amount, each.reasons["rule"]) for each in theirs.rewards] == [(2000, "ins-fit@1")]
     assert [each.role for each in theirs.claims] == ["recipient"]
     assert theirs.events == ()
+    assert_exported_by_command(person, tmp_path)
     half = person.gym.app().subjects.export(person.at_gym, events_until=at("2027-03-10 00:00"))
     assert len(half.events) == 7
     person.gym.app().subjects.erase(person.at_gym)
     with pytest.raises(NodeProblem) as gone:
         person.gym.app().subjects.export(person.at_gym)
     assert gone.value.code == "payload_erased"
+
+
+def assert_exported_by_command(person: Membership, folder: Path) -> None:
+    """`tally export` writes what the client is told, for its owner alone; over nothing, and nothing of nobody."""
+    file, part = folder / "ana.json", folder / "part.json"
+    node = ["--url", person.gym.url, "--key", person.gym.secret, "--fingerprint", person.gym.keys.fingerprint]
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(file), *node])
+    assert (ran.exit_code, "HOLDS." in ran.output) == (0, True)
+    assert len(parse_export(file.read_bytes()).events) == 14
+    assert verify(file, "--fingerprint", person.gym.keys.fingerprint)[0] == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_bytes()
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(file), *node])
+    assert isinstance(ran.exception, BadInput)
+    assert file.read_bytes() == before
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(part), "--until", "2027-03-10", *node])
+    assert (ran.exit_code, len(parse_export(part.read_bytes()).events)) == (0, 7)
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(folder / "away" / "x.json"), *node])
+    assert isinstance(ran.exception, BadInput)
+    assert sorted(each.name for each in folder.iterdir() if "new" in each.name) == []
 
 
 def export_lies(honest: Export) -> Iterator[Export]:

@@ -7,18 +7,32 @@ from pathlib import Path
 import pytest
 from hostile import nothing_changes, partner
 from sqlalchemy import select
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, fitness_program, link, town
+from town import (
+    ANA_MARCH,
+    Company,
+    Membership,
+    Town,
+    agree,
+    at,
+    consent,
+    entries,
+    evidence,
+    fitness_program,
+    link,
+    town,
+)
 
 from tallystick import Client
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import ConsentRefused, NodeProblem
 from tallystick.wire import PeerSigned, Receipt
 from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState, parse_terms
+from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, Stop, signed_digest
 from tallystick_node.clock import SetClock
-from tallystick_node.flows.receipts.rows import REQUEST_LIFE_S
+from tallystick_node.flows.receipts.rows import ACKNOWLEDGE_WITHIN_S, REQUEST_LIFE_S
 from tallystick_node.storage.database import connect, writing
-from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables import CLAIMS, HEADS, MESSAGES, RECEIPTS, SIGNED_FOR
 
 MARCH_CLOSES = "2027-04-16 00:00"
 _people = count(1)
@@ -348,7 +362,7 @@ def test_the_one_answer_of_a_receipt_is_taken_back_where_it_rested_on_a_wrong_ev
         assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
         corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
         assert [each.outcome for each in corrected.effects if each.period == "2027-03"] == ["revoked"]
-        story.settle()
+        story.release()
         assert [each.state for each in person.insurer.app().claims.each()] == ["retracted"]
         assert_books_agree(story)
     finally:
@@ -358,6 +372,42 @@ def test_the_one_answer_of_a_receipt_is_taken_back_where_it_rested_on_a_wrong_ev
 def waiting(company: Company) -> list[tuple[str, str, int, bool]]:
     found = company.app().receipts.unacknowledged()
     return [(each.partner, each.state, each.since, each.refused) for each in found.steps]
+
+
+def overdue(company: Company) -> list[tuple[int | None, bool]]:
+    return [(each.due, each.overdue) for each in company.app().receipts.unacknowledged().steps]
+
+
+def test_a_withdrawal_that_nobody_signed_for_in_a_week_is_overdue_and_the_gyms_own_ledger_says_so(story: Town) -> None:
+    """P16: until then it waits, and the audit has nothing to say; once the insurer has signed after all, it has not."""
+    person, other = brought_to("given", story), brought_to("given", story)
+    person.insurer.stop()
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    due_s = story.clock.at_s + ACKNOWLEDGE_WITHIN_S
+    story.clock.at_s = due_s - 1
+    story.settle()
+    assert overdue(person.gym) == [(due_s, False)]
+    assert audit([DirectorySource(str(person.gym.log))]).holds
+    story.clock.at_s = due_s + TIME_SLACK_S + 1
+    other.confirm_membership("2027-03-01 09:00")
+    story.settle()
+    assert overdue(person.gym) == [(due_s, True)]
+    (finding,) = audit([DirectorySource(str(person.gym.log))]).findings
+    assert finding.rule == "P16.acknowledged"
+    person.insurer.start()
+    story.clock.at_s += 3_600
+    story.settle()
+    assert overdue(person.gym) == []
+    assert_books_agree(story)
+
+
+@pytest.mark.long
+def test_what_the_subject_gave_has_no_deadline(story: Town) -> None:
+    """It does no harm while nobody signs for it: nothing is answered under it."""
+    person = asked(story)
+    person.insurer.stop()
+    person.gym.app().receipts.give(person.receipt, subject=person.at_gym, evidence=evidence())
+    assert overdue(person.gym) == [(None, False)]
 
 
 def test_a_step_that_a_dead_partner_has_not_signed_for_stays_listed_until_it_has(story: Town) -> None:
@@ -392,6 +442,11 @@ def test_a_step_that_a_partner_refuses_stays_listed_as_refused(story: Town) -> N
     assert person.gym.app().receipts.get(person.receipt).end_acknowledged_at is None
 
 
+def crossed(company: Company) -> list[str]:
+    """Return the stops that were signed for after a receipt had ended here, as the ledger has them."""
+    return [entry.body["state"] for entry in entries(company, "receipt") if entry.body.get("crossed")]
+
+
 def test_endings_that_cross_are_signed_for_at_both_ends(story: Town) -> None:
     person = brought_to("given", story)
     person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
@@ -400,7 +455,45 @@ def test_endings_that_cross_are_signed_for_at_both_ends(story: Town) -> None:
     assert states(person) == ("withdrawn", "revoked")
     assert waiting(person.gym) == waiting(person.insurer) == []
     assert {row.state for row in person.gym.node.rows(select(MESSAGES.c.state))} == {"delivered"}
+    assert (crossed(person.gym), crossed(person.insurer)) == (["revoked"], ["withdrawn"])
     assert_books_agree(story)
+
+
+@pytest.mark.long
+def test_what_the_insurer_hears_after_the_receipt_had_run_out_is_signed_for_and_logged_once(story: Town) -> None:
+    """Ana pauses and withdraws while the insurer is down; once it is back, its receipt has run out."""
+    person = brought_to("given", story)
+    story.clock.at_s = parse_terms(person.gym.app().receipts.get(person.receipt).terms).valid_until_s - 86_400
+    story.settle()
+    person.insurer.stop()
+    person.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    story.clock.at_s += 86_400
+    person.insurer.start()
+    person.insurer.work()
+    assert states(person) == ("withdrawn", "expired")
+    story.settle()
+    assert crossed(person.insurer) == ["paused", "withdrawn"]
+    assert states(person) == ("withdrawn", "expired")
+    assert_books_agree(story)
+
+
+def test_a_stop_that_comes_again_is_answered_alike_and_logged_once(shared: Town) -> None:
+    """The gym's idempotency key has been forgotten meanwhile; the signature has not."""
+    person = brought_to("given", shared)
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    mine = select(MESSAGES.c.body).where(MESSAGES.c.about == person.receipt, MESSAGES.c.kind == "receipt.withdrawn")
+    (message,) = person.gym.node.rows(mine)
+    body = PeerSigned.model_validate_json(message.body)
+    shared.settle()
+    shared.clock.at_s += 40 * 86_400
+    before = person.insurer.node.rows(select(HEADS.c.size))
+    again = partner(person.gym, person.insurer, "/peer/v1/receipts/withdrawn", body)
+    assert person.insurer.node.rows(select(HEADS.c.size)) == before
+    (kept,) = person.insurer.node.rows(
+        select(SIGNED_FOR.c.token).where(SIGNED_FOR.c.signed == signed_digest(body.token))
+    )
+    assert again.json()["token"] == kept.token
 
 
 @pytest.mark.parametrize("state", ["paused", "invalidated"])

@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 from hostile import nothing_changes, partner
 from sqlalchemy import select
-from town import ANA_MARCH, Membership, Town, agree, at, consent, evidence, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, link, town
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import NodeProblem
 from tallystick.wire import PeerSigned
+from tallystick_consent.entries import ReceiptBody
 from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_consent.signed import RenewedReceipt, signed_digest
 from tallystick_node.flows.receipts.rows import REQUEST_LIFE_S
-from tallystick_node.storage.tables import RECEIPTS
+from tallystick_node.storage.tables import CLAIMS, RECEIPTS, STATUS_PLACES
 
 DAY_S = 86_400
 
@@ -79,6 +80,70 @@ def test_a_data_class_taken_back_is_not_evaluated_any_more_and_the_insurer_is_to
     story.go_to("2027-04-18 00:00")
     assert decided(ana)[-1] == ("refused", ["field_not_allowed"])
     assert list(ana.gym.app().claims.each()) == []
+    assert_books_agree(story)
+
+
+def march_is_answered_and_waits(story: Town, ana: Membership) -> None:
+    """March is answered at its close, and leaves at its release slot."""
+    ana.train(story, ANA_MARCH)
+    story.go_to("2027-04-16 00:00")
+    assert claims(ana.gym) == ["issued"]
+
+
+def claims(company: Company) -> list[str]:
+    return [each.state for each in company.app().claims.each()]
+
+
+def test_an_answer_that_waits_does_not_leave_once_its_data_class_is_taken_back(story: Town, ana: Membership) -> None:
+    march_is_answered_and_waits(story, ana)
+    ana.gym.app().receipts.narrow(ana.receipt, subject=ana.at_gym, evidence=evidence(), without_classes=["visit"])
+    assert claims(ana.gym) == ["withheld"]
+    assert decided(ana)[-1] == ("refused", ["field_not_allowed"])
+    story.go_to("2027-04-18 00:00")
+    assert not [each for each in ana.gym.recorder.exchanges if each.path == "/peer/v1/claims"]
+    assert claims(ana.gym) == ["withheld"]
+    assert_books_agree(story)
+
+
+@pytest.mark.long
+def test_an_answer_that_the_narrower_version_still_covers_leaves_under_it(story: Town, ana: Membership) -> None:
+    march_is_answered_and_waits(story, ana)
+    until = at("2027-04-01 00:00")
+    ana.gym.app().receipts.narrow(ana.receipt, subject=ana.at_gym, evidence=evidence(), events_until=until)
+    story.go_to("2027-04-18 00:00")
+    assert (claims(ana.gym), claims(ana.insurer)) == (["delivered"], ["accepted"])
+    assert_books_agree(story)
+
+
+@pytest.mark.long
+def test_an_answer_over_events_that_were_taken_back_does_not_leave(story: Town, ana: Membership) -> None:
+    march_is_answered_and_waits(story, ana)
+    until = at("2027-03-20 00:00")
+    ana.gym.app().receipts.narrow(ana.receipt, subject=ana.at_gym, evidence=evidence(), events_until=until)
+    story.go_to("2027-04-18 00:00")
+    assert claims(ana.gym) == ["withheld"]
+    assert decided(ana)[-1] == ("refused", ["period_not_covered"])
+    assert_books_agree(story)
+
+
+def test_an_answer_that_may_have_arrived_is_listed_and_not_sent_again(story: Town, ana: Membership) -> None:
+    """Its answer was lost: the entry of the version names it, and its status says that it stands no more."""
+    march_is_answered_and_waits(story, ana)
+    ana.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.release()
+    ana.gym.recorder.lose_answers_to = None
+    (claim,) = ana.gym.node.rows(select(CLAIMS))
+    ana.gym.app().receipts.narrow(ana.receipt, subject=ana.at_gym, evidence=evidence(), without_classes=["visit"])
+    (row,) = ana.gym.node.rows(select(RECEIPTS))
+    assert ReceiptBody.model_validate_json(row.last_step).deliverable == (claim.digest,)
+    story.clock.at_s += DAY_S
+    story.settle()
+    assert not [each for each in ana.gym.recorder.exchanges if each.path == "/peer/v1/claims"]
+    (place,) = ana.gym.node.rows(select(STATUS_PLACES.c.revoked_at_s))
+    assert place.revoked_at_s is not None
+    story.clock.at_s += 40 * DAY_S
+    story.settle()
+    assert claims(ana.gym) == ["expired"]
     assert_books_agree(story)
 
 

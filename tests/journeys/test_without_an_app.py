@@ -10,12 +10,13 @@ from sqlalchemy import select
 from town import Company, Membership, Town, agree, consent, link, town
 
 from tallystick.audit import DirectorySource, audit
-from tallystick.errors import Conflict, NotFound
+from tallystick.errors import Conflict, NodeFailed, NotFound
 from tallystick.wire import Served
 from tallystick_consent.receipts.channels import CODE_LIFE_S, OPEN_MAX, TRIES_MAX
 from tallystick_consent.receipts.receipt import Notice
 from tallystick_ledger.encoding import from_base64url
-from tallystick_node.storage.tables import LETTERS, LINK_UNIQUE, LINKS, OFFERS
+from tallystick_node.flows.links import half_name, offer_digest
+from tallystick_node.storage.tables import ACCEPTING, LETTERS, LINK_UNIQUE, LINKS, OFFERS
 
 CLERK = {"channel": "phone", "agent": "staff-12"}
 
@@ -215,3 +216,24 @@ def test_a_link_by_letter_that_nobody_confirms_ends_and_may_be_tried_anew(story:
     assert gym.node.rows(select(LETTERS.c.id)) == []
     with pytest.raises(NotFound):
         gym.app().links.find_match(offer.offer)
+
+
+def test_an_offer_whose_taking_nobody_answered_is_forgotten_and_she_may_take_another(story: Town) -> None:
+    """The insurer is away, and nothing else happens at either node that would wake them."""
+    gym, insurer = companies(story)
+    offer = insurer.app().links.offer(
+        subject="ana-at-ins", partner=gym.host, program="ins-fit", hint="policy 21", login="aal2"
+    )
+    insurer.stop()
+    with pytest.raises(NodeFailed):
+        gym.app().links.accept(subject="ana-at-gym", offer=offer.offer, hint="member", login="aal2")
+    half = half_name(offer_digest(offer.offer))
+    assert gym.node.custody.find(half) is not None
+    story.clock.at_s += 30 * 60
+    gym.work()
+    assert gym.node.custody.find(half) is None, "the half of a secret that will never be one"
+    assert gym.node.rows(select(ACCEPTING)) == []
+    insurer.start()
+    insurer.work()
+    assert insurer.node.rows(select(OFFERS)) == []
+    assert link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story).link

@@ -74,7 +74,13 @@ ROUTES = (
     Route(f"POST /v1/receipts/{RECEIPT}/invalidate", ("receipts:write",), {}),
     Route(f"POST /v1/receipts/{RECEIPT}/versions/request", ("receipts:write",), {}),
     Route(f"GET /v1/receipts/{RECEIPT}/versions", ("receipts:read",)),
+    Route(
+        f"POST /v1/receipts/{RECEIPT}/resources",
+        ("receipts:read",),
+        {**SUBJECT, "resources": [{"kind": "facility", "name": "club-7"}]},
+    ),
     Route("GET /v1/receipts/unacknowledged", ("receipts:read",)),
+    Route("GET /v1/duties", ("receipts:read",)),
     Route(f"POST /v1/receipts/{RECEIPT}/withdraw", ("receipts:write", "subject:assert"), SUBJECT),
     Route(
         f"POST /v1/receipts/{RECEIPT}/approve",
@@ -117,6 +123,17 @@ ROUTES = (
         {**SUBJECT, "decision": 1, "ground": "count_wrong"},
     ),
     Route("GET /v1/decisions/contests", ("receipts:read",)),
+    Route(
+        "POST /v1/decisions/contests/answer",
+        ("receipts:write",),
+        {**SUBJECT, "contest": "cts_" + "a" * 26, "outcome": "upheld", "agent": "staff-7"},
+    ),
+    Route("GET /v1/desk/requests", ("receipts:read",)),
+    Route(
+        "POST /v1/desk/answers",
+        ("receipts:write",),
+        {**SUBJECT, "request": "act_" + "a" * 26, "outcome": "granted", "agent": "staff-7"},
+    ),
     Route("POST /v1/why/search", ("receipts:read", "rewards:read"), SUBJECT),
     Route("GET /v1/proofs/0", ("audit:read",)),
     Route("POST /v1/proofs/entries", ("audit:read",), {"indexes": [0]}),

@@ -14,7 +14,8 @@ from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
-from tallystick_node.keys.custody import DAY_S, WRAPPING_KEY_LIFE_DAYS, Custody, SubjectKeys
+from tallystick_node.keys.custody import Custody, SubjectKeys
+from tallystick_node.keys.day_keys import DAY_S, KEY_LIFE_DAYS
 
 SECRET = bytes(range(32))
 TODAY = NOW_S // DAY_S
@@ -113,7 +114,7 @@ def test_a_backup_opens_nobody_once_its_wrapping_key_is_gone(tmp_path: Path, clo
     shutil.copy(tmp_path / "custody" / "keys.db", tmp_path / "backup.db")
     clock.at_s += DAY_S
     custody.destroy("link/a")
-    for _ in range(WRAPPING_KEY_LIFE_DAYS - 1):
+    for _ in range(KEY_LIFE_DAYS - 1):
         clock.at_s += DAY_S
         custody.rewrap()
     assert custody.find("link/b") == SECRET[::-1]
@@ -129,7 +130,7 @@ def test_a_backup_opens_nobody_once_its_wrapping_key_is_gone(tmp_path: Path, clo
 def test_a_wrapping_key_lives_seven_days_and_no_longer(tmp_path: Path, clock: SetClock, custody: Custody) -> None:
     custody.keep("link/a", SECRET)
     first = tmp_path / "custody" / f"wrap-{TODAY}.key"
-    clock.at_s += (WRAPPING_KEY_LIFE_DAYS - 1) * DAY_S
+    clock.at_s += (KEY_LIFE_DAYS - 1) * DAY_S
     custody.rewrap()
     assert first.exists()
     clock.at_s += DAY_S

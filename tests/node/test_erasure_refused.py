@@ -70,6 +70,16 @@ def test_a_partner_erases_no_link_but_its_own(scene: Scene) -> None:
         refused(ask(scene, scene.gym, signed(scene.gym, nowhere)), 404, "not_found")
 
 
+def test_a_request_names_no_receipt_of_another_link(scene: Scene) -> None:
+    """Attested, it would stand in the insurer's own ledger for good that another customer's live receipt is over."""
+    ana, ben = someone(scene), someone(scene)
+    with nothing_changes(scene.insurer):
+        wide = request(ana, receipts=(ana.receipt, ben.receipt))
+        refused(ask(scene, scene.gym, signed(scene.gym, wide)), 409, "receipt_malformed")
+    never_asked_for = request(ana, receipts=(ana.receipt, f"rcp_{'a' * 26}"))
+    assert ask(scene, scene.gym, signed(scene.gym, never_asked_for)).status_code == 200
+
+
 def test_a_request_that_comes_twice_is_answered_alike_and_another_under_its_id_is_refused(scene: Scene) -> None:
     person = someone(scene)
     token = signed(scene.gym, request(person))
@@ -166,6 +176,26 @@ def test_who_was_never_here_can_be_erased_and_nothing_is_said_of_it(scene: Scene
     record = {"subject": "nobody", "type": "membership.activated", "data": {"since": "2027-02-27T09:00:00-05:00"}}
     refused(app(scene.gym, "/v1/events", record), 410, "payload_erased")
     assert len(scene.gym.node.rows(select(CLAIMS))) == before
+
+
+def test_who_was_erased_is_not_written_of_again_by_letter_or_on_record(scene: Scene) -> None:
+    """Who speaks for her, a code for her letter, and an offer that somebody brings in her name."""
+    erased, gym = "ida-at-gym", scene.gym
+    gym.app().subjects.erase(erased)
+    offer = scene.insurer.app().links.offer(
+        subject="ida-at-ins", partner="gym.example", program="ins-fit", hint="p", login="aal2", channel="letter"
+    )
+    found = {"candidates": [erased], "hint": "member", "login": "aal2", "channel": "desk", "agent": "staff-12"}
+    with nothing_changes(gym):
+        for path, body in (
+            (
+                "/v1/standings",
+                {"subject": erased, "kind": "minor", "speakers": ["tom-at-gym"], "of_age_from": 2_000_000_000},
+            ),
+            ("/v1/letters", {"subject": erased}),
+            ("/v1/links/match", {"offer": offer.offer, **found}),
+        ):
+            refused(app(gym, path, body), 410, "payload_erased")
 
 
 def test_no_table_names_a_subject_or_a_link_that_erasure_does_not_know_of() -> None:

@@ -14,7 +14,7 @@ from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.setup import accept_clock
-from tallystick_node.storage.tables import EVENTS, LINKS, MESSAGES
+from tallystick_node.storage.tables import EVENTS, IDEMPOTENCY, LINKS, MESSAGES
 
 
 class Write(NamedTuple):
@@ -247,6 +247,24 @@ def contest_decision(scene: Scene) -> Write:
     return Write(scene.gym, "/v1/decisions/contest", body, {**body, "ground": "should_not_be_refused"}, 201)
 
 
+def answer_contest(scene: Scene) -> Write:
+    contested = contest_decision(scene)
+    made = app(contested.company, contested.path, contested.body, once=f"contest-{next(_people)}").json()
+    said = {"outcome": "declined", "because": "rule_applied", "agent": "staff-7"}
+    body = {"subject": contested.body["subject"], "contest": made["contest"], **said}
+    return Write(scene.gym, "/v1/decisions/contests/answer", body, {**body, "because": "manifestly_unfounded"}, 200)
+
+
+def answer_request(scene: Scene) -> Write:
+    """Of an erasure, which is granted, and is so no more by the time that it is asked for again."""
+    served = serve(scene)
+    asked = {**{name: each for name, each in served.body.items() if name != "receipt"}, "kind": "erase"}
+    made = app(served.company, served.path, asked, once=f"erase-{next(_people)}").json()
+    body = {"subject": served.body["subject"], "request": made["act"], "outcome": "granted", "agent": "staff-7"}
+    other = {**body, "outcome": "declined", "because": "legal_claims"}
+    return Write(scene.gym, "/v1/desk/answers", body, other, 200)
+
+
 WRITES: tuple[Callable[[Scene], Write], ...] = (
     offer_link,
     accept_link,
@@ -276,7 +294,10 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     ask_claim,
     erase_subject,
     contest_decision,
+    answer_contest,
+    answer_request,
 )
+TELL_OF_NOBODY = (publish_program, accept_program, erase_subject, answer_request)
 on_every_write = pytest.mark.parametrize("write", WRITES, ids=[each.__name__ for each in WRITES])
 
 
@@ -294,6 +315,9 @@ def test_the_same_key_and_body_get_the_same_reply_and_nothing_more_happens(
     ready, key = write(scene), f"again-{write.__name__}"
     first = app(ready.company, ready.path, ready.body, once=key)
     assert (first.status_code, first.headers.get("idempotency-replayed")) == (ready.status, None), first.text
+    kept = ready.company.node.row(select(IDEMPOTENCY.c.subject).where(IDEMPOTENCY.c.key == key))
+    assert kept is not None
+    assert (kept.subject == "") == (write in TELL_OF_NOBODY), "a reply about somebody is erased with that one"
     with nothing_changes(scene.gym, scene.insurer):
         second = app(ready.company, ready.path, ready.body, once=key)
     assert (second.status_code, second.content) == (first.status_code, first.content)

@@ -577,3 +577,17 @@ def test_a_stolen_witness_key_that_is_revoked_makes_the_new_one_sign_nothing(tmp
         note = sign_note(fork.body(), [lying, stolen], now_s=story.clock.at_s)
         asked = SignSubtree(0, fork.size, fork.root, (), note)
         assert httpx.post(f"{insurer.url}/witness/sign-subtree", content=asked.encode()).status_code == 403
+
+
+def test_an_export_after_the_logs_key_was_changed_is_checked_under_the_new_one(story: tuple[Town, Membership]) -> None:
+    """The client has known the gym for a while; it learns of the new key as with any other reply."""
+    made, ana = story
+    app = ana.gym.app()
+    app.subjects.export("ana")
+    rotate(ana.gym, "log", overlap_days=0)
+    rotate(ana.gym, "log-pq", overlap_days=0)
+    made.settle()
+    another = ana.gym.app(ana.gym.key("events:write"))
+    another.events.record(subject="ana", type="membership.activated", data=SINCE)
+    made.settle()
+    assert len(app.subjects.export("ana").events) > 0

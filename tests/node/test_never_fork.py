@@ -25,6 +25,7 @@ from tallystick_ledger.opening import parse_opening
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.note import NoteSigner, sign_note, unchecked_text
+from tallystick_node.backups.node import back_up, put_back
 from tallystick_node.cli import app as cli
 from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock
 from tallystick_node.config import CLOCK_VARIABLE, load_settings
@@ -78,6 +79,24 @@ def backed_up(story: Town, company: Company) -> Backup:
     story.settle()
     company.stop()
     return backup
+
+
+def test_a_sealed_backup_forks_nothing_either_also_where_the_published_log_is_lost(
+    pair: tuple[Town, Company, Company], tmp_path: Path
+) -> None:
+    """The policy comes back with the rows, and with it whom to ask."""
+    story, gym, _insurer = pair
+    back_up(gym.folder, tmp_path / "gym.backup", clock=story.clock)
+    write(gym, "what the backup does not have")
+    story.settle()
+    gym.stop()
+    gym.lose_rows()
+    shutil.rmtree(gym.log)
+    (gym.folder / "witness.policy").unlink()
+    put_back(gym.folder, tmp_path / "gym.backup", clock=story.clock)
+    gym.start()
+    with pytest.raises(LogReadOnly):
+        write(gym, "another past")
 
 
 def readyz(company: Company) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from sqlalchemy import event, select
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
 
 from tallystick.audit import DirectorySource, audit
-from tallystick.errors import ConsentRefused, NotFound
+from tallystick.errors import Conflict, NotFound
+from tallystick_node import outbox
 from tallystick_node.flows.claims.closing import close_periods, due_receipts
 from tallystick_node.jobs import Jobs
 from tallystick_node.storage.tables import CLAIMS, MESSAGES
@@ -51,7 +52,7 @@ def paid(person: Membership) -> int:
 
 def test_a_link_has_one_open_receipt_at_a_time(story: Town) -> None:
     (person,) = members(story, "ana")
-    with pytest.raises(ConsentRefused) as refused:
+    with pytest.raises(Conflict) as refused:
         person.insurer.app().receipts.request(person.link)
     assert (refused.value.code, refused.value.existing_id) == ("receipt_exists", person.receipt)
 
@@ -101,7 +102,10 @@ def statements_to_close(company: Company, receipts: list[str]) -> int:
     return len(seen)
 
 
-def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(story: Town) -> None:
+def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(
+    story: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LOOK_AHEAD_MAX", 1)  # as many claims wait as are looked at
     ana, ben = members(story, "ana", "ben")
     gym = ana.gym
     story.clock.at_s = at(MARCH_CLOSES)
@@ -114,6 +118,25 @@ def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(story: T
     waiting = gym.node.rows(select(MESSAGES.c.kind).where(MESSAGES.c.state == "queued"))
     assert [row.kind for row in waiting] == ["claim.issued"]
     story.release()
+    assert paid(ben) == 1
+
+
+def test_nothing_waits_for_a_claim_whose_status_cannot_be_looked_up(story: Town) -> None:
+    ana, ben = members(story, "ana", "ben")
+    gym, insurer = ana.gym, ana.insurer
+    gym.descriptor_url = "http://127.0.0.1:1"  # whoever looks there for the gym's status lists finds nobody
+    insurer.trust(gym)
+    story.go_past_release(MARCH_CLOSES)
+    assert (paid(ana), paid(ben)) == (0, 0)
+
+    gym.app().receipts.withdraw(ana.receipt, subject=ana.at_gym)
+    run(gym, gym.jobs.deliver("insurer.example"))
+    assert insurer.app().receipts.get(ana.receipt).state == "withdrawn"
+
+    gym.descriptor_url = None
+    insurer.trust(gym)
+    story.clock.at_s += 60
+    story.settle()
     assert paid(ben) == 1
 
 

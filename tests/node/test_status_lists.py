@@ -5,27 +5,33 @@ the gym's list is lied about in every way; and only when the gym's own word is h
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from front import Front, Said, front
-from hostile import HTTP
+from hostile import HTTP, partner
 from signers import ed25519_key
 from sqlalchemy import select
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
 
-from tallystick_consent.claims.claim import verify_claim
+from tallystick_consent.claims.claim import issue_claim, verify_claim
 from tallystick_consent.claims.jws import sign_jws
 from tallystick_consent.claims.status_list import (
     INVALID,
     VALID,
+    Place,
+    Status,
     encode_list,
     issue_status_token,
     pack,
     verify_status_token,
 )
 from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
+from tallystick_node.flows.claims.fetching import SILENT_FOR_S
 from tallystick_node.flows.claims.status import PLACES_COUNT, PLACES_USED_MAX, Places, revoke_claim
 from tallystick_node.keys.ring import load_keys
 from tallystick_node.log.transaction import Transaction
@@ -75,8 +81,8 @@ class April:
         return [row.receipt for row in self.insurer.node.rows(select(CLAIMS.c.receipt))]
 
     def later(self) -> None:
-        """Let two hours pass, so that whatever waits is tried again."""
-        self.story.clock.at_s += 2 * 3_600
+        """Let time pass, so that whatever waits is tried, or tried again."""
+        self.story.clock.at_s = self.story.last_release_s() + 2 * 3_600
         self.story.settle()
 
 
@@ -96,7 +102,9 @@ def april(tmp_path_factory: pytest.TempPathFactory) -> Iterator[April]:
                 person.visit(f"2027-03-{day:02} 18:00", minutes)
         gym.descriptor_url = elsewhere.url
         insurer.trust(gym)  # it believes that the gym lives there
-        story.go_past_release(MARCH_CLOSES)
+        story.go_to(MARCH_CLOSES)
+        story.clock.at_s = min(story.waiting_releases())
+        story.settle()  # the first claim leaves, and is not taken
         yield April(story, gym, insurer, elsewhere, people)
 
 
@@ -165,6 +173,46 @@ def lies(april: April) -> dict[str, Said]:
         "by a key of another role": made(key_id=keys.id("receipt"), private_key=keys.ed25519("receipt")),
         "of another type": (200, another.encode()),
     }
+
+
+def sends_claims(april: April, *lists: str, key: Ed25519PrivateKey | None = None) -> list[int]:
+    """The gym sends a claim for each of these lists, all at once; return what it is answered."""
+    row, keys = april.row(april.others[0]), load_keys(april.gym.folder / "keys")
+    names = {"issuer": "gym.example", "audience": "insurer.example"}
+    true = verify_claim(row.token, **names, keys=april.public(), now_s=april.story.clock.at_s)
+
+    def send(name: str) -> int:
+        status = Status(status_list=Place(idx=0, uri=f"https://gym.example/status/{name}"))
+        token = issue_claim(
+            true.model_copy(update={"status": status}),
+            key_id=keys.id("claim"),
+            private_key=key or keys.ed25519("claim"),
+            random_bytes=lambda size: b"r" * size,
+        )
+        body = {"claim": token, "salt": row.salt, "entry": "none", "proof": "none"}
+        return partner(april.gym, april.insurer, "/peer/v1/claims", body).status_code
+
+    with ThreadPoolExecutor(len(lists)) as pool:
+        return list(pool.map(send, lists))
+
+
+def test_a_host_that_does_not_answer_is_waited_for_once_however_many_lists_its_claims_name(april: April) -> None:
+    """Each wait would hold a thread; those that others need are not held by any."""
+    answered = Event()
+    april.elsewhere.say = lambda _path: (answered.wait(30), (404, b""))[1]
+    april.elsewhere.asked.clear()
+    told = sends_claims(april, *(f"stl_{letter * 26}" for letter in "abcdefgh"))
+    assert (len(april.elsewhere.asked), set(told)) == (1, {422})
+    answered.set()
+    april.story.clock.at_s += SILENT_FOR_S
+    sends_claims(april, f"stl_{'a' * 26}")
+    assert len(april.elsewhere.asked) == 2
+
+
+def test_a_list_that_a_forged_claim_names_is_not_asked_for(april: April) -> None:
+    april.elsewhere.asked.clear()
+    assert sends_claims(april, f"stl_{'a' * 26}", key=ed25519_key("eve")) == [422]
+    assert april.elsewhere.asked == []
 
 
 def test_only_the_issuers_own_word_counts_and_a_claim_waits_for_it(april: April) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hostile import HTTP, app, refused
 from signers import ed25519_key
 from sqlalchemy import select
-from town import ANA_MARCH, Membership, Town, agree, at, link, town
+from town import ANA_MARCH, Membership, Town, agree, at, evidence, link, town
 from typer.testing import CliRunner
 
 from tallystick.cli import app as tally
@@ -26,20 +26,24 @@ ANA_KEY, BEN_KEY = ed25519_key("wallet of ana"), ed25519_key("wallet of ben")
 ARBITER, NONCE = "arbiter.example", "n-42"
 
 
-def give(person: Membership, story: Town, key: Any) -> None:
-    """The person says yes with the wallet."""
-    asked = person.insurer.app().receipts.request(person.link)
-    story.settle()
-    message = evidence_message(parse_terms(person.gym.app().receipts.get(asked.receipt).terms))
-    signed = Evidence(
+def by_wallet(key: Any, message: bytes) -> Evidence:
+    """Return the evidence of a yes that a wallet signed."""
+    return Evidence(
         grade="wallet_key",
         app="app",
         login="aal2",
         public_key=to_base64url(key.public_key().public_bytes_raw()),
         signature=to_base64url(key.sign(message)),
     )
+
+
+def give(person: Membership, story: Town, key: Any) -> None:
+    """The person says yes with the wallet."""
+    asked = person.insurer.app().receipts.request(person.link)
+    story.settle()
+    message = evidence_message(parse_terms(person.gym.app().receipts.get(asked.receipt).terms))
     person.receipt = asked.receipt
-    person.gym.app().receipts.give(asked.receipt, subject=person.at_gym, evidence=signed)
+    person.gym.app().receipts.give(asked.receipt, subject=person.at_gym, evidence=by_wallet(key, message))
     story.settle()
 
 
@@ -123,6 +127,15 @@ def test_only_an_app_that_vouches_for_who_is_logged_in_is_handed_claims(spring: 
     refused(answer, 403, "scope_missing")
 
 
+def test_a_consent_that_was_paused_and_renewed_hands_her_wallet_what_it_holds(spring: Spring) -> None:
+    ana, of_receipt = spring.ana, {"subject": "ana-at-gym"}
+    claims, receipts = ana.gym.app().claims, ana.gym.app().receipts
+    receipts.pause(ana.receipt, **of_receipt)
+    assert claims.held("ana-at-gym").claims == ()
+    receipts.renew(ana.receipt, **of_receipt, evidence=evidence())
+    assert [each.token for each in claims.held("ana-at-gym").claims] == [spring.held]
+
+
 def verify(spring: Spring, folder: Path, *options: object) -> tuple[int, str]:
     """Run `tally verify` on what Ana presents."""
     for name, text in (
@@ -147,6 +160,14 @@ def test_tally_verifies_what_is_presented(spring: Spring, tmp_path: Path) -> Non
     assert "NOT LOOKED UP" in verify(spring, tmp_path, *gym, *asked, NONCE)[1]
     assert verify(spring, tmp_path, *gym, *asked, "n-41")[0] == 1
     assert verify(spring, tmp_path, *asked, NONCE)[0] == 1  # AuditNotRun reaches `main`, which makes it 2
+
+
+def test_what_her_wallet_holds_stays_hers_when_she_says_yes_again(spring: Spring) -> None:
+    calls, ana = spring.ana.gym.app(), spring.ana
+    stands = calls.receipts.get(ana.receipt)
+    message = evidence_message(parse_terms(stands.terms), renews=stands.signed)
+    calls.receipts.renew(ana.receipt, subject=ana.at_gym, evidence=by_wallet(ANA_KEY, message))
+    assert [each.token for each in calls.claims.held(ana.at_gym).claims] == [spring.held]
 
 
 def test_z_when_ana_stops_what_her_wallet_holds_is_revoked(spring: Spring) -> None:

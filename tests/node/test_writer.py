@@ -46,6 +46,7 @@ class Held:
 
 
 def append(transaction: Transaction) -> int:
+    transaction.subject = ""
     return transaction.append("event", {"commitment": "A" * 43}).index
 
 

@@ -39,6 +39,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 def append(transaction: Transaction) -> int:
+    transaction.subject = ""
     return transaction.append("event", {"commitment": "A" * 43}).index
 
 
@@ -210,6 +211,24 @@ def test_a_refused_write_keeps_its_guard_and_not_its_key(node: Node) -> None:
     assert node.rows(select(IDEMPOTENCY)) == []
     again = Once("peer", "key", "another body", _guard("second"))
     assert not node.writer.submit_once(again, append, reply).result(WITHIN_S).replayed
+
+
+def test_a_reply_is_not_kept_where_the_write_did_not_say_whose_it_is(node: Node) -> None:
+    """It would outlive the erasure of whoever it tells of; what the write before it said is not taken for its own."""
+
+    def forgetful(transaction: Transaction) -> int:
+        return transaction.append("event", {"commitment": "A" * 43}).index
+
+    gate = threading.Event()
+    held = node.writer.submit(lambda _: gate.wait(WITHIN_S))
+    before = node.writer.submit_once(Once("app", "before", ""), append, reply)
+    forgotten = node.writer.submit_once(Once("app", "forgotten", ""), forgetful, reply)
+    gate.set()
+    held.result(WITHIN_S)
+    assert before.result(WITHIN_S).body == '{"value":0}'
+    assert isinstance(forgotten.exception(WITHIN_S), AssertionError)
+    assert [row.key for row in node.rows(select(IDEMPOTENCY))] == ["before"]
+    assert len(entries_of(node)) == 1
 
 
 def test_one_key_with_two_bodies_in_one_group_writes_the_first_and_refuses_the_second(node: Node) -> None:

@@ -1,6 +1,8 @@
 """What a client believes, what it refuses, and when it asks again; without a socket, against a log with real keys."""
 
 import hashlib
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -43,6 +45,7 @@ from tallystick.core import (
     Verify,
 )
 from tallystick.errors import (
+    CONSENT_CODES,
     Conflict,
     ConsentRefused,
     KeyRefused,
@@ -55,9 +58,10 @@ from tallystick.errors import (
     ReplyForged,
     problem_error,
 )
-from tallystick.following import LedgerForked
+from tallystick.growth import LedgerForked
 from tallystick.verify import HEADS_MAX, PROOFS_MAX, HeadMemory
 from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Event, Problem
+from tallystick_consent import decide
 from tallystick_consent.errors import ProgramRejected
 from tallystick_consent.events import EventRefused
 from tallystick_consent.receipts.evidence import Evidence
@@ -760,6 +764,7 @@ def test_it_waits_as_long_as_it_is_asked_to_within_a_bound(answer: Answer, wait_
         (403, "field_not_allowed", ConsentRefused),
         (403, "audience_mismatch", ConsentRefused),
         (409, "receipt_state", Conflict),
+        (409, "receipt_exists", Conflict),
         (400, "receipt_malformed", NodeProblem),
         (404, "not_found", NotFound),
         (409, "transfer_exists", Conflict),
@@ -775,6 +780,18 @@ def test_a_problem_becomes_the_error_of_what_to_do(status: int, code: str, kind:
     with pytest.raises(NodeProblem) as caught:
         core().begin(record()).read(problem(status, code))
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("named", [{}, {"subject": "ana-at-gym", "link": f"lnk_{'a' * 26}"}])
+def test_receipts_are_found_by_one_thing_and_a_question_by_none_or_both_is_malformed(named: dict[str, str]) -> None:
+    with pytest.raises(BadInput):
+        ReceiptCalls().find(**named)
+
+
+def test_every_reason_that_consent_refuses_by_is_one_that_only_the_subject_can_change() -> None:
+    reasons = set(re.findall(r'(?:Reason\(|ReceiptState\.[A-Z]+: )"([a-z_]+)"', inspect.getsource(decide)))
+    assert len(reasons) > 15
+    assert reasons | {"guardian_missing"} == CONSENT_CODES
 
 
 def test_an_error_carries_what_the_problem_told() -> None:

@@ -12,7 +12,8 @@ from trees import Tree, leaf, node
 
 from tallystick.errors import NodeUnreachable, ReplyForged
 from tallystick.evidence import parse_evidence
-from tallystick.following import REQUESTS_A_LOOK_MAX, TILE_SIZE_MAX_BYTES, Follower, LedgerForked, LogSite
+from tallystick.following import REQUESTS_A_LOOK_MAX, TILE_SIZE_MAX_BYTES, Follower, LogSite
+from tallystick.growth import LedgerForked
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey

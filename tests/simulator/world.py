@@ -555,6 +555,7 @@ class World:
         count = self.unanswered.get(key, 1)
 
         def work(transaction: Transaction) -> list[tuple[int, str]]:
+            transaction.subject = ""
             made = [transaction.append("event", {"commitment": f"{key}/{at}"}) for at in range(count)]
             return [(each.index, each.entry.raw.decode()) for each in made]
 

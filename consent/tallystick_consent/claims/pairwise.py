@@ -51,6 +51,22 @@ def link_unique(k_unique: bytes, *, recipient: str, program: str, subject: str) 
     return _mac(k_unique, "tallystick/link-unique/v1", recipient, program, subject)
 
 
+def resource_id(k_resource: bytes, *, k_link: bytes, kind: str, name: str) -> str:
+    """Return the name by which a link knows a resource of its issuer, such as an account.
+
+    It takes both keys: the recipient, which has the link's, cannot try out account numbers; and once the link's secret
+    is destroyed, nor can the issuer.
+
+    Args:
+        k_resource: the issuer's own, 32 random bytes.
+        k_link: the link's secret.
+        kind: a `receipts.resources.ResourceKind`.
+        name: what the issuer itself calls it.
+    """
+    message = length_prefixed("tallystick/resource/v1", k_link, kind, name)
+    return new_id("res", hmac.digest(k_resource, message, "sha256")[:ID_SIZE_BYTES])
+
+
 def claim_digest(claim: str, *, salt: bytes) -> bytes:
     """Return the digest, 32 bytes, by which both ledgers name a claim without showing it."""
     assert len(salt) == SECRET_SIZE_BYTES, "a claim's salt is 32 bytes"

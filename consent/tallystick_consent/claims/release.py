@@ -1,16 +1,14 @@
-"""When a claim leaves: at the release slot of its period, at a time and in an order that are each recipient's alone.
+"""When a claim leaves: at the release slot of its period, at a time that is its recipient's alone.
 
 Pure. Two partners that share no link must not match a subject by when claims arrive or by their order (P6). So each
 recipient has a slot of its own for a period, and within it each claim a time of its own, both drawn with a key that
 never leaves the node. The same key gives the same times again, so that a restart draws no second sample to compare.
-A node's outbox takes these times; that hook is the node's.
 
 Source: DESIGN flow 4 and P6, CONSTRUCTIONS (between nodes).
 """
 
 import hashlib
 import hmac
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from tallystick_ledger.encoding import length_prefixed
@@ -27,13 +25,6 @@ class Slot(NamedTuple):
 
     opens_s: int
     closes_s: int
-
-
-class Leaving(NamedTuple):
-    """A claim, and when it leaves."""
-
-    claim: str
-    at_s: int
 
 
 def slot_of(close_s: int, *, key: bytes, recipient: str, period: str, ready_s: int = 0) -> Slot:
@@ -57,33 +48,20 @@ def slot_of(close_s: int, *, key: bytes, recipient: str, period: str, ready_s: i
     return Slot(opens_s, opens_s + SLOT_S)
 
 
-def leaving_times(claims: Iterable[str], *, key: bytes, recipient: str, period: str, slot: Slot) -> tuple[Leaving, ...]:
-    """Return when each claim leaves, in that order; neither follows from the order given, nor from another recipient's.
+def leaving_at_s(claim: str, *, key: bytes, recipient: str, period: str, slot: Slot) -> int:
+    """Return when a claim leaves; it follows from nothing that the recipient, or another one, knows.
 
     Args:
-        claims: ids of the claims of a period that leave in this slot.
+        claim: its id.
         key: as for `slot_of`.
         recipient: host name of the partner.
         period: name of the period.
         slot: from `slot_of`.
 
     Raises:
-        BadInput: the key is not 32 bytes, or a claim stands twice.
+        BadInput: the key is not 32 bytes.
     """
-    named = list(claims)
-    if len(set(named)) != len(named):
-        raise BadInput("A claim leaves once.", remedy="Name each claim once.")
-    length_s = slot.closes_s - slot.opens_s
-    # The second draw decides between claims of one second, so that their ids, which were drawn earlier, do not.
-    drawn = [
-        (
-            slot.opens_s + _drawn(key, length_s, "time", recipient, period, claim),
-            _drawn(key, 2**63, "order", recipient, period, claim),
-            claim,
-        )
-        for claim in named
-    ]
-    return tuple(Leaving(claim, at_s) for at_s, _, claim in sorted(drawn))
+    return slot.opens_s + _drawn(key, slot.closes_s - slot.opens_s, "time", recipient, period, claim)
 
 
 def _drawn(key: bytes, below: int, *about: str) -> int:

@@ -7,6 +7,7 @@ receipt holds that record's commitment, so that it can be opened in a dispute an
 Source: ISO/IEC TS 27560 (consent evidence), NIST SP 800-63B (authenticator assurance levels), DESIGN flow 3.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import Digest, Terms
-from tallystick_ledger.encoding import canonical_json, from_base64url, length_prefixed
+from tallystick_ledger.encoding import canonical_json, from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_ledger.tlog.keys import ED25519, VerifierKey
 
@@ -118,7 +119,8 @@ def record_payload(kind: str, *, at_s: int, about: Mapping[str, Any]) -> bytes:
     """Return what a sealed record holds of one act, as canonical JSON; members that are None are left out.
 
     Args:
-        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
+        kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
+            `match`; `answer` where one of the company's own answered.
         at_s: when, seconds since 1970-01-01 UTC.
         about: who, how and of what.
 
@@ -129,23 +131,59 @@ def record_payload(kind: str, *, at_s: int, about: Mapping[str, Any]) -> bytes:
     return canonical_json({"kind": kind, "at": at_s, **said})
 
 
-def evidence_message(terms: Terms) -> bytes:
-    """Return what a subject's own key signs when it gives consent."""
-    return length_prefixed("tallystick/evidence/v1", canonical_json(terms.document()))
-
-
-def check_evidence(evidence: Evidence, terms: Terms) -> None:
-    """Return quietly if the evidence is what its grade says.
+def check_holders(evidence: Evidence, terms: Terms) -> None:
+    """Return quietly if as many of several holders said yes as the terms need; each approval stands for one.
 
     Raises:
-        ReceiptRejected: the wallet's signature is not over these terms, or its key is one that proves nothing.
+        ReceiptRejected: fewer did.
+    """
+    needed = None if terms.authority is None else terms.authority.needed
+    if needed is not None and len({each.record for each in evidence.approvals}) + 1 < needed:
+        raise ReceiptRejected(
+            "approval_missing", "Fewer holders have said yes than must.", remedy="Let the others approve first."
+        )
+
+
+def evidence_message(terms: Terms, *, renews: str = "") -> bytes:
+    """Return what a subject's own key signs when it gives consent: for the first time, or again.
+
+    The terms alone say yes once. Every further yes, in the same version or a next one, names the one that it follows as
+    well, so that a signature which was seen before says nothing a second time.
+
+    Args:
+        terms: what is permitted.
+        renews: digest of the signed receipt, or renewal, that this yes follows; "" for the first.
+    """
+    if renews == "":
+        return length_prefixed("tallystick/evidence/v1", canonical_json(terms.document()))
+    return length_prefixed("tallystick/renewal/v1", renews, canonical_json(terms.document()))
+
+
+def yes_digest(terms: Terms, *, renews: str = "") -> str:
+    """Return a name for what somebody says yes to, base64url: these terms, after that yes, and nothing else."""
+    return to_base64url(hashlib.sha256(evidence_message(terms, renews=renews)).digest())
+
+
+def check_evidence(evidence: Evidence, terms: Terms, *, renews: str = "") -> None:
+    """Return quietly if the evidence is what its grade says.
+
+    Args:
+        evidence: of a yes.
+        terms: what was said yes to.
+        renews: which yes it follows, as in `evidence_message`.
+
+    Raises:
+        ReceiptRejected: the wallet's signature is not over these terms and that yes, or its key is one that proves
+            nothing.
     """
     if evidence.public_key is None or evidence.signature is None:
         return
     try:
         key = VerifierKey("wallet", ED25519, from_base64url(evidence.public_key))
-        key.check(evidence_message(terms), from_base64url(evidence.signature))
+        key.check(evidence_message(terms, renews=renews), from_base64url(evidence.signature))
     except (BadInput, SignatureRejected) as error:
         raise ReceiptRejected(
-            "signature_invalid", "The wallet's signature is not over these terms.", remedy="Sign evidence_message."
+            "signature_invalid",
+            "The wallet's signature is not over these terms, or was made for another yes.",
+            remedy="Sign evidence_message.",
         ) from error

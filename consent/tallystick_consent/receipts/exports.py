@@ -47,6 +47,11 @@ _FDX_CLUSTER = {
 }
 """Data classes that banks have too; none of the others is open banking's to describe."""
 
+_FDX_DURATION = {"one_time": "ONE_TIME", "time_bound": "TIME_BOUND", "persistent": "PERSISTENT"}
+
+_FHIR_RESOURCE = {"account": "Account", "facility": "Location", "source": "Device", "store": "Location"}
+"""What FHIR calls each kind of resource."""
+
 _FHIR_GRANTOR = {"guardian": "RelatedPerson", "joint": "Group", "agent": "PractitionerRole"}
 
 
@@ -102,6 +107,7 @@ def fhir_consent(receipt: Exported) -> dict[str, Any]:
                     _fhir_concept("http://terminology.hl7.org/CodeSystem/consentaction", "disclose", "Disclose")
                 ],
                 "purpose": [{"system": DPV, "code": each.removeprefix("dpv:")} for each in terms.purposes],
+                **_fhir_data(terms),
                 "code": [{"coding": [{"system": _urn("data-class"), "code": each}]} for each in terms.data_classes],
                 "extension": [
                     {"url": _urn("rung"), "valueCode": terms.rung},
@@ -130,6 +136,9 @@ def fdx_consent(receipt: Exported) -> dict[str, Any]:
     terms = receipt.terms
     if receipt.given_at_s is None:
         raise _no_word("A consent that was not given", "FDX")
+    named = terms.resources or ()
+    if not all(each.kind == "account" for each in named):
+        raise _no_word("A resource that is no account", "FDX")
     clusters = sorted({_word_for(each, _FDX_CLUSTER, "FDX") for each in terms.data_classes})
     lookback_s = terms.valid_from_s - terms.events_from_s
     return {
@@ -142,10 +151,13 @@ def fdx_consent(receipt: Exported) -> dict[str, Any]:
         "createdTime": _instant(receipt.given_at_s),
         "updatedTime": _instant(receipt.changed_at_s),
         "expirationTime": _instant(terms.valid_until_s),
-        "durationType": "TIME_BOUND",
+        "durationType": _FDX_DURATION[terms.limits.duration or "time_bound"],
         "durationPeriod": -(-(terms.valid_until_s - receipt.given_at_s) // DAY_S),
         "lookbackPeriod": max(0, -(-lookback_s // DAY_S)),
-        "resources": [{"resourceType": "ACCOUNT", "resourceId": terms.link, "dataClusters": clusters}],
+        "resources": [
+            {"resourceType": "ACCOUNT", "resourceId": each, "dataClusters": clusters}
+            for each in ([each.id for each in named] or [terms.link])
+        ],
     }
 
 
@@ -163,6 +175,14 @@ def _no_word(what: str, standard: str) -> ReceiptRejected:
 
 def _fhir_reference(kind: str, system: str, value: str) -> dict[str, Any]:
     return {"type": kind, "identifier": {"system": _urn(system), "value": value}}
+
+
+def _fhir_data(terms: Terms) -> dict[str, Any]:
+    """Return what alone a provision is about; nothing where it is about all there is."""
+    if terms.resources is None:
+        return {}
+    named = [_fhir_reference(_FHIR_RESOURCE[each.kind], "resource", each.id) for each in terms.resources]
+    return {"data": [{"meaning": "instance", "reference": each} for each in named]}
 
 
 def _fhir_concept(system: str, code: str, display: str) -> dict[str, Any]:

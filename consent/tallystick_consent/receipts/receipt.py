@@ -7,6 +7,7 @@ Source: ISO/IEC TS 27560 (fields), W3C DPV (states, purposes), DESIGN sections 3
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -26,6 +27,8 @@ from pydantic import (
 from tallystick_consent.errors import ReceiptRejected, places_in
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.purposes import KnownPurpose
+from tallystick_consent.receipts.resources import RESOURCES_MAX, Resource
+from tallystick_consent.receipts.retention import Retentions, require_consistent
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 DAY_S = 86_400
@@ -78,8 +81,16 @@ ASKED = frozenset({ReceiptState.REQUESTED, ReceiptState.DEFERRED})
 IN_FORCE = frozenset({ReceiptState.GIVEN, ReceiptState.RENEWED})
 """Answers may leave, once the other partner has signed."""
 
-OPEN = ASKED | IN_FORCE | {ReceiptState.PAUSED}
+HELD = IN_FORCE | {ReceiptState.PAUSED}
+"""It was given and has not ended: what it permitted may have been told."""
+
+OPEN = ASKED | HELD
 """More may come of it."""
+
+STOPS = frozenset(
+    {ReceiptState.PAUSED, ReceiptState.WITHDRAWN, ReceiptState.REVOKED, ReceiptState.INVALIDATED}
+)  # fmt: skip
+"""What one partner tells the other to stop answers, and that one signs for, also where it had ended them itself."""
 
 _AFTER_ASKING = frozenset({ReceiptState.GIVEN, ReceiptState.REFUSED, ReceiptState.REVOKED, ReceiptState.EXPIRED})
 _AFTER_GIVING = frozenset(
@@ -198,6 +209,14 @@ class Limits(Sparse, _Strict):
 NO_LIMITS = Limits()
 
 
+Resources = Annotated[tuple[Resource, ...], Field(min_length=1, max_length=RESOURCES_MAX)]
+
+
+def in_order(resources: Iterable[Resource]) -> list[Resource]:
+    """Return resources as terms name them: each once, by kind and id, so that the order tells nothing."""
+    return sorted(set(resources), key=lambda each: (each.kind, each.id))
+
+
 class Terms(Sparse, _Strict):
     """What a receipt permits: to whom, for what, how much, and until when.
 
@@ -219,9 +238,11 @@ class Terms(Sparse, _Strict):
         limits: what narrows it further.
         previous: digest of the terms of the version before; None in the first.
         authority: on whose word the receipt stands, where that is not the subject's own; left out where it is.
+        resources: what alone it is about, in order of kind and id; left out where it is about all there is.
+        retention: what the recipient keeps, why, and until when; left out where nothing is said but `retention_s`.
     """
 
-    LATER = frozenset({"authority", "limits", "previous"})
+    LATER = frozenset({"authority", "limits", "previous", "resources", "retention"})
 
     receipt: ReceiptId
     version: Version
@@ -243,9 +264,12 @@ class Terms(Sparse, _Strict):
     limits: Limits = NO_LIMITS
     previous: Digest | None = None
     authority: Authority | None = None
+    resources: Resources | None = None
+    retention: Retentions = ()
 
     @model_validator(mode="after")
     def _sound(self) -> "Terms":
+        require_consistent(self.retention, answers_s=self.retention_s)
         if not self.events_from_s < self.events_until_s or not self.valid_from_s < self.valid_until_s:
             raise ValueError("a range ends before it begins")
         if self.valid_until_s - self.valid_from_s > VALIDITY_MAX_S:
@@ -254,6 +278,8 @@ class Terms(Sparse, _Strict):
             raise ValueError("issuer and recipient are one partner")
         if self.previous is not None and self.version == 1:
             raise ValueError("nothing goes before the first version")
+        if self.resources is not None and list(self.resources) != in_order(self.resources):
+            raise ValueError("resources stand once each, in order")
         return self
 
     def document(self) -> dict[str, Any]:
@@ -303,6 +329,7 @@ class Scope(NamedTuple):
     valid_until_s: int
     uses_max: int | None
     staleness_s: int | None
+    resources: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +379,7 @@ def _scope_of(terms: Terms) -> Scope:
         valid_until_s=terms.valid_until_s,
         uses_max=terms.limits.uses_max,
         staleness_s=None if terms.limits.staleness_days is None else terms.limits.staleness_days * DAY_S,
+        resources=None if terms.resources is None else frozenset(each.id for each in terms.resources),
     )
 
 

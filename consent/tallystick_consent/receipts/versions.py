@@ -6,12 +6,14 @@ needs the subject. Which of the two a new version does is decided here, for node
 Source: API section 6 (`version`, `previous`), DESIGN section 4; CDR standards-maintenance 333 (say what left).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.receipts.receipt import DAY_S, RUNG_HEIGHT, Limits, Rung, Terms, parse_terms
+from tallystick_consent.receipts.receipt import DAY_S, RUNG_HEIGHT, Limits, Rung, Terms, in_order, parse_terms
+from tallystick_consent.receipts.resources import Resource
+from tallystick_consent.receipts.retention import Retention, keeps_more
 
 
 class Extent(NamedTuple):
@@ -26,6 +28,8 @@ class Extent(NamedTuple):
     valid_until_s: int
     retention_s: int
     limits: Limits
+    resources: frozenset[Resource] | None = None
+    retention: tuple[Retention, ...] = ()
 
 
 def extent_of(terms: Terms) -> Extent:
@@ -40,6 +44,8 @@ def extent_of(terms: Terms) -> Extent:
         valid_until_s=terms.valid_until_s,
         retention_s=terms.retention_s,
         limits=terms.limits,
+        retention=terms.retention,
+        resources=None if terms.resources is None else frozenset(terms.resources),
     )
 
 
@@ -54,6 +60,8 @@ def widens(before: Extent, after: Extent) -> bool:
         or after.events_until_s > before.events_until_s
         or after.valid_until_s > before.valid_until_s
         or after.retention_s > before.retention_s
+        or keeps_more(before.retention, after.retention)
+        or (before.resources is not None and (after.resources is None or not after.resources <= before.resources))
         or any(_is_looser(*pair) for pair in _limits(before.limits, after.limits))
     )
 
@@ -74,10 +82,32 @@ def check_follows(before: Terms, after: Terms) -> None:
         )
 
 
+def picked(terms: Terms, resources: Iterable[Resource]) -> Terms:
+    """Return terms that were asked for, about these resources alone: which they are is the subject's to pick.
+
+    Raises:
+        ReceiptRejected: none is picked, or another than was asked about.
+    """
+    after = parse_terms(terms.document() | {"resources": [each.model_dump() for each in in_order(resources)]})
+    if not answers(asked=terms, given=after):
+        raise ReceiptRejected(
+            "version_widens", "A resource was picked that was not asked about.", remedy="Pick from those that were."
+        )
+    return after
+
+
+def answers(*, asked: Terms, given: Terms) -> bool:
+    """Return whether what was given is what was asked for: word for word, or about fewer resources."""
+    same = given.model_copy(update={"resources": asked.resources})
+    return same == asked and not widens(extent_of(asked), extent_of(given))
+
+
 def narrowed(
     terms: Terms,
     *,
     without_classes: frozenset[str] = frozenset(),
+    without_resources: frozenset[str] = frozenset(),
+    resources: Iterable[Resource] | None = None,
     rung: Rung | None = None,
     events_until_s: int | None = None,
 ) -> Terms:
@@ -86,6 +116,8 @@ def narrowed(
     Args:
         terms: those in force.
         without_classes: data classes to take out.
+        without_resources: ids of resources to take out, of terms that name theirs.
+        resources: what alone it is about from now on; as before where it is None.
         rung: the most revealing answer from now on; as before where it is None.
         events_until_s: the end of the range of event times, exclusive; as before where it is None.
 
@@ -94,6 +126,15 @@ def narrowed(
     """
     document = terms.document() | {"version": terms.version + 1, "previous": terms.digest()}
     document["data_classes"] = [each for each in terms.data_classes if each not in without_classes]
+    if without_resources and terms.resources is None:
+        raise ReceiptRejected(
+            "resources_unnamed",
+            "The receipt is about all there is, so nothing can be taken out of it by name.",
+            remedy="Name the resources that stay.",
+        )
+    left = terms.resources if resources is None else in_order(resources)
+    if left is not None:
+        document["resources"] = [each.model_dump() for each in left if each.id not in without_resources]
     if rung is not None:
         document["rung"] = rung
     if events_until_s is not None:
@@ -123,6 +164,7 @@ def _differences(before: Extent, after: Extent) -> Iterator[str]:
     ):
         yield from (f"No longer: {what} {each}." for each in sorted(was - now))
         yield from (f"New: {what} {each}." for each in sorted(now - was))
+    yield from _resource_differences(before.resources, after.resources)
     if before.rung != after.rung:
         more = "more" if RUNG_HEIGHT[after.rung] > RUNG_HEIGHT[before.rung] else "less"
         yield f"Answers may reveal {more}: a {after.rung} at most, until now a {before.rung}."
@@ -135,10 +177,28 @@ def _differences(before: Extent, after: Extent) -> Iterator[str]:
             yield f"{what} {_day(now_s)}, until now {_day(was_s)}."
     if before.retention_s != after.retention_s:
         yield f"Answers are kept {after.retention_s // DAY_S} days, until now {before.retention_s // DAY_S}."
+    if before.retention != after.retention:
+        for each in after.retention:
+            if each.field != "answers" and each not in before.retention:
+                yield f"Kept for {each.until_days} days after the end ({each.ground}): {each.field}."
+        for field in sorted({each.field for each in before.retention} - {each.field for each in after.retention}):
+            yield f"No longer said until when it is kept: {field}."
     for name, words in _LIMIT_WORDS.items():
         was_limited, is_limited = getattr(before.limits, name), getattr(after.limits, name)
         if was_limited != is_limited:
             yield f"{words}: {is_limited or 'no limit'}, until now {was_limited or 'no limit'}."
+
+
+def _resource_differences(was: frozenset[Resource] | None, now: frozenset[Resource] | None) -> Iterator[str]:
+    if was == now:
+        return
+    if now is None:
+        yield "New: all there is, and no longer single resources alone."
+    elif was is None:
+        yield f"Only: {', '.join(f'{each.kind} {each.id}' for each in in_order(now))}."
+    else:
+        yield from (f"No longer: {each.kind} {each.id}." for each in in_order(was - now))
+        yield from (f"New: {each.kind} {each.id}." for each in in_order(now - was))
 
 
 _LIMIT_WORDS = {

@@ -3,6 +3,7 @@
 Source: DESIGN section 5 (P4, P7, P14).
 """
 
+from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
 from operator import itemgetter
@@ -115,6 +116,9 @@ def _check_delivered(state: ConsentState, body: DisclosureBody, report: Report) 
     life = state.receipts.get(body.receipt)
     if life and life.live_leaf is None and body.claim not in life.deliverable:
         report("P4.after_withdrawal", "A claim is delivered after its receipt ended, and the ending does not list it.")
+    given_again = life is not None and life.live_leaf not in (None, body.receipt_leaf)
+    if life and given_again and body.claim not in life.left and _is_taken_back(state, body, life.body):
+        report("P4.taken_back", "A claim is delivered that a later version of its receipt neither covers nor lists.")
     if state.delivered.setdefault(body.nullifier, body.claim) != body.claim:
         report("P7.nullifier", "Two claims with one nullifier are delivered.")
 
@@ -133,14 +137,29 @@ def _check_covered(
         report("P4.receipt_leaf", "An answer names another entry than the one that made its receipt live.")
     if recipient != terms.recipient:
         report("P4.recipient", "An answer went to another recipient than its receipt names.")
+    for rule, problem in _beyond(body, terms):
+        report(rule, problem)
+
+
+def _beyond(body: DisclosureBody | AcceptanceBody, terms: ReceiptBody) -> Iterator[tuple[str, str]]:
+    """Yield each way in which an answer goes beyond a version of its receipt: the rule, and a sentence."""
     if COVERED_BY.get(body.purpose, frozenset()).isdisjoint(terms.purposes):
-        report("P4.purpose", "An answer was given for another purpose than its receipt names.")
+        yield "P4.purpose", "An answer was given for another purpose than its receipt names."
     if RUNG_HEIGHT[body.rung] > RUNG_HEIGHT[terms.rung]:
-        report("P4.rung", "An answer reveals more than its receipt permits.")
+        yield "P4.rung", "An answer reveals more than its receipt permits."
     if (body.program, body.program_version) != (terms.program, terms.program_version):
-        report("P4.program", "An answer was given for another program than its receipt names.")
+        yield "P4.program", "An answer was given for another program than its receipt names."
     if not _overlaps(body.period, terms):
-        report("P4.period", "An answer is about a period that its receipt does not cover.")
+        yield "P4.period", "An answer is about a period that its receipt does not cover."
+
+
+def _is_taken_back(state: ConsentState, body: DisclosureBody, terms: ReceiptBody) -> bool:
+    """Return whether a later version of an answer's receipt does not cover it, as far as entries tell: which classes of
+    events it is made of, its program's entry says."""
+    program = state.programs.get((body.recipient, body.program, body.program_version))
+    figures = () if program is None or program.tells is None else program.tells.figures
+    missing = {each.data_class for each in figures} - set(terms.data_classes)
+    return bool(missing) or next(_beyond(body, terms), None) is not None
 
 
 def _check_limits(state: ConsentState, body: DisclosureBody, at_s: int, report: Report) -> None:
@@ -150,12 +169,28 @@ def _check_limits(state: ConsentState, body: DisclosureBody, at_s: int, report: 
         return
     life.answered.add(body.nullifier)
     limits = life.body.limits
+    if _is_part(state, body, life.body, at_s):
+        report("P4.whole", "An answer about a whole period rests on a part of it.")
     if limits.uses_max is not None and life.used + len(life.answered) > limits.uses_max:
         report("P4.uses", "More answers were given than the receipt permits.")
     if limits.reconfirm_days is not None and at_s >= life.confirmed_at_s + limits.reconfirm_days * DAY_S:
         report("P4.reconfirm", "An answer was given after the subject had to say yes again, and had not.")
     if limits.staleness_days is not None and _ended_before(body.period, at_s - limits.staleness_days * DAY_S):
         report("P4.stale", "An answer is about a period that was older than its receipt permits.")
+
+
+def _is_part(state: ConsentState, body: DisclosureBody, terms: ReceiptBody, at_s: int) -> bool:
+    """Return whether an answer must rest on all of its period, and its receipt permitted to look at a part alone.
+
+    What programs of version 0.1 ask, their entries do not tell.
+    """
+    program = state.programs.get((body.recipient, body.program, body.program_version))
+    known = _range_of(body.period)
+    if program is None or program.tells is None or not program.tells.whole or known is None:
+        return False
+    days = terms.limits.staleness_days
+    from_s = terms.events_from if days is None else max(terms.events_from, at_s - days * DAY_S)
+    return known[0] + ZONE_SPREAD_S < from_s or terms.events_until < known[1] - ZONE_SPREAD_S
 
 
 def _ended_before(period: str, at_s: int) -> bool:

@@ -8,6 +8,7 @@ from tallystick_consent.entries import (
     AcceptanceBody,
     Body,
     CorrectionBody,
+    DischargeBody,
     DisclosureBody,
     ErasureBody,
     EventBody,
@@ -18,7 +19,8 @@ from tallystick_consent.entries import (
 )
 from tallystick_consent.replay.answers import take_acceptance, take_disclosure
 from tallystick_consent.replay.corrections import take_correction, take_event, take_retraction
-from tallystick_consent.replay.erasures import take_erasure
+from tallystick_consent.replay.duties import finish_duties, owe_answer, take_discharge
+from tallystick_consent.replay.erasures import finish_erasures, take_erasure
 from tallystick_consent.replay.opening import carries, take_opening
 from tallystick_consent.replay.programs import take_program
 from tallystick_consent.replay.receipts import finish_receipts, take_receipt
@@ -65,10 +67,13 @@ class ConsentReplay(ConsentState):
             take_disclosure(self, body, index, at_s, report)
         elif type(body) is AcceptanceBody:
             take_acceptance(self, body, index, at_s, report)
+            owe_answer(self, body, index, at_s)
         elif type(body) is ProgramBody:
             take_program(self, body, report)
         elif type(body) is ErasureBody:
             take_erasure(self, body, report)
+        elif type(body) is DischargeBody:
+            take_discharge(self, body, report)
         elif type(body) is EventBody:
             take_event(self, index)
         elif type(body) is CorrectionBody:
@@ -79,6 +84,8 @@ class ConsentReplay(ConsentState):
     def finish(self, *, newest_s: int) -> None:
         """Check what holds only of the whole log; `newest_s` is the latest time that any entry of it states."""
         finish_receipts(self, newest_s=newest_s)
+        finish_erasures(self)
+        finish_duties(self, newest_s=newest_s)
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`.

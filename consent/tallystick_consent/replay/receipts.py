@@ -6,14 +6,18 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipts.receipt import ASKED, IN_FORCE, OPEN, TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.receipt import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
+from tallystick_consent.replay.duties import owe_from_end
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
 from tallystick_ledger.opening import Carried
 
 
 def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
     """Replay a step of a receipt, at `index`."""
+    if body.crossed:
+        _take_crossing(state, body, index, at_s, report)
+        return
     life = state.receipts.get(body.receipt)
     after = _STATES[body.state]
     _check_parties(state, body, report)
@@ -22,7 +26,7 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
             return
     elif life is None and body.previous:
         report("P4.version", "A receipt begins with another version than its first.")
-    elif life is not None and _fixed(body) != _fixed(life.body):
+    elif life is not None and not _is_same_version(life.body, body):
         report("P4.terms", "A step of a receipt changes its terms without a new version.")
     before = _STATES[life.body.state] if life else ReceiptState.UNKNOWN
     acknowledges = life is not None and _acknowledges(body, life.body)
@@ -36,13 +40,15 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
             begun_s = life.stepped_at_s
             if body.signed != life.body.signed:
                 report(acknowledgement_rule(body.state), "A partner signed for something else than was sent.")
-        if not begun_s - TIME_SLACK_S <= body.acknowledgement.at <= at_s + TIME_SLACK_S:
-            report("P16.signed", "A partner's signature states a time before what it is for, or after it was logged.")
+        _check_signed_at(body, report, begun_s=begun_s, logged_s=at_s)
     if life is None:
         life = state.receipts[body.receipt] = ReceiptLife(body)
     life.step(body, index, at_s, acknowledges=acknowledges)
+    if life.has_ended and before in HELD:
+        owe_from_end(state, life, index, at_s)
     if body.acknowledgement is not None:
-        life.acknowledged += (_acknowledged(body, index),)
+        by_partner = acknowledges or (state.host == body.issuer and body.state in _TOLD_BY_ISSUER)
+        life.acknowledged += (_acknowledged(body, index, by_partner=by_partner),)
 
 
 def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Report) -> None:
@@ -108,24 +114,64 @@ def carried_receipt(body: ReceiptBody, deliverable: frozenset[str], so_far: SoFa
     return Carried("receipt", body.model_copy(update=told).document())
 
 
+def _take_crossing(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
+    """Replay that a stop of the other partner, which met a receipt that had ended here, was signed for: the receipt
+    stays as it ended. One that ended in the log before need not stand in this one."""
+    _check_parties(state, body, report)
+    life, known = state.receipts.get(body.receipt), state.crossed.get(body.receipt, ())
+    signed_for = {each.step() for each in (*known, *(life.acknowledged if life else ()))}
+    if not (life.has_ended if life else state.continues):
+        report("P4.transition", "A stop is said to have crossed the end of a receipt, which has not ended.")
+    elif life is not None and body.version == life.body.version and fixed_terms(body) != fixed_terms(life.body):
+        report("P4.terms", "A step of a receipt changes its terms without a new version.")
+    elif body.acknowledgement is None or body.state not in STOPS or not body.signed or body.deliverable:
+        report("P5.acknowledgement", "What crossed the end of a receipt is no stop that was signed for, and no more.")
+    elif (body.state, body.signed) in signed_for:
+        report("P5.acknowledgement", "A stop is signed for twice.")
+    else:
+        _check_signed_at(body, report, begun_s=at_s, logged_s=at_s)
+        state.crossed[body.receipt] = (*known, _acknowledged(body, index, by_partner=False))
+
+
+def _check_signed_at(body: ReceiptBody, report: Report, *, begun_s: int, logged_s: int) -> None:
+    signature = body.acknowledgement
+    assert signature is not None, "asked only where a step has one"
+    if not begun_s - TIME_SLACK_S <= signature.at <= logged_s + TIME_SLACK_S:
+        report("P16.signed", "A partner's signature states a time before what it is for, or after it was logged.")
+
+
 def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, report: Report) -> bool:
     """Check a step of a version that follows; return whether it comes into force by it."""
     if body.version != life.body.version + 1 or body.previous != life.body.terms or life.has_ended:
         report("P4.version", "A version of a receipt does not follow the one that is in force.")
     asked = life.asked
     if after in IN_FORCE:
-        was_asked = asked is not None and _fixed(asked) == _fixed(body)
+        was_asked = asked is not None and answers_request(asked, body)
         if not was_asked and widens(_extent(life.body), _extent(body)):
             report("P4.widened", "A version permits more than the one before, and was not asked for.")
         life.asked = None
         return True
-    if asked is not None and _fixed(asked) != _fixed(body):
+    if asked is not None and fixed_terms(asked) != fixed_terms(body):
         report("P4.version", "A receipt has two next versions.")
     before = ReceiptState.UNKNOWN if asked is None else _STATES[asked.state]
     if after not in TRANSITIONS[before]:
         report("P4.transition", f"A version that is {before} cannot become {after}.")
     life.asked = body if after in ASKED else None
     return False
+
+
+def answers_request(asked: ReceiptBody, given: ReceiptBody) -> bool:
+    """Return whether the step `given` is of what `asked` asks for: of its terms, or of these about fewer resources."""
+    if fixed_terms(asked) == fixed_terms(given):
+        return True
+    same = given.model_copy(update={"resources": asked.resources, "terms": asked.terms})
+    return fixed_terms(asked) == fixed_terms(same) and not widens(_extent(asked), _extent(given))
+
+
+def _is_same_version(before: ReceiptBody, body: ReceiptBody) -> bool:
+    if before.state in ASKED and body.state in IN_FORCE:
+        return answers_request(before, body)
+    return fixed_terms(body) == fixed_terms(before)
 
 
 def _extent(body: ReceiptBody) -> Extent:
@@ -139,13 +185,15 @@ def _extent(body: ReceiptBody) -> Extent:
         valid_until_s=body.valid_until,
         retention_s=0,  # an entry does not tell it
         limits=body.limits,
+        retention=body.retention,
+        resources=None if body.resources is None else frozenset(body.resources),
     )
 
 
-def _acknowledged(body: ReceiptBody, index: int) -> Acknowledged:
+def _acknowledged(body: ReceiptBody, index: int, *, by_partner: bool) -> Acknowledged:
     signature = body.acknowledgement
     assert signature is not None, "asked only where a step has one"
-    return Acknowledged(body.version, body.state, body.signed, signature.at, signature.digest, index)
+    return Acknowledged(body.version, body.state, body.signed, signature.at, signature.digest, index, by_partner)
 
 
 def _check_parties(state: ConsentState, body: ReceiptBody, report: Report) -> None:
@@ -161,13 +209,18 @@ def _acknowledges(body: ReceiptBody, before: ReceiptBody) -> bool:
 
 _STATES = {str(state): state for state in ReceiptState}
 
-_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by", "so_far"})
-"""Members that belong to one step, and not to a version."""
+_TOLD_BY_ISSUER = IN_FORCE | (STOPS - {ReceiptState.REVOKED})
+"""Steps that are taken at the issuer alone, so whoever signs for them is the recipient; an erasure apart."""
 
-_members = itemgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
+_STEP_MEMBERS = frozenset(
+    {"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by", "so_far", "crossed"}
+)  # fmt: skip
+"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
+
+_members = itemgetter(*(name for name in ReceiptBody.model_fields if name not in _STEP_MEMBERS))
 
 
-def _fixed(body: ReceiptBody) -> tuple[object, ...]:
+def fixed_terms(body: ReceiptBody) -> tuple[object, ...]:
     """Return what the steps of one version may not change."""
     members: tuple[object, ...] = _members(vars(body))  # a third of the time that asking the model for each takes
     return members

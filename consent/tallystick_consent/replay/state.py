@@ -27,15 +27,16 @@ Report = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """That the other partner signed for a step of a receipt, as one ledger has it.
+    """That a partner signed for a step of a receipt that the other one took, as one ledger has it.
 
     Attributes:
         version: of the receipt.
         state: the step's.
-        signed: digest of what was sent, which is what the partner signed for.
-        at_s: when it says that it signed.
-        digest: of its signature.
+        signed: digest of what was sent, which is what was signed for.
+        at_s: when the signer says that it signed.
+        digest: of the signature.
         index: of the entry that records it.
+        by_partner: the other partner gave it, for a step that was taken here; else this one did, for one it was told.
     """
 
     version: int
@@ -44,10 +45,28 @@ class Acknowledged:
     at_s: int
     digest: str
     index: int
+    by_partner: bool
 
-    def step(self) -> tuple[int, str, str]:
-        """Return what was signed for, as both ledgers name it."""
-        return self.version, self.state, self.signed
+    def step(self) -> tuple[str, str]:
+        """Return what was signed for, as both ledgers name it; the signed object says which version it is of."""
+        return self.state, self.signed
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a recipient still has to discharge.
+
+    Attributes:
+        field: what it keeps.
+        claim: digest of the answer; "" of other fields.
+        due_s: until when it may keep it.
+        index: of the entry because of which it owes that.
+    """
+
+    field: str
+    claim: str
+    due_s: int
+    index: int
 
 
 @dataclass(slots=True)
@@ -59,6 +78,7 @@ class ReceiptLife:
         live_leaf: index of the entry that made it live, None while it is not.
         lived_leaf: the same after it was stopped.
         deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
+        left: digests of claims that were on their way when it was given again: they may have arrived before that.
         asked: a next version, requested and not answered.
         confirmed_at_s: when the subject last said yes.
         used: how many answers were given before this log, where that is limited.
@@ -66,7 +86,7 @@ class ReceiptLife:
         carried_leaf: index of the part of the log's opening that carried it, None where it began in this log.
         stepped_leaf: index of the entry of its last step.
         stepped_at_s: when that was logged; 0 where the log's opening carried it.
-        acknowledged: the other partner's signatures, in order.
+        acknowledged: the signatures for its steps, in order.
         uses: the use number of the answer last issued; None where the opening carried the receipt, and does not tell.
         day: the first single day that an answer was about; "" for none.
         grade: of the evidence of its last giving; "" where none is told.
@@ -87,6 +107,7 @@ class ReceiptLife:
     uses: int | None = 0
     day: str = ""
     grade: str = ""
+    left: frozenset[str] = frozenset()
 
     def step(self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool) -> None:
         """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
@@ -101,6 +122,7 @@ class ReceiptLife:
             self.asked = None
         if body.state in IN_FORCE and not acknowledges:
             self.confirmed_at_s = at_s
+            self.left |= frozenset(body.deliverable)
         if body.state in IN_FORCE and body.acknowledgement is not None:
             self.live_leaf, self.deliverable = index, frozenset()
         elif not acknowledges:
@@ -131,7 +153,10 @@ class ConsentState:
     Attributes:
         host: the partner whose ledger it is.
         log: name of the log that is replayed, such as `2027`; "" where nobody says, and places are not looked at.
+        continues: it continues another log, whose ended receipts it does not tell of.
         receipts: each receipt's life, by id.
+        crossed: what was signed for here after a receipt had ended, by the receipt's id.
+        duties: what is not discharged yet, by the id of its receipt.
         disclosures: the last step of each claim that was answered, by its digest, and the index of its issue.
         acceptances: each claim that was taken, by its digest, and its index.
         programs: each program's body, by payer, name and version.
@@ -152,7 +177,10 @@ class ConsentState:
 
     host: str
     log: str = ""
+    continues: bool = False
     receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
+    crossed: dict[str, tuple[Acknowledged, ...]] = field(default_factory=dict[str, tuple[Acknowledged, ...]])
+    duties: dict[str, tuple[Duty, ...]] = field(default_factory=dict[str, tuple[Duty, ...]])
     disclosures: dict[str, tuple[DisclosureBody, int]] = field(default_factory=dict[str, tuple[DisclosureBody, int]])
     acceptances: dict[str, tuple[AcceptanceBody, int]] = field(default_factory=dict[str, tuple[AcceptanceBody, int]])
     programs: dict[tuple[str, str, int], ProgramBody] = field(default_factory=dict[tuple[str, str, int], ProgramBody])

@@ -24,7 +24,7 @@ from tallystick_consent.rules.conjunction import (
     require_sound,
 )
 from tallystick_consent.rules.cost import PrivacyCost, privacy_cost
-from tallystick_consent.rules.days import NO_ZONES, Zones, day_on, home_zone_name
+from tallystick_consent.rules.days import NO_ZONES, Zones, day_on, days_touched, home_zone_name
 from tallystick_consent.rules.dry_run import PastPeriod, dry_run
 from tallystick_consent.rules.errors import RuleRejected, RulesTellTooMuch
 from tallystick_consent.rules.evaluate import (
@@ -52,6 +52,7 @@ from tallystick_consent.rules.linter import (
     told_together,
 )
 from tallystick_consent.rules.periods import (
+    FIRST_ZONE,
     LAST_ZONE,
     Period,
     dates_of,
@@ -67,6 +68,7 @@ MARGIN_S = 2 * 86_400
 """How far beyond a period events are read: days are local to a place, and visits merge over the edge."""
 
 __all__ = [
+    "FIRST_ZONE",
     "LAST_ZONE",
     "MARGIN_S",
     "NO_ZONES",
@@ -96,6 +98,7 @@ __all__ = [
     "conclude",
     "dates_of",
     "day_on",
+    "days_touched",
     "dry_run",
     "evaluate",
     "figures_of",

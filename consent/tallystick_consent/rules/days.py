@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
 from tallystick_consent.events import CATALOGUE, JourneyEvent, figure_of, figure_reader, identity_of, types_of
-from tallystick_consent.rules.language import RUNS_OF_DAYS, DayMeasure, Last, OneOf, OnOrAfter, Sessions, Within
-from tallystick_consent.rules.periods import Period, dates_of
+from tallystick_consent.rules.language import RUNS_OF_DAYS, DayMeasure, Last, OneOf, OnOrAfter, Rule, Sessions, Within
+from tallystick_consent.rules.periods import FIRST_ZONE, LAST_ZONE, Period, dates_of
 
 Left = dict[str, str]
 """Which events were left out, and why: by their ids, the first reason found."""
@@ -105,6 +105,23 @@ def day_reader(basis: str, zones: Zones) -> DayReader:
 def day_on(event: JourneyEvent, basis: str, zones: Zones) -> tuple[date, ...]:
     """Return the local day of an event in a basis; two where either counts; none where a zone it needs is not known."""
     return day_reader(basis, zones)(event)
+
+
+def days_touched(event: JourneyEvent, rule: Rule, *, zone: tzinfo) -> tuple[date, date]:
+    """Return the first and the last day on which a rule may count an event, wherever its subject may live.
+
+    What no measure puts on a day, such as a membership or the removal of a line, stands on that of its own moment.
+
+    Args:
+        zone: the one the rule names.
+    """
+    days: set[date] = set()
+    if not CATALOGUE[event.type].removes:
+        for basis in (each.basis for each in rule.measures if event.type in types_of(each.events)):
+            for somewhere in (FIRST_ZONE, LAST_ZONE):
+                days.update(day_on(event, basis, Zones(home=somewhere, departure=somewhere)))
+    days = days or {event.started_at.date(), event.started_at.astimezone(zone).date()}
+    return min(days), max(days)
 
 
 def _day_of(event: JourneyEvent, member: str) -> date:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from tallystick_consent.events import JourneyEvent, figure_of
+from tallystick_consent.events import JourneyEvent, figure_of, types_of
 from tallystick_consent.rules.days import NO_ZONES, Left, Unit, Zones, day_figures, events_of, leave, matches, told_of
 from tallystick_consent.rules.first import AnyRule
 from tallystick_consent.rules.language import (
@@ -131,7 +131,7 @@ def slots_of(rule: AnyRule, events: Iterable[JourneyEvent]) -> tuple[int, ...]:
     plan = rule.spelled_out()
     if plan.slot_by is None:
         return (0,)
-    types = {each.events for each in plan.measures}
+    types = {name for each in plan.measures for name in types_of(each.events)}  # what corrects an event tells of it too
     return tuple(sorted({int(event.data[plan.slot_by]) for event in events if event.type in types}))
 
 

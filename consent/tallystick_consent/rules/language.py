@@ -226,6 +226,12 @@ class DayFigure(Strict):
             raise ValueError("a source is named once")
         return self
 
+    @property
+    def only_grows(self) -> bool:
+        """Whether what falls on a day can only add to its figure: nothing is paid back, and no source takes another's
+        place."""
+        return (self.of != "amount" or self.per_full is not None) and len(self.sources or ()) <= 1
+
 
 # Measures
 
@@ -500,7 +506,8 @@ class Rule(Strict):
             raise ValueError("a rule measures something, or requires something")
         if sum(isinstance(each.outcome, Bands | Reveals) for each in self.measures) > 1:
             raise ValueError("at most one measure tells more than yes")
-        if self.slot_by is not None and not all(self.slot_by in _members(each.events) for each in self.measures):
+        named = [self.slot_by in _members(each.events) for each in self.measures]
+        if self.slot_by is not None and not (named and all(named)):
             raise ValueError("an answer for each slot is made of events that name it")
         for each in self.measures:
             _require_possible(each, *self.days)
@@ -583,6 +590,16 @@ class Rule(Strict):
         """Whether events after the period speak of it: corrections, removals, or books that are closed later."""
         return any(
             len(types_of(each.events)) > 1 or (isinstance(each, Last) and each.until == "close")
+            for each in self.measures
+        )
+
+    @property
+    def earned_as_it_goes(self) -> bool:
+        """Whether a yes is one from the day it is reached, whatever the rest of the period brings."""
+        return bool(self.measures) and all(
+            isinstance(each, QualifiedDays | LongestStreak | Sum | Max)
+            and isinstance(each.outcome, AtLeast)
+            and each.day.only_grows
             for each in self.measures
         )
 

@@ -56,6 +56,9 @@ _SHAPES: tuple[tuple[Span, re.Pattern[str]], ...] = (
 )
 
 
+FIRST_ZONE = timezone(timedelta(hours=14))
+"""Where a day begins first on Earth."""
+
 LAST_ZONE = timezone(timedelta(hours=-12))
 """Where a day ends last on Earth: what is closed there is closed at everybody's home."""
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from tallystick_ledger.errors import TallyError
+from tallystick_node.cli.backups import backup, restore
 from tallystick_node.cli.keys import keys
 from tallystick_node.cli.partners import partner
 from tallystick_node.cli.shared import Folder, clock_of, console, new_passphrase, passphrase_for, role_named, stderr
@@ -24,6 +25,8 @@ app = typer.Typer(help="Run a Tallystick node.", no_args_is_help=True, pretty_ex
 app.add_typer(partner, name="partner")
 app.add_typer(keys, name="keys")
 app.add_typer(witness, name="witness")
+app.command()(backup)
+app.command()(restore)
 
 
 def _say_version(asked: bool) -> None:

@@ -16,13 +16,14 @@ from tallystick_consent.decide import Ask, Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
 from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState
-from tallystick_consent.rules import name_of
+from tallystick_consent.rules import days_touched, name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
 from tallystick_ledger.vault import Opening, Sealed, Vault
 from tallystick_node.errors import Refused
 from tallystick_node.flows.people.standings import those_that_cover
 from tallystick_node.flows.programs import known_program, zone_of
+from tallystick_node.flows.receipts.resources import ResourceNames, names_of
 from tallystick_node.keys.custody import erased
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
@@ -60,7 +61,7 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
     def work(transaction: Transaction) -> wire.Event:
         require_not_ahead(event, now_s=transaction.now_s)
         try:
-            receipt = covering(transaction, event, subject=body.subject, named=body.receipt)
+            receipt = covering(node, transaction, event, subject=body.subject, named=body.receipt)
         except Refused:
             node.require_not_erased(body.subject)
             raise
@@ -181,10 +182,22 @@ def sealed_events(
     return found
 
 
-def open_permitted(vault: Vault, rows: Iterable[Any], permit: Permit) -> list[JourneyEvent]:
+def open_permitted(
+    vault: Vault, rows: Iterable[Any], permit: Permit, *, names: ResourceNames | None = None
+) -> list[JourneyEvent]:
     """Open those of a subject's events that a permit covers, and nothing else; what was erased is not there.
 
-    Each event carries when it was recorded, so that what came after a period's close does not count for it.
+    Each event carries when it was recorded, so that what came after a period's close does not count for it. Which
+    resource an event is of stands in its payload alone: one that the permit leaves out is let go once that is read.
+
+    Args:
+        vault: has the subject's key.
+        rows: of its events, sealed.
+        permit: of a receipt.
+        names: how that receipt's link calls resources, where the permit is of some alone.
+
+    Raises:
+        PayloadUnavailable: a key that is needed for it is missing.
     """
     opened: list[JourneyEvent] = []
     for row in rows:
@@ -193,6 +206,8 @@ def open_permitted(vault: Vault, rows: Iterable[Any], permit: Permit) -> list[Jo
         try:
             event = parse_payload(_opened(vault, row).payload)
         except PayloadErased:
+            continue
+        if permit.resources is not None and not (names and names.let_through(event, permit.resources)):
             continue
         opened.append(replace(event, recorded_at_s=row.recorded_at_s))
     return opened
@@ -217,9 +232,15 @@ def last_recorded(transaction: Transaction, asked: Ask, subjects: Collection[str
 
 
 def covering(
-    transaction: Transaction, event: JourneyEvent, *, subject: str, named: str | None, even_closed: bool = False
+    node: Node,
+    transaction: Transaction,
+    event: JourneyEvent,
+    *,
+    subject: str,
+    named: str | None,
+    even_closed: bool = False,
 ) -> str:
-    """Return the receipt under which an event is kept: live, for its data class and time, its period still open.
+    """Return the receipt under which an event is kept: live, for its data class, time and resource, its period open.
 
     Args:
         named: the only receipt that will do; None for any.
@@ -239,6 +260,9 @@ def covering(
     live = [row for row in covering if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
     if not live:
         raise _uncovered(covering)
+    live = [row for row in live if _is_about(node, row, event)]
+    if not live:
+        raise _uncovered([])
     for row in live:
         if even_closed or not _is_closed(transaction, row, event):
             return str(row.id)
@@ -256,6 +280,11 @@ def covered_by(row: Any, event: JourneyEvent) -> bool:
     return event.data_class in terms["data_classes"] and terms["events_from_s"] <= at_s < terms["events_until_s"]
 
 
+def _is_about(node: Node, row: Any, event: JourneyEvent) -> bool:
+    named = json.loads(row.terms).get("resources")
+    return named is None or names_of(node, row.link).let_through(event, frozenset(each["id"] for each in named))
+
+
 def _uncovered(covering: Sequence[Any]) -> Refused:
     ended = [row.state for row in covering if row.state in _NOT_LIVE]
     code, problem = _NOT_LIVE[ended[-1]] if ended else ("receipt_missing", "No receipt covers this event.")
@@ -265,10 +294,11 @@ def _uncovered(covering: Sequence[Any]) -> Refused:
 def _is_closed(transaction: Transaction, row: Any, event: JourneyEvent) -> bool:
     terms = json.loads(row.terms)
     program = known_program(transaction, terms["recipient"], terms["program"], terms["program_version"])
-    if event.type not in program.rule.spelled_out().closes_on:
+    rule, zone = program.rule.spelled_out(), zone_of(program)
+    if event.type not in rule.closes_on:
         return False
-    name = name_of(event.started_at.date(), program.rule.span)
-    return transaction.now_s >= program.closed_for_all_s(name, zone=zone_of(program))
+    _, last_day = days_touched(event, rule, zone=zone)
+    return transaction.now_s >= program.closed_for_all_s(name_of(last_day, rule.span), zone=zone)
 
 
 def open_event(node: Node, row: Any) -> Opening:

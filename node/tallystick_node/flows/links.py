@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 import httpx
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 
 from tallystick import wire
 from tallystick.descriptor import Descriptor
@@ -26,16 +26,19 @@ from tallystick_ledger.encoding import canonical_json, from_base64url, new_id, p
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_node.errors import OfferRefused, PeerUnavailable, Refused
 from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.storage.tables import ACCEPTING, AGREEMENTS, LINK_UNIQUE, LINKS, OFFERS
+from tallystick_node.storage.tables import ACCEPTING, AGREEMENTS, CLAIMS, LINK_UNIQUE, LINKS, OFFERS, RECEIPTS
 
 OFFER_LIFE_S = 10 * 60
 OFFER_LIVES_S = {"app": OFFER_LIFE_S, "letter": 30 * 86_400}
 """How long an offer is good: as long as a session lasts, or until a letter has come and somebody has gone to a desk."""
 RELINK_AFTER_S = 90 * 86_400
-"""How long after a link's end its subject cannot be linked anew for the program: then no slot can be paid twice."""
+"""How long after a link's end its subject cannot be linked anew for the program: what was on its way rests."""
+ANSWERED_KEPT_S = 400 * 86_400
+"""How long it is remembered up to when a subject's links answered: further back than a receipt can reach."""
 
 BY_LETTER = "letter"
 
@@ -186,9 +189,26 @@ def _take_unique(node: Node, transaction: Transaction, subject: str, *, recipien
     if taken is not None:
         if taken.free_from_s is None or taken.free_from_s > transaction.now_s:
             raise offer_refused()
-        transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.unique == unique))
-    transaction.execute(insert(LINK_UNIQUE).values(unique=unique))
+        again = {"link": None, "free_from_s": None}
+        transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.unique == unique).values(**again))
+    else:
+        transaction.execute(insert(LINK_UNIQUE).values(unique=unique))
     return unique
+
+
+def _let_go(transaction: Transaction, *which: ColumnElement[bool]) -> None:
+    """Give `u` back at once, where nothing was told meanwhile; what links before it told stays remembered."""
+    transaction.execute(update(LINK_UNIQUE).where(*which).values(link=None, free_from_s=transaction.now_s))
+    transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.link.is_(None), _is_forgettable(transaction.now_s)))
+
+
+def _is_forgettable(now_s: int) -> ColumnElement[bool]:
+    return and_(LINK_UNIQUE.c.free_from_s <= now_s, LINK_UNIQUE.c.answered_until_s <= now_s - ANSWERED_KEPT_S)
+
+
+def forget_uniques(transaction: Transaction) -> None:
+    """Let go of every `u` that is free, and whose links told nothing that a later link could tell again."""
+    transaction.execute(delete(LINK_UNIQUE).where(_is_forgettable(transaction.now_s)))
 
 
 def _forget(node: Node, transaction: Transaction, offer: str) -> None:
@@ -196,7 +216,7 @@ def _forget(node: Node, transaction: Transaction, offer: str) -> None:
     row = transaction.row(select(ACCEPTING).where(ACCEPTING.c.offer == offer_digest(offer)))
     if row is not None:
         transaction.execute(delete(ACCEPTING).where(ACCEPTING.c.offer == row.offer))
-        transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.unique == row.unique, LINK_UNIQUE.c.link.is_(None)))
+        _let_go(transaction, LINK_UNIQUE.c.unique == row.unique, LINK_UNIQUE.c.link.is_(None))
     node.custody.forget(_half_name(offer))
 
 
@@ -219,6 +239,8 @@ def _finish(
     node.custody.keep(link_secret_name(link), k_link)
     transaction.execute(delete(ACCEPTING).where(ACCEPTING.c.offer == row.offer))
     transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.unique == row.unique).values(link=link))
+    unique = transaction.row(select(LINK_UNIQUE.c.answered_until_s).where(LINK_UNIQUE.c.unique == row.unique))
+    assert unique is not None, "it is taken before the offer is"
     return _insert(
         transaction,
         link=link,
@@ -228,6 +250,7 @@ def _finish(
         subject=body.subject,
         partner_hint=hint,
         login=body.login,
+        answered_until_s=unique.answered_until_s,
     )
 
 
@@ -313,11 +336,37 @@ def find_links(node: Node, subject: str) -> wire.Links:
 
 
 def end_link(transaction: Transaction, link: str) -> None:
-    """End a link. Its secret goes once this is committed (`destroy_ended`); `u` stays for a while."""
+    """End a link. Its secret goes once this is committed (`destroy_ended`); `u` stays for a while, with the time up to
+    which the link answered: the payer cannot know that the next one is the same person's, and would pay again (P7)."""
     ended = {"state": "ended", "ended_at_s": transaction.now_s}
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**ended))
-    free_from_s = transaction.now_s + RELINK_AFTER_S
-    transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link).values(free_from_s=free_from_s))
+    unique = transaction.row(select(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link))
+    if unique is None:
+        return
+    in_force = select(RECEIPTS.c.id).where(RECEIPTS.c.link == link, RECEIPTS.c.acknowledged_at_s.is_not(None))
+    # Where consent was never given, as after a no, nothing was told: who thinks again may link at once.
+    waits_s = RELINK_AFTER_S if transaction.row(in_force) is not None else 0
+    freed = {
+        "free_from_s": transaction.now_s + waits_s,
+        "answered_until_s": max(unique.answered_until_s, _answered_until_s(transaction, link)),
+    }
+    transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link).values(**freed))
+
+
+def _answered_until_s(transaction: Transaction, link: str) -> int:
+    """Return the end of the last period that was answered over a link, 0 where none was."""
+    last = func.max(CLAIMS.c.period).label("period")
+    told = (CLAIMS.c.role == "issuer", CLAIMS.c.state != "withheld", CLAIMS.c.link == link)
+    mine = CLAIMS.c.receipt.in_(select(RECEIPTS.c.id).where(RECEIPTS.c.link == link))
+    # The periods of one version of a program are all of one length, and their names in order of time.
+    version = (CLAIMS.c.partner, CLAIMS.c.program, CLAIMS.c.version)
+    rows = transaction.execute(select(*version, last).where(mine, *told).group_by(*version)).all()
+    return max((_ends_s(transaction, row) for row in rows), default=0)
+
+
+def _ends_s(transaction: Transaction, claim: Any) -> int:
+    program = known_program(transaction, claim.partner, claim.program, claim.version)
+    return program.period(claim.period, zone=zone_of(program)).end_s
 
 
 def await_own_receipt(transaction: Transaction, link: str) -> None:
@@ -326,27 +375,35 @@ def await_own_receipt(transaction: Transaction, link: str) -> None:
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**waits))
 
 
-def expire_links(transaction: Transaction) -> None:
+def left_over(now_s: int) -> tuple[Any, Any]:
+    """Return the queries of acceptances whose partner never answered, and of offers that have long run out."""
+    return (
+        select(ACCEPTING.c.offer, ACCEPTING.c.unique).where(ACCEPTING.c.started_at_s + 2 * OFFER_LIFE_S <= now_s),
+        select(OFFERS.c.digest).where(OFFERS.c.expires_at_s + 2 * OFFER_LIFE_S <= now_s),
+    )
+
+
+def expire_links(node: Node, transaction: Transaction) -> None:
     """End what was begun and never confirmed, and what waited in vain: for a letter, or a receipt of its own."""
     now_s = transaction.now_s
     for row in transaction.execute(select(LINKS).where(LINKS.c.waits_until_s <= now_s)).all():
         transaction.execute(update(LINKS).where(LINKS.c.id == row.id).values(waits_until_s=None))
         end_link(transaction, row.id)
         if row.state == "pending":  # nothing was ever told under it
-            transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.link == row.id))
+            _let_go(transaction, LINK_UNIQUE.c.link == row.id)
     for role, life_s in UNCONFIRMED_LIFE_S.items():
         waiting = (LINKS.c.state == "pending", LINKS.c.role == role, LINKS.c.waits_until_s.is_(None))
         stale = transaction.execute(select(LINKS.c.id).where(*waiting, LINKS.c.created_at_s + life_s <= now_s)).all()
         for row in stale:
             ended = {"state": "ended", "ended_at_s": now_s}
             transaction.execute(update(LINKS).where(LINKS.c.id == row.id).values(**ended))
-            transaction.execute(delete(LINK_UNIQUE).where(LINK_UNIQUE.c.link == row.id))
-    begun = transaction.execute(select(ACCEPTING).where(ACCEPTING.c.started_at_s + 2 * OFFER_LIFE_S <= now_s)).all()
-    for row in begun:
+            _let_go(transaction, LINK_UNIQUE.c.link == row.id)
+    unanswered, run_out = left_over(now_s)
+    for row in transaction.execute(unanswered).all():
+        node.custody.forget(half_name(row.offer))
         transaction.execute(delete(ACCEPTING).where(ACCEPTING.c.offer == row.offer))
-        unused = (LINK_UNIQUE.c.unique == row.unique, LINK_UNIQUE.c.link.is_(None))
-        transaction.execute(delete(LINK_UNIQUE).where(*unused))
-    transaction.execute(delete(OFFERS).where(OFFERS.c.expires_at_s + 2 * OFFER_LIFE_S <= now_s))
+        _let_go(transaction, LINK_UNIQUE.c.unique == row.unique, LINK_UNIQUE.c.link.is_(None))
+    transaction.execute(delete(OFFERS).where(OFFERS.c.digest.in_(run_out)))
 
 
 def destroy_ended(node: Node) -> None:
@@ -446,5 +503,5 @@ def _half_name(offer: str) -> str:
 def offer_refused() -> OfferRefused:
     """Return the one refusal of every offer that cannot be taken, whatever is wrong with it."""
     return OfferRefused(
-        "This offer cannot be taken.", remedy="Make a new offer in the app that began, and take it within ten minutes."
+        "This offer cannot be taken.", remedy="Make a new offer in the app that began, and take it in time."
     )

@@ -50,21 +50,20 @@ def try_program(node: Node, body: wire.TryProgram) -> wire.TriedProgram:
         raise AskedTooMuch(f"A program is tried on at most {EVENTS_MAX} events.", remedy="Name fewer periods at once.")
     histories = list(_histories(node, [each for each in rows if _permits(each.terms, program.purpose)]))
     tried = [
-        past
-        for period in periods
-        for past in dry_run(
+        dry_run(
             program.rule,
             _read_for(program, period, histories, issuer=node.host),
-            periods=[period],
+            period=period,
             zones_of=_zones_of(program),
         )
+        for period in periods
     ]
     cost = privacy_cost(program.rule)
     return wire.TriedProgram(learns=cost.learns, silence=cost.silence, periods=tuple(_shown(each) for each in tried))
 
 
 def _condition(program: Program, periods: Sequence[Period], *, issuer: str) -> tuple[Any, ...]:
-    """Return which rows a run may read: under a live receipt, of its classes, near its periods."""
+    """Return which rows a run may read: under a live receipt, not corrected, of its classes, near its periods."""
     asks = [program.ask(each, issuer=issuer) for each in periods]
     rule = program.rule.spelled_out()
     near = (
@@ -73,7 +72,8 @@ def _condition(program: Program, periods: Sequence[Period], *, issuer: str) -> t
     )
     standing = EVENTS.c.data_class.in_(sorted(rule.standing_classes))
     until = EVENTS.c.at_s < max(each.events_until_s for each in asks)
-    return (RECEIPTS.c.live_leaf.is_not(None), until, standing | (near[0] & near[1]))
+    counts = EVENTS.c.corrected_by.is_(None)
+    return (RECEIPTS.c.live_leaf.is_not(None), counts, until, standing | (near[0] & near[1]))
 
 
 @lru_cache(maxsize=4_096)

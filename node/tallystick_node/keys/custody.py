@@ -9,10 +9,7 @@ wrapping key is gone, which lies in the node's folder and never in a database.
 Source: CONSTRUCTIONS (keys), NIST SP 800-38D.
 """
 
-import os
-import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,18 +17,18 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
+from tallystick_ledger.encoding import length_prefixed
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
 from tallystick_node.clock import Clock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.custody_tables import DESTROYED, SECRETS, TOMBSTONES
-from tallystick_node.keys.files import write_secret_file
+from tallystick_node.keys.day_keys import DAY_S, DayKeys
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.storage.database import Place, close, is_postgres, single_statements, storage_errors, writing
-from tallystick_node.storage.durable import flush
 
-DAY_S = 86_400
-WRAPPING_KEY_LIFE_DAYS = 7
+WRAPPING, BACKING_UP = "wrap", "backup"
+"""What keys of a day are for: wrapping secrets, and sealing the data backups of that day."""
+
 SECRET_SIZE_BYTES = 32
 NONCE_SIZE_BYTES = 12
 KEYS_FILE = "keys.db"
@@ -68,9 +65,10 @@ class Custody:
             database: where the wrapped secrets are; `keys.db` in the folder where it is absent.
         """
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        self._folder = folder
         self._clock = clock
         self._random_bytes = random_bytes
+        self._wrapping = DayKeys(folder, WRAPPING, random_bytes=random_bytes)
+        self._backing_up = DayKeys(folder, BACKING_UP, random_bytes=random_bytes)
         # A single connection to SQLite: what was deleted is overwritten once nobody reads the log that it was in.
         self.engine = open_database(database or folder / KEYS_FILE, Schema.CUSTODY, alone=True)
         self._reading = single_statements(self.engine)
@@ -89,7 +87,7 @@ class Custody:
         """Return the secrets that there are of these names, a few thousand at most, each under its name."""
         with storage_errors(), self._reading.connect() as connection:
             rows = connection.execute(_FIND_MANY, {"names": list(names)}).all()
-        ciphers = {day: AESGCM(self._wrapping_key(day, make=False)) for day in {row.day for row in rows}}
+        ciphers = {day: AESGCM(self._wrapping_key(day)) for day in {row.day for row in rows}}
         return {row.name: _unwrapped(ciphers[row.day], row.name, row.day, row.wrapped) for row in rows}
 
     def keep(self, name: str, secret: bytes) -> None:
@@ -182,7 +180,7 @@ class Custody:
             return _is_destroyed(connection, name)
 
     def rewrap(self) -> None:
-        """Wrap every secret under today's key, then destroy wrapping keys older than seven days."""
+        """Wrap every secret under today's key, then destroy the keys that have lived their seven days."""
         today = self._today()
         with storage_errors():
             with self._reading.connect() as connection:
@@ -191,12 +189,8 @@ class Custody:
                 with self._writing.begin() as connection:
                     for name in stale[at : at + REWRAPPED_AT_ONCE]:
                         self._rewrap(connection, name)
-            for path in self._folder.glob("wrap-*.key"):
-                if int(path.stem.removeprefix("wrap-")) <= today - WRAPPING_KEY_LIFE_DAYS:
-                    _overwrite_and_remove(path)
-            for left in self._folder.glob(".wrap-*.new"):
-                if int(left.name.split(".")[1].removeprefix("wrap-")) < today:
-                    _overwrite_and_remove(left)
+            for keys in (self._wrapping, self._backing_up):
+                keys.destroy_dead(today)
 
     def _truncate(self) -> None:
         """Leave nothing of what was deleted in the write-ahead log."""
@@ -226,11 +220,11 @@ class Custody:
         row = connection.execute(_FIND, {"name": name}).first()
         if row is None:
             return None
-        return _unwrapped(AESGCM(self._wrapping_key(row.day, make=False)), name, row.day, row.wrapped)
+        return _unwrapped(AESGCM(self._wrapping_key(row.day)), name, row.day, row.wrapped)
 
     def _keep(self, connection: Connection, made: Mapping[str, bytes]) -> None:
         day = self._today()
-        cipher = AESGCM(self._wrapping_key(day, make=True))
+        cipher = AESGCM(self._wrapping.find_or_make(day))
         rows: list[dict[str, object]] = []
         for name, secret in made.items():
             assert len(secret) == SECRET_SIZE_BYTES, "a secret is 32 bytes"
@@ -243,28 +237,13 @@ class Custody:
     def _today(self) -> int:
         return self._clock.now_s() // DAY_S
 
-    def _wrapping_key(self, day: int, *, make: bool) -> bytes:
-        path = self._folder / f"wrap-{day}.key"
-        if make and not path.exists():
-            self._make_wrapping_key(path)
-        try:
-            return from_base64url(path.read_text(encoding="ascii"))
-        except OSError as error:
+    def _wrapping_key(self, day: int) -> bytes:
+        key = self._wrapping.find(day)
+        if key is None:
             raise SettingsInvalid(
                 "A wrapping key is missing.", remedy="Restore the custody folder from its own backup."
-            ) from error
-
-    def _make_wrapping_key(self, path: Path) -> None:
-        """Make a wrapping key durably before anything is wrapped under it; half of one is never under its name.
-
-        Where two processes make one at once, both go on with the first: a name is given once, and never again.
-        """
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-        write_secret_file(beside, to_base64url(self._random_bytes(SECRET_SIZE_BYTES)))
-        with suppress(FileExistsError):
-            path.hardlink_to(beside)
-        beside.unlink()
-        flush(self._folder)
+            )
+        return key
 
 
 class SubjectKeys:
@@ -333,12 +312,3 @@ def _bound_to(name: str, day: int) -> bytes:
 def erased() -> PayloadErased:
     """Return the error for what was made unreadable on purpose."""
     return PayloadErased("The subject's key was destroyed.", remedy="Nothing can be done; that was asked for.")
-
-
-def _overwrite_and_remove(path: Path) -> None:
-    """Overwrite before removal: on most file systems that leaves no copy; custody by KMS or HSM leaves none on any."""
-    with path.open("r+b") as file:
-        file.write(os.urandom(path.stat().st_size))
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()

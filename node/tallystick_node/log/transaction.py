@@ -35,8 +35,8 @@ class Transaction:
     Attributes:
         log: name of the log that the entries go to.
         now_s: the time of the write, and of its entries; never before that of the entry before.
-        subject: our customer that the reply to this write tells of, "" for none; whoever writes says so, and a reply
-            that is kept is erased with that one.
+        subject: our customer that the reply to this write tells of, "" for none; None until whoever writes has said
+            so. A reply that is kept is erased with that one, and none is kept of which this was not said.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Transaction:
         self._collected: dict[tuple[Executable, tuple[str, ...]], list[dict[str, Any]]] = {}
         self.log = log
         self.now_s = now_s
-        self.subject = ""
+        self.subject: str | None = None
         self.random_bytes = random_bytes
         self.entries: list[bytes] = []
         self.first_index = first_index

@@ -375,7 +375,7 @@ class Writer:
         self, transaction: Transaction, driver: Driver, head: LockedHead, job: _Job, *, is_alone: bool
     ) -> _Outcome:
         before = len(transaction.entries)
-        transaction.subject = ""
+        transaction.subject = None
         try:
             if head.contradicted_by is not None and not job.even_read_only:
                 raise log_read_only()
@@ -388,6 +388,7 @@ class Writer:
             with nullcontext() if is_alone else _savepoint(driver):
                 value = job.work(transaction)
                 transaction.run_collected()
+                subject = _whose_reply(transaction, job)
         except Exception as error:  # handed to whoever asked; the others' writes go on
             transaction.drop_collected()
             if isinstance(error, DBAPIError | driver.error) and is_storage_trouble(error):
@@ -398,7 +399,7 @@ class Writer:
             return _Outcome(job, error=error)
         first = transaction.first_index
         indexes = range(first + before, first + len(transaction.entries))
-        return _Outcome(job, value=value, subject=transaction.subject, indexes=indexes)
+        return _Outcome(job, value=value, subject=subject, indexes=indexes)
 
     def _result(self, driver: Driver, outcome: _Outcome, commit: Commit, *, now_s: int) -> Any:
         if outcome.error is not None:
@@ -462,6 +463,13 @@ def _savepoint(driver: Driver) -> Generator[None]:
         driver.run_text("RELEASE SAVEPOINT write")
         raise
     driver.run_text("RELEASE SAVEPOINT write")
+
+
+def _whose_reply(transaction: Transaction, job: _Job) -> str:
+    """Return the customer that a reply to be kept tells of; one that nobody thought of would outlive its erasure."""
+    if transaction.subject is None and job.once is not None:
+        raise AssertionError("a write whose reply is kept says which customer that tells of, or that it tells of none")
+    return transaction.subject or ""
 
 
 def _parts(batch: Sequence[_Job]) -> Iterator[list[_Job]]:

@@ -12,6 +12,7 @@ Source: alembic manual (connection sharing, batch migrations for SQLite).
 """
 
 import threading
+from collections.abc import Callable
 from enum import StrEnum
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.custody_tables import CUSTODY
 from tallystick_node.migrations.triggers import drop_triggers, make_triggers
 from tallystick_node.storage import tables as tables  # the models register themselves
-from tallystick_node.storage.database import Place, connect, storage_errors, writing
+from tallystick_node.storage.database import Place, close, connect, storage_errors, writing
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -54,6 +55,10 @@ class Schema(StrEnum):
         return f"{self}_{1:0{NUMBER_SIZE}}"
 
 
+class DatabaseNotEmpty(SettingsInvalid):
+    """There is something in a database that must be empty."""
+
+
 _one_at_a_time = threading.Lock()
 """Alembic keeps what it works on in module globals."""
 
@@ -71,7 +76,14 @@ def revision_of(engine: Engine) -> str:
         StorageUnavailable: it cannot be read.
     """
     with storage_errors(), engine.connect() as connection:
-        return _revision(connection)
+        return revision_in(connection)
+
+
+def revision_in(connection: Connection) -> str:
+    """Return the revision that a transaction sees, "" where the database has none."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return ""
+    return str(connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() or "")  # noqa: S608
 
 
 def open_database(place: Place, schema: Schema = Schema.NODE, *, alone: bool = False) -> Engine:
@@ -111,6 +123,36 @@ def migrate(place: Place, schema: Schema) -> tuple[str, str]:
         engine.dispose()
 
 
+def rebuild(place: Place, schema: Schema, revision: str, load: Callable[[Connection], None]) -> None:
+    """Make an empty database what it was at a revision, let its rows be put in, and upgrade it; all of it or nothing.
+
+    Args:
+        place: where it is.
+        schema: which of the two it is.
+        revision: of the rows.
+        load: puts them in; the triggers that keep the log append-only are off.
+
+    Raises:
+        DatabaseNotEmpty: there is something in the database.
+        StorageUnavailable: it cannot be used, or somebody holds it; nothing was changed.
+    """
+    from alembic import command
+
+    assert revision <= latest(schema), "rows of a newer version are refused before"
+    engine = connect(place, patient=True)
+    try:
+        with _one_at_a_time, storage_errors(), writing(engine).begin() as connection:
+            if inspect(connection).get_table_names():
+                raise DatabaseNotEmpty("The database is not empty.", remedy="Name an empty one.")
+            config = alembic_config(schema, connection)
+            command.upgrade(config, revision)
+            load(connection)
+            command.upgrade(config, "head")
+            make_triggers(connection, schema)
+    finally:
+        close(engine)
+
+
 def alembic_config(schema: Schema, connection: Connection) -> "Config":
     """Return what alembic's own commands need, such as the one that drafts a revision."""
     from alembic.config import Config  # half a second that a node whose database is up to date need not wait
@@ -126,7 +168,7 @@ def alembic_config(schema: Schema, connection: Connection) -> "Config":
 def _migrate(connection: Connection, schema: Schema) -> tuple[str, str]:
     from alembic import command
 
-    before, found = _revision(connection), inspect(connection)
+    before, found = revision_in(connection), inspect(connection)
     others = [other.landmark for other in Schema if other is not schema]
     if any(found.has_table(other, schema=each) for other in others for each in found.get_schema_names()):
         raise SettingsInvalid(
@@ -145,9 +187,3 @@ def _migrate(connection: Connection, schema: Schema) -> tuple[str, str]:
     command.upgrade(config, "head")
     make_triggers(connection, schema)
     return before, latest(schema)
-
-
-def _revision(connection: Connection) -> str:
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return ""
-    return str(connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() or "")  # noqa: S608

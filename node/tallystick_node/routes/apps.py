@@ -20,8 +20,11 @@ from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
 from tallystick_node.flows import events, links, programs, trying
 from tallystick_node.flows.claims import asks, corrections, decisions, rewards, wallet, why
 from tallystick_node.flows.claims import listing as claims
+from tallystick_node.flows.receipts import duties
+from tallystick_node.flows.receipts import giving as receipts_giving
 from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
+from tallystick_node.flows.receipts import resources as receipts_resources
 from tallystick_node.flows.receipts import rows as receipts
 from tallystick_node.flows.receipts import stopping as receipts_stopping
 from tallystick_node.flows.receipts import versions as receipts_versions
@@ -172,6 +175,12 @@ def list_unacknowledged(node: NodeHere, _app: ReceiptsReader) -> wire.Unacknowle
     return receipts.find_unacknowledged(node)
 
 
+@router.get("/duties")
+def list_duties(node: NodeHere, _app: ReceiptsReader) -> wire.Duties:
+    """Return what this company keeps of receipts under which it receives, and until when."""
+    return duties.find_duties(node)
+
+
 @router.get("/receipts/{receipt}")
 def get_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Receipt:
     """Return one receipt."""
@@ -183,7 +192,7 @@ async def give_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.GiveReceipt
 ) -> Response:
     """Record that the subject gives consent."""
-    return answer(await receipts_issuer.give_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
+    return answer(await receipts_giving.give_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.post("/receipts/{receipt}/approve", **writes(wire.Receipt))
@@ -192,7 +201,7 @@ async def approve_receipt(
 ) -> Response:
     """Record that one of several holders says yes; the last one gives."""
     once = once_of(request, app, body)
-    return answer(await receipts_issuer.approve_receipt(node, once, receipt, body, app=app.name))
+    return answer(await receipts_giving.approve_receipt(node, once, receipt, body, app=app.name))
 
 
 @router.post("/receipts/{receipt}/refuse", **writes(wire.Receipt))
@@ -200,7 +209,7 @@ async def refuse_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
 ) -> Response:
     """Record that the subject says no."""
-    return answer(await receipts_issuer.refuse_receipt(node, once_of(request, app, body), receipt, body))
+    return answer(await receipts_issuer.refuse_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.post("/receipts/{receipt}/withdraw", **writes(wire.Receipt))
@@ -208,7 +217,9 @@ async def withdraw_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.WithdrawReceipt
 ) -> Response:
     """Record that the subject withdraws: nothing more leaves."""
-    return answer(await receipts_stopping.withdraw_receipt(node, once_of(request, app, body), receipt, body))
+    return answer(
+        await receipts_stopping.withdraw_receipt(node, once_of(request, app, body), receipt, body, app=app.name)
+    )
 
 
 @router.post("/receipts/{receipt}/defer", **writes(wire.Receipt))
@@ -216,7 +227,7 @@ async def defer_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.DeferReceipt
 ) -> Response:
     """Record that the subject puts off the answer."""
-    return answer(await receipts_issuer.defer_receipt(node, once_of(request, app, body), receipt, body))
+    return answer(await receipts_issuer.defer_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.post("/receipts/{receipt}/pause", **writes(wire.Receipt))
@@ -224,7 +235,7 @@ async def pause_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.PauseReceipt
 ) -> Response:
     """Record that the subject pauses: nothing leaves until it is renewed."""
-    return answer(await receipts_stopping.pause_receipt(node, once_of(request, app, body), receipt, body))
+    return answer(await receipts_stopping.pause_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.post("/receipts/{receipt}/renew", **writes(wire.Receipt))
@@ -232,7 +243,7 @@ async def renew_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RenewReceipt
 ) -> Response:
     """Record that the subject says yes again, after a pause or because it was asked to confirm."""
-    return answer(await receipts_issuer.renew_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
+    return answer(await receipts_giving.renew_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.post("/receipts/{receipt}/revoke", **writes(wire.Receipt))
@@ -251,12 +262,18 @@ async def invalidate_receipt(
     return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
 
 
+@router.post("/receipts/{receipt}/resources")
+def find_resources(node: NodeHere, _app: ReceiptsReader, receipt: str, body: wire.FindResources) -> wire.Resources:
+    """Return how the link of a receipt calls resources of ours."""
+    return receipts_resources.find_resources(node, receipt, body)
+
+
 @router.post("/receipts/{receipt}/narrow", **writes(wire.Receipt))
 async def narrow_receipt(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.NarrowReceipt
 ) -> Response:
     """Record that the subject takes a part of the consent back."""
-    return answer(await receipts_issuer.narrow_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
+    return answer(await receipts_giving.narrow_receipt(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.get("/receipts/{receipt}/versions")
@@ -278,7 +295,7 @@ async def give_version(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.GiveReceipt
 ) -> Response:
     """Record that the subject gives the next version."""
-    return answer(await receipts_issuer.give_version(node, once_of(request, app, body), receipt, body, app=app.name))
+    return answer(await receipts_giving.give_version(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.post("/receipts/{receipt}/versions/refuse", **writes(wire.Receipt))
@@ -286,7 +303,7 @@ async def refuse_version(
     request: Request, node: NodeHere, app: ReceiptsSubjectApp, receipt: str, body: wire.RefuseReceipt
 ) -> Response:
     """Record that the subject says no to the next version."""
-    return answer(await receipts_issuer.refuse_version(node, once_of(request, app, body), receipt, body))
+    return answer(await receipts_issuer.refuse_version(node, once_of(request, app, body), receipt, body, app=app.name))
 
 
 @router.post("/events", **writes(wire.Event, 201))

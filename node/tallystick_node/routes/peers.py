@@ -23,7 +23,7 @@ from tallystick_ledger.encoding import canonical_json, parse_json_object, to_bas
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_node.errors import ReplayDetected
 from tallystick_node.flows import links, programs
-from tallystick_node.flows.claims import accepting, asks, retracting, status
+from tallystick_node.flows.claims import accepting, asks, retracting
 from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
 from tallystick_node.flows.receipts import stopping as receipts_stopping
@@ -45,13 +45,13 @@ class _Call:
     """What a path takes, and what is done with it.
 
     Attributes:
-        prepare: what has to be asked of the caller first, outside of any write.
+        names_list: whether its body names a status list of the caller, which is fetched first.
     """
 
     body: type[wire.Request]
     receive: Callable[[Node, str, Transaction, Any], wire.Reply]
     status: int = 200
-    prepare: Callable[[Node, str, Any], None] | None = None
+    names_list: bool = False
 
 
 ASKS = "/asks"
@@ -71,7 +71,7 @@ CALLS = {
     "/erasures": _Call(wire.PeerSigned, erasure.receive_erasure),
     ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
     "/claims/revoked": _Call(wire.PeerSigned, retracting.receive_retraction),
-    "/claims": _Call(wire.PeerClaim, accepting.receive_claim, prepare=status.fetch_list),
+    "/claims": _Call(wire.PeerClaim, accepting.receive_claim, names_list=True),
 }
 
 
@@ -137,11 +137,16 @@ async def _apply(
         if call is None:
             raise BadInput("There is no such call between partners.", remedy="Compare the protocol versions.")
         body = _parse(call, content)
-        if call.prepare is not None and body is not None:
-            await asyncio.to_thread(call.prepare, node, partner, body)
+        if call.names_list and body is not None:
+            await request.app.state.status_fetches.fetch(partner, body)
+
+        def receive(transaction: Transaction) -> wire.Reply:
+            transaction.subject = ""  # what a partner is answered tells of nobody by itself; else its receiver says so
+            return call.receive(node, partner, transaction, body) if body else wire.Asked()
+
         return await node.once(
             once,
-            lambda transaction: call.receive(node, partner, transaction, body) if body else wire.Asked(),
+            receive,
             lambda reply, _: StoredReply(call.status, reply.model_dump_json()),
         )
     except ValidationError as error:

@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 
 from tallystick import wire
-from tallystick_node.flows.people import acts, desk, matching, standings
+from tallystick_node.flows.people import acts, answering, desk, matching, standings
 from tallystick_node.flows.receipts import exporting
 from tallystick_node.routes.apps import (
     App,
     LinksApp,
     NodeHere,
+    ReceiptsApp,
     ReceiptsReader,
     ReceiptsSubjectApp,
     answer,
@@ -55,6 +56,25 @@ async def write_letter(request: Request, node: NodeHere, app: ReceiptsSubjectApp
 async def serve(request: Request, node: NodeHere, app: DeskApp, body: wire.Serve) -> Response:
     """Do what a customer without an app asks for, who tells the code of a letter."""
     return answer(await desk.serve(node, once_of(request, app, body), body, app=app.name))
+
+
+@router.get("/desk/requests")
+def list_requests(node: NodeHere, _app: ReceiptsReader) -> wire.OpenRequests:
+    """Return what customers without an app asked for, and nobody has answered."""
+    return answering.list_requests(node)
+
+
+@router.post("/desk/answers", **writes(wire.Answered))
+async def answer_request(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.AnswerRequest) -> Response:
+    """Answer a request that was made at a desk; one to be erased needs the right to erase, where it is granted."""
+    once = once_of(request, app, body)
+    return answer(await answering.answer_request(node, once, body, app=app.name, scopes=app.scopes))
+
+
+@router.post("/decisions/contests/answer", **writes(wire.Contest))
+async def answer_contest(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.AnswerContest) -> Response:
+    """Answer what a customer contests."""
+    return answer(await answering.answer_contest(node, once_of(request, app, body), body, app=app.name))
 
 
 @router.post("/links/match", **writes(wire.Match, 201))

@@ -122,6 +122,7 @@ class Link(SQLModel, table=True):
 
     Attributes:
         waits_until_s: until when it waits for the own receipt of a subject that has come of age.
+        answered_until_s: at the issuer, up to when earlier links of the same subject answered for the program.
     """
 
     id: str = Field(primary_key=True)
@@ -135,14 +136,20 @@ class Link(SQLModel, table=True):
     created_at_s: int
     ended_at_s: int | None = None
     waits_until_s: int | None = Field(default=None, index=True)
+    answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class LinkUnique(SQLModel, table=True):
-    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program."""
+    """`u` of CONSTRUCTIONS: one link for each of our subjects, recipient and program.
+
+    Attributes:
+        answered_until_s: the end of the last period that links of this subject answered and have ended since.
+    """
 
     unique: str = Field(primary_key=True)
     link: str | None = Field(default=None, index=True)
     free_from_s: int | None = None
+    answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Program(SQLModel, table=True):
@@ -227,6 +234,37 @@ class ReceiptVersion(SQLModel, table=True):
     changed_at_s: int
 
 
+class SignedFor(SQLModel, table=True):
+    """What this node answered a stop that a partner signed: the same, however often it is asked.
+
+    Attributes:
+        signed: digest of the partner's signed stop.
+        token: our signed acknowledgement.
+    """
+
+    signed: str = Field(primary_key=True)
+    token: str
+
+
+class Duty(SQLModel, table=True):
+    """What this node, where it receives, keeps of a receipt until a time; the row goes once that is discharged.
+
+    Attributes:
+        field, ground: words of `tallystick_consent.receipts.retention`.
+        claim: of an answer, its digest; else "".
+        due_s: until when it is kept.
+        declared: the receipt's terms name it, so that its discharge is logged.
+    """
+
+    number: int | None = Field(default=None, primary_key=True)
+    receipt: str = Field(index=True)
+    field: str
+    ground: str
+    claim: str
+    due_s: int = Field(index=True)
+    declared: bool
+
+
 class Event(SQLModel, table=True):
     """A sealed event, and what is needed to find it again; erased with its subject.
 
@@ -296,6 +334,9 @@ class Contest(SQLModel, table=True):
     Attributes:
         decision: the decision's number.
         ground: a word of `wire.Ground`; nothing a person wrote freely.
+        state: `open`, then `upheld` or `declined`.
+        because: why it was declined, a word; "" otherwise.
+        correction: what upholding it corrected, "" for nothing.
     """
 
     id: str = Field(primary_key=True)
@@ -304,6 +345,10 @@ class Contest(SQLModel, table=True):
     decision: int = Field(unique=True)
     ground: str
     contested_at_s: int
+    state: str = Field(default="open", sa_column_kwargs={"server_default": text("'open'")})
+    because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    correction: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    answered_at_s: int | None = None
 
 
 class Disclosure(SQLModel, table=True):
@@ -318,6 +363,7 @@ class Claim(SQLModel, table=True):
 
     Attributes:
         leaf: index of the entry that issued or accepted it.
+        entry: at a recipient, the id of that entry; "" where an older version accepted it.
         log: the name of the log in which that stands.
         logged_at_s: when that was recorded.
         band: at a recipient, the band that it says; None where its rule has none.
@@ -342,6 +388,7 @@ class Claim(SQLModel, table=True):
     salt: str
     expires_at_s: int
     leaf: int
+    entry: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     log: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     logged_at_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     answer: str = ""
@@ -396,6 +443,8 @@ class Reward(SQLModel, table=True):
 
     Attributes:
         unique: `p`, while it is paid or waits; its own id after it was taken back, by the transfer `reversed_by`.
+        cause: id of the entry that accepted its claim, which the transfer names; "" where an older version put it on
+            the waiting list, and did not keep it.
     """
 
     id: str = Field(primary_key=True)
@@ -412,6 +461,7 @@ class Reward(SQLModel, table=True):
     state: str
     posted_at_s: int | None = None
     reversed_by: str | None = None
+    cause: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class Account(SQLModel, table=True):
@@ -594,11 +644,17 @@ class Act(SQLModel, table=True):
     """Something that a person did or was told, other than in an app of its own: sealed, and committed to.
 
     Attributes:
-        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
+        kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
+            `match`; `answer` where one of ours answered.
         by: who spoke for the subject, "" for the subject itself.
         grade: how it was seen.
-        state: `done`, or `open` where somebody has to act on it.
+        state: `done`, or `open` where somebody has to act on it, then `granted` or `declined`.
+        because: why it was declined, a word; "" otherwise.
+        correction: what was corrected since it was granted, "" for nothing.
+        yes_to: of an approval that still counts: the digest of exactly what was approved; "" for all others.
     """
+
+    __table_args__ = (Index("act_open", "state", "at_s"),)
 
     number: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
@@ -611,6 +667,10 @@ class Act(SQLModel, table=True):
     commitment: bytes
     ciphertext: bytes
     at_s: int
+    yes_to: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    correction: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    answered_at_s: int | None = None
 
 
 class Letter(SQLModel, table=True):
@@ -671,6 +731,8 @@ LINK_UNIQUE = _table(LinkUnique)
 PROGRAMS = _table(Program)
 AGREEMENTS = _table(Agreement)
 RECEIPTS = _table(Receipt)
+SIGNED_FOR = _table(SignedFor)
+DUTIES = _table(Duty)
 RECEIPT_VERSIONS = _table(ReceiptVersion)
 EVENTS = _table(Event)
 ASKS = _table(Ask)

@@ -9,7 +9,6 @@ Source: DESIGN section 3 (audit) and section 5 (P4, P8).
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
 
 from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.integrity import reader_of
@@ -18,18 +17,11 @@ from tallystick.audit.replay import Half
 from tallystick.audit.views.partners import check_peer_heads
 from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
-from tallystick_consent.replay import acknowledgement_rule
+from tallystick_consent.receipts.receipt import ASKED
+from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request, fixed_terms
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
-
-_STEPS = frozenset({"state", "grade", "signed", "acknowledgement", "deliverable", "so_far", "acknowledge_by"})
-"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
-
-_members = itemgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
-
-_TOLD_BY_ISSUER = frozenset({"given", "renewed", "paused", "withdrawn"})
-"""States that the subject brings about at the issuer: its recipient signs, and logs that, before the issuer hears."""
 
 
 def cross_check(
@@ -193,42 +185,54 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
             other = issuer.replay.consent.receipts.get(receipt)
             if other is None or other is life or other.body.version != life.body.version:
                 continue
-            if _members(vars(other.body)) != _members(vars(life.body)):
+            if not _is_same(life.body, other.body):
                 log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
 
 
-def _check_signatures(
-    issuer: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
-) -> Iterator[str]:
-    """What a recipient is said to have signed for in a receipt's life, its own ledger says too; yield what is unknown.
+def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
+    """Return whether both ends have the same terms, or one waits and the other has given what that asks for."""
+    is_one = fixed_terms(at_issuer) == fixed_terms(here)
+    return bool(is_one) or (here.state in ASKED and answers_request(here, at_issuer))
 
-    The other way round nothing is missing: a signature may be on its way.
+
+def _check_signatures(
+    log: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
+) -> Iterator[str]:
+    """What the other partner is said to have signed for in a receipt's life, its own ledger says too; yield what is
+    unknown.
+
+    Whoever signs for a step logs that before anybody hears of it, also where the step met an end. The other way round
+    nothing is missing: a signature may be on its way. What answers an erasure is held against that.
     """
     unknown: dict[str, int] = defaultdict(int)
-    for receipt, life in issuer.replay.consent.receipts.items():
-        recipients = hosts.get(life.body.recipient)
-        if life.body.issuer != issuer.host or not recipients:
+    answered = {erasure.request for erasure in log.replay.consent.erasures.values()}
+    for receipt, life in log.replay.consent.receipts.items():
+        partner = life.body.recipient if life.body.issuer == log.host else life.body.issuer
+        logs = hosts.get(partner)
+        if not logs:
             continue
-        found = (each.replay.consent.receipts.get(receipt) for each in recipients)
-        lives = [life for life in found if life is not None]
-        there = {each.step(): each for known in lives for each in known.acknowledged}
-        ended_as = {known.body.state for known in lives if known.has_ended}
+        there = {each.step(): each for known in logs for each in _signed_by(known, receipt)}
         for each in life.acknowledged:
-            rule, host, place = acknowledgement_rule(each.state), life.body.recipient, f"entry {each.index}"
+            rule, place = acknowledgement_rule(each.state), f"entry {each.index}"
             theirs = there.get(each.step())
-            if theirs is not None:
-                # With a link's erasure goes a withdrawal: whoever is asked for both may sign for it twice.
-                again = receipt in issuer.replay.consent.erased
-                if (theirs.at_s, theirs.digest) != (each.at_s, each.digest) and not again:
-                    issuer.found.add(rule, place, f"{host} has logged another signature for this step.")
-            elif each.state not in _TOLD_BY_ISSUER or ended_as - {each.state}:
-                continue  # what had ended there by itself is signed for, and is no step any more
-            elif _is_whole(recipients, origins):
-                issuer.found.add(rule, place, f"{host} has not logged that it signed for this step.")
-            else:
-                unknown[host] += 1
+            if not each.by_partner or each.signed in answered:
+                continue
+            if theirs is not None and (theirs.at_s, theirs.digest) != (each.at_s, each.digest):
+                log.found.add(rule, place, f"{partner} has logged another signature for this step.")
+            elif theirs is None and _is_whole(logs, origins):
+                log.found.add(rule, place, f"{partner} has not logged that it signed for this step.")
+            elif theirs is None:
+                unknown[partner] += 1
     for host, count in unknown.items():
-        yield f"{issuer.where}: {count} signatures of {host} may be in a log of it that is not among the sources."
+        yield f"{log.where}: {count} signatures of {host} may be in a log of it that is not among the sources."
+
+
+def _signed_by(log: AuditedLog, receipt: str) -> Iterator[Acknowledged]:
+    """Yield what the partner of this log says there that it signed for in the life of a receipt."""
+    life = log.replay.consent.receipts.get(receipt)
+    for each in (*(life.acknowledged if life else ()), *log.replay.consent.crossed.get(receipt, ())):
+        if not each.by_partner:
+            yield each
 
 
 def _is_whole(logs: Sequence[AuditedLog], origins: dict[str, AuditedLog]) -> bool:

@@ -1,11 +1,14 @@
 """Calls about claims, rewards, and why."""
 
+from typing import Literal
 from urllib.parse import urlencode
 
-from tallystick.calls.base import body_of, get_call, require, search_call, write_call
+from tallystick.calls.base import body_of, get_call, search_call, write_call
 from tallystick.core import Call, malformed, unproven
+from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
+    AnswerContest,
     AskClaim,
     Asked,
     Claims,
@@ -19,6 +22,7 @@ from tallystick.wire import (
     OpenContests,
     Rewards,
 )
+from tallystick_consent.receipts.answering import Declined
 from tallystick_ledger.errors import BadInput
 
 PAGE_SIZE_MAX = 1_000
@@ -93,8 +97,41 @@ class DecisionCalls:
         return write_call("/v1/decisions/contest", body, Contest, check, idempotency_key)
 
     def contests(self) -> Call[OpenContests]:
-        """Return what customers contest, newest first."""
+        """Return what customers contest and nobody has answered, what is due first at the front."""
         return get_call("/v1/decisions/contests", OpenContests, unproven)
+
+    def answer(
+        self,
+        contest: str,
+        *,
+        subject: str,
+        outcome: Literal["upheld", "declined"],
+        agent: str,
+        because: Declined | None = None,
+        correction: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Contest]:
+        """Answer what a customer contests; `why` shows it from then on.
+
+        Args:
+            contest: its id, from `contests`.
+            subject: our own id of the customer.
+            outcome: whether the customer is right.
+            agent: our own id of who decided; sealed.
+            because: why it is declined.
+            correction: what was corrected; it must be named where the record was wrong.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(
+            lambda: AnswerContest(
+                subject=subject, contest=contest, outcome=outcome, agent=agent, because=because, correction=correction
+            )
+        )
+
+        def check(made: Contest, _verifier: Verifier) -> None:
+            require((made.contest, made.state) == (contest, outcome), "The node answered another contest.")
+
+        return write_call("/v1/decisions/contests/answer", body, Contest, check, idempotency_key)
 
 
 def next_cursor(page: Claims, *, cursor: str | None, pages_read: int) -> str | None:

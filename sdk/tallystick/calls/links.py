@@ -33,7 +33,7 @@ class OfferInHand:
     Attributes:
         offer: what the customer carries to the partner's app.
         verifier: proves that whoever confirms is the one who began.
-        expires_at: seconds since 1970-01-01 UTC; ten minutes from its making.
+        expires_at: seconds since 1970-01-01 UTC; ten minutes from its making, thirty days where it goes by letter.
     """
 
     offer: str

@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tallystick.calls.base import body_of, require, search_call, write_call
+from tallystick.calls.base import body_of, get_call, search_call, write_call
 from tallystick.core import Call, unproven
+from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
     Acts,
+    Answered,
+    AnswerRequest,
     FindBySubject,
     Letter,
+    OpenRequests,
     RecordStanding,
     Serve,
     Served,
     Standing,
     WriteLetter,
 )
+from tallystick_consent.receipts.answering import Declined
 from tallystick_consent.receipts.evidence import Channel
 
 
@@ -127,3 +132,40 @@ class DeskCalls:
                 verifier.check_receipt_written(changed.model_copy(update={"proofs": served.proofs}), state=state)
 
         return write_call("/v1/desk", body, Served, check, idempotency_key)
+
+    def requests(self) -> Call[OpenRequests]:
+        """Return what customers without an app asked for and nobody has answered, what is due first at the front."""
+        return get_call("/v1/desk/requests", OpenRequests, unproven)
+
+    def answer(
+        self,
+        request: str,
+        *,
+        subject: str,
+        outcome: Literal["granted", "declined"],
+        agent: str,
+        because: Declined | None = None,
+        correction: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Answered]:
+        """Answer what a customer without an app asked for; one to be erased that is granted erases, at once.
+
+        Args:
+            request: its id, from `requests` or `acts.find`.
+            subject: our own id of the customer.
+            outcome: what was decided.
+            agent: our own id of who decided; sealed.
+            because: why it is declined.
+            correction: what was corrected since a dispute is granted.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(
+            lambda: AnswerRequest(
+                subject=subject, request=request, outcome=outcome, agent=agent, because=because, correction=correction
+            )
+        )
+
+        def check(made: Answered, _verifier: Verifier) -> None:
+            require((made.request, made.state) == (request, outcome), "The node answered another request.")
+
+        return write_call("/v1/desk/answers", body, Answered, check, idempotency_key)

@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tallystick.calls.base import body_of, get_call, require, search_call, segment, write_call
+from tallystick.calls.base import body_of, get_call, search_call, segment, write_call
 from tallystick.core import Call, unproven
+from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
     ApproveReceipt,
     DeferReceipt,
+    Duties,
     FindReceipts,
+    FindResources,
     GiveReceipt,
     InvalidateReceipt,
+    NamedResource,
     NarrowReceipt,
     PauseReceipt,
     Receipt,
@@ -22,10 +26,12 @@ from tallystick.wire import (
     RenewReceipt,
     RequestReceipt,
     RequestVersion,
+    Resources,
     RevokeReceipt,
     Shown,
     Unacknowledged,
     WithdrawReceipt,
+    YesStep,
 )
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
@@ -109,6 +115,7 @@ class ReceiptCalls:
         subject: str,
         evidence: Evidence | Testimony,
         by: str | None = None,
+        resources: Sequence[NamedResource] | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Record that the subject gives consent, in the words of the receipt's notice.
@@ -118,9 +125,11 @@ class ReceiptCalls:
             subject: our own id of the customer who gave it.
             evidence: how the giving was seen; testimony where it was a clerk who saw it, or a form that says it.
             by: who says yes for the subject: a guardian, a holder, an agent; None: the subject itself.
+            resources: what alone it is given for, as we call it ourselves; None: all that was asked about. A wallet
+                signs `tallystick_consent.receipts.versions.picked` of the terms, with the names of `resources`.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = body_of(lambda: GiveReceipt(subject=subject, by=by, **_told(evidence)))
+        body = body_of(lambda: GiveReceipt(subject=subject, by=by, resources=_list(resources), **_told(evidence)))
         return _step(receipt_id, "give", "given", body, idempotency_key)
 
     def approve(
@@ -130,10 +139,24 @@ class ReceiptCalls:
         subject: str,
         evidence: Evidence | Testimony,
         by: str,
+        step: YesStep = "give",
+        resources: Sequence[NamedResource] | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Receipt]:
-        """Record that `by`, one of several holders, says yes; the receipt is given by the last one."""
-        body = body_of(lambda: ApproveReceipt(subject=subject, by=by, **_told(evidence)))
+        """Record that `by`, one of several holders, says yes; the last one gives it, or renews.
+
+        Args:
+            receipt_id: one that stands on joint holders.
+            subject: our own id of the customer.
+            evidence: how this yes was seen; a wallet signs what the giving's would sign.
+            by: which of the holders.
+            step: which yes the others are to follow with: `give`, `renew` or `give_version`. It counts for exactly
+                that, as it is now: not for another version, nor after another yes.
+            resources: as the giving will name them.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        picked = _list(resources)
+        body = body_of(lambda: ApproveReceipt(subject=subject, by=by, step=step, resources=picked, **_told(evidence)))
 
         def check(receipt: Receipt, verifier: Verifier) -> None:
             verifier.check_receipt(receipt)
@@ -170,28 +193,42 @@ class ReceiptCalls:
         body = body_of(lambda: WithdrawReceipt(subject=subject, earned=earned, by=by))
         return _step(receipt_id, "withdraw", "withdrawn", body, idempotency_key)
 
-    def defer(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject puts off the answer to a request."""
-        body = body_of(lambda: DeferReceipt(subject=subject))
+    def defer(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject puts off the answer to a request, or `by`, who speaks for it."""
+        body = body_of(lambda: DeferReceipt(subject=subject, by=by))
         return _step(receipt_id, "defer", "deferred", body, idempotency_key)
 
-    def pause(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject stops for a while; events are still recorded, and nothing is answered."""
-        body = body_of(lambda: PauseReceipt(subject=subject))
+    def pause(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject stops for a while, or `by`, who speaks for it.
+
+        Events are still recorded, and nothing is answered.
+        """
+        body = body_of(lambda: PauseReceipt(subject=subject, by=by))
         return _step(receipt_id, "pause", "paused", body, idempotency_key)
 
     def renew(
-        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
         """Record that the subject says yes again: a paused receipt goes on, one to be confirmed is.
 
         Args:
             receipt_id: one that was given.
             subject: our own id of the customer who gave it.
-            evidence: how this giving was seen.
+            evidence: how this giving was seen; a wallet signs `evidence_message(terms, renews=receipt.signed)`.
+            by: who says yes for the subject; None: the subject itself.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        body = body_of(lambda: RenewReceipt(subject=subject, evidence=evidence))
+        body = body_of(lambda: RenewReceipt(subject=subject, by=by, **_told(evidence)))
         return _step(receipt_id, "renew", "renewed", body, idempotency_key)
 
     def narrow(
@@ -199,8 +236,11 @@ class ReceiptCalls:
         receipt_id: str,
         *,
         subject: str,
-        evidence: Evidence,
+        evidence: Evidence | Testimony,
+        by: str | None = None,
         without_classes: Sequence[str] = (),
+        without_resources: Sequence[NamedResource] = (),
+        resources: Sequence[NamedResource] | None = None,
         rung: Rung | None = None,
         events_until: int | None = None,
         idempotency_key: str | None = None,
@@ -210,34 +250,82 @@ class ReceiptCalls:
         Args:
             receipt_id: one that was given.
             subject: our own id of the customer who gave it.
-            evidence: how this was seen; a wallet signs `tallystick_consent.receipts.versions.narrowed` of the terms.
+            evidence: how this was seen; a wallet signs `evidence_message(narrowed(terms, ...), renews=receipt.signed)`.
+            by: who acts for the subject: whoever may stop, or of a paused receipt may give; None: the subject itself.
             without_classes: data classes that may not be evaluated any more.
+            without_resources: what the receipt is no longer about, of the resources that it names.
+            resources: what alone it is about from now on, as we call it ourselves.
             rung: the most revealing answer from now on.
             events_until: the new end of the range of event times, exclusive, in seconds since 1970-01-01 UTC.
             idempotency_key: the caller's own; one is drawn where it is None.
         """
-        less = {"without_classes": list(without_classes), "rung": rung, "events_until": events_until}
-        body = body_of(lambda: NarrowReceipt.model_validate({"subject": subject, "evidence": evidence, **less}))
+        less = {
+            "without_classes": list(without_classes),
+            "without_resources": list(without_resources),
+            "resources": _list(resources),
+            "rung": rung,
+            "events_until": events_until,
+        }
+        said = {"subject": subject, "by": by, **_told(evidence)}
+        body = body_of(lambda: NarrowReceipt.model_validate({**said, **less}))
         return _step(receipt_id, "narrow", "renewed", body, idempotency_key)
 
     def versions(self, receipt_id: str) -> Call[ReceiptVersions]:
         """Return every version of a receipt, first to last, and what each changes."""
         return get_call(f"/v1/receipts/{segment(receipt_id)}/versions", ReceiptVersions, unproven)
 
-    def request_version(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Ask the subject for a next version: all that the program permits, from now on. The one in force stays."""
-        return _version_step(receipt_id, "request", body_of(RequestVersion), idempotency_key)
+    def resources(self, receipt_id: str, *, subject: str, resources: Sequence[NamedResource]) -> Call[Resources]:
+        """Return how the link of a receipt calls resources of ours, in the same order: as its terms name them.
+
+        Args:
+            receipt_id: one that the subject gives here.
+            subject: our own id of the customer.
+            resources: as we call them ourselves; between nodes only the names that come back cross.
+        """
+        body = body_of(lambda: FindResources(subject=subject, resources=list(resources)))
+
+        def check(found: Resources, _verifier: Verifier) -> None:
+            kinds = [each.kind for each in found.resources]
+            require(kinds == [each.kind for each in resources], "The node named other resources.")
+
+        return search_call(f"/v1/receipts/{segment(receipt_id)}/resources", body, Resources, check)
+
+    def request_version(
+        self, receipt_id: str, *, resources: Literal["same", "any"] = "same", idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Ask the subject for a next version: all that the program permits, from now on. The one in force stays.
+
+        Args:
+            receipt_id: one at which we receive.
+            resources: `same`: about the resources that it is about now; `any`: about all, of which the subject picks.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(lambda: RequestVersion(resources=resources))
+        return _version_step(receipt_id, "request", body, idempotency_key)
 
     def give_version(
-        self, receipt_id: str, *, subject: str, evidence: Evidence, idempotency_key: str | None = None
+        self,
+        receipt_id: str,
+        *,
+        subject: str,
+        evidence: Evidence | Testimony,
+        by: str | None = None,
+        resources: Sequence[NamedResource] | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[Receipt]:
-        """Record that the subject gives the next version that was asked for."""
-        body = body_of(lambda: GiveReceipt(subject=subject, evidence=evidence))
+        """Record that the subject gives the next version that was asked for, or `by`, who speaks for it.
+
+        A wallet signs `evidence_message(next_terms, renews=receipt.signed)`; `resources` as in `give`.
+        """
+        body = body_of(lambda: GiveReceipt(subject=subject, by=by, resources=_list(resources), **_told(evidence)))
         return _step(receipt_id, "versions/give", "renewed", body, idempotency_key)
 
-    def refuse_version(self, receipt_id: str, *, subject: str, idempotency_key: str | None = None) -> Call[Receipt]:
-        """Record that the subject says no to the next version; the one in force stays."""
-        return _version_step(receipt_id, "refuse", body_of(lambda: RefuseReceipt(subject=subject)), idempotency_key)
+    def refuse_version(
+        self, receipt_id: str, *, subject: str, by: str | None = None, idempotency_key: str | None = None
+    ) -> Call[Receipt]:
+        """Record that the subject says no to the next version, or `by`, who speaks for it; the one in force stays."""
+        body = body_of(lambda: RefuseReceipt(subject=subject, by=by))
+        return _version_step(receipt_id, "refuse", body, idempotency_key)
 
     def revoke(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
         """Record that this company ends the receipt; that is no act of the subject's."""
@@ -247,6 +335,10 @@ class ReceiptCalls:
         """Record that the receipt, given here, never was valid."""
         return _step(receipt_id, "invalidate", "invalidated", body_of(InvalidateReceipt), idempotency_key)
 
+    def duties(self) -> Call[Duties]:
+        """Return what this node keeps of receipts under which it receives, on which ground and until when."""
+        return get_call("/v1/duties", Duties, unproven)
+
     def unacknowledged(self) -> Call[Unacknowledged]:
         """Return the steps of receipts that partners have not signed for, those that wait longest first."""
         return get_call("/v1/receipts/unacknowledged", Unacknowledged, unproven)
@@ -254,6 +346,10 @@ class ReceiptCalls:
 
 def _told(told: Evidence | Testimony) -> dict[str, Any]:
     return {"evidence": told} if isinstance(told, Evidence) else {"testimony": told}
+
+
+def _list(resources: Sequence[NamedResource] | None) -> list[NamedResource] | None:
+    return None if resources is None else list(resources)
 
 
 def _names(document: Mapping[str, Any], receipt_id: str) -> bool:

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from tallystick.calls.base import body_of, forged, require, search_call, write_call
+from tallystick.calls.base import body_of, search_call, write_call
 from tallystick.core import Call, unproven
+from tallystick.errors import ReplyForged, forged, require
 from tallystick.papers import (
     EXPORT_SIZE_MAX_BYTES,
     Certificate,
@@ -52,10 +53,12 @@ class SubjectCalls:
             require(told.subject == subject, "The node exported another customer.")
             try:
                 check_export(told, Trust())
+                for head in told.heads.values():
+                    verifier.check_head(head.encode())
+            except ReplyForged:
+                raise
             except TallyError as error:
                 raise forged("The node's export does not hold.") from error
-            for head in told.heads.values():
-                verifier.check_head(head.encode())
 
         call = search_call("/v1/exports/search", body, Export, check)
         return replace(call, size_max_bytes=EXPORT_SIZE_MAX_BYTES)

@@ -5,9 +5,11 @@ Source: DESIGN P14, SCENARIOS I10.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tallystick.wire.base import PeriodName, Reply, Request, Subject
+from tallystick.wire.base import CorrectionId, PeriodName, Reply, Request, Subject
+from tallystick_consent.receipts.answering import Declined
+from tallystick_consent.receipts.evidence import Agent
 from tallystick_consent.receipts.receipt import (
     LinkId,
 )
@@ -30,7 +32,8 @@ class Claim(Reply):
     """A claim this node issued or received, without its answer.
 
     Attributes:
-        state: `issued`, `delivered`, `withheld` or `expired` where it was issued; `accepted` where it was received.
+        state: `issued`, `delivered`, `withheld`, `expired` or `revoked` where it was issued; `accepted` or
+            `retracted` where it was received.
         log_index: where the entry that issued or accepted it stands in this node's ledger.
         band: the band that a claim says which was received; None where its program has none, or its receipt ended.
     """
@@ -80,7 +83,8 @@ class Reward(Reply):
 
     Attributes:
         amount: minor units.
-        state: `posted`, or `waitlisted` where the budget was spent.
+        state: `posted`, or `waitlisted` where the budget was spent, until some of it comes back; `reversed` or
+            `voided` where it was taken back.
         reasons: rule and version, claim and receipt behind it.
     """
 
@@ -146,24 +150,32 @@ class NotCounted(Reply):
 
 
 class Contest(Reply):
-    """That the subject says a decision is wrong.
+    """That the subject says a decision is wrong, and what the company says to it.
 
     Attributes:
         contest: its id.
         decision: the decision's number.
-        state: `open`; what comes of it is between the company and the subject.
+        state: `open`, then `upheld` or `declined`.
         contested_at: when, in seconds since 1970-01-01 UTC.
+        answer_by: until when it is to be answered, likewise: a month.
+        because: why it was declined, as `Declined` has it; "" otherwise.
+        correction: what was corrected since it was upheld, "" for nothing.
+        answered_at: when, null where it is open.
     """
 
     contest: str
     decision: int
     ground: Ground
-    state: Literal["open"] = "open"
+    state: Literal["open", "upheld", "declined"] = "open"
     contested_at: int
+    answer_by: int
+    because: str = ""
+    correction: str = ""
+    answered_at: int | None = None
 
 
 class OpenContest(Contest):
-    """A contest, as the company's own staff sees it."""
+    """A contest that nobody has answered, as the company's own staff sees it."""
 
     subject: str
     receipt: str
@@ -171,10 +183,11 @@ class OpenContest(Contest):
     program: str
     version: int
     period: str
+    overdue: bool
 
 
 class OpenContests(Reply):
-    """Contests, newest first."""
+    """Contests, what is due first at the front."""
 
     contests: tuple[OpenContest, ...]
 
@@ -191,11 +204,37 @@ class ContestDecision(Request):
     ground: Ground
 
 
+class AnswerContest(Request):
+    """Say to a contest that the subject is right, or why not.
+
+    Attributes:
+        because: why it is declined.
+        correction: what was corrected since the subject is right; there must be one where the record was wrong.
+        agent: our own id of who decided; sealed.
+    """
+
+    subject: Subject
+    contest: Annotated[str, Field(pattern=r"^cts_[a-z2-7]{26}$")]
+    outcome: Literal["upheld", "declined"]
+    because: Declined | None = None
+    correction: CorrectionId | None = None
+    agent: Agent
+
+    @model_validator(mode="after")
+    def _whole(self) -> "AnswerContest":
+        if (self.because is not None) != (self.outcome == "declined"):
+            raise ValueError("a ground is named where a contest is declined, and nowhere else")
+        if self.correction is not None and self.outcome != "upheld":
+            raise ValueError("something is corrected where a contest is upheld")
+        return self
+
+
 class Paid(Reply):
     """What was given for an answer.
 
     Attributes:
-        state: `posted`, or `waitlisted` where the budget was spent.
+        state: `posted`, or `waitlisted` where the budget was spent, until some of it comes back; `reversed` or
+            `voided` where it was taken back.
         amount: minor units of the asset.
     """
 

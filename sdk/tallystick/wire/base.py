@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
+
 IDEMPOTENCY_KEY_MAX_CHARS = 128
 
 REQUEST_SIZE_MAX_BYTES = 512 * 1024
@@ -50,12 +52,15 @@ Hint = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_printa
 
 Login = Literal["aal1", "aal2", "aal3"]
 
+CorrectionId = Annotated[str, Field(pattern=r"^cor_[a-z2-7]{26}$")]
+
 OfferCode = Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,255}~[a-z0-9-]{1,40}~[a-z2-7]{26}$")]
 """`HOST~PROGRAM~CODE`: whose offer it is, what it is for, and 128 random bits."""
 
 Secret = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
-PeriodName = Annotated[str, Field(pattern=r"^(19[7-9][0-9]|[2-8][0-9]{3})-(0[1-9]|1[0-2])$")]
+PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
+"""A day, week, month or year in ISO 8601; whether it is a period of the program asked about, its node finds out."""
 """A calendar month, such as `2027-03`."""
 
 DOCUMENT_DEPTH_MAX = 32

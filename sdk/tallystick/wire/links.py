@@ -47,7 +47,7 @@ class ConfirmLink(Request):
 
 
 class LinkOffer(Reply):
-    """An offer: single use, ten minutes."""
+    """An offer: single use, for ten minutes, or for thirty days where it goes by letter."""
 
     offer: str
     partner: str

@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tallystick.wire.base import Hint, Login, OfferCode, Proven, Reply, Request, Subject
+from tallystick.wire.base import CorrectionId, Hint, Login, OfferCode, Proven, Reply, Request, Subject
 from tallystick.wire.events import Opening
 from tallystick.wire.receipts import Receipt
+from tallystick.wire.subjects import Erasure
+from tallystick_consent.receipts.answering import Declined
 from tallystick_consent.receipts.authority import SPEAKERS_MAX
 from tallystick_consent.receipts.evidence import Agent, Channel
 from tallystick_consent.receipts.receipt import (
@@ -67,9 +69,13 @@ class Act(Reply):
     """Something a customer did other than in an app of its own, its sealed record opened.
 
     Attributes:
-        kind: `give`, `approve`, `refuse`, `stop`, `see`, `erase`, `dispute` or `match`.
+        kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
+            `match`.
         receipt: the receipt it is about, "" for none.
-        state: `done`, or `open` where somebody has to act on it.
+        state: `done`, or `open` where somebody has to act on it, then `granted` or `declined`.
+        because: why it was declined, as `Declined` has it; "" otherwise.
+        correction: what was corrected since it was granted, "" for nothing.
+        answered_at: when it was answered, seconds since 1970-01-01 UTC; null where it was not.
         commitment: of the record, as the receipt's evidence holds it.
     """
 
@@ -80,6 +86,9 @@ class Act(Reply):
     at: int
     commitment: str
     opening: Opening
+    because: str = ""
+    correction: str = ""
+    answered_at: int | None = None
 
 
 class Acts(Reply):
@@ -144,6 +153,68 @@ class Served(Proven):
     act: str
     state: Literal["done", "open"]
     receipts: tuple[Receipt, ...] = ()
+
+
+class OpenRequest(Reply):
+    """What a customer without an app asked for, and nobody has answered.
+
+    Attributes:
+        kind: to `erase` everything, or a `dispute` about a receipt; `acts.find` has the words.
+        receipt: the disputed one, "" for none.
+        answer_by: until when, seconds since 1970-01-01 UTC: a month (GDPR article 12(3)).
+    """
+
+    request: str
+    kind: str
+    subject: str
+    receipt: str
+    asked_at: int
+    answer_by: int
+    overdue: bool
+
+
+class OpenRequests(Reply):
+    """Requests, what is due first at the front."""
+
+    requests: tuple[OpenRequest, ...]
+
+
+class AnswerRequest(Request):
+    """Answer a request; one to be erased that is granted erases.
+
+    Attributes:
+        because: why it is declined.
+        correction: what was corrected since it is granted.
+        agent: our own id of who decided; sealed.
+    """
+
+    subject: Subject
+    request: Annotated[str, Field(pattern=r"^act_[a-z2-7]{26}$")]
+    outcome: Literal["granted", "declined"]
+    because: Declined | None = None
+    correction: CorrectionId | None = None
+    agent: Agent
+
+    @model_validator(mode="after")
+    def _whole(self) -> "AnswerRequest":
+        if (self.because is not None) != (self.outcome == "declined"):
+            raise ValueError("a ground is named where a request is declined, and nowhere else")
+        if self.correction is not None and self.outcome != "granted":
+            raise ValueError("something is corrected where a request is granted")
+        return self
+
+
+class Answered(Reply):
+    """What was answered.
+
+    Attributes:
+        erasures: of one that is erased by it: how far that is, one a link.
+    """
+
+    request: str
+    state: Literal["granted", "declined"]
+    answered_at: int
+    erasures: tuple[Erasure, ...] = ()
 
 
 class MatchLink(Request):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tallystick.wire.base import Proven, Reply, Request, Subject
+from tallystick_consent.events.shapes import Token
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
 from tallystick_consent.receipts.receipt import (
@@ -17,6 +18,7 @@ from tallystick_consent.receipts.receipt import (
     Rung,
     Seconds,
 )
+from tallystick_consent.receipts.resources import RESOURCES_MAX, Resource, ResourceKind
 
 
 class RequestReceipt(Request):
@@ -61,16 +63,36 @@ class _Yes(Request):
         return told
 
 
+class NamedResource(Request):
+    """One of our own resources, as we call it ourselves: an account, for example. It never leaves our node so.
+
+    Attributes:
+        name: as events name it.
+    """
+
+    kind: ResourceKind
+    name: Token
+
+
+ResourcesNamed = Annotated[list[NamedResource], Field(min_length=1, max_length=RESOURCES_MAX)]
+
+
 class GiveReceipt(_Yes):
-    """The subject gives consent.
+    """The subject gives consent, or the next version that was asked for.
 
     Attributes:
         evidence: what the app saw itself.
         testimony: what it was told of what a clerk heard or a form says; one of the two is there.
         by: who says yes for the subject, by our own id; absent where the subject speaks for itself.
+        resources: what alone it is given for, of what was asked about; absent for all of that.
     """
 
     by: Subject | None = None
+    resources: ResourcesNamed | None = None
+
+
+YesStep = Literal["give", "renew", "give_version"]
+"""What a yes is to: the request, the receipt as it stands once more, or the next version that was asked for."""
 
 
 class ApproveReceipt(_Yes):
@@ -78,9 +100,19 @@ class ApproveReceipt(_Yes):
 
     Attributes:
         by: who, by our own id.
+        step: what to; an approval counts for exactly that, as it is now.
+        resources: as the giving will name them.
     """
 
     by: Subject
+    step: YesStep = "give"
+    resources: ResourcesNamed | None = None
+
+    @model_validator(mode="after")
+    def _picks(self) -> Self:
+        if self.step == "renew" and self.resources is not None:
+            raise ValueError("a renewal is of the resources as they are")
+        return self
 
 
 class RefuseReceipt(Request):
@@ -100,42 +132,68 @@ class WithdrawReceipt(Request):
 
 
 class DeferReceipt(Request):
-    """The subject puts off the answer to a request."""
+    """The subject puts off the answer to a request, or who speaks for it."""
 
     subject: Subject
+    by: Subject | None = None
 
 
 class PauseReceipt(Request):
-    """The subject stops for a while: nothing is issued or delivered until it says yes again."""
+    """The subject stops for a while, or who speaks for it: nothing is issued or delivered until it says yes again."""
 
     subject: Subject
+    by: Subject | None = None
 
 
-class RenewReceipt(Request):
-    """The subject says yes again: after a pause, or before the consent would pause itself."""
-
-    subject: Subject
-    evidence: Evidence
-
-
-class NarrowReceipt(Request):
-    """The subject takes a part back; what is not named stays as it is.
+class RenewReceipt(_Yes):
+    """The subject says yes again: after a pause, or before the consent would pause itself.
 
     Attributes:
+        by: who says yes for the subject, by our own id; absent where the subject speaks for itself.
+    """
+
+    by: Subject | None = None
+
+
+class NarrowReceipt(_Yes):
+    """The subject takes a part back; what is not named stays as it is.
+
+    Any one may who may stop; of a receipt that is paused only who may give, since it goes on by that.
+
+    Attributes:
+        by: who acts for the subject, by our own id; absent where the subject speaks for itself.
         without_classes: data classes that may not be evaluated any more.
+        without_resources: what the receipt is no longer about, of the resources that it names.
+        resources: what alone it is about from now on.
         rung: the most revealing answer from now on.
         events_until: the new end of the range of event times, exclusive.
     """
 
-    subject: Subject
-    evidence: Evidence
+    by: Subject | None = None
     without_classes: Annotated[list[DataClass], Field(max_length=32)] = Field(default_factory=list[DataClass])
+    without_resources: Annotated[list[NamedResource], Field(max_length=RESOURCES_MAX)] = Field(
+        default_factory=list[NamedResource]
+    )
+    resources: ResourcesNamed | None = None
     rung: Rung | None = None
     events_until: Seconds | None = None
 
 
+class FindResources(Request):
+    """How the link of a receipt calls some of our resources: a wallet signs terms with these names."""
+
+    subject: Subject
+    resources: ResourcesNamed
+
+
 class RequestVersion(Request):
-    """Ask the subject for a next version: all that the program permits, from now on."""
+    """Ask the subject for a next version: all that the program permits, from now on.
+
+    Attributes:
+        resources: `same`: about those that it is about now; `any`: about all there is, of which the subject picks.
+    """
+
+    resources: Literal["same", "any"] = "same"
 
 
 class RevokeReceipt(Request):
@@ -152,6 +210,12 @@ class FindReceipts(Request):
     subject: Subject | None = None
     link: LinkId | None = None
 
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.subject is None) == (self.link is None):
+            raise ValueError("receipts are found by their customer, or by their link")
+        return self
+
 
 class Receipt(Proven):
     """A receipt as a node holds it.
@@ -166,6 +230,8 @@ class Receipt(Proven):
         uses: how many answers were given under it here, or taken.
         confirm_by: when it pauses itself unless the subject has said yes again; None where it does not, or not here.
         unacknowledged_since: when the last step was taken here, where the other partner has not signed for it yet.
+        signed: digest of the signed receipt or renewal that is the last yes, "" before there is one; the next yes names
+            it, and a wallet signs that.
     """
 
     receipt: str
@@ -181,6 +247,13 @@ class Receipt(Proven):
     unacknowledged_since: int | None = None
     uses: int = 0
     confirm_by: int | None = None
+    signed: str = ""
+
+
+class Resources(Reply):
+    """Resources as a link calls them, in the order in which they were named."""
+
+    resources: tuple[Resource, ...]
 
 
 class ReceiptVersion(Reply):
@@ -212,6 +285,8 @@ class UnacknowledgedStep(Reply):
         state: what the receipt became by it.
         since: when it was taken here.
         refused: whether that partner's node has refused to take it, so that nobody goes on asking.
+        due: when its signature must be in our ledger; None of what the subject gave, which is not live until then.
+        overdue: whether that time has passed.
     """
 
     receipt: str
@@ -219,12 +294,44 @@ class UnacknowledgedStep(Reply):
     state: str
     since: int
     refused: bool
+    due: int | None = None
+    overdue: bool = False
 
 
 class Unacknowledged(Reply):
     """Steps that partners have not signed for, those that wait longest first."""
 
     steps: tuple[UnacknowledgedStep, ...]
+    has_more: bool
+
+
+class Duty(Reply):
+    """What a node, where it receives, keeps of a receipt until a time.
+
+    Attributes:
+        partner: who answers under the receipt.
+        field: `answers`, `evidence` or `accounting`.
+        ground: why: `consent`, `legal_claims` or `legal_obligation`.
+        claim: of an answer, its digest; else "".
+        due: until when, seconds since 1970-01-01 UTC; of an answer at the latest, since it goes with the receipt's end.
+        owed: whether that time has come, and it is still held.
+        overdue: whether it came longer ago than an audit lets pass.
+    """
+
+    receipt: str
+    partner: str
+    field: str
+    ground: str
+    claim: str
+    due: int
+    owed: bool
+    overdue: bool
+
+
+class Duties(Reply):
+    """What a node keeps of receipts under which it receives, the first due first."""
+
+    duties: tuple[Duty, ...]
     has_more: bool
 
 

@@ -1,6 +1,6 @@
 """The journeys' rules, each as the data in docs/examples/rules, over the months of the scenarios."""
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,7 @@ from tallystick_consent.rules import (
     Heard,
     Zones,
     conclude,
+    days_touched,
     evaluate,
     home_zone_name,
     read_statement,
@@ -291,6 +292,14 @@ def test_fifteen_card_purchases_by_posting_date() -> None:
     assert not evaluate(cards, [*bought, line("2027-04-01", -5, "card")], period=month).satisfied
 
 
+def test_an_event_touches_the_days_on_which_its_rule_may_count_it() -> None:
+    card = line("2027-03-31", -5, "card")
+    assert days_touched(card, rule_named("card-purchases"), zone=NEW_YORK) == (date(2027, 3, 31), date(2027, 3, 31))
+    late = purchase("2027-04-01T03:30:00-04:00", 500)
+    of_home = measured("ten-stamps", basis="subject_home")
+    assert days_touched(late, of_home, zone=NEW_YORK) == (date(2027, 3, 31), date(2027, 4, 1)), "until a home is known"
+
+
 def test_an_average_balance_is_over_the_days_told() -> None:
     asked = rule_named("average-balance")
     month = over(asked, "2027-03")
@@ -426,6 +435,19 @@ def test_5_01_a_delay_is_elapsed_and_of_the_covered_segment() -> None:
     found = [evaluate(asked, [out, back], period=trip, slot=slot) for slot in (0, 1)]
     assert [(each.satisfied, each.figure) for each in found] == [(True, 205 * 60), (False, 20 * 60)]
     assert found[0].not_counted == {"other_slot": 1}
+
+
+def test_a_segment_that_was_only_heard_of_as_changed_has_an_answer_of_its_own() -> None:
+    """It was booked before the consent began, so that its first telling is not there to be read."""
+    asked = parsed({**document("departure-day"), "slot_by": "segment"})
+    data = {
+        "segment": 3,
+        "booked_at": "2027-04-01T09:00:00-04:00",
+        "scheduled_at": "2027-05-08T18:00:00-04:00",
+        "departs_at": "2027-05-08T20:00:00-04:00",
+        "time_zone": "America/New_York",
+    }
+    assert slots_of(asked, [told("order.changed", "3", data, revision=1)]) == (3,)
 
 
 def test_5_01_a_delay_over_a_change_of_clocks_is_elapsed() -> None:

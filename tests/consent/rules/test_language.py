@@ -153,6 +153,14 @@ def test_a_run_of_days_may_reach_over_the_periods_edge_and_no_further() -> None:
         ("at most one measure tells more than yes", {"measures": [MEASURE, {**MEASURE, "where": []}]}),
         ("at most 4", {"measures": [{**MEASURE, "outcome": {"at_least": each}} for each in range(1, 6)]}),
         ("events that name it", {"slot_by": "segment"}),
+        (
+            "events that name it",
+            {
+                "slot_by": "segment",
+                "measures": [],
+                "requires": [{"on": ["stay.started"], "off": ["stay.ended"], "at": "period_end"}],
+            },
+        ),
         ("how long it may be", {"period": {**TIER["period"], "span": "window"}}),
         ("how long it may be", {"period": {**TIER["period"], "window_days_max": 9}}),
         ("changes nothing", {"late": {"evidence": "refused", "up_within_days": 60}}),

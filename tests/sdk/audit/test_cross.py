@@ -108,6 +108,42 @@ def hear_of_another_withdrawal(gym: Ledger, insurer: Ledger) -> None:
     withdraw(gym, insurer, acknowledgement={"at": START_S, "digest": digest("another")})
 
 
+def cross(gym: Ledger, insurer: Ledger) -> None:
+    """Ana withdraws at the gym while the insurer revokes: each signs for the other's, and logs that it did."""
+    gym.add("withdrawn", "receipt", receipt("withdrawn"))
+    insurer.add("revoked", "receipt", receipt("revoked"))
+    for ledger, own, other in ((gym, "withdrawn", "revoked"), (insurer, "revoked", "withdrawn")):
+        ledger.add("crossed", "receipt", {**receipt(other, acknowledged=True), "crossed": True})
+        ledger.add("acknowledged", "receipt", receipt(own, acknowledged=True))
+
+
+def forget_what_crossed(gym: Ledger, insurer: Ledger) -> None:
+    cross(gym, insurer)
+    del insurer.drafts[insurer.index("crossed")]
+
+
+def forget_what_the_insurer_revoked(gym: Ledger, insurer: Ledger) -> None:
+    cross(gym, insurer)
+    del gym.drafts[gym.index("crossed")]
+
+
+def sign_otherwise_for_what_crossed(gym: Ledger, insurer: Ledger) -> None:
+    cross(gym, insurer)
+    insurer.spoil("crossed", acknowledgement={"at": START_S, "digest": digest("another")})
+
+
+def invent_a_signature_after_an_end(gym: Ledger, insurer: Ledger) -> None:
+    """It ended at the insurer by itself, which is no excuse: the insurer was never told of the withdrawal."""
+    insurer.add("expired", "receipt", receipt("expired"))
+    gym.add("withdrawn", "receipt", receipt("withdrawn"))
+    gym.add("acknowledged", "receipt", receipt("withdrawn", acknowledged=True))
+
+
+def invent_a_signature_for_who_was_erased(gym: Ledger, insurer: Ledger) -> None:
+    erase(gym, insurer)
+    gym.spoil("withdrawal acknowledged", acknowledgement={"at": START_S, "digest": digest("another")})
+
+
 def price_it_otherwise(gym: Ledger, _: Ledger) -> None:
     gym.spoil("program", reward=1)
 
@@ -137,6 +173,36 @@ CASES: dict[str, tuple[str, str, str, Spoil]] = {
     "a receipt signed otherwise": ("P4.acknowledgement", "gym", "live", sign_otherwise),
     "a withdrawal nobody heard of": ("P5.acknowledgement", "gym", "acknowledged", hear_of_no_withdrawal),
     "a withdrawal signed otherwise": ("P5.acknowledgement", "gym", "acknowledged", hear_of_another_withdrawal),
+    "a withdrawal that crossed, and was not logged": (
+        "P5.acknowledgement",
+        "gym",
+        "acknowledged",
+        forget_what_crossed,
+    ),
+    "a revocation that crossed, and was not logged": (
+        "P5.acknowledgement",
+        "insurer",
+        "acknowledged",
+        forget_what_the_insurer_revoked,
+    ),
+    "a withdrawal that crossed, signed otherwise": (
+        "P5.acknowledgement",
+        "gym",
+        "acknowledged",
+        sign_otherwise_for_what_crossed,
+    ),
+    "a signature made up after an end": (
+        "P5.acknowledgement",
+        "gym",
+        "acknowledged",
+        invent_a_signature_after_an_end,
+    ),
+    "a signature made up for who was erased": (
+        "P5.acknowledgement",
+        "gym",
+        "withdrawal acknowledged",
+        invent_a_signature_for_who_was_erased,
+    ),
     "a program of another price": ("X.program_differs", "gym", "", price_it_otherwise),
     "a fee that is not owed": ("X.half_missing", "gym", "fee", owe_nothing),
     "a fee that is not earned": ("X.half_missing", "insurer", "fee", earn_nothing),
@@ -229,6 +295,12 @@ def test_what_a_withdrawal_ended_in_both_ledgers_agrees(tmp_path: Path) -> None:
     gym, insurer = tell()
     gym.add("withdrawn", "receipt", receipt("withdrawn"))
     insurer.add("withdrawn", "receipt", receipt("withdrawn", acknowledged=True))
+    assert both(tmp_path, gym, insurer).holds
+
+
+def test_endings_that_crossed_agree(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    cross(gym, insurer)
     assert both(tmp_path, gym, insurer).holds
 
 

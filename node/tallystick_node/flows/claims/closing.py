@@ -15,7 +15,16 @@ from sqlalchemy import bindparam, select, update
 from tallystick_consent.claims.claim import Answer
 from tallystick_consent.decide import Ask, Refusal
 from tallystick_consent.program import Program
-from tallystick_consent.rules import Evaluation, Period, evaluate, period_after, statement_of, true_up, with_late
+from tallystick_consent.rules import (
+    FIRST_ZONE,
+    Evaluation,
+    Period,
+    evaluate,
+    period_after,
+    statement_of,
+    true_up,
+    with_late,
+)
 from tallystick_node.flows.claims.decisions import Told, keep_decision, keep_refusal, keep_second_look, told_under
 from tallystick_node.flows.claims.issuing import Issuing
 from tallystick_node.flows.claims.reading import Reading, Slot
@@ -30,6 +39,12 @@ DAY_S = 86_400
 
 TOO_LATE_TOLD_S = 31 * DAY_S
 """How long after evidence counts no more its subject is still told so; older periods are not looked at again."""
+
+LAST_LOOK_BEFORE_S = 3_600
+"""How long before late evidence for a receipt's last period counts no more it is looked at: jobs may be late."""
+
+LEAVES_WITHIN_S = 2 * DAY_S
+"""How long before a receipt ends an answer is made at the latest, so that it can still leave at its release slot."""
 
 CLOSE_AGAIN_AFTER_S = 3_600
 """How long a period that could not be evaluated, for want of a key for example, is left alone."""
@@ -47,7 +62,8 @@ def due_receipts(node: Node, *, rows_max: int) -> list[str]:
 def close_periods(node: Node, transaction: Transaction, receipts: Sequence[str]) -> None:
     """Evaluate the next period of each of these receipts, once; answer what is true; then look to the period after.
 
-    Where one of them fails, all of this write does.
+    After its last one, what came late for a receipt is looked at once more, while it can still be made good. Where one
+    of them fails, all of this write does.
 
     Raises:
         PayloadUnavailable: a key that is needed is missing.
@@ -58,15 +74,16 @@ def close_periods(node: Node, transaction: Transaction, receipts: Sequence[str])
     programs = _Programs(transaction)
     due = [programs.slot(known[receipt]) for receipt in receipts if receipt in known]
     looks = _to_look_at_again(node, transaction, due)
-    closing = _Closing(node, transaction, [*due, *(again for again, _ in looks)])
+    closing = _Closing(node, transaction, [*(slot for slot in due if slot.period), *(again for again, _ in looks)])
     told_again: dict[str, list[tuple[Slot, Told]]] = {}
     for again, told in looks:
         told_again.setdefault(again.row.id, []).append((again, told))
     for slot in due:
-        closing.answer(slot)
+        if slot.period:
+            closing.answer(slot)
         for again, told in told_again.get(slot.row.id, ()):
             closing.look_again(again, told)
-        transaction.collect(_GO_ON, of=slot.row.id, **_following(slot))
+        transaction.collect(_GO_ON, of=slot.row.id, **_following(slot, now_s=transaction.now_s))
     closing.keep()
 
 
@@ -77,17 +94,25 @@ _GO_ON = (
 )
 
 
-def _following(slot: Slot) -> dict[str, object]:
-    """Return the period after, and when it closes; neither where the receipt covers nothing of it."""
-    zone = zone_of(slot.program)
-    following = slot.program.period(period_after(slot.period), zone=zone)
-    if following.start_s >= slot.receipt.scope.events_until_s:
+def _following(slot: Slot, *, now_s: int) -> dict[str, object]:
+    """Return the period after, and when it closes; after the last, no period, and when to look at it again, if ever."""
+    if not slot.period:
         return {"period": None, "close_s": None}
-    return {"period": following.name, "close_s": slot.program.closed_for_all_s(following.name, zone=zone)}
+    zone, program, scope = zone_of(slot.program), slot.program, slot.receipt.scope
+    following = program.period(period_after(slot.period), zone=zone)
+    if following.start_s < scope.events_until_s:
+        return {"period": following.name, "close_s": program.closed_for_all_s(following.name, zone=zone)}
+    rule = program.rule.spelled_out()
+    last = program.period(slot.period, zone=FIRST_ZONE if rule.period.of_home else zone)
+    counts_until_s = last.close_s + rule.late.up_within_days * DAY_S
+    last_look_s = min(counts_until_s - LAST_LOOK_BEFORE_S, scope.valid_until_s - LEAVES_WITHIN_S)
+    is_looked_at = rule.late.evidence == "true_up" and last_look_s > now_s
+    return {"period": None, "close_s": last_look_s if is_looked_at else None}
 
 
 def settle_periods(node: Node, transaction: Transaction, receipt: str) -> None:
-    """Evaluate what a subject who stops has earned: every period that has begun and was not closed, up to now.
+    """Evaluate what a subject who stops has earned: every period that is over and was not closed, and the running one
+    where a yes can be said of it already.
 
     What is answered leaves when its period has closed, like any other answer.
     """
@@ -97,7 +122,9 @@ def settle_periods(node: Node, transaction: Transaction, receipt: str) -> None:
     slots: list[Slot] = []
     slot = _Programs(transaction).slot(row)
     until_s = min(transaction.now_s, slot.receipt.scope.events_until_s)
-    while _period(slot).start_s < until_s:
+    while (period := _period(slot)).start_s < until_s:
+        if period.end_s > transaction.now_s and not slot.program.rule.spelled_out().earned_as_it_goes:
+            break
         slots.append(slot)
         slot = slot._replace(period=period_after(slot.period))
     closing = _Closing(node, transaction, slots)
@@ -122,12 +149,12 @@ class _Programs:
         self._known: dict[tuple[str, str, int], Program] = {}
 
     def slot(self, row: Any) -> Slot:
-        """Return the next period of a receipt."""
+        """Return the next period of a receipt; it is "" where the last one was answered."""
         receipt = receipt_of(row)
         named = (receipt.scope.recipient, receipt.scope.program, receipt.scope.program_version)
         if named not in self._known:
             self._known[named] = known_program(self._transaction, *named)
-        return Slot(row, receipt, self._known[named], row.next_period)
+        return Slot(row, receipt, self._known[named], row.next_period or "")
 
 
 class _Closing:
@@ -177,13 +204,13 @@ class _Closing:
             return  # what came late is about the days around the period, which are read with it
         follows = true_up(program.rule, told.answer, found, period=read.period, now_s=self._transaction.now_s)
         # "" where one stands already
-        claim = self._issue(slot, found, supersedes=told.taken_back) if follows == "better" else ""
+        claim = self._issue(slot, found) if follows == "better" else ""
         keep_second_look(self._transaction, row, program, period, follows, found=found, claim=claim)
 
-    def _issue(self, slot: Slot, found: Evaluation, *, supersedes: str = "") -> str:
+    def _issue(self, slot: Slot, found: Evaluation) -> str:
         statement = statement_of(slot.program.rule, slot.period, found)
         answer = Answer.model_validate({"statement": statement, "value": True, "assurance": found.assurance})
-        return self._issuing.issue(slot, answer, supersedes=supersedes)
+        return self._issuing.issue(slot, answer)
 
 
 def _to_look_at_again(node: Node, transaction: Transaction, due: Sequence[Slot]) -> list[tuple[Slot, Told]]:

@@ -8,25 +8,27 @@ Source: DESIGN section 4, SCENARIOS 1.07, 3.06 and 3.19.
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert, select, update
 
 from tallystick import wire
 from tallystick_consent.claims.claim import Answer
+from tallystick_consent.claims.release import leaving_at_s, slot_of
 from tallystick_consent.decide import Refusal
 from tallystick_consent.entries import CorrectionBody
 from tallystick_consent.events import JourneyEvent, parse_event, parse_payload
 from tallystick_consent.places import EventPlace
 from tallystick_consent.program import Program
-from tallystick_consent.rules import evaluate, name_of, period_after, statement_of, with_late
+from tallystick_consent.rules import MARGIN_S, days_touched, evaluate, name_of, period_after, statement_of, with_late
 from tallystick_consent.rules.corrected import follows
 from tallystick_consent.signed import Correction, Retraction, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims.decisions import keep_corrected
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
-from tallystick_node.flows.claims.issuing import issue_answer
+from tallystick_node.flows.claims.issuing import issue_answer, release_key
 from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.claims.status import revoke_claim
 from tallystick_node.flows.events import KEPT_UNDER, covered_by, covering, keep_event, open_event, require_not_ahead
@@ -40,6 +42,9 @@ from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, EVENTS, LINKS, M
 
 PERIODS_MAX = 400
 """Periods of one receipt that a correction evaluates again: a year of days, and more than a year of anything longer."""
+
+_AS_BEFORE = frozenset({"stands", "not_reached", "not_permitted"})
+"""What becomes of a period that a correction does not reach."""
 
 
 async def correct_event(node: Node, once: Once, body: wire.CorrectEvent) -> StoredReply:
@@ -78,7 +83,7 @@ async def correct_event(node: Node, once: Once, body: wire.CorrectEvent) -> Stor
 
 def _covering(node: Node, transaction: Transaction, right: JourneyEvent, body: wire.CorrectEvent) -> str:
     try:
-        return covering(transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
+        return covering(node, transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
     except Refused:
         node.require_not_erased(body.subject)
         raise
@@ -147,10 +152,13 @@ def _evaluate_again(
     """Evaluate the periods again that were answered under a receipt, from the first that the events lie in."""
     terms = receipt_of(row).terms
     program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
-    zone = zone_of(program)
-    # The day of an event is that of where it was, or of where its program is.
-    days = (day for event in events for day in (event.started_at.date(), event.started_at.astimezone(zone).date()))
-    name = name_of(min(days), program.rule.span)
+    zone, rule = zone_of(program), program.rule.spelled_out()
+    first_day = min(days_touched(event, rule, zone=zone)[0] for event in events)
+    # A session may have begun before it, and what removes or reconciles speaks of any period that was open then.
+    reaches_back = timedelta(seconds=MARGIN_S, days=rule.close_after_days if rule.reads_to_close else 0)
+    first_told = datetime.fromtimestamp(terms.events_from_s, zone).date()
+    name = name_of(max(first_day - reaches_back, first_told), rule.span)
+    own = name_of(first_day, rule.span)
     effects: list[wire.CorrectionEffect] = []
     for _ in range(PERIODS_MAX):
         is_closed = transaction.now_s >= program.closed_for_all_s(name, zone=zone)
@@ -158,11 +166,12 @@ def _evaluate_again(
         if name == row.next_period or not is_closed or start_s >= terms.events_until_s:
             break
         outcome = _settle(node, transaction, row, program, name, correction, was_wrong=was_wrong)
-        effects.append(
-            wire.CorrectionEffect(
-                receipt=row.id, partner=row.partner, program=program.program, period=name, outcome=outcome
+        if name >= own or outcome not in _AS_BEFORE:  # else it holds none of the events, and they change nothing there
+            effects.append(
+                wire.CorrectionEffect(
+                    receipt=row.id, partner=row.partner, program=program.program, period=name, outcome=outcome
+                )
             )
-        )
         row = transaction.row(with_subject().where(RECEIPTS.c.id == row.id))  # a new claim has counted a use
         name = period_after(name)
     return effects
@@ -197,20 +206,27 @@ def _settle(
     if outcome in ("revoked", "superseded"):
         assert told is not None, "only what was told is taken back"
         claim = told.digest
-        _take_back(node, transaction, told, correction)
+        closed_s = program.closed_for_all_s(name, zone=zone_of(program))
+        _take_back(node, transaction, told, correction, closed_s=closed_s)
     if outcome in ("issued", "superseded"):
         said = statement_of(program.rule, name, found)
         answer = Answer.model_validate({"statement": said, "value": True, "assurance": found.assurance})
-        supersedes = "" if last is None else last.digest
-        claim = issue_answer(node, transaction, slot, answer, supersedes=supersedes, correction=correction)
+        claim = issue_answer(node, transaction, slot, answer, correction=correction)
         if claim == "":
             return "stands"  # the slot is answered under another receipt of the link
     keep_corrected(transaction, row, program, name, outcome, found=found, claim=claim)
     return outcome
 
 
-def _take_back(node: Node, transaction: Transaction, told: Any, correction: str) -> None:
-    """Withhold a claim that never left; revoke one that may have, and tell its recipient."""
+def _take_back(node: Node, transaction: Transaction, told: Any, correction: str, *, closed_s: int) -> None:
+    """Withhold a claim that never left; revoke one that may have, and tell its recipient.
+
+    That leaves, and its status shows it, at a time of the claim's own, as the claim did: whom the correction is about
+    may have other partners, and corrections are few, so that two who hear of one at once could match her (P6).
+
+    Args:
+        closed_s: when its period closed.
+    """
     message = transaction.row(
         select(MESSAGES).where(MESSAGES.c.about == told.digest, MESSAGES.c.kind == "claim.issued")
     )
@@ -225,16 +241,24 @@ def _take_back(node: Node, transaction: Transaction, told: Any, correction: str)
     log_disclosure(transaction, body.model_copy(update={"state": "revoked", "correction": correction}))
     revoked = {"state": "revoked", "token": "", "salt": ""}
     transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == told.digest).values(**revoked))
-    revoke_claim(transaction, told.digest)
+    drawn_with: dict[str, Any] = {"key": release_key(node), "recipient": told.partner, "period": told.period}
+    opens = slot_of(closed_s, **drawn_with, ready_s=transaction.now_s)
+    leaves_s = leaving_at_s(told.digest, **drawn_with, slot=opens)
+    revoke_claim(transaction, told.digest, from_s=leaves_s)
     token = node.signed(
         Retraction(
             recipient=told.partner,
             receipt=told.receipt,
             claim=told.digest,
             nullifier=told.nullifier,
-            at=transaction.now_s,
+            at=leaves_s,  # when it is said, to whom it is said
         )
     )
     queue_message(
-        transaction, "claim.revoked", partner=told.partner, about=told.digest, body=wire.PeerSigned(token=token)
+        transaction,
+        "claim.revoked",
+        partner=told.partner,
+        about=told.digest,
+        body=wire.PeerSigned(token=token),
+        not_before_s=leaves_s,
     )

@@ -47,5 +47,5 @@ def receive_retraction(
         retraction = transaction.append("retraction", logged.document()).entry.id
         retracted = {"state": "retracted", "token": "", "salt": ""}
         transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == said.claim).values(**retracted))
-        take_back_reward(transaction, said.claim, cause=retraction)
+        take_back_reward(node, transaction, said.claim, cause=retraction)
     return wire.PeerAcknowledged() if row is None else wire.PeerAcknowledged(token=row.acceptance)

@@ -17,15 +17,19 @@ from tallystick_ledger.books import BUDGET_PREFIX, Transfer, TransferState, reve
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import BooksRefused
 from tallystick_node.flows.accounts import balance_in, balance_of, book_step, transfer_of
+from tallystick_node.flows.programs import known_program
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.storage.tables import ACCOUNTS, PROGRAMS, REWARDS
+from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, LINKS, PROGRAMS, REWARDS
+
+PROMOTED_MAX = 1_000
+"""How many that wait for a budget are looked at when one reward gives its part back: far more than it can pay."""
 
 
 def pay_reward(
     node: Node, transaction: Transaction, program: Program, claim: Claim, *, digest: str, subject: str, cause: str
 ) -> None:
-    """Reserve and post what a claim earned, or put it on the waiting list where the budget is spent.
+    """Reserve and post what a claim earned, or leave it on the waiting list where the budget is spent.
 
     Whoever issued the claim, one subject is paid once for a program, period and slot: `p` is unique, here and in the
     log. A second claim for the same is taken like the first, and pays nothing more.
@@ -41,50 +45,107 @@ def pay_reward(
     )
     if transaction.row(select(REWARDS.c.id).where(REWARDS.c.unique == unique)) is not None:
         return
-    _fund(transaction, program, claim.period)
-    transfer = Transfer(
-        id=transaction.new_id("trf"),
-        state=TransferState.RESERVED,
-        debit=budget_account(program.program, claim.period),
-        credit=f"member/{claim.link}/{program.program}",
-        asset=program.reward.asset,
-        amount_minor=program.reward.amount,
-        terms=program.digest(),
-        cause=cause,
-        unique=unique,
+    earned = {"link": claim.link, "receipt": claim.receipt, "claim": digest, "period": claim.period, "cause": cause}
+    _earn(transaction, program, subject=subject, unique=unique, **earned)
+
+
+def _earn(transaction: Transaction, program: Program, *, period: str, **earned: str) -> None:
+    """Write down what a claim earned, and pay it as far as the budget goes."""
+    reward = transaction.new_id("trf")
+    transaction.execute(
+        insert(REWARDS).values(
+            id=reward,
+            program=program.program,
+            version=program.version,
+            period=period,
+            asset=program.reward.asset,
+            amount_minor=program.reward.amount,
+            state="waitlisted",
+            **earned,
+        )
     )
-    state = "posted"
+    _fund(transaction, program, period)
+    _pay(transaction, transaction.row(select(REWARDS).where(REWARDS.c.id == reward)), program)
+
+
+def _pay_for_another(node: Node, transaction: Transaction, freed: Any) -> None:
+    """Pay the same subject for another claim that was accepted for the slot, by whichever issuer, and still stands: it
+    paid nothing only since the slot was paid already.
+
+    An acceptance in the log of an earlier year pays nothing any more: an auditor of this one does not see it.
+    """
+    if freed.subject == "":
+        return
+    stands = (CLAIMS.c.role == "recipient", CLAIMS.c.state == "accepted", CLAIMS.c.digest != freed.claim)
+    slot = (CLAIMS.c.program == freed.program, CLAIMS.c.period == freed.period, LINKS.c.subject == freed.subject)
+    seen = (CLAIMS.c.entry != "", CLAIMS.c.log == transaction.log)
+    row = transaction.row(
+        select(CLAIMS)
+        .join(LINKS, LINKS.c.id == CLAIMS.c.link)
+        .where(*stands, *slot, *seen)
+        .order_by(CLAIMS.c.number)
+        .limit(1)
+    )
+    if row is not None:
+        program = known_program(transaction, node.host, row.program, row.version)
+        earned = {"link": row.link, "receipt": row.receipt, "claim": row.digest, "cause": row.entry}
+        _earn(transaction, program, subject=freed.subject, unique=freed.unique, period=row.period, **earned)
+
+
+def _pay(transaction: Transaction, row: Any, program: Program) -> bool:
+    """Reserve and post a reward that waits; return whether its budget had enough left for it."""
+    transfer = Transfer(
+        id=row.id,
+        state=TransferState.RESERVED,
+        debit=budget_account(row.program, row.period),
+        credit=f"member/{row.link}/{row.program}",
+        asset=row.asset,
+        amount_minor=row.amount_minor,
+        terms=program.digest(),
+        cause=row.cause,
+        unique=row.unique,
+    )
     try:
         book_step(transaction, transfer)
     except BooksRefused as error:
         if error.code != "budget_exhausted":
             raise
-        state = "waitlisted"
-    else:
-        book_step(transaction, replace(transfer, state=TransferState.POSTED))
-    transaction.execute(
-        insert(REWARDS).values(
-            id=transfer.id,
-            subject=subject,
-            link=claim.link,
-            receipt=claim.receipt,
-            claim=digest,
-            program=program.program,
-            version=program.version,
-            period=claim.period,
-            unique=unique,
-            asset=program.reward.asset,
-            amount_minor=program.reward.amount,
-            state=state,
-            posted_at_s=transaction.now_s if state == "posted" else None,
+        return False
+    book_step(transaction, replace(transfer, state=TransferState.POSTED))
+    _change(transaction, row.id, state="posted", posted_at_s=transaction.now_s)
+    return True
+
+
+def _promote(node: Node, transaction: Transaction, freed: Any) -> None:
+    """Pay whoever waited longest for the budget that a reward gave back, as far as it goes.
+
+    Who waits is paid in the order in which the claims were accepted, and nobody is passed over for a smaller reward.
+    """
+    waiting = transaction.execute(
+        select(REWARDS)
+        .join(CLAIMS, CLAIMS.c.digest == REWARDS.c.claim)
+        .where(
+            REWARDS.c.program == freed.program,
+            REWARDS.c.period == freed.period,
+            REWARDS.c.asset == freed.asset,
+            REWARDS.c.state == "waitlisted",
+            REWARDS.c.cause != "",
+            CLAIMS.c.log == transaction.log,  # an auditor of this log does not see what an earlier one accepted
+            REWARDS.c.link != "",
         )
-    )
+        .order_by(CLAIMS.c.number)
+        .limit(PROMOTED_MAX)
+    ).all()
+    for row in waiting:
+        if not _pay(transaction, row, known_program(transaction, node.host, row.program, row.version)):
+            return
 
 
-def take_back_reward(transaction: Transaction, claim: str, *, cause: str) -> None:
+def take_back_reward(node: Node, transaction: Transaction, claim: str, *, cause: str) -> None:
     """Take back what a claim was paid, whole, by a new linked transfer; what only waited, waits no longer.
 
-    The slot is free then: a claim that takes the place of the retracted one is paid like any other.
+    The slot is free then: another claim that was accepted for it is paid at once, and without one, a claim that takes
+    the place of the retracted one like any other. What went back to the budget pays whoever waits for it.
 
     Args:
         claim: digest of the claim that was retracted.
@@ -96,12 +157,15 @@ def take_back_reward(transaction: Transaction, claim: str, *, cause: str) -> Non
     # What frees the slot is the row's own id, of another form than `p`, and its own alone.
     if row.state == "waitlisted":
         _change(transaction, row.id, state="voided", unique=row.id)
+        _pay_for_another(node, transaction, row)
     elif row.state == "posted":
         posted = transfer_of(transaction, row.id)
         assert posted is not None, "a posted reward is a transfer"
         reversal = reversal_of(posted, transfer_id=transaction.new_id("trf"), cause=cause)
         book_step(transaction, reversal)
         _change(transaction, row.id, state="reversed", unique=row.id, reversed_by=reversal.id)
+        _pay_for_another(node, transaction, row)
+        _promote(node, transaction, row)
 
 
 def _change(transaction: Transaction, reward: str, **values: object) -> None:
@@ -146,10 +210,17 @@ def find_budget(node: Node, program: str, period: str) -> wire.Budget:
     if row is None:
         raise no_such_thing()
     budget = json.loads(row.document)["budget"]
-    account = node.row(select(ACCOUNTS).where(ACCOUNTS.c.name == budget_account(program, period)))
+    # A later version may reward in another asset; its budget is another one.
+    mine = (ACCOUNTS.c.name == budget_account(program, period), ACCOUNTS.c.asset == budget["asset"])
+    account = node.row(select(ACCOUNTS).where(*mine))
     balance = balance_in(account) if account is not None else None
-    taken_back = (REWARDS.c.program == program) & (REWARDS.c.period == period) & (REWARDS.c.state == "reversed")
-    came_back = node.row(select(func.coalesce(func.sum(REWARDS.c.amount_minor), 0).label("amount")).where(taken_back))
+    taken_back = (
+        REWARDS.c.program == program,
+        REWARDS.c.period == period,
+        REWARDS.c.asset == budget["asset"],
+        REWARDS.c.state == "reversed",
+    )
+    came_back = node.row(select(func.coalesce(func.sum(REWARDS.c.amount_minor), 0).label("amount")).where(*taken_back))
     back = int(came_back.amount) if came_back is not None else 0
     return wire.Budget(
         program=program,

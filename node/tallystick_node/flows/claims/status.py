@@ -6,17 +6,11 @@ drawn at random, so neither order nor number tells which claims were made togeth
 Source: CONSTRUCTIONS (between nodes), SCENARIOS 1.09, draft-ietf-oauth-status-list.
 """
 
-import re
 from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from tallystick import wire
-from tallystick_consent.claims.claim import peek_status
 from tallystick_consent.claims.status_list import INVALID, Place, Status, issue_status_token, pack
-from tallystick_consent.errors import ClaimRejected
-from tallystick_ledger.errors import BadInput
-from tallystick_node.exchange import exchange
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.statuses import LIFE_S, LIST_SIZE_BYTES, TTL_S
@@ -24,8 +18,6 @@ from tallystick_node.storage.tables import CLAIMS, STATUS_LISTS, STATUS_PLACES
 
 PLACES_COUNT = 8 * LIST_SIZE_BYTES
 PLACES_USED_MAX = PLACES_COUNT // 2
-
-_NAME = re.compile(r"stl_[a-z2-7]{26}")
 
 
 _TAKE = insert(STATUS_PLACES)
@@ -55,7 +47,7 @@ class Places:
         self._transaction.collect(_TAKE, list=self._name, number=number)
         self._left -= 1
         self._taken += 1
-        return Status(status_list=Place(idx=number, uri=_uri(self._node.host, self._name)))
+        return Status(status_list=Place(idx=number, uri=list_uri(self._node.host, self._name)))
 
     def keep(self) -> None:
         """Keep how many places were taken."""
@@ -89,8 +81,8 @@ def place_columns(status: Status) -> dict[str, object]:
     return {"status_list": place.uri.rpartition("/")[2], "status_index": place.idx}
 
 
-def _uri(host: str, name: str) -> str:
-    """Return the name of a list: under the company's host name, which stays when its node moves."""
+def list_uri(host: str, name: str) -> str:
+    """Return the name of a company's list: under the company's host name, which stays when its node moves."""
     return f"https://{host}/status/{name}"
 
 
@@ -110,17 +102,23 @@ def _is(name: str, number: int) -> tuple[Any, Any]:
     return STATUS_PLACES.c.list == name, STATUS_PLACES.c.number == number
 
 
-def revoke_claim(transaction: Transaction, claim: str) -> None:
-    """Set the status of a claim, named by its digest, to revoked; one that has no place cannot be."""
+def revoke_claim(transaction: Transaction, claim: str, *, from_s: int = 0) -> None:
+    """Set the status of a claim, named by its digest, to revoked; one that has no place cannot be.
+
+    Args:
+        from_s: when that begins to show, seconds since 1970-01-01 UTC; at once by default. Where one cause revokes
+            claims for several partners, each has a time of its own, so that nobody can match them (P6).
+    """
     row = transaction.row(select(CLAIMS.c.status_list, CLAIMS.c.status_index).where(CLAIMS.c.digest == claim))
     if row is None or row.status_list is None:
         return
     revoked = transaction.execute(
         update(STATUS_PLACES)
         .where(*_is(row.status_list, row.status_index), STATUS_PLACES.c.revoked_at_s.is_(None))
-        .values(revoked_at_s=transaction.now_s)
+        .values(revoked_at_s=max(from_s, transaction.now_s))
     )
-    if revoked.rowcount == 1:
+    # What shows later changes nothing now: a list that were signed anew would tell of it. It is signed often enough.
+    if revoked.rowcount == 1 and from_s <= transaction.now_s:
         changed = {"changes": STATUS_LISTS.c.changes + 1}
         transaction.execute(update(STATUS_LISTS).where(STATUS_LISTS.c.id == row.status_list).values(**changed))
 
@@ -139,11 +137,11 @@ def published_list(node: Node, name: str) -> str:
 
     def sign() -> str:
         # Read after `changes` was: a claim that is revoked in between is in the list, and signed once more.
-        revoked = (STATUS_PLACES.c.list == name) & STATUS_PLACES.c.revoked_at_s.is_not(None)
+        revoked = (STATUS_PLACES.c.list == name) & (STATUS_PLACES.c.revoked_at_s <= now_s)
         places = [(each.number, INVALID) for each in node.rows(select(STATUS_PLACES.c.number).where(revoked))]
         return issue_status_token(
             pack(places, bits=1, size_bytes=LIST_SIZE_BYTES),
-            uri=_uri(node.host, name),
+            uri=list_uri(node.host, name),
             now_s=now_s,
             life_s=LIFE_S,
             ttl_s=TTL_S,
@@ -152,34 +150,6 @@ def published_list(node: Node, name: str) -> str:
         )
 
     return node.own_lists.token(name, changes=row.changes, key_id=key_id, now_s=now_s, sign=sign)
-
-
-def fetch_list(node: Node, issuer: str, body: wire.PeerClaim) -> None:
-    """Fetch the list that a partner's claim names, unless there is a fresh one; what comes of it is found out later.
-
-    Before the write that takes the claim, since nothing may wait for a network there; `require_standing` decides. The
-    list is asked of the address that the issuer's descriptor has now, and of nobody else.
-    """
-    try:
-        status = peek_status(body.claim)
-    except (ClaimRejected, BadInput):
-        return
-    if status is None or node.partners_lists.is_fresh(issuer, status.status_list.uri, now_s=node.now_s()):
-        return
-    uri = status.status_list.uri
-    name = uri.rpartition("/")[2]
-    if uri != _uri(issuer, name) or _NAME.fullmatch(name) is None:
-        return
-    partner = node.partner(issuer)
-    answer = exchange(node.http, "GET", f"{partner.url}/status/{name}")
-    if answer is None or answer.status_code != 200:
-        return
-    try:
-        token = answer.content.decode("ascii")
-        keys = partner.ed25519("claim")
-        node.partners_lists.keep(token, issuer=issuer, uri=uri, keys=keys, now_s=node.now_s())
-    except (UnicodeDecodeError, ClaimRejected):
-        return
 
 
 def require_standing(node: Node, issuer: str, status: Status | None) -> None:

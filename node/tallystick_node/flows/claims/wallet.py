@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, update
 from tallystick import wire
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.evidence import Evidence
+from tallystick_consent.receipts.receipt import IN_FORCE
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS, WALLET_KEYS
@@ -44,7 +45,7 @@ def _hand(node: Node, transaction: Transaction, subject: str) -> wire.HeldClaims
         select(CLAIMS)
         .join(LINKS, LINKS.c.id == CLAIMS.c.link)
         .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
-        .where(*mine, CLAIMS.c.has_holder.is_(True), LINKS.c.subject == subject, RECEIPTS.c.state == "given")
+        .where(*mine, CLAIMS.c.has_holder.is_(True), LINKS.c.subject == subject, RECEIPTS.c.state.in_(IN_FORCE))
         .order_by(CLAIMS.c.number.desc())
         .limit(HELD_MAX)
     ).all()

@@ -17,15 +17,24 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.claims.claim import Answer
 from tallystick_consent.program import parse_program
+from tallystick_consent.receipts.answering import answer_by_s
 from tallystick_consent.rules import privacy_cost, why_not
 from tallystick_node.errors import Refused
+from tallystick_node.flows.people.answering import show_contest
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, PROGRAMS, REWARDS
 
 _Kind = Literal["answer", "silence", "refusal", "reward"]
-_KINDS: dict[str, _Kind] = {"issued": "answer", "made_good": "answer", "not_reached": "silence", "refused": "refusal"}
+_KINDS: dict[str, _Kind] = {
+    "issued": "answer",
+    "made_good": "answer",
+    "taken_back": "answer",
+    "not_reached": "silence",
+    "refused": "refusal",
+}
+"""What each outcome is to who reads it; what `stands` is what stood."""
 
 CONTESTS_SHOWN_MAX = 1_000
 
@@ -45,6 +54,7 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
     """
 
     def work(transaction: Transaction) -> wire.Contest:
+        transaction.subject = body.subject
         asked = select(DECISIONS).where(DECISIONS.c.id == body.decision, DECISIONS.c.subject == body.subject)
         row = transaction.row(asked)
         if row is None:
@@ -62,6 +72,7 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
             decision=body.decision,
             ground=body.ground,
             contested_at=transaction.now_s,
+            answer_by=answer_by_s(transaction.now_s),
         )
         transaction.execute(
             insert(CONTESTS).values(
@@ -79,27 +90,26 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
 
 
 def list_contests(node: Node) -> wire.OpenContests:
-    """Return what customers contest, newest first, for the company's own staff."""
+    """Return what customers contest and nobody has answered, what is due first at the front; for our own staff."""
     about = (DECISIONS.c.partner, DECISIONS.c.program, DECISIONS.c.version, DECISIONS.c.period)
     rows = node.rows(
         select(CONTESTS, *about)
         .join(DECISIONS, DECISIONS.c.id == CONTESTS.c.decision)
-        .order_by(CONTESTS.c.contested_at_s.desc(), CONTESTS.c.id)
+        .where(CONTESTS.c.state == "open")
+        .order_by(CONTESTS.c.contested_at_s, CONTESTS.c.id)
         .limit(CONTESTS_SHOWN_MAX)
     )
     return wire.OpenContests(
         contests=tuple(
             wire.OpenContest(
-                contest=row.id,
-                decision=row.decision,
-                ground=row.ground,
-                contested_at=row.contested_at_s,
+                **show_contest(row).model_dump(),
                 subject=row.subject,
                 receipt=row.receipt,
                 partner=row.partner,
                 program=row.program,
                 version=row.version,
                 period=row.period,
+                overdue=node.now_s() >= answer_by_s(row.contested_at_s),
             )
             for row in rows
         )
@@ -111,12 +121,20 @@ def _decisions(node: Node, subject: str) -> list[wire.Explanation]:
     contests = {row.decision: row for row in node.rows(select(CONTESTS).where(CONTESTS.c.subject == subject))}
     told = select(CLAIMS).join(DECISIONS, DECISIONS.c.claim == CLAIMS.c.digest).where(DECISIONS.c.subject == subject)
     claims = {row.digest: row for row in node.rows(told)}
-    return [_decision(node, row, claims.get(row.claim), contests.get(row.id)) for row in rows]
+    shown: list[wire.Explanation] = []
+    stood: dict[tuple[str, str], _Kind] = {}
+    for row in rows:
+        slot = (row.receipt, row.period)
+        kind = stood.get(slot, "silence") if row.outcome == "stands" else _KINDS[row.outcome]
+        if kind != "refusal":
+            stood[slot] = "silence" if row.outcome == "taken_back" else kind
+        shown.append(_decision(node, row, kind, claims.get(row.claim), contests.get(row.id)))
+    return shown
 
 
-def _decision(node: Node, row: Any, claim: Any, contest: Any) -> wire.Explanation:
+def _decision(node: Node, row: Any, kind: _Kind, claim: Any, contest: Any) -> wire.Explanation:
     return wire.Explanation(
-        kind=_KINDS.get(row.outcome, "silence"),
+        kind=kind,
         decision=row.id,
         outcome=row.outcome,
         partner=row.partner,
@@ -132,7 +150,7 @@ def _decision(node: Node, row: Any, claim: Any, contest: Any) -> wire.Explanatio
         claim_state=claim.state if claim is not None else "",
         reasons=tuple(json.loads(row.reasons)),
         flags=json.loads(row.flags),
-        contest=None if contest is None else _contest(contest),
+        contest=None if contest is None else show_contest(contest),
         paid=None,
         decided_at=row.decided_at_s,
     )
@@ -177,10 +195,6 @@ def _reward(node: Node, row: Any, claim: Any, *, others: int) -> wire.Explanatio
         ),
         decided_at=claim.logged_at_s if claim is not None else row.posted_at_s or 0,
     )
-
-
-def _contest(row: Any) -> wire.Contest:
-    return wire.Contest(contest=row.id, decision=row.decision, ground=row.ground, contested_at=row.contested_at_s)
 
 
 def _statement(claim: Any) -> str:

@@ -25,7 +25,8 @@ from sqlalchemy import delete, func, insert, select
 
 from tallystick.descriptor import Descriptor
 from tallystick.errors import NodeUnreachable
-from tallystick.following import LedgerForked, LogSite, SeenHead, follow, open_seen
+from tallystick.following import LogSite
+from tallystick.growth import LedgerForked, SeenHead, follow, open_seen
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected, TallyError
 from tallystick_ledger.peer_head import PeerHead, peer_head
 from tallystick_ledger.tlog.head import parse_checkpoint_body
@@ -105,8 +106,8 @@ class PeerHeads:
         try:
             fetch = partial(self._fetch, partner, origin, before.seen)
             seen = await asyncio.get_running_loop().run_in_executor(self._pool, fetch)
-            is_worth = seen is not None and (seen is not before.seen or await asyncio.to_thread(self._is_due, before))
-            if seen is not None and is_worth:
+            is_new = seen is not before.seen
+            if seen is not None and (is_new or await asyncio.to_thread(self._needs_anchor, before)):
                 await self._node.written(partial(self._record, partner, seen))
         except LedgerForked as error:
             log.critical("the log %s has signed two histories", origin)
@@ -170,7 +171,7 @@ class PeerHeads:
             )
         )
 
-    def _is_due(self, before: Followed) -> bool:
+    def _needs_anchor(self, before: Followed) -> bool:
         """Whether a head that is known already is to be anchored by now; `_record` asks again, in its transaction."""
         own_log = self._own_log
         size = _count(self._node.row(select(HEADS.c.size).where(HEADS.c.log == own_log)))

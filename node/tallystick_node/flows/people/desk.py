@@ -32,9 +32,12 @@ async def write_letter(node: Node, once: Once, body: wire.WriteLetter) -> Stored
 
     Raises:
         Refused: the customer has as many open codes as it may have.
+        PayloadErased: the customer was erased.
     """
 
     def work(transaction: Transaction) -> wire.Letter:
+        node.require_not_erased(body.subject)
+        transaction.subject = body.subject
         transaction.execute(delete(LETTERS).where(LETTERS.c.expires_at_s <= transaction.now_s))
         theirs = (LETTERS.c.subject == body.subject, LETTERS.c.state == "open")
         if len(transaction.execute(select(LETTERS.c.id).where(*theirs)).all()) >= OPEN_MAX:
@@ -75,6 +78,7 @@ async def serve(node: Node, once: Once, body: wire.Serve, *, app: str) -> Stored
         raise _code_refused()
 
     def work(transaction: Transaction) -> wire.Served:
+        transaction.subject = body.subject
         used = update(LETTERS).where(LETTERS.c.id == letter, LETTERS.c.state == "open").values(state="used")
         if transaction.execute(used).rowcount != 1:
             raise _code_refused()

@@ -30,12 +30,13 @@ async def match_link(node: Node, http: httpx.AsyncClient, once: Once, body: wire
         OfferRefused: there are none or several, or the offer cannot be taken.
         PeerUnavailable: the partner does not answer; the same request can be sent again.
         PartnerUnknown, Refused: no such partner, or no such program agreed with it.
+        PayloadErased: the customer was erased.
     """
     replayed = await asyncio.to_thread(node.replayed, once)
     if replayed is not None:
         return replayed
     found = frozenset(body.candidates)
-    state = (await node.written(lambda transaction: _begin(transaction, body, found))).value
+    state = (await node.written(lambda transaction: _begin(node, transaction, body, found))).value
     if state != "pending":
         raise offer_refused()
     (subject,) = found
@@ -66,12 +67,14 @@ def find_match(node: Node, offer: str) -> wire.Match:
     return wire.Match(state=row.state, link=row.link)
 
 
-def _begin(transaction: Transaction, body: wire.MatchLink, found: frozenset[str]) -> str:
+def _begin(node: Node, transaction: Transaction, body: wire.MatchLink, found: frozenset[str]) -> str:
     """Return `pending` where the offer may be taken now; what was brought once is not brought again for another."""
     digest, subject = offer_digest(body.offer), min(found) if len(found) == 1 else ""
     row = transaction.row(select(MATCHINGS).where(MATCHINGS.c.offer == digest))
     if row is not None:
         return str(row.state) if row.subject == subject else "rejected"
+    if subject:
+        node.require_not_erased(subject)
     state = _OF_COUNT.get(len(found), "ambiguous")
     transaction.execute(insert(MATCHINGS).values(offer=digest, state=state, subject=subject, at_s=transaction.now_s))
     return state

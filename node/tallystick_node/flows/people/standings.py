@@ -30,9 +30,15 @@ NEEDS_GUARDIAN = Refusal((Reason("guardian_missing", "an answer under a receipt 
 
 
 async def record_standing(node: Node, once: Once, body: wire.RecordStanding) -> StoredReply:
-    """Put on record who speaks for a customer."""
+    """Put on record who speaks for a customer.
+
+    Raises:
+        PayloadErased: the customer was erased.
+    """
 
     def work(transaction: Transaction) -> wire.Standing:
+        node.require_not_erased(body.subject)
+        transaction.subject = body.subject
         transaction.execute(delete(STANDINGS).where(STANDINGS.c.subject == body.subject))
         if body.kind != "own":
             transaction.execute(

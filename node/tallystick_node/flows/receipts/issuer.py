@@ -1,7 +1,7 @@
-"""Receipts at the issuer: shown to the subject, who gives, refuses, puts off or renews; signed, sent, and acknowledged.
+"""Receipts at the issuer: taken as the recipient asks, refused or put off by the subject, and acknowledged once given.
 
 Nothing is disclosed under a receipt before the recipient's signature over its digest is logged here, and again after
-each renewal. How it is stopped is in `receipts_stopping`.
+each renewal. How it is given is in `giving`, how it is stopped in `stopping`.
 
 Source: DESIGN flow 3, CONSTRUCTIONS (keys).
 """
@@ -15,7 +15,6 @@ from tallystick import wire
 from tallystick_consent.entries import receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
-from tallystick_consent.receipts.evidence import Evidence, check_evidence
 from tallystick_consent.receipts.receipt import (
     Notice,
     ReceiptState,
@@ -23,32 +22,28 @@ from tallystick_consent.receipts.receipt import (
     check_transition,
     parse_terms,
 )
-from tallystick_consent.receipts.versions import check_follows, narrowed
 from tallystick_consent.rules import name_of, period_named
-from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
-from tallystick_node.flows.claims.wallet import bind_wallet_key
-from tallystick_node.flows.outgoing import on_its_way
-from tallystick_node.flows.people.acts import approvals_of, seen
-from tallystick_node.flows.people.standings import require_giver, require_holder, require_stopper
+from tallystick_node.flows.people.acts import forget_approvals, keep_no
+from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.programs import agreed_program, known_program, zone_of
 from tallystick_node.flows.receipts.rows import (
     CLOSING_TAIL_S,
     DAY_S,
+    REQUEST_LIFE_S,
     acknowledged,
     change_receipt,
+    end_receipt,
     insert_receipt,
     log_receipt,
     require_none_open,
     require_recent,
-    require_within_receipts,
     row_of_partner,
     row_of_subject,
     shown_once,
-    stopped,
     tell_partner,
     terms_of,
 )
-from tallystick_node.flows.receipts.versions import answer_version, ask_version, asked_version, put_in_force
+from tallystick_node.flows.receipts.versions import answer_version, ask_version, asked_version
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
@@ -114,6 +109,7 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
         terms.notice,
         terms.version,
         terms.limits,
+        terms.retention,
     )
     agreed = (
         program.program,
@@ -126,14 +122,16 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
         notice.digest(),
         version,
         program.limits,
+        program.retention,
     )
     longest_s = program.consent_days * DAY_S
-    lasts_longer = (
+    is_out_of_reach = (
         terms.valid_from_s > now_s + AHEAD_MAX_S
+        or terms.valid_from_s < now_s - REQUEST_LIFE_S
         or terms.events_until_s > terms.valid_from_s + longest_s
         or terms.valid_until_s > terms.events_until_s + CLOSING_TAIL_S
     )
-    if asked != agreed or notice != program.notice or lasts_longer:
+    if asked != agreed or notice != program.notice or is_out_of_reach:
         raise ReceiptRejected(
             "purpose_not_allowed",
             "A request asks for other than the program that both partners signed.",
@@ -141,86 +139,22 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
         )
 
 
-async def give_receipt(node: Node, once: Once, receipt: str, body: wire.GiveReceipt, *, app: str) -> StoredReply:
-    """The subject gives consent: sign the receipt and send it for acknowledgement.
-
-    Args:
-        app: the name of the key that vouches for who is logged in; it stands in the evidence.
+async def refuse_version(node: Node, once: Once, receipt: str, body: wire.RefuseReceipt, *, app: str) -> StoredReply:
+    """The subject says no to the next version; the one in force stays, and no approval of the other counts any more.
 
     Raises:
-        NotFound: no such request for this subject.
-        ReceiptRejected: answered already, too late, or a wallet signature that is not over these terms.
-        RulesTellTooMuch: beside the subject's other receipts it would tell that company more than they permit (P17).
+        NotFound: none is asked for, of this subject.
+        ReceiptRejected: by somebody who may not.
     """
 
     def work(transaction: Transaction) -> str:
         row = row_of_subject(transaction, receipt, body.subject)
-        check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
-        terms = terms_of(row)
-        approved = approvals_of(transaction, receipt)
-        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved))
-        asked = known_program(transaction, terms.recipient, terms.program, terms.program_version)
-        require_within_receipts(transaction, asked, link=row.link)
-        evidence = seen(
-            node, transaction, terms, body.told, kind="give", subject=body.subject, app=app, by=body.by
-        ).model_copy(update={"approvals": tuple(each for who, each in approved.items() if who != body.by)})
-        _give(node, transaction, row, ReceiptState.GIVEN, evidence)
-        return receipt
-
-    return await shown_once(node, once, work)
-
-
-async def approve_receipt(node: Node, once: Once, receipt: str, body: wire.ApproveReceipt, *, app: str) -> StoredReply:
-    """One of several holders says yes; the receipt stays as it is until the last one gives it.
-
-    Raises:
-        NotFound: no such request for this subject.
-        ReceiptRejected: answered already, or by somebody who is no holder.
-    """
-
-    def work(transaction: Transaction) -> str:
-        row = row_of_subject(transaction, receipt, body.subject)
-        check_transition(ReceiptState(row.state), ReceiptState.GIVEN)
-        terms = terms_of(row)
-        require_holder(transaction, terms, subject=body.subject, by=body.by)
-        if body.by not in approvals_of(transaction, receipt):
-            seen(node, transaction, terms, body.told, kind="approve", subject=body.subject, app=app, by=body.by)
-        return receipt
-
-    return await shown_once(node, once, work)
-
-
-async def give_version(node: Node, once: Once, receipt: str, body: wire.GiveReceipt, *, app: str) -> StoredReply:
-    """The subject gives the next version that the recipient asked for.
-
-    Args:
-        app: the name of the key that vouches for who is logged in; it stands in the evidence.
-
-    Raises:
-        NotFound: none is asked for, of this subject.
-        ReceiptRejected: it cannot be given now, or a wallet signature is not over these terms.
-    """
-
-    def work(transaction: Transaction) -> str:
-        row, terms = _asked(transaction, receipt, body.subject)
-        # What joint holders approved was the version before: each must say yes anew, so one word alone is refused.
-        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset())
-        evidence = seen(node, transaction, terms, body.told, kind="give", subject=body.subject, app=app, by=body.by)
-        _give(node, transaction, row, ReceiptState.RENEWED, evidence, terms)
-        return receipt
-
-    return await shown_once(node, once, work)
-
-
-async def refuse_version(node: Node, once: Once, receipt: str, body: wire.RefuseReceipt) -> StoredReply:
-    """The subject says no to the next version; the one in force stays.
-
-    Raises:
-        NotFound: none is asked for, of this subject.
-    """
-
-    def work(transaction: Transaction) -> str:
-        row, terms = _asked(transaction, receipt, body.subject)
+        terms = asked_version(transaction, receipt)
+        if terms is None:
+            raise no_such_thing()
+        require_stopper(transaction, subject=body.subject, by=body.by)
+        keep_no(node, transaction, "refuse", subject=body.subject, receipt=receipt, by=body.by, app=app)
+        forget_approvals(transaction, receipt)
         answer_version(transaction, terms, ReceiptState.REFUSED)
         told = wire.PeerVersionRefused(receipt=receipt, version=terms.version)
         tell_partner(transaction, "receipt.version_refused", row, told)
@@ -229,51 +163,17 @@ async def refuse_version(node: Node, once: Once, receipt: str, body: wire.Refuse
     return await shown_once(node, once, work)
 
 
-async def narrow_receipt(node: Node, once: Once, receipt: str, body: wire.NarrowReceipt, *, app: str) -> StoredReply:
-    """The subject takes something back: a next version that permits less, at once, whoever asked for what.
-
-    Args:
-        app: the name of the key that vouches for who is logged in; it stands in the evidence.
-
-    Raises:
-        NotFound: no such receipt of this subject.
-        ReceiptRejected: it is not in force or paused, nothing less would be permitted, or nothing would be left.
-    """
-
-    def work(transaction: Transaction) -> str:
-        row = row_of_subject(transaction, receipt, body.subject)
-        check_transition(ReceiptState(row.state), ReceiptState.RENEWED)
-        terms = narrowed(
-            terms_of(row),
-            without_classes=frozenset(body.without_classes),
-            rung=body.rung,
-            events_until_s=body.events_until,
-        )
-        _give(node, transaction, row, ReceiptState.RENEWED, body.evidence.model_copy(update={"app": app}), terms)
-        return receipt
-
-    return await shown_once(node, once, work)
-
-
-def _asked(transaction: Transaction, receipt: str, subject: str) -> tuple[Any, Terms]:
-    row = row_of_subject(transaction, receipt, subject)
-    terms = asked_version(transaction, receipt)
-    if terms is None:
-        raise no_such_thing()
-    check_transition(ReceiptState(row.state), ReceiptState.RENEWED)
-    check_follows(terms_of(row), terms)
-    return row, terms
-
-
-async def refuse_receipt(node: Node, once: Once, receipt: str, body: wire.RefuseReceipt) -> StoredReply:
+async def refuse_receipt(node: Node, once: Once, receipt: str, body: wire.RefuseReceipt, *, app: str) -> StoredReply:
     """The subject says no.
 
     Raises:
-        NotFound, ReceiptRejected: no such request for this subject, or answered already.
+        NotFound, ReceiptRejected: no such request for this subject, answered already, or by somebody who may not.
     """
 
     def work(transaction: Transaction) -> str:
-        return refuse(transaction, receipt, body)
+        refused = refuse(transaction, receipt, body)
+        keep_no(node, transaction, "refuse", subject=body.subject, receipt=receipt, by=body.by, app=app)
+        return refused
 
     return await shown_once(node, once, work)
 
@@ -288,44 +188,26 @@ def refuse(transaction: Transaction, receipt: str, body: wire.RefuseReceipt) -> 
     require_stopper(transaction, subject=body.subject, by=body.by)
     check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
     log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
-    change_receipt(transaction, receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    end_receipt(transaction, row, ReceiptState.REFUSED)
     tell_partner(transaction, "receipt.refused", row, wire.PeerReceiptRefused(receipt=receipt))
     return receipt
 
 
-async def defer_receipt(node: Node, once: Once, receipt: str, body: wire.DeferReceipt) -> StoredReply:
+async def defer_receipt(node: Node, once: Once, receipt: str, body: wire.DeferReceipt, *, app: str) -> StoredReply:
     """The subject puts off the answer; the request goes on waiting, and is not made again.
 
     Raises:
-        NotFound, ReceiptRejected: no such request for this subject, or answered already.
+        NotFound, ReceiptRejected: no such request for this subject, answered already, or by somebody who may not.
     """
 
     def work(transaction: Transaction) -> str:
         row = row_of_subject(transaction, receipt, body.subject)
+        require_stopper(transaction, subject=body.subject, by=body.by)
+        keep_no(node, transaction, "defer", subject=body.subject, receipt=receipt, by=body.by, app=app)
         check_transition(ReceiptState(row.state), ReceiptState.DEFERRED)
         log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.DEFERRED))
         change_receipt(transaction, receipt, state=ReceiptState.DEFERRED)
         tell_partner(transaction, "receipt.deferred", row, wire.PeerReceiptDeferred(receipt=receipt))
-        return receipt
-
-    return await shown_once(node, once, work)
-
-
-async def renew_receipt(node: Node, once: Once, receipt: str, body: wire.RenewReceipt, *, app: str) -> StoredReply:
-    """The subject says yes again: what was paused goes on once the recipient has signed for it.
-
-    Args:
-        app: the name of the key that vouches for who is logged in; it stands in the evidence.
-
-    Raises:
-        NotFound: no such receipt of this subject.
-        ReceiptRejected: it cannot be renewed, or a wallet signature is not over these terms.
-    """
-
-    def work(transaction: Transaction) -> str:
-        row = row_of_subject(transaction, receipt, body.subject)
-        check_transition(ReceiptState(row.state), ReceiptState.RENEWED)
-        _give(node, transaction, row, ReceiptState.RENEWED, body.evidence.model_copy(update={"app": app}))
         return receipt
 
     return await shown_once(node, once, work)
@@ -348,44 +230,6 @@ def acknowledged_given(node: Node, transaction: Transaction, row: Any, *, state:
     elif row.next_period is None and transaction.now_s < terms.events_until_s:
         live |= _period_of(transaction, terms, transaction.now_s)  # all periods of the version before were over
     change_receipt(transaction, row.id, **live)
-
-
-def _give(
-    node: Node,
-    transaction: Transaction,
-    row: Any,
-    state: ReceiptState,
-    evidence: Evidence,
-    next_version: Terms | None = None,
-) -> None:
-    """Sign a receipt that the subject gives, or gives again, and send it: nothing leaves before it is acknowledged."""
-    terms = next_version or terms_of(row)
-    check_evidence(evidence, terms)
-    bind_wallet_key(transaction, evidence, link=row.link)
-    if next_version is not None:
-        put_in_force(transaction, row, terms)
-    at_s = transaction.now_s
-    if state is ReceiptState.GIVEN:
-        token = node.signed(GivenReceipt(terms=terms, evidence=evidence, at=at_s))
-    else:
-        renews = signed_digest(row.signed)
-        token = node.signed(RenewedReceipt(terms=terms, evidence=evidence, renews=renews, at=at_s))
-    listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
-    log_receipt(
-        transaction,
-        receipt_body(terms, state, grade=evidence.grade, signed=signed_digest(token), deliverable=listed),
-    )
-    change_receipt(
-        transaction,
-        row.id,
-        state=state,
-        **stopped(row),
-        evidence=evidence.model_dump_json(),
-        signed=token,
-        unacknowledged_since_s=transaction.now_s,
-        confirm_by_s=None if days is None else transaction.now_s + days * DAY_S,
-    )
-    tell_partner(transaction, f"receipt.{state}", row, wire.PeerSigned(token=token))
 
 
 def _period_of(transaction: Transaction, terms: Terms, at_s: int) -> dict[str, object]:

@@ -3,14 +3,17 @@
 Source: DESIGN flow 3.
 """
 
+from typing import Any
+
 from sqlalchemy import select
 
 from tallystick import wire
 from tallystick_consent.entries import Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
-from tallystick_consent.receipts.evidence import check_evidence
-from tallystick_consent.receipts.receipt import ReceiptState, Terms, check_transition, parse_terms
+from tallystick_consent.receipts.evidence import check_evidence, check_holders
+from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState, Terms, check_transition, parse_terms
+from tallystick_consent.receipts.versions import answers, extent_of, widens
 from tallystick_consent.signed import (
     GivenReceipt,
     RenewedReceipt,
@@ -25,7 +28,9 @@ from tallystick_node.flows.receipts.rows import (
     GUARDIAN,
     acknowledge,
     change_receipt,
+    end_receipt,
     insert_receipt,
+    last_yes,
     log_receipt,
     require_none_open,
     require_recent,
@@ -73,8 +78,10 @@ async def request_receipt(node: Node, once: Once, body: wire.RequestReceipt) -> 
     return await shown_once(node, once, work, status=201)
 
 
-async def request_version(node: Node, once: Once, receipt: str, _body: wire.RequestVersion) -> StoredReply:
+async def request_version(node: Node, once: Once, receipt: str, body: wire.RequestVersion) -> StoredReply:
     """Ask the subject for a next version: all that the program of the one in force permits, from now on.
+
+    Which resources it is about stays as the subject picked, unless they are asked for anew.
 
     Raises:
         NotFound: no receipt of that id at which this node receives.
@@ -94,7 +101,9 @@ async def request_version(node: Node, once: Once, receipt: str, _body: wire.Requ
         )
         now = _terms(transaction, program, asked, issuer=before.issuer).document()
         follows = {"receipt": before.receipt, "version": before.version + 1, "previous": before.digest()}
-        terms = parse_terms({**now, **follows})
+        about = before.document().get("resources")
+        same = {} if body.resources == "any" or about is None else {"resources": about}
+        terms = parse_terms({**now, **follows, **same})
         ask_version(transaction, row, terms)
         queue_message(
             transaction,
@@ -115,7 +124,7 @@ def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, not what we asked for, or not now.
     """
     given = open_object(body.token, GivenReceipt, keys=node.partner(caller).ed25519("receipt"))
-    return _take_given(node, caller, transaction, given, body.token, ReceiptState.GIVEN)
+    return _take_given(node, caller, transaction, given, body.token)
 
 
 def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
@@ -125,7 +134,7 @@ def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wir
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, of other terms, or not now.
     """
     given = open_object(body.token, RenewedReceipt, keys=node.partner(caller).ed25519("receipt"))
-    return _take_given(node, caller, transaction, given, body.token, ReceiptState.RENEWED)
+    return _take_given(node, caller, transaction, given, body.token)
 
 
 def _take_given(
@@ -134,23 +143,25 @@ def _take_given(
     transaction: Transaction,
     given: GivenReceipt | RenewedReceipt,
     signed: str,
-    state: ReceiptState,
 ) -> wire.PeerAcknowledged:
+    state = ReceiptState.GIVEN if isinstance(given, GivenReceipt) else ReceiptState.RENEWED
     terms, evidence = given.terms, given.evidence
     row = row_of_partner(transaction, terms.receipt, partner=caller, role="recipient")
     if state is ReceiptState.RENEWED and terms.version != row.version:
         require_may_follow(transaction, row, terms)
-    elif terms_of(row) != terms:
+    elif (state is ReceiptState.RENEWED and terms_of(row) != terms) or not answers(asked=terms_of(row), given=terms):
         raise ReceiptRejected(
             "receipt_malformed", "A receipt has other terms than were asked for.", remedy="Ask for it anew."
         )
-    if isinstance(given, RenewedReceipt) and given.renews != signed_digest(row.signed or ""):
+    if isinstance(given, RenewedReceipt) and given.renews != last_yes(row):
         raise ReceiptRejected(
             "receipt_malformed", "A renewal does not follow the receipt that is here.", remedy="Send what came before."
         )
     check_transition(ReceiptState(row.state), state)
-    check_evidence(evidence, terms)
-    if terms.version != row.version:
+    if not _takes_back(row, terms):
+        check_holders(evidence, terms)
+    check_evidence(evidence, terms, renews=given.renews if isinstance(given, RenewedReceipt) else "")
+    if terms != terms_of(row):
         row = put_in_force(transaction, row, terms)
     token = acknowledge(node, transaction, row, state, signed)
     appended = log_receipt(
@@ -176,6 +187,12 @@ def _take_given(
     return wire.PeerAcknowledged(token=token)
 
 
+def _takes_back(row: Any, terms: Terms) -> bool:
+    """Return whether a version only permits less than the one in force, which any one of several holders may do."""
+    is_next = terms.version != row.version and ReceiptState(row.state) in IN_FORCE
+    return is_next and not widens(extent_of(terms_of(row)), extent_of(terms))
+
+
 def receive_refused(
     _node: Node, caller: str, transaction: Transaction, body: wire.PeerReceiptRefused
 ) -> wire.PeerAcknowledged:
@@ -187,7 +204,7 @@ def receive_refused(
     row = row_of_partner(transaction, body.receipt, partner=caller, role="recipient")
     check_transition(ReceiptState(row.state), ReceiptState.REFUSED)
     log_receipt(transaction, receipt_body(terms_of(row), ReceiptState.REFUSED))
-    change_receipt(transaction, body.receipt, state=ReceiptState.REFUSED, ended_at_s=transaction.now_s)
+    end_receipt(transaction, row, ReceiptState.REFUSED)
     return wire.PeerAcknowledged()
 
 
@@ -233,6 +250,7 @@ def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceip
             "reward": program.digest(),
             "notice": program.notice.digest(),
             "limits": program.limits.model_dump(mode="json"),
+            "retention": [each.model_dump(mode="json") for each in program.retention],
             **on_authority,
         }
     )

@@ -17,7 +17,7 @@ from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.authority import Authority
-from tallystick_consent.receipts.receipt import IN_FORCE, OPEN, Notice, Receipt, ReceiptState, Terms, parse_terms
+from tallystick_consent.receipts.receipt import HELD, IN_FORCE, OPEN, Notice, Receipt, ReceiptState, Terms, parse_terms
 from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
 from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json
@@ -26,6 +26,7 @@ from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links import await_own_receipt, end_link
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program
+from tallystick_node.flows.receipts.duties import discharge_of, keep_after_end
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node, no_such_thing
@@ -39,22 +40,19 @@ LOOKBACK_MAX_S = 366 * DAY_S
 """How far before its request a receipt may reach: far enough for a year, near enough for every calendar."""
 
 REQUEST_LIFE_S = 30 * DAY_S
-"""How long a subject may take to answer a request."""
+"""How long a subject may take to answer a request, and a request to arrive."""
 
 GUARDIAN = Authority(kind="guardian")
+
+ACKNOWLEDGE_WITHIN_S = 7 * DAY_S
+"""How long a partner may take to sign for a pause or an ending: a week, in which one that is down is mended."""
 
 UNACKNOWLEDGED_MAX = 1_000
 """How many unacknowledged steps one answer lists, those that wait longest first."""
 
 
 def find_receipts(node: Node, body: wire.FindReceipts) -> wire.Receipts:
-    """Return the receipts of one customer or link, oldest first.
-
-    Raises:
-        NotFound: neither is named.
-    """
-    if (body.subject is None) == (body.link is None):
-        raise no_such_thing()
+    """Return the receipts of one customer or link, oldest first."""
     mine = LINKS.c.subject == body.subject if body.subject is not None else LINKS.c.id == body.link
     rows = node.rows(_with_hint().where(mine).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id))
     return wire.Receipts(receipts=tuple(_shown(row) for row in rows))
@@ -74,11 +72,15 @@ def get_receipt(node: Node, receipt: str) -> wire.Receipt:
 
 def show_receipt(transaction: Transaction, receipt: str) -> wire.Receipt:
     """Return a receipt as it stands in this write."""
-    return _shown(transaction.row(_with_hint().where(RECEIPTS.c.id == receipt)))
+    row = transaction.row(_with_hint().where(RECEIPTS.c.id == receipt))
+    assert row is not None, "a write shows a receipt that it has found"
+    transaction.subject = row.subject
+    return _shown(row)
 
 
 def show_receipts(transaction: Transaction, subject: str) -> tuple[wire.Receipt, ...]:
     """Return the receipts of one customer as they stand in this write, oldest first."""
+    transaction.subject = subject
     mine = _with_hint().where(LINKS.c.subject == subject).order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
     return tuple(_shown(row) for row in transaction.execute(mine).all())
 
@@ -87,7 +89,7 @@ def find_unacknowledged(node: Node) -> wire.Unacknowledged:
     """Return the steps that partners have not signed for, those that wait longest first."""
     waiting = select(RECEIPTS).where(RECEIPTS.c.unacknowledged_since_s.is_not(None))
     oldest = waiting.order_by(RECEIPTS.c.unacknowledged_since_s, RECEIPTS.c.id).limit(UNACKNOWLEDGED_MAX + 1)
-    rows = node.rows(oldest)
+    now_s, rows = node.now_s(), node.rows(oldest)
     listed = rows[:UNACKNOWLEDGED_MAX]
     given_up = {
         row.about
@@ -106,11 +108,20 @@ def find_unacknowledged(node: Node) -> wire.Unacknowledged:
                 state=row.state,
                 since=row.unacknowledged_since_s,
                 refused=row.id in given_up,
+                due=due_s,
+                overdue=due_s is not None and due_s <= now_s,
             )
             for row in listed
+            for due_s in (_acknowledge_by(row),)
         ),
         has_more=len(rows) > len(listed),
     )
+
+
+def _acknowledge_by(row: Any) -> int | None:
+    """Return when a receipt's last step must be signed for; None where it says no time, as what version 0.1 took."""
+    step: dict[str, Any] = json.loads(row.last_step or "{}")
+    return step.get("acknowledge_by")
 
 
 def receipt_of(row: Any, *, again: bool = False) -> Receipt:
@@ -134,8 +145,8 @@ def terms_of(row: Any) -> Terms:
 
 
 def with_subject() -> Select[Any]:
-    """Return the query of receipts, each with the subject of its link."""
-    return select(RECEIPTS, LINKS.c.subject).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
+    """Return the query of receipts, each with the subject of its link, and up to when earlier links of theirs told."""
+    return select(RECEIPTS, LINKS.c.subject, LINKS.c.answered_until_s).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
 
 
 def row_of_partner(transaction: Transaction, receipt: object, *, partner: str, role: str | tuple[str, ...]) -> Any:
@@ -220,6 +231,11 @@ def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
     return transaction.append("receipt", body.document())
 
 
+def last_state(row: Any) -> ReceiptState:
+    """Return the state that the ledger has a receipt in; its row is ahead of that while its subject is erased."""
+    return ReceiptState(json.loads(row.last_step)["state"] if row.last_step else row.state)
+
+
 def acknowledge(node: Node, transaction: Transaction, row: Any, state: str, signed: str) -> str:
     """Return our signature over the digest of what the other partner signed about a receipt, as its row is now."""
     content = {"receipt": row.id, "version": row.version, "state": state, "digest": signed_digest(signed)}
@@ -268,6 +284,11 @@ def change_receipt(transaction: Transaction, receipt: str, **values: object) -> 
     transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == receipt).values(**values))
 
 
+def last_yes(row: Any) -> str:
+    """Return the digest of the signed receipt or renewal that is the last yes to a receipt, "" before there is one."""
+    return signed_digest(row.signed) if row.signed else ""
+
+
 def stopped(row: Any) -> dict[str, object]:
     """Return what a receipt's leaves become when answers stop."""
     return {"live_leaf": None, "lived_leaf": row.lived_leaf if row.live_leaf is None else row.live_leaf}
@@ -291,6 +312,10 @@ def end_receipt(
     ended = {"state": state, "ended_at_s": transaction.now_s, "settles_until_s": settles_until_s, **stopped(row)}
     change_receipt(transaction, row.id, next_period=None, next_close_s=None, **ended, **more)
     drop_claims_of(transaction, row.id, but=listed)
+    if row.role == "recipient":
+        discharge_of(transaction, row.id, "answers", but=listed)
+        if row.state in HELD:
+            keep_after_end(transaction, terms_of(row))
     asked = (RECEIPT_VERSIONS.c.receipt == row.id, RECEIPT_VERSIONS.c.state == ReceiptState.REQUESTED)
     transaction.execute(update(RECEIPT_VERSIONS).where(*asked).values(state=state))
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
@@ -312,6 +337,7 @@ def finish_settling(transaction: Transaction, receipt: str) -> None:
         listed = ReceiptBody.model_validate_json(row.last_step).deliverable
         to_come = sorted(set(listed) - {each.digest for each in mine})
     drop_claims_of(transaction, receipt, but=to_come)
+    discharge_of(transaction, receipt, "answers", but=to_come)
     if not to_come or row.settles_until_s <= transaction.now_s:
         change_receipt(transaction, receipt, settles_until_s=None)
         _end_link_if_last(transaction, row.link)
@@ -377,7 +403,7 @@ async def shown_once(node: Node, once: Once, work: Any, *, status: int = 200) ->
 
 
 def _with_hint() -> Any:
-    return select(RECEIPTS, LINKS.c.partner_hint).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
+    return select(RECEIPTS, LINKS.c.partner_hint, LINKS.c.subject).join(LINKS, LINKS.c.id == RECEIPTS.c.link)
 
 
 def _shown(row: Any) -> wire.Receipt:
@@ -395,4 +421,5 @@ def _shown(row: Any) -> wire.Receipt:
         unacknowledged_since=row.unacknowledged_since_s,
         uses=row.uses,
         confirm_by=row.confirm_by_s,
+        signed=last_yes(row),
     )

@@ -8,9 +8,9 @@ Source: DESIGN flow 3, P4, P5, SCENARIOS section 0 (withdrawal of consent) and 2
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
@@ -19,14 +19,17 @@ from tallystick_consent.signed import SignedObject, Stop, Withdrawal, open_objec
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.outgoing import let_leave, on_its_way, withhold_queued
+from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.receipts.rows import (
+    ACKNOWLEDGE_WITHIN_S,
     DAY_S,
     REQUEST_LIFE_S,
     acknowledge,
     change_receipt,
     end_receipt,
     finish_settling,
+    last_state,
     log_receipt,
     row_of_partner,
     row_of_subject,
@@ -38,7 +41,7 @@ from tallystick_node.flows.receipts.rows import (
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.storage.tables import CLAIMS, RECEIPTS
+from tallystick_node.storage.tables import CLAIMS, RECEIPTS, SIGNED_FOR
 
 SETTLES_MAX_S = 2 * 366 * DAY_S
 """How long after a withdrawal a recipient waits at most for what that lists."""
@@ -46,7 +49,9 @@ SETTLES_MAX_S = 2 * 366 * DAY_S
 NOTHING: Mapping[str, int] = {}
 
 
-async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.WithdrawReceipt) -> StoredReply:
+async def withdraw_receipt(
+    node: Node, once: Once, receipt: str, body: wire.WithdrawReceipt, *, app: str
+) -> StoredReply:
     """The subject stops for good: nothing more is issued, and nothing delivered but what the entry lists.
 
     Where what was earned is to be settled, it is evaluated and logged first; it leaves when its period has closed.
@@ -57,7 +62,9 @@ async def withdraw_receipt(node: Node, once: Once, receipt: str, body: wire.With
     """
 
     def work(transaction: Transaction) -> str:
-        return withdraw(node, transaction, receipt, body)
+        withdrawn = withdraw(node, transaction, receipt, body)
+        keep_no(node, transaction, "stop", subject=body.subject, receipt=receipt, by=body.by, app=app)
+        return withdrawn
 
     return await shown_once(node, once, work)
 
@@ -86,15 +93,20 @@ def withdraw(node: Node, transaction: Transaction, receipt: str, body: wire.With
     return _stop(node, transaction, row, ReceiptState.WITHDRAWN, content, to_come=to_come)
 
 
-async def pause_receipt(node: Node, once: Once, receipt: str, body: wire.PauseReceipt) -> StoredReply:
+async def pause_receipt(node: Node, once: Once, receipt: str, body: wire.PauseReceipt, *, app: str) -> StoredReply:
     """The subject stops for a while: nothing is issued or delivered until it is renewed; events are still recorded.
 
+    What others approved before does not count after it: a pause by any one of several holders asks them all anew.
+
     Raises:
-        NotFound, ReceiptRejected: no receipt of this subject that can be paused.
+        NotFound, ReceiptRejected: no receipt of this subject that can be paused, or by somebody who may not.
     """
 
     def work(transaction: Transaction) -> str:
         row = row_of_subject(transaction, receipt, body.subject)
+        require_stopper(transaction, subject=body.subject, by=body.by)
+        keep_no(node, transaction, "pause", subject=body.subject, receipt=receipt, by=body.by, app=app)
+        forget_approvals(transaction, receipt)
         return _stop(node, transaction, row, ReceiptState.PAUSED, _content(transaction, row, "paused"))
 
     return await shown_once(node, once, work)
@@ -186,10 +198,8 @@ def end_settling(transaction: Transaction, *, rows_max: int) -> int:
     return len(rows)
 
 
-def _content(transaction: Transaction, row: Any, state: str) -> Stop:
-    return Stop.model_validate(
-        {"receipt": row.id, "version": row.version, "state": state, "at": transaction.now_s}
-    )  # fmt: skip
+def _content(transaction: Transaction, row: Any, state: Literal["paused", "revoked", "invalidated"]) -> Stop:
+    return Stop(receipt=row.id, version=row.version, state=state, at=transaction.now_s)
 
 
 def _issued(transaction: Transaction, receipt: str) -> dict[str, int]:
@@ -211,7 +221,9 @@ def _stop(
     """Stop a receipt here, and tell the other end; return its id."""
     check_transition(ReceiptState(row.state), state)
     token = node.signed(content)
-    _take(transaction, row, receipt_body(terms_of(row), state, signed=signed_digest(token)), to_come=to_come)
+    due_s = transaction.now_s + ACKNOWLEDGE_WITHIN_S
+    step = receipt_body(terms_of(row), state, signed=signed_digest(token), acknowledge_by=due_s)
+    _take(transaction, row, step, to_come=to_come)
     change_receipt(transaction, row.id, unacknowledged_since_s=transaction.now_s)
     tell_partner(transaction, f"receipt.{state}", row, wire.PeerSigned(token=token))
     return str(row.id)
@@ -226,22 +238,26 @@ def _stopped(
     *,
     to_come: Mapping[str, int] = NOTHING,
 ) -> wire.PeerAcknowledged:
-    """Take a stop that the other end signed, and sign for it.
+    """Take a stop that the other end signed, and sign for it, once: what comes again is answered alike.
 
-    One that crosses the end of the receipt here is signed for as well: there is nothing left for it to stop.
+    One that crosses the end of the receipt here has nothing left to stop; that it was signed for is logged as well.
     """
+    digest = signed_digest(signed)
+    given = transaction.row(select(SIGNED_FOR.c.token).where(SIGNED_FOR.c.signed == digest))
+    if given is not None:
+        return wire.PeerAcknowledged(token=given.token)
     token = acknowledge(node, transaction, row, state, signed)
-    before = ReceiptState(row.state)
+    transaction.execute(insert(SIGNED_FOR).values(signed=digest, token=token))
+    acknowledgement = Signature(at=transaction.now_s, digest=signed_digest(token))
+    before, terms = last_state(row), terms_of(row)
     if before in OPEN:
         check_transition(before, state)
-        step = receipt_body(
-            terms_of(row),
-            state,
-            signed=signed_digest(signed),
-            acknowledgement=Signature(at=transaction.now_s, digest=signed_digest(token)),
-        )
+        step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement)
         ended = {} if state is ReceiptState.PAUSED else {"end_acknowledged_at_s": transaction.now_s}
         _take(transaction, row, step, to_come=to_come, unacknowledged_since_s=None, **ended)
+    else:
+        step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement, crossed=True)
+        transaction.append("receipt", step.document())
     return wire.PeerAcknowledged(token=token)
 
 

@@ -15,7 +15,7 @@ from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState, Terms, parse_terms
-from tallystick_consent.receipts.versions import check_follows, difference, extent_of, widens
+from tallystick_consent.receipts.versions import answers, check_follows, difference, extent_of, widens
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.flows.receipts.rows import REQUEST_LIFE_S, change_receipt, row_of_partner, terms_of
 from tallystick_node.log.transaction import Transaction
@@ -96,11 +96,13 @@ def expire_versions(transaction: Transaction, *, rows_max: int) -> int:
 
 
 def put_in_force(transaction: Transaction, row: Any, terms: Terms) -> Any:
-    """Let a next version take the place of the one in force; return the receipt's row as it is then."""
-    _close(transaction, row.id, "superseded")
-    mine = (RECEIPT_VERSIONS.c.receipt == row.id, RECEIPT_VERSIONS.c.version == terms.version)
-    transaction.execute(RECEIPT_VERSIONS.delete().where(*mine))
-    _keep(transaction, terms_of(row), "superseded", None)
+    """Let a next version take the place of the one in force, or of the request what was given of it; return the
+    receipt's row as it is then."""
+    if terms.version != row.version:
+        _close(transaction, row.id, "superseded")
+        mine = (RECEIPT_VERSIONS.c.receipt == row.id, RECEIPT_VERSIONS.c.version == terms.version)
+        transaction.execute(RECEIPT_VERSIONS.delete().where(*mine))
+        _keep(transaction, terms_of(row), "superseded", None)
     text = canonical_json(terms.document()).decode()
     change_receipt(transaction, row.id, version=terms.version, terms=text, valid_until_s=terms.valid_until_s)
     return transaction.row(select(RECEIPTS).where(RECEIPTS.c.id == row.id))
@@ -114,7 +116,9 @@ def require_may_follow(transaction: Transaction, row: Any, terms: Terms) -> None
     """
     before = terms_of(row)
     check_follows(before, terms)
-    if terms != asked_version(transaction, row.id) and widens(extent_of(before), extent_of(terms)):
+    asked = asked_version(transaction, row.id)
+    was_asked = asked is not None and answers(asked=asked, given=terms)
+    if not was_asked and widens(extent_of(before), extent_of(terms)):
         raise ReceiptRejected(
             "version_widens", "A version permits more than was asked for.", remedy="Give what was asked for, or less."
         )

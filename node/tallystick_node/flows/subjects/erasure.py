@@ -16,16 +16,27 @@ from sqlalchemy import func, insert, or_, select, update
 
 from tallystick import wire
 from tallystick.papers import Certificate, CertifiedLink
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.entries import ErasureBody, ReceiptBody, Signature, erasure_body, receipt_body
 from tallystick_consent.erasure import FIELDS, ErasedField, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
 from tallystick_consent.signed import Withdrawal, open_object, signed_digest
-from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
+from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import NotPublished
 from tallystick_node.flows.claims.ending import last_disclosure, withhold_claims
 from tallystick_node.flows.outgoing import queue_message
-from tallystick_node.flows.receipts.rows import change_receipt, end_receipt, log_receipt, tell_partner, terms_of
+from tallystick_node.flows.receipts.duties import discharge_of
+from tallystick_node.flows.receipts.rows import (
+    ACKNOWLEDGE_WITHIN_S,
+    DAY_S,
+    change_receipt,
+    end_receipt,
+    last_state,
+    log_receipt,
+    tell_partner,
+    terms_of,
+)
 from tallystick_node.flows.subjects.burying import (
     bury_link,
     bury_subject,
@@ -58,13 +69,18 @@ async def erase_subject(node: Node, once: Once, body: wire.EraseSubject) -> Stor
     """Erase a subject: keys and rows at once, the ledger and the partners link by link; also of a read-only log."""
 
     def work(transaction: Transaction) -> wire.Erasures:
-        name = bury_subject(node, transaction, body.subject)
-        rows = transaction.execute(_of(name)).all()
-        return _shown(rows, now_s=transaction.now_s)
+        transaction.subject = ""  # it tells how far an erasure is, and no more of whom
+        return erase_in(node, transaction, body.subject)
 
     return await node.once(
         once, work, lambda erasures, _: StoredReply(202, erasures.model_dump_json()), even_read_only=True
     )
+
+
+def erase_in(node: Node, transaction: Transaction, subject: str) -> wire.Erasures:
+    """Erase a subject in a write that does more than that; return how far it is."""
+    name = bury_subject(node, transaction, subject)
+    return _shown(transaction.execute(_of(name)).all(), now_s=transaction.now_s)
 
 
 def find_erasures(node: Node, body: wire.FindErasures) -> wire.Erasures:
@@ -141,6 +157,7 @@ def ask_partner(node: Node, transaction: Transaction, erasure: str) -> None:
     held = _held(transaction, row)
     for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == row.link)).all():
         _end(node, transaction, receipt, token, held=held)
+        discharge_of(transaction, receipt.id, "evidence")
     empty_link(transaction, row.link)
     appended = transaction.append("erasure", erasure_body(request, signed=signed_digest(token)).document())
     queue_message(
@@ -162,7 +179,8 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     """Erase our end of a link, since its subject asked the other end; answer for every field, and sign.
 
     Raises:
-        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, or about no link with it.
+        SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, about no link with it, or
+            naming a receipt of another one.
     """
     request = open_object(body.token, ErasureRequest, keys=node.partner(caller).ed25519("receipt"))
     if (request.origin, request.partner) != (caller, node.host):
@@ -175,6 +193,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     link = transaction.row(select(LINKS).where(LINKS.c.id == request.link, LINKS.c.partner == caller))
     if link is None or before is not None:
         raise no_such_thing()
+    _require_of_link(transaction, request)
     fields = _answers(transaction, link)
     attestation = node.signed(
         ErasureAttestation(
@@ -185,12 +204,13 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
             at=transaction.now_s,
         )
     )
-    held = hold_back(transaction, link.id)
-    for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == link.id)).all():
-        _end_for_partner(transaction, receipt, request, body.token, held=held)
-    number = bury_link(node, transaction, link)
     signed = Signature(at=transaction.now_s, digest=signed_digest(attestation))
     logged = erasure_body(request, signed=signed_digest(body.token), attestation=signed)
+    held = hold_back(transaction, link.id)
+    for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == link.id)).all():
+        _end_for_partner(transaction, receipt, logged, held=held)
+        discharge_of(transaction, receipt.id, "evidence")
+    number = bury_link(node, transaction, link)
     appended = transaction.append("erasure", logged.document())
     transaction.execute(
         insert(ERASURES).values(
@@ -213,6 +233,17 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
         )
     )
     return wire.PeerAcknowledged(token=attestation)
+
+
+def _require_of_link(transaction: Transaction, request: ErasureRequest) -> None:
+    """Refuse to attest, in our ledger and for good, that receipts of another link are over."""
+    elsewhere = (RECEIPTS.c.id.in_(request.receipts), RECEIPTS.c.link != request.link)
+    if transaction.row(select(RECEIPTS.c.id).where(*elsewhere).limit(1)) is not None:
+        raise ReceiptRejected(
+            "receipt_malformed",
+            "An erasure request names a receipt of another link.",
+            remedy="Name the receipts of the link that is erased.",
+        )
 
 
 def attested(node: Node, transaction: Transaction, erasure: str, token: str) -> None:
@@ -261,32 +292,36 @@ def _end(node: Node, transaction: Transaction, receipt: Any, request: str, *, he
         if receipt.role == "issuer":
             tell_partner(transaction, "receipt.refused", receipt, wire.PeerReceiptRefused(receipt=receipt.id))
         return
-    if not can_be_withdrawn(_last_state(receipt)):
+    if not can_be_withdrawn(last_state(receipt)):
         withhold_claims(transaction, _still_issued(transaction, receipt.id, held[0]))
         return
+    now_s = transaction.now_s
     if receipt.role == "recipient":
-        log_receipt(transaction, receipt_body(terms, ReceiptState.WITHDRAWN, signed=signed_digest(request)))
+        digest, due_s = signed_digest(request), now_s + ATTEST_WITHIN_S
+        log_receipt(transaction, receipt_body(terms, ReceiptState.WITHDRAWN, signed=digest, acknowledge_by=due_s))
         end_receipt(transaction, receipt, ReceiptState.WITHDRAWN)
         return
-    token = node.signed(Withdrawal(receipt=receipt.id, version=terms.version, earned="drop", at=transaction.now_s))
-    on_their_way = _still_issued(transaction, receipt.id, held[1])
-    log_receipt(
-        transaction,
-        receipt_body(terms, ReceiptState.WITHDRAWN, signed=signed_digest(token), deliverable=tuple(on_their_way)),
+    token = node.signed(Withdrawal(receipt=receipt.id, version=terms.version, earned="drop", at=now_s))
+    step = receipt_body(
+        terms,
+        ReceiptState.WITHDRAWN,
+        signed=signed_digest(token),
+        deliverable=tuple(_still_issued(transaction, receipt.id, held[1])),
+        acknowledge_by=now_s + ACKNOWLEDGE_WITHIN_S,
     )
+    log_receipt(transaction, step)
     withhold_claims(transaction, _still_issued(transaction, receipt.id, held[0]))
-    end_receipt(transaction, receipt, ReceiptState.WITHDRAWN)
+    end_receipt(transaction, receipt, ReceiptState.WITHDRAWN, unacknowledged_since_s=now_s)
     tell_partner(transaction, "receipt.withdrawn", receipt, wire.PeerSigned(token=token))
 
 
-def _end_for_partner(
-    transaction: Transaction, receipt: Any, request: ErasureRequest, token: str, *, held: _Held
-) -> None:
-    """End one receipt of a link whose subject asked the other end; its request is the word that it ended."""
+def _end_for_partner(transaction: Transaction, receipt: Any, erasure: ErasureBody, *, held: _Held) -> None:
+    """End one receipt of a link whose subject asked the other end: its request is the word that it ended, and our
+    attestation signs for that too."""
     if _refuse_if_asked(transaction, receipt):
         return
     not_left = _still_issued(transaction, receipt.id, held[0])
-    if not can_be_withdrawn(_last_state(receipt)):
+    if not can_be_withdrawn(last_state(receipt)):
         withhold_claims(transaction, not_left)
         return
     log_receipt(
@@ -294,8 +329,8 @@ def _end_for_partner(
         receipt_body(
             terms_of(receipt),
             ReceiptState.WITHDRAWN,
-            signed=signed_digest(token),
-            acknowledgement=Signature(at=request.at, digest=signed_digest(token)),
+            signed=erasure.request,
+            acknowledgement=erasure.attestation,
             deliverable=tuple(_still_issued(transaction, receipt.id, held[1])),
         ),
     )
@@ -305,7 +340,7 @@ def _end_for_partner(
 
 def _refuse_if_asked(transaction: Transaction, receipt: Any) -> bool:
     """Refuse a receipt that waits for its subject, who is gone; return whether it was one."""
-    if ReceiptState.REFUSED not in TRANSITIONS[ReceiptState(_last_state(receipt))]:
+    if ReceiptState.REFUSED not in TRANSITIONS[last_state(receipt)]:
         return False
     log_receipt(transaction, receipt_body(terms_of(receipt), ReceiptState.REFUSED))
     end_receipt(transaction, receipt, ReceiptState.REFUSED)
@@ -326,11 +361,6 @@ def _held(transaction: Transaction, row: Any) -> _Held:
     """Return what was held back when the subject asked, and since; and what may have arrived."""
     then, now = json.loads(row.held), hold_back(transaction, row.link)
     return [*then["held"], *now[0]], [*then["on_their_way"], *now[1]]
-
-
-def _last_state(receipt: Any) -> str:
-    """Return the state that the ledger has a receipt in; its row may be ahead of that."""
-    return str(json.loads(receipt.last_step)["state"]) if receipt.last_step else str(receipt.state)
 
 
 def _still_issued(transaction: Transaction, receipt: str, claims: Sequence[str]) -> list[str]:
@@ -363,9 +393,16 @@ def _answers(transaction: Transaction, link: Any) -> tuple[FieldAnswer, ...]:
     if count(EVENTS, EVENTS.c.receipt.in_(receipts)):
         answers["events"] = FieldAnswer(field="events", fate="kept", ground="own_customer")
     if count(CLAIMS, claims):
-        until_s = transaction.now_s + ACCOUNTING_KEPT_S
+        until_s = transaction.now_s + _accounting_kept_s(transaction, link)
         answers["accounting"] = FieldAnswer(field="accounting", fate="kept", ground="legal_obligation", until=until_s)
     return tuple(answers[field] for field in FIELDS)
+
+
+def _accounting_kept_s(transaction: Transaction, link: Any) -> int:
+    """Return how long from now accounting is kept at most: what the terms of the link's receipts say, where they do."""
+    rows = transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == link.id)).all()
+    kept = [each.until_days for row in rows for each in terms_of(row).retention if each.field == "accounting"]
+    return max(kept) * DAY_S if kept and link.role == "recipient" else ACCOUNTING_KEPT_S
 
 
 def _requested(row: Any, *, host: str) -> ErasureRequest:
@@ -416,5 +453,5 @@ def _shown_one(row: Any, now_s: int) -> wire.Erasure:
 
 def _attested_fields(token: str) -> tuple[FieldAnswer, ...]:
     """Return what a partner answered; its signature was checked when the answer came."""
-    content = parse_json_object(from_base64url(token.split(".")[1]))
+    content = unchecked_payload(token)
     return ErasureAttestation.model_validate_json(canonical_json(content)).fields

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "node_0021"
-down_revision = "node_0014"
+down_revision = "node_0019"
 
 
 def upgrade() -> None:

@@ -23,8 +23,8 @@ from tallystick_ledger.tlog.merkle import root_at
 from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, TilePath
 
-SPAN_BUNDLES = 128
-"""32,768 entries: long enough that handing it over costs little, short enough that the last ones end together.
+SPAN_BUNDLES = 64
+"""16,384 entries: long enough that handing it over costs little, short enough that the last ones end together.
 It divides 256."""
 
 Take = Callable[[Sequence[Told]], None]

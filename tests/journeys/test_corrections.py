@@ -473,3 +473,34 @@ def test_what_late_evidence_leaves_as_it_was_is_shown_as_the_answer_that_stands(
         person.visit("2027-03-30 18:00", 50)
         story.go_past_release("2027-05-30 12:00")
         assert kinds(person) == [("issued", "answer"), ("stands", "answer")]
+
+
+def test_what_another_club_told_of_the_same_month_is_paid_once_the_first_is_taken_back(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        gym, track, insurer = (story.company(f"{name}.example") for name in ("gym", "track", "insurer"))
+        agree(story, insurer, gym, track)
+        people = [
+            consent(link(club, insurer, at_gym="ana-here", at_insurer="ana-at-ins", town=story), story)
+            for club in (gym, track)
+        ]
+        story.clock.at_s = at("2027-03-31 22:00")
+        for person in people:
+            person.confirm_membership("2027-03-01 09:00")
+        recorded = {person.link: visits(person, *ANA_MARCH) for person in people}
+        close_march(story)
+
+        def paid() -> list[tuple[str, str]]:
+            found = insurer.app().rewards.find("ana-at-ins").rewards
+            return sorted((each.state, each.reasons["receipt"]) for each in found)
+
+        ((_, by),) = paid()
+        first, second = sorted(people, key=lambda person: person.receipt != by)
+
+        first.gym.app().events.correct(subject="ana-here", event=recorded[first.link][25])
+        audited(story)
+        assert paid() == [("posted", second.receipt), ("reversed", first.receipt)]
+        assert insurer.app().programs.budget("ins-fit", "2027-03").posted == 2_000
+
+        second.gym.app().events.correct(subject="ana-here", event=recorded[second.link][25])
+        audited(story)
+        assert [state for state, _ in paid()] == ["reversed", "reversed"]

@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest
 from erasing import MARCH_CLOSES, ana, erase_at_gym, files_of, found
 from sqlalchemy import select, update
-from town import ANA_MARCH, Company, Town, agree, at, consent, entries, fitness_program, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entries, fitness_program, link, town
 from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.cli import app
 from tallystick.errors import NodeProblem
-from tallystick.papers import Certificate, CertifiedLink, Export
+from tallystick.papers import Certificate, CertifiedLink, Export, parse_export
 from tallystick.wire import EntryProof
 from tallystick_consent.entries import ErasureBody, Signature, erasure_body
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.errors import BadInput
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
 from tallystick_node.flows.subjects import access
@@ -231,6 +232,7 @@ def test_whoever_asks_both_ends_at_once_is_erased_at_both_and_each_signature_is_
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_a_revocation_that_comes_between_her_asking_and_the_links_own_time_ends_it_there(story: Town) -> None:
     """Her keys are gone and nothing leaves; the ledger has the receipt live until somebody says that it ended."""
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
@@ -439,7 +441,14 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     assert "Not proven by it:" in said
     assert "ONLY IF" not in said
     status, said = verify(file, "--fingerprint", fingerprints[0])
-    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (0, False, True)
+    assert (status, fingerprints[0] in said, fingerprints[1] in said) == (2, False, True)
+    assert said.startswith("WOULD HOLD ONLY IF")
+    gyms = tmp_path / "gym.vkey"
+    gyms.write_bytes((person.gym.folder / "log.vkey").read_bytes())
+    insurers = fingerprints[1]
+    assert verify(file, "--fingerprint", insurers)[0] == 1  # it is the gym's, and the gym's is not given
+    assert verify(file, "--fingerprint", insurers, "--key", str(gyms))[0] == 0
+    assert verify(file)[0] == 2
     other = tmp_path / "insurer.vkey"
     other.write_bytes((person.insurer.folder / "log.vkey").read_bytes())
     assert verify(file, "--key", str(other))[0] == 1
@@ -521,8 +530,10 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     assert export.rewards == ()
     file = tmp_path / "export.json"
     file.write_text(export.model_dump_json())
-    status, said = verify(file)
-    assert status == 0
+    assert verify(file)[0] == 2  # anybody can be gym.example in a file of their own
+    assert verify(file, "--fingerprint", person.insurer.keys.fingerprint)[0] == 1
+    status, said = verify(file, "--fingerprint", person.gym.keys.fingerprint)
+    assert (status, said.partition("\n")[0]) == (0, "HOLDS.")
     assert "14 events and 1 claim of this subject stand in the ledger of gym.example." in said
     assert "That it is complete: gym.example's word." in said
     for lie in export_lies(export):
@@ -533,12 +544,33 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     assert [(each.amount, each.reasons["rule"]) for each in theirs.rewards] == [(2000, "ins-fit@1")]
     assert [each.role for each in theirs.claims] == ["recipient"]
     assert theirs.events == ()
+    assert_exported_by_command(person, tmp_path)
     half = person.gym.app().subjects.export(person.at_gym, events_until=at("2027-03-10 00:00"))
     assert len(half.events) == 7
     person.gym.app().subjects.erase(person.at_gym)
     with pytest.raises(NodeProblem) as gone:
         person.gym.app().subjects.export(person.at_gym)
     assert gone.value.code == "payload_erased"
+
+
+def assert_exported_by_command(person: Membership, folder: Path) -> None:
+    """`tally export` writes what the client is told, for its owner alone; over nothing, and nothing of nobody."""
+    file, part = folder / "ana.json", folder / "part.json"
+    node = ["--url", person.gym.url, "--key", person.gym.secret, "--fingerprint", person.gym.keys.fingerprint]
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(file), *node])
+    assert (ran.exit_code, "HOLDS." in ran.output) == (0, True)
+    assert len(parse_export(file.read_bytes()).events) == 14
+    assert verify(file, "--fingerprint", person.gym.keys.fingerprint)[0] == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_bytes()
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(file), *node])
+    assert isinstance(ran.exception, BadInput)
+    assert file.read_bytes() == before
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(part), "--until", "2027-03-10", *node])
+    assert (ran.exit_code, len(parse_export(part.read_bytes()).events)) == (0, 7)
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(folder / "away" / "x.json"), *node])
+    assert isinstance(ran.exception, BadInput)
+    assert sorted(each.name for each in folder.iterdir() if "new" in each.name) == []
 
 
 def export_lies(honest: Export) -> Iterator[Export]:

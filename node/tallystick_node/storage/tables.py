@@ -246,6 +246,25 @@ class SignedFor(SQLModel, table=True):
     token: str
 
 
+class Duty(SQLModel, table=True):
+    """What this node, where it receives, keeps of a receipt until a time; the row goes once that is discharged.
+
+    Attributes:
+        field, ground: words of `tallystick_consent.receipts.retention`.
+        claim: of an answer, its digest; else "".
+        due_s: until when it is kept.
+        declared: the receipt's terms name it, so that its discharge is logged.
+    """
+
+    number: int | None = Field(default=None, primary_key=True)
+    receipt: str = Field(index=True)
+    field: str
+    ground: str
+    claim: str
+    due_s: int = Field(index=True)
+    declared: bool
+
+
 class Event(SQLModel, table=True):
     """A sealed event, and what is needed to find it again; erased with its subject.
 
@@ -344,6 +363,7 @@ class Claim(SQLModel, table=True):
 
     Attributes:
         leaf: index of the entry that issued or accepted it.
+        entry: at a recipient, the id of that entry; "" where an older version accepted it.
         log: the name of the log in which that stands.
         logged_at_s: when that was recorded.
         band: at a recipient, the band that it says; None where its rule has none.
@@ -368,6 +388,7 @@ class Claim(SQLModel, table=True):
     salt: str
     expires_at_s: int
     leaf: int
+    entry: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     log: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     logged_at_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     answer: str = ""
@@ -440,7 +461,7 @@ class Reward(SQLModel, table=True):
     state: str
     posted_at_s: int | None = None
     reversed_by: str | None = None
-    cause: str = ""
+    cause: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class Account(SQLModel, table=True):
@@ -711,6 +732,7 @@ PROGRAMS = _table(Program)
 AGREEMENTS = _table(Agreement)
 RECEIPTS = _table(Receipt)
 SIGNED_FOR = _table(SignedFor)
+DUTIES = _table(Duty)
 RECEIPT_VERSIONS = _table(ReceiptVersion)
 EVENTS = _table(Event)
 ASKS = _table(Ask)

@@ -1,6 +1,7 @@
 """What `tally verify` says of papers: the certificate of an erasure, and the export of everything about a customer."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from tallystick.audit.findings import printable
 from tallystick.papers import (
@@ -16,6 +17,14 @@ from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.policy import Policy
+
+
+class Verified(NamedTuple):
+    """What is said of a file that was verified, and whether it is shown: not by keys that only the file vouches for."""
+
+    text: str
+    is_shown: bool = True
+
 
 PAPER_SIZE_MAX_BYTES = max(CERTIFICATE_SIZE_MAX_BYTES, EXPORT_SIZE_MAX_BYTES)
 
@@ -34,8 +43,8 @@ def trust_in(fingerprints: Iterable[str], keys: Iterable[VerifierKey], policy: P
     return Trust(named, tuple(keys), policy)
 
 
-def verified_paper(raw: bytes, trust: Trust) -> str:
-    """Return what a paper shows and what it does not.
+def verified_paper(raw: bytes, trust: Trust) -> Verified:
+    """Return what a paper shows and what it does not; nothing is shown yet while a company in it is unconfirmed.
 
     Raises:
         TallyError: it does not hold.
@@ -44,10 +53,11 @@ def verified_paper(raw: bytes, trust: Trust) -> str:
         verdict = check_certificate(parse_certificate(raw), trust)
     else:
         verdict = check_export(parse_export(raw), trust)
-    lines = ["HOLDS.", *verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]
-    if verdict.unconfirmed:
-        lines.append(
-            "ONLY IF these fingerprints are theirs: the file itself says so. Compare them, or give --fingerprint."
-        )
+    lines = [*verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]
+    if not verdict.unconfirmed:
+        lines.insert(0, "HOLDS.")
+    else:
+        lines.insert(0, "WOULD HOLD ONLY IF the fingerprints at the end are theirs.")
+        lines.append("Whose they are only the file says. Compare them, and give each with --fingerprint:")
         lines += [f"  {host} {each}" for host, each in verdict.unconfirmed]
-    return "\n".join(printable(line) for line in lines)
+    return Verified("\n".join(printable(line) for line in lines), is_shown=not verdict.unconfirmed)

@@ -10,7 +10,7 @@ import typer
 from tallystick.audit import AuditNotRun
 from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
-from tallystick.cli.papers import PAPER_SIZE_MAX_BYTES, is_paper, trust_in, verified_paper
+from tallystick.cli.papers import PAPER_SIZE_MAX_BYTES, Verified, is_paper, trust_in, verified_paper
 from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, NOT_RUN, policy_in, read, say
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
@@ -45,7 +45,7 @@ def verify_command(
     if is_presented(raw):
         now_s = int(time.time()) if at is None else at
         asked = Asked(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)
-        _tell(lambda: verified_presented(raw, asked))
+        _tell(lambda: Verified(verified_presented(raw, asked)))
         return
     trusted = policy_in(policy) if policy else None
     keys = parse_vkeys(read(key, POLICY_SIZE_MAX_BYTES), kinds=PUBLIC_KEY_SIZE_BYTES) if key else []
@@ -58,12 +58,12 @@ def verify_command(
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
     _tell(lambda: _verified(raw, claimed, fingerprint or (), keys, trusted))
-    if is_evidence and not is_paper(raw) and key is None and policy is None:
-        raise typer.Exit(NOT_RUN)  # anybody can make keys that bear a log's name: nothing is shown of that log yet
 
 
-def _tell(verified: Callable[[], str]) -> None:
-    """Print what was verified; end with an exit status that says so where it does not hold.
+def _tell(verified: Callable[[], Verified]) -> None:
+    """Print what was verified; end with an exit status that says so where it does not hold, or is not shown yet.
+
+    Anybody can make keys that bear somebody's name.
 
     Raises:
         AuditNotRun: it could not be verified, since something was not given.
@@ -75,20 +75,22 @@ def _tell(verified: Callable[[], str]) -> None:
     except TallyError as error:
         say(f"DOES NOT HOLD. {error.code}: {error.problem}")
         raise typer.Exit(FINDINGS) from error
-    typer.echo(told)
+    typer.echo(told.text)
+    if not told.is_shown:
+        raise typer.Exit(NOT_RUN)
 
 
 def _verified(
     raw: bytes, claimed: bytes, fingerprints: Sequence[str], keys: list[VerifierKey], trusted: Policy | None
-) -> str:
+) -> Verified:
     if is_paper(raw):
         return verified_paper(raw, trust_in(fingerprints, keys, trusted))
     if raw.startswith(b"{"):
         return _verified_evidence(raw, keys, trusted)
-    return _verified_proof(raw, claimed, keys, trusted)
+    return Verified(_verified_proof(raw, claimed, keys, trusted))
 
 
-def _verified_evidence(raw: bytes, keys: list[VerifierKey], trusted: Policy | None) -> str:
+def _verified_evidence(raw: bytes, keys: list[VerifierKey], trusted: Policy | None) -> Verified:
     evidence = parse_evidence(raw)
     keys, cosigners = (keys, []) if trusted is None else _keys_of(trusted)
     verdict = evidence.check(keys or evidence.keys, cosigners)
@@ -104,7 +106,7 @@ def _verified_evidence(raw: bytes, keys: list[VerifierKey], trusted: Policy | No
     ]
     if not keys:
         lines.append("Whose they are only the file says. Compare them, or give --key or --policy.")
-    return "\n".join(lines)
+    return Verified("\n".join(lines), is_shown=bool(keys))
 
 
 def _whose(verdict: Verdict) -> str:

@@ -118,7 +118,7 @@ def check_certificate(certificate: Certificate, trust: Trust) -> PaperVerdict:
                 else "That anybody but the log itself has seen its heads: give --policy to ask for it.",
             )
         ),
-        unconfirmed=unconfirmed(companies, trust),
+        unconfirmed=unconfirmed(companies, trust, giver=certificate.host),
     )
 
 

@@ -169,7 +169,8 @@ def check_export(export: Export, trust: Trust) -> PaperVerdict:
                 "" if trust.policy else "That anybody but the log itself has seen its heads: give --policy to ask.",
             )
         ),
-        unconfirmed=unconfirmed(companies, trust),
+        # Nothing that is shown rests on a key of a partner in it.
+        unconfirmed=unconfirmed({export.host: companies[export.host]}, trust, giver=export.host),
     )
 
 

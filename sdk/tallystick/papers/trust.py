@@ -1,6 +1,5 @@
 """Whose word counts in a paper, and what a paper comes to once it is checked."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tallystick.descriptor import Descriptor, open_self_signed
+from tallystick_consent.places import host_of_log
 from tallystick_ledger.encoding import canonical_json, parse_json_object
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
@@ -30,7 +30,8 @@ class PaperVerdict:
     Attributes:
         shown: what holds, a sentence each.
         told: what it says that nothing in it proves, a sentence each.
-        unconfirmed: host and fingerprint of each company in it that the reader has not named as trusted.
+        unconfirmed: host and fingerprint of each company in it that the reader has not confirmed: anybody can make a
+            descriptor that bears its name, so nothing is shown of it yet.
     """
 
     shown: tuple[str, ...]
@@ -60,7 +61,7 @@ class Trust:
             NoteMalformed, SignatureRejected, PolicyUnmet: it is no head, or not signed so.
         """
         origin = note.partition(b"\n")[0].decode(errors="replace")
-        if not re.fullmatch(rf"{re.escape(company.host)}/log/[0-9]{{4}}(-[0-9]{{1,3}})?", origin):
+        if host_of_log(origin) != company.host:
             raise rejected("A proof in it is against the log of somebody else.")
         if self.policy is not None:
             return self.policy.check(note, origin)
@@ -80,9 +81,24 @@ def open_companies(descriptors: Mapping[str, str]) -> dict[str, tuple[Descriptor
     return opened
 
 
-def unconfirmed(companies: Mapping[str, tuple[Descriptor, str]], trust: Trust) -> tuple[tuple[str, str], ...]:
-    """Return host and fingerprint of the companies that the reader has not confirmed."""
-    return tuple((host, each) for host, (_, each) in sorted(companies.items()) if each not in trust.fingerprints)
+def unconfirmed(
+    companies: Mapping[str, tuple[Descriptor, str]], trust: Trust, *, giver: str
+) -> tuple[tuple[str, str], ...]:
+    """Return host and fingerprint of the companies that the reader has not confirmed.
+
+    Args:
+        companies: those of a paper that was checked under `trust`.
+        giver: the one that gave it: who has the keys of its log, or a policy, needs no fingerprint of it.
+
+    Raises:
+        PaperRejected: the reader has fingerprints, and that of the company that gave the paper is none of them.
+    """
+    has_keys = bool(trust.keys) or trust.policy is not None
+    strangers = {host: each for host, (_, each) in companies.items() if each not in trust.fingerprints}
+    if giver in strangers and has_keys:
+        del strangers[giver]
+    require(giver not in strangers or not trust.fingerprints, "It is by none of those whose fingerprints were given.")
+    return tuple(sorted(strangers.items()))
 
 
 def parse_paper(raw: bytes, model: type[_M], *, size_max_bytes: int) -> _M:

@@ -20,7 +20,7 @@ from tallystick_node.flows.accounts import balance_in, balance_of, book_step, tr
 from tallystick_node.flows.programs import known_program
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, PROGRAMS, REWARDS
+from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, LINKS, PROGRAMS, REWARDS
 
 PROMOTED_MAX = 1_000
 """How many that wait for a budget are looked at when one reward gives its part back: far more than it can pay."""
@@ -45,26 +45,51 @@ def pay_reward(
     )
     if transaction.row(select(REWARDS.c.id).where(REWARDS.c.unique == unique)) is not None:
         return
+    earned = {"link": claim.link, "receipt": claim.receipt, "claim": digest, "period": claim.period, "cause": cause}
+    _earn(transaction, program, subject=subject, unique=unique, **earned)
+
+
+def _earn(transaction: Transaction, program: Program, *, period: str, **earned: str) -> None:
+    """Write down what a claim earned, and pay it as far as the budget goes."""
     reward = transaction.new_id("trf")
     transaction.execute(
         insert(REWARDS).values(
             id=reward,
-            subject=subject,
-            link=claim.link,
-            receipt=claim.receipt,
-            claim=digest,
             program=program.program,
             version=program.version,
-            period=claim.period,
-            unique=unique,
+            period=period,
             asset=program.reward.asset,
             amount_minor=program.reward.amount,
             state="waitlisted",
-            cause=cause,
+            **earned,
         )
     )
-    _fund(transaction, program, claim.period)
+    _fund(transaction, program, period)
     _pay(transaction, transaction.row(select(REWARDS).where(REWARDS.c.id == reward)), program)
+
+
+def _pay_for_another(node: Node, transaction: Transaction, freed: Any) -> None:
+    """Pay the same subject for another claim that was accepted for the slot, by whichever issuer, and still stands: it
+    paid nothing only since the slot was paid already.
+
+    An acceptance in the log of an earlier year pays nothing any more: an auditor of this one does not see it.
+    """
+    if freed.subject == "":
+        return
+    stands = (CLAIMS.c.role == "recipient", CLAIMS.c.state == "accepted", CLAIMS.c.digest != freed.claim)
+    slot = (CLAIMS.c.program == freed.program, CLAIMS.c.period == freed.period, LINKS.c.subject == freed.subject)
+    seen = (CLAIMS.c.entry != "", CLAIMS.c.log == transaction.log)
+    row = transaction.row(
+        select(CLAIMS)
+        .join(LINKS, LINKS.c.id == CLAIMS.c.link)
+        .where(*stands, *slot, *seen)
+        .order_by(CLAIMS.c.number)
+        .limit(1)
+    )
+    if row is not None:
+        program = known_program(transaction, node.host, row.program, row.version)
+        earned = {"link": row.link, "receipt": row.receipt, "claim": row.digest, "cause": row.entry}
+        _earn(transaction, program, subject=freed.subject, unique=freed.unique, period=row.period, **earned)
 
 
 def _pay(transaction: Transaction, row: Any, program: Program) -> bool:
@@ -105,6 +130,7 @@ def _promote(node: Node, transaction: Transaction, freed: Any) -> None:
             REWARDS.c.asset == freed.asset,
             REWARDS.c.state == "waitlisted",
             REWARDS.c.cause != "",
+            CLAIMS.c.log == transaction.log,  # an auditor of this log does not see what an earlier one accepted
             REWARDS.c.link != "",
         )
         .order_by(CLAIMS.c.number)
@@ -118,8 +144,8 @@ def _promote(node: Node, transaction: Transaction, freed: Any) -> None:
 def take_back_reward(node: Node, transaction: Transaction, claim: str, *, cause: str) -> None:
     """Take back what a claim was paid, whole, by a new linked transfer; what only waited, waits no longer.
 
-    The slot is free then: a claim that takes the place of the retracted one is paid like any other. What went back to
-    the budget pays whoever waits for it.
+    The slot is free then: another claim that was accepted for it is paid at once, and without one, a claim that takes
+    the place of the retracted one like any other. What went back to the budget pays whoever waits for it.
 
     Args:
         claim: digest of the claim that was retracted.
@@ -131,12 +157,14 @@ def take_back_reward(node: Node, transaction: Transaction, claim: str, *, cause:
     # What frees the slot is the row's own id, of another form than `p`, and its own alone.
     if row.state == "waitlisted":
         _change(transaction, row.id, state="voided", unique=row.id)
+        _pay_for_another(node, transaction, row)
     elif row.state == "posted":
         posted = transfer_of(transaction, row.id)
         assert posted is not None, "a posted reward is a transfer"
         reversal = reversal_of(posted, transfer_id=transaction.new_id("trf"), cause=cause)
         book_step(transaction, reversal)
         _change(transaction, row.id, state="reversed", unique=row.id, reversed_by=reversal.id)
+        _pay_for_another(node, transaction, row)
         _promote(node, transaction, row)
 
 

@@ -21,6 +21,7 @@ from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
 from tallystick_ledger.opening import REMEMBERED_S
 from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links import RELINK_AFTER_S, end_link, forget_uniques, half_name, link_secret_name
+from tallystick_node.flows.outgoing import withhold
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.database import scrub
@@ -66,7 +67,10 @@ NAMED_BY = (
     MATCHINGS,
     CORRECTIONS,
 )
-"""Tables whose rows name a subject: `bury_subject` knows each."""
+"""Tables whose rows name a subject."""
+
+_EMPTIED = (LINKS, EVENTS, REWARDS)
+"""Those whose rows stay, without a name; of every other the subject's rows go."""
 
 LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES, MATCHINGS, WALLET_KEYS)
 """Tables whose rows name a link: `empty_link` knows each, or the row outlives it on purpose."""
@@ -96,19 +100,9 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     transaction.execute(update(EVENTS).where(EVENTS.c.subject == subject).values(**emptied))
     nobodys = {"subject": "", "link": "", "receipt": "", "claim": ""}
     transaction.execute(update(REWARDS).where(REWARDS.c.subject == subject).values(**nobodys))
-    for table in (
-        DECISIONS,
-        CONTESTS,
-        OFFERS,
-        ACCEPTING,
-        IDEMPOTENCY,
-        STANDINGS,
-        ACTS,
-        LETTERS,
-        MATCHINGS,
-        CORRECTIONS,
-    ):
-        transaction.execute(delete(table).where(table.c.subject == subject))
+    for table in NAMED_BY:
+        if table not in _EMPTIED:
+            transaction.execute(delete(table).where(table.c.subject == subject))
     _obeyed(transaction, number)
     return name
 
@@ -160,16 +154,7 @@ def empty_messages(transaction: Transaction, link: str, receipts: Sequence[str])
 def hold_back(transaction: Transaction, link: str) -> tuple[list[str], list[str]]:
     """Hold back every answer on a link that has not left, also what an ending let through; return which those are, by
     digest, and which may have arrived, since they are being sent or got no reply: these are tried no further."""
-    claims = select(CLAIMS.c.digest).where(CLAIMS.c.link == link)
-    mine = (MESSAGES.c.kind == "claim.issued", MESSAGES.c.about.in_(claims))
-    waiting = select(MESSAGES.c.about, MESSAGES.c.state, MESSAGES.c.maybe_arrived).where(
-        *mine, MESSAGES.c.state.in_(("queued", "sending"))
-    )
-    rows = transaction.execute(waiting).all()
-    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state == "queued").values(state="withheld"))
-    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state != "sending").values(body=None))
-    may_have = [row.about for row in rows if row.state == "sending" or row.maybe_arrived]
-    return [row.about for row in rows if row.about not in may_have], may_have
+    return withhold(transaction, MESSAGES.c.about.in_(select(CLAIMS.c.digest).where(CLAIMS.c.link == link)))
 
 
 def receipts_of(transaction: Transaction, link: str) -> list[str]:

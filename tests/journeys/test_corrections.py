@@ -110,6 +110,9 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     assert log_size(person.insurer) == size, "a retraction is applied once"
     budget = person.insurer.app().programs.budget("ins-fit", "2027-03")
     assert (budget.limit, budget.posted, budget.remaining) == (10_000, 0, 10_000)
+    turnstile = person.gym.app(person.gym.key("events:write"))
+    told = turnstile.events.correct(subject=person.at_gym, event=recorded[22])
+    assert outcomes(told) == [], "an app that may not read receipts does not learn of them"
     assert audited(story).holds
 
 

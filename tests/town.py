@@ -315,8 +315,8 @@ class Town:
         return max([self.clock.at_s, *self.waiting_releases()])
 
     def waiting_releases(self) -> list[int]:
-        """Return when each claim leaves that waits for its release slot."""
-        waits = (MESSAGES.c.kind == "claim.issued") & (MESSAGES.c.state == "queued")
+        """Return when each claim leaves that waits for its release slot, and the word that one is revoked."""
+        waits = MESSAGES.c.kind.in_(("claim.issued", "claim.revoked")) & (MESSAGES.c.state == "queued")
         return [
             row.not_before_s
             for company in self.companies.values()

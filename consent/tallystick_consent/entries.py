@@ -9,7 +9,7 @@ Source: DESIGN section 4.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
 from tallystick_consent.places import EventPlace, Index, LogOrigin
@@ -28,6 +28,7 @@ from tallystick_consent.receipts.receipt import (
     Terms,
     Version,
 )
+from tallystick_consent.receipts.retention import RetainedField, Retentions
 from tallystick_consent.rules.linter import FIGURES_MAX, AskedFigure
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 from tallystick_ledger.encoding import canonical_json
@@ -37,6 +38,10 @@ from tallystick_ledger.opening import Carried
 PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
 KeyName = Annotated[str, Field(pattern=r"^([a-z-]{3,10}-[0-9a-f]{8})?$")]
 Purpose = Annotated[str, Field(pattern=r"^dpv:[A-Za-z]{1,60}$")]
+
+
+DISCHARGED_MAX = 1_000
+"""Answers that one entry says are discharged."""
 
 
 class Body(BaseModel):
@@ -88,10 +93,11 @@ class ReceiptBody(Sparse, Body):
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
         resources: what alone it is about, as in the terms; None: all there is.
+        retention: what the recipient keeps, why, and until when, as in the terms.
         crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "retention", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -129,6 +135,7 @@ class ReceiptBody(Sparse, Body):
     acknowledge_by: Seconds | None = None
     resources: Resources | None = None
     crossed: bool = False
+    retention: Retentions = ()
 
 
 class DisclosureBody(Sparse, Body):
@@ -193,6 +200,20 @@ class RetractionBody(Body):
     signed: Digest
 
 
+class DischargeBody(Sparse, Body):
+    """That a recipient has discharged a duty: it holds a field no longer.
+
+    Attributes:
+        claims: of answers, which ones; left out of other fields.
+    """
+
+    LATER = frozenset({"claims"})
+
+    receipt: ReceiptId
+    field: RetainedField
+    claims: Annotated[tuple[Digest, ...], Field(max_length=DISCHARGED_MAX)] = ()
+
+
 class AcceptanceBody(Body):
     """That a claim was taken, written before it was used.
 
@@ -218,16 +239,21 @@ class AcceptanceBody(Body):
     key: KeyName = ""
 
 
-class Tells(Body):
+class Tells(Sparse, Body):
     """What the answers of a program tell, as the rules' linter finds it.
 
     Attributes:
         alone: the rung of what they tell by themselves, repetition and the size of the reward included.
         figures: what is asked about, and where answers cut it: what several programs tell together follows from these.
+        whole: whether an answer is true of a period only where all of it was looked at: of a part of it, "at most
+            three" may be said of anybody. Left out where a yes about a part is one about the whole.
     """
+
+    LATER = frozenset({"whole"})
 
     alone: Rung
     figures: Annotated[tuple[AskedFigure, ...], Field(max_length=FIGURES_MAX)]
+    whole: bool = False
 
 
 class ProgramBody(Sparse, Body):
@@ -295,6 +321,7 @@ BODIES: dict[str, type[Body]] = {
     "receipt": ReceiptBody,
     "disclosure": DisclosureBody,
     "acceptance": AcceptanceBody,
+    "discharge": DischargeBody,
     "correction": CorrectionBody,
     "retraction": RetractionBody,
     "program": ProgramBody,
@@ -329,7 +356,24 @@ class CarriedAnswer(Body):
     at: Seconds
 
 
+class DutyBody(Sparse, Body):
+    """A duty of a recipient that an opening carries, since it is not discharged.
+
+    Attributes:
+        claim: of an answer, which one; left out of other fields.
+        due: until when it may be kept.
+    """
+
+    LATER = frozenset({"claim"})
+
+    receipt: ReceiptId
+    field: RetainedField
+    claim: Digest | Literal[""] = ""
+    due: Seconds
+
+
 CARRIED: dict[str, type[Body]] = {
+    "duty": DutyBody,
     "program": ProgramBody,
     "receipt": ReceiptBody,
     "disclosure": CarriedDisclosure,
@@ -345,7 +389,7 @@ def parse_body(kind: str, body: Mapping[str, Any]) -> Body:
     Raises:
         EntryMalformed: the body is not of its form.
     """
-    return _parse(BODIES[kind], body, f"The body of an entry of kind {kind}")
+    return _parse(BODIES[kind], body, _entry_named(kind))
 
 
 def parse_spelled(kind: str, raw: bytes) -> Body:
@@ -354,7 +398,11 @@ def parse_spelled(kind: str, raw: bytes) -> Body:
     Raises:
         EntryMalformed: the body is not of its form.
     """
-    return _validate(BODIES[kind], raw, f"The body of an entry of kind {kind}")
+    try:
+        body: Body = _VALIDATORS[kind].validate_json(raw)
+    except ValidationError as error:
+        raise _not_of_its_form(_entry_named(kind)) from error
+    return body
 
 
 def parse_carried(record: Carried) -> Body:
@@ -367,14 +415,22 @@ def parse_carried(record: Carried) -> Body:
 
 
 def _parse(model: type[Body], body: Mapping[str, Any], named: str) -> Body:
-    return _validate(model, canonical_json(dict(body)), named)
-
-
-def _validate(model: type[Body], raw: bytes, named: str) -> Body:
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(canonical_json(dict(body)))
     except ValidationError as error:
-        raise EntryMalformed(f"{named} is not of its form.", remedy="Write it with this version's node.") from error
+        raise _not_of_its_form(named) from error
+
+
+_VALIDATORS = {kind: TypeAdapter(model).validator for kind, model in BODIES.items()}
+"""What `model_validate_json` calls, without the way there: it is asked for every entry of an audit."""
+
+
+def _entry_named(kind: str) -> str:
+    return f"The body of an entry of kind {kind}"
+
+
+def _not_of_its_form(named: str) -> EntryMalformed:
+    return EntryMalformed(f"{named} is not of its form.", remedy="Write it with this version's node.")
 
 
 def receipt_body(
@@ -415,6 +471,7 @@ def receipt_body(
             "acknowledge_by": acknowledge_by,
             "resources": terms.resources,
             "crossed": crossed,
+            "retention": terms.retention,
         }
     )
 

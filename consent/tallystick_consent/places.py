@@ -3,14 +3,24 @@
 Pure. Source: DESIGN section 4.
 """
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Index = Annotated[int, Field(ge=0, lt=2**53)]
+LOG_NAME_PATTERN = r"[0-9]{4}(-[1-9][0-9]{0,2})?"
+"""How a log is named behind its company's host: its year, and where that has more than one, its number in the year."""
+
 LogOrigin = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?/log/[0-9]{4}(-[1-9][0-9]{0,2})?$")
+    str, Field(pattern=rf"^[a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?(:[0-9]{{1,5}})?/log/{LOG_NAME_PATTERN}$")
 ]
+
+
+def host_of_log(origin: str) -> str | None:
+    """Return the host of the company whose log an origin names, None where it names no log."""
+    host, _, name = origin.partition("/log/")
+    return host if re.fullmatch(LOG_NAME_PATTERN, name) else None
 
 
 class EventPlace(BaseModel):

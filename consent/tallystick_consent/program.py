@@ -29,6 +29,7 @@ from tallystick_consent.receipts.receipt import (
     Sparse,
     Version,
 )
+from tallystick_consent.receipts.retention import DAY_S, Retentions, require_consistent
 from tallystick_consent.rules import (
     LAST_ZONE,
     MARGIN_S,
@@ -39,6 +40,7 @@ from tallystick_consent.rules import (
     period_named,
     told_together,
 )
+from tallystick_consent.rules.periods import DAYS_IN
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 
@@ -72,9 +74,10 @@ class Program(Sparse, _Strict):
         fee: what the payer owes the issuer for an accepted claim, None for nothing.
         notice: the words the subject is shown.
         limits: what narrows each receipt further.
+        retention: what the payer keeps, why, and until when; left out where nothing is said but `retention_days`.
     """
 
-    LATER = frozenset({"limits"})
+    LATER = frozenset({"limits", "retention"})
 
     program: ProgramName
     version: Version
@@ -93,11 +96,13 @@ class Program(Sparse, _Strict):
     fee: Amount | None
     notice: Notice
     limits: Limits = NO_LIMITS
+    retention: Retentions = ()
 
     @model_validator(mode="after")
     def _sound(self) -> "Program":
         if self.budget.asset != self.reward.asset:
             raise ValueError("budget and reward are of one asset")
+        require_consistent(self.retention, answers_s=self.retention_days * DAY_S)
         if not self.rule.data_classes <= set(self.data_classes):
             raise ValueError("the rule reads data classes that the program does not name")
         if RUNG_HEIGHT[self.rung] < RUNG_HEIGHT[self.rule.spelled_out().rung]:
@@ -157,11 +162,19 @@ class Program(Sparse, _Strict):
             data_classes=rule.standing_classes, events_from_s=0, events_until_s=period.end_s
         )
 
+    def question(self) -> Question:
+        """Return what is asked of one subject over a whole consent, for what it tells (P17)."""
+        fewest_days, _ = DAYS_IN[self.rule.span]
+        return Question(f"{self.program}@{self.version}", self.rule, periods=-(-self.consent_days // fewest_days))
+
 
 def told_by(program: Program) -> Tells:
     """Return what the program's answers tell, as its ledger entry says it (P17)."""
-    asked = Question(f"{program.program}@{program.version}", program.rule, periods=program.consent_days)
-    return Tells(alone=told_together([asked]).rung, figures=figures_of(program.rule))
+    return Tells(
+        alone=told_together([program.question()]).rung,
+        figures=figures_of(program.rule),
+        whole=not program.rule.spelled_out().earned_as_it_goes,
+    )
 
 
 def parse_program(document: object) -> Program:

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.receipt import RUNG_HEIGHT, Rung
-from tallystick_consent.rules import Question, require_within
-from tallystick_consent.rules.periods import DAYS_IN
+from tallystick_consent.rules import require_within
 
 
 def require_within_beside(program: Program, others: Iterable[Program]) -> None:
@@ -29,16 +28,9 @@ def require_within_beside(program: Program, others: Iterable[Program]) -> None:
     together = [program, *beside]
     rungs: list[Rung] = [each.rung for each in together]
     rung = max(rungs, key=lambda each: RUNG_HEIGHT[each])
-    require_within([_question(each) for each in together], rung=rung)
+    require_within([each.question() for each in together], rung=rung)
 
 
 def _asked_about(program: Program) -> frozenset[str]:
     plan = program.rule.spelled_out()
     return plan.measured_classes or plan.standing_classes
-
-
-def _question(program: Program) -> Question:
-    fewest_days, _ = DAYS_IN[program.rule.span]
-    return Question(
-        f"{program.program}@{program.version}", program.rule, periods=-(-program.consent_days // fewest_days)
-    )

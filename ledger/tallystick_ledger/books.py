@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from operator import attrgetter
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 from tallystick_ledger.encoding import INTEGER_MAX
 from tallystick_ledger.errors import BooksRefused, TransferInvalid
@@ -83,9 +83,9 @@ class Transfer:
 
 
 _TEXTS = ("transfer", "state", "debit", "credit", "asset", "terms", "cause", "unique", "counterparty")
+_texts_of = itemgetter(*_TEXTS)
 _MEMBERS = frozenset({*_TEXTS, "amount"})
-_LATER = frozenset({"reverses"})
-"""Members that are left out where they say nothing."""
+"""Those that no transfer is without; `reverses` is left out where it says nothing."""
 _STATES = {str(state): state for state in TransferState}
 
 
@@ -96,18 +96,18 @@ def parse_transfer(body: Mapping[str, Any]) -> Transfer:
         TransferInvalid: a member is missing, unknown, of another type, or out of its bounds.
     """
     amount = body.get("amount")
-    later = body.keys() - _MEMBERS
-    if not body.keys() >= _MEMBERS or later - _LATER or type(amount) is not int:
+    is_later = "reverses" in body
+    if not body.keys() >= _MEMBERS or len(body) != len(_MEMBERS) + is_later or type(amount) is not int:
         raise _invalid("A transfer has other members than it must have.")
-    texts = [body[name] for name in _TEXTS]
+    texts = _texts_of(body)
     reverses = body.get("reverses", "")
-    if not all(isinstance(value, str) for value in (*texts, reverses)):
+    if {*map(type, texts), type(reverses)} != {str}:
         raise _invalid("A member of a transfer is not text.")
     transfer_id, name, debit, credit, asset, terms, cause, unique, counterparty = texts
     state = _STATES.get(name)
     if state is None:
         raise _invalid("A transfer is in a state that does not exist.")
-    if later and not _ID.fullmatch(reverses):
+    if is_later and not _ID.fullmatch(reverses):
         raise _invalid("A transfer reverses what is no transfer.")
     transfer = Transfer(transfer_id, state, debit, credit, asset, amount, terms, cause, unique, counterparty, reverses)
     _check(transfer)
@@ -171,6 +171,9 @@ class Balance:
         return asdict(self)
 
 
+_NOTHING = Balance()
+
+
 def parse_balance(body: Mapping[str, Any]) -> tuple[str, str, Balance]:
     """Return account, asset and balance of a record that an opening carries.
 
@@ -191,8 +194,7 @@ def parse_balance(body: Mapping[str, Any]) -> tuple[str, str, Balance]:
     return account, asset, Balance(**{name: body[name] for name in sums})
 
 
-@dataclass(frozen=True, slots=True)
-class Booked:
+class Booked(NamedTuple):
     """Both accounts after one step of a transfer."""
 
     debit: Balance
@@ -306,8 +308,8 @@ class Books:
         booked = book(
             step,
             earlier=self.transfers.get(step.id),
-            debit=self.balances.get(giving, Balance()),
-            credit=self.balances.get(receiving, Balance()),
+            debit=self.balances.get(giving, _NOTHING),
+            credit=self.balances.get(receiving, _NOTHING),
         )
         self.balances[giving], self.balances[receiving] = booked.debit, booked.credit
         self.transfers[step.id] = step

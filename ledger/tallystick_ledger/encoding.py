@@ -143,7 +143,7 @@ def parse_json(raw: bytes | str) -> object:
 
 def parse_spelled_object(raw: bytes) -> dict[str, Any]:
     """Return the object in `raw`, which is known to be canonical JSON of one, so that nothing is asked of it again."""
-    return cast("dict[str, Any]", json.loads(raw.decode()))
+    return cast("dict[str, Any]", _READER.raw_decode(raw.decode())[0])
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -159,6 +159,7 @@ def _refuse_constant(name: str) -> object:
 
 # Made once: `json.dumps` and `json.loads` make a new one for every call that has options.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_READER = json.JSONDecoder()
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 _ALWAYS_PLAIN = frozenset({str, bool, NoneType})

@@ -33,6 +33,7 @@ from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads
 from tallystick_node.flows.logs.turning import open_log, turn_to, year_to_begin
+from tallystick_node.flows.receipts.duties import discharge_due
 from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, pause_unconfirmed
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
@@ -45,6 +46,7 @@ from tallystick_node.outbox import Outbox, recover_sending
 from tallystick_node.storage.tables import (
     ASKS,
     CLAIMS,
+    DUTIES,
     IDEMPOTENCY,
     LETTERS,
     LINKS,
@@ -169,6 +171,7 @@ class Jobs:
                 partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(end_settling, rows_max=ROWS_A_TICK_MAX),
+                partial(discharge_due, rows_max=ROWS_A_TICK_MAX),
                 partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
             ):
                 await self._attempt(expire)
@@ -344,6 +347,7 @@ class Jobs:
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
             select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
+            select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
         )
         return any(self._node.row(question) is not None for question in questions)

@@ -158,6 +158,7 @@ class Receipts(Group[ReceiptCalls]):
     revoke = Blocking(ReceiptCalls.revoke)
     invalidate = Blocking(ReceiptCalls.invalidate)
     unacknowledged = Blocking(ReceiptCalls.unacknowledged)
+    duties = Blocking(ReceiptCalls.duties)
 
 
 class Standings(Group[StandingCalls]):
@@ -288,6 +289,7 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     revoke = Awaited(ReceiptCalls.revoke)
     invalidate = Awaited(ReceiptCalls.invalidate)
     unacknowledged = Awaited(ReceiptCalls.unacknowledged)
+    duties = Awaited(ReceiptCalls.duties)
 
 
 class AsyncStandings(AsyncGroup[StandingCalls]):

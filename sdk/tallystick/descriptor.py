@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tallystick_consent.claims.jws import sign_jws, verify_jws
+from tallystick_consent.claims.jws import sign_jws, unchecked_payload, verify_jws
 from tallystick_consent.receipts.receipt import Host, Seconds
-from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object, to_base64url
+from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_ledger.public_keys import (
     ROLE_ALGORITHM,
@@ -183,7 +183,7 @@ def open_descriptor(token: str, *, expected_fingerprint: str) -> Descriptor:
         SignatureRejected: signed by another identity key, or changed.
         BadInput: not a descriptor.
     """
-    claimed = _peek(token)
+    claimed = _parsed(unchecked_payload(token))
     identity = from_base64url(claimed.key("identity").public)
     if fingerprint(identity) != expected_fingerprint.replace(":", "").replace(" ", "").lower():
         raise SignatureRejected(
@@ -201,16 +201,8 @@ def open_self_signed(token: str) -> tuple[Descriptor, str]:
         SignatureRejected: it was changed.
         BadInput: not a descriptor.
     """
-    named = fingerprint(from_base64url(_peek(token).key("identity").public))
+    named = fingerprint(from_base64url(_parsed(unchecked_payload(token)).key("identity").public))
     return open_descriptor(token, expected_fingerprint=named), named
-
-
-def _peek(token: str) -> Descriptor:
-    """Read a descriptor before its signature is checked: only to find the key that must have signed it."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        raise BadInput("A descriptor is not a compact JWS.", remedy="Ask the partner for its descriptor.")
-    return _parsed(parse_json_object(from_base64url(parts[1])))
 
 
 def _parsed(document: Mapping[str, Any]) -> Descriptor:

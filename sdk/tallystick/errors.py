@@ -31,7 +31,9 @@ __all__ = [
     "RateLimited",
     "ReplyForged",
     "TallyError",
+    "forged",
     "problem_error",
+    "require",
 ]
 
 TEXT_MAX_CHARS = 500
@@ -107,6 +109,21 @@ class ReplyForged(TallyError):
         super().__init__(problem, remedy=remedy)
         self.code = code
         self.evidence = evidence
+
+
+def forged(problem: str) -> ReplyForged:
+    """Return what is raised of a reply that does not hold."""
+    return ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
+
+
+def require(is_so: bool, problem: str) -> None:
+    """Return quietly where a reply is so.
+
+    Raises:
+        ReplyForged: it is not.
+    """
+    if not is_so:
+        raise forged(problem)
 
 
 class NodeProblem(TallyError):

@@ -8,7 +8,7 @@ Source: RFC 6962 section 2.1, draft-ietf-plants-merkle-tree-certs (subtrees), do
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-from tallystick.errors import ReplyForged
+from tallystick.errors import ReplyForged, forged, require
 from tallystick.verify import Verifier
 from tallystick.wire import Consistency, EntryProof, EntryRange, Inclusions, SubtreeProof
 from tallystick_ledger.encoding import from_base64
@@ -27,7 +27,7 @@ def check_inclusions(told: Inclusions, verifier: Verifier, *, indexes: Sequence[
     Raises:
         ReplyForged: they are not.
     """
-    _require([each.index for each in told.inclusions] == list(indexes), "The node proved other entries than those.")
+    require([each.index for each in told.inclusions] == list(indexes), "The node proved other entries than those.")
     with _refusing():
         head = verifier.check_head(told.checkpoint.encode())
         for each in told.inclusions:
@@ -47,7 +47,7 @@ def proof_file(told: Inclusions, *, stated: EntryProof) -> EntryProof:
         ReplyForged: the answer is for something else.
         BadInput: no such file can say that.
     """
-    _require([each.index for each in told.inclusions] == [stated.index], "The node proved other entries than those.")
+    require([each.index for each in told.inclusions] == [stated.index], "The node proved other entries than those.")
     hashes = tuple(_hashes(told.inclusions[0].hashes, PROOF_HASHES_MAX))
     proof = InclusionProof(stated.index, hashes, told.checkpoint.encode())
     return EntryProof(index=stated.index, entry=stated.entry, proof=proof.encode().decode())
@@ -59,7 +59,7 @@ def check_entry_range(told: EntryRange, verifier: Verifier, *, start: int, end: 
     Raises:
         ReplyForged: they are not.
     """
-    _require((told.start, len(told.entries)) == (start, end - start), "The node proved other entries than those.")
+    require((told.start, len(told.entries)) == (start, end - start), "The node proved other entries than those.")
     with _refusing():
         head = verifier.check_head(told.checkpoint.encode())
         leaves = leaf_hashes([_text(entry) for entry in told.entries])
@@ -76,8 +76,8 @@ def check_consistent(told: Consistency, verifier: Verifier, *, old: Checkpoint, 
     with _refusing():
         head = verifier.check_head(told.checkpoint.encode())
         until = head if new is None else new
-        _require((told.old_size, told.new_size) == (old.size, until.size), "The node compared other sizes than those.")
-        _require(head.origin == until.origin == old.origin, "The heads are of different logs.")
+        require((told.old_size, told.new_size) == (old.size, until.size), "The node compared other sizes than those.")
+        require(head.origin == until.origin == old.origin, "The heads are of different logs.")
         hashes = _hashes(told.hashes, PROOF_HASHES_MAX)
         check_consistency(hashes, old_size=old.size, old_root=old.root, new_size=until.size, new_root=until.root)
 
@@ -88,7 +88,7 @@ def check_subtree(told: SubtreeProof, verifier: Verifier, *, start: int, end: in
     Raises:
         ReplyForged: it is not.
     """
-    _require((told.start, told.end) == (start, end), "The node proved another subtree than that.")
+    require((told.start, told.end) == (start, end), "The node proved another subtree than that.")
     with _refusing():
         head = verifier.check_head(told.checkpoint.encode())
         hashes = _hashes(told.hashes, PROOF_HASHES_MAX + 1)
@@ -97,13 +97,13 @@ def check_subtree(told: SubtreeProof, verifier: Verifier, *, start: int, end: in
 
 
 def _text(entry: str | None) -> bytes:
-    _require(entry is not None, "The node proved an entry and does not show it.")
+    require(entry is not None, "The node proved an entry and does not show it.")
     assert entry is not None, "required above"
     return entry.encode()
 
 
 def _hashes(texts: Sequence[str], most: int) -> list[bytes]:
-    _require(len(texts) <= most, "A proof has more hashes than any can have.")
+    require(len(texts) <= most, "A proof has more hashes than any can have.")
     return [from_base64(text) for text in texts]
 
 
@@ -114,13 +114,4 @@ def _refusing() -> Generator[None]:
     except ReplyForged:
         raise
     except (TallyError, UnicodeError) as error:
-        raise _forged("The node's proof does not lead to a head that its log signed.") from error
-
-
-def _require(is_so: bool, problem: str) -> None:
-    if not is_so:
-        raise _forged(problem)
-
-
-def _forged(problem: str) -> ReplyForged:
-    return ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
+        raise forged("The node's proof does not lead to a head that its log signed.") from error

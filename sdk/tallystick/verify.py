@@ -7,16 +7,16 @@ thing in the reply. That no two clients are shown two histories is for witnesses
 Source: DESIGN sections 3 and 4, docs/protocol.md.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tallystick.descriptor import Descriptor
-from tallystick.errors import ReplyForged
+from tallystick.errors import ReplyForged, forged
 from tallystick.evidence import TwoHeads
 from tallystick.growth import LedgerForked, SeenHead
 from tallystick.wire import Act, Correction, EntryProof, Event, Program, Receipt, RecordEvent
 from tallystick_consent.events import MEDIA_TYPE
+from tallystick_consent.places import host_of_log
 from tallystick_consent.program import parse_program
 from tallystick_consent.receipts.evidence import RECORD_MEDIA_TYPE
 from tallystick_consent.receipts.receipt import parse_terms
@@ -101,7 +101,7 @@ class Verifier:
             ReplyForged: one of them is not shown to.
         """
         if len(proofs) > PROOFS_MAX:
-            raise _forged("A reply has more proofs than a write can need.")
+            raise forged("A reply has more proofs than a write can need.")
         return [self._check_proof(each) for each in proofs]
 
     def check_recorded(self, event: Event, sent: RecordEvent) -> None:
@@ -128,7 +128,7 @@ class Verifier:
             opened = Opening(from_base64url(opening.salt), from_base64url(opening.payload))
             payload = parse_canonical_json(opened.payload)
         except TallyError as error:
-            raise _forged("An event's payload is not one that a node seals.") from error
+            raise forged("An event's payload is not one that a node seals.") from error
         said = {
             "id": event.event,
             "type": event.type,
@@ -137,7 +137,7 @@ class Verifier:
         }
         _require_same(said, payload, "An event's payload is of another event than the reply says.")
         if opening.media_type != MEDIA_TYPE:
-            raise _forged("An event's payload is of another media type.")
+            raise forged("An event's payload is of another media type.")
         if event.proofs:
             entry = _require_one(
                 self.check_proofs(event.proofs),
@@ -162,7 +162,7 @@ class Verifier:
                 media_type=RECORD_MEDIA_TYPE,
             )
         except TallyError as error:
-            raise _forged("A record does not open its commitment.") from error
+            raise forged("A record does not open its commitment.") from error
 
     def check_receipt(self, receipt: Receipt) -> None:
         """Return quietly if a receipt is whole: its notice and its terms are those that it names, its proofs hold.
@@ -179,7 +179,7 @@ class Verifier:
             ReplyForged: it does not.
         """
         if receipt.state != state:
-            raise _forged("A receipt is in another state than the one it was to be in.")
+            raise forged("A receipt is in another state than the one it was to be in.")
         _require_proofs(receipt.proofs)
         entries = self._proven_receipt(receipt)
         said = {
@@ -239,20 +239,20 @@ class Verifier:
             raw = stated.entry.encode()
             proof = parse_proof(stated.proof.encode())
             if proof.index != stated.index:
-                raise _forged("A proof is of another place in the ledger than the reply says.")
+                raise forged("A proof is of another place in the ledger than the reply says.")
             check_entry(proof, entry=raw, checkpoint=self.check_head(proof.checkpoint))
             entry = parse_entry(raw)
         except ReplyForged:
             raise
         except (TallyError, UnicodeError) as error:
-            raise _forged("A reply's proof does not show its entry in the node's ledger.") from error
+            raise forged("A reply's proof does not show its entry in the node's ledger.") from error
         return entry
 
     def _origin(self, note: bytes) -> str:
         """Return the origin that a checkpoint states, once it is one of this node's logs."""
         origin = note.partition(b"\n")[0].decode()
-        if not re.fullmatch(rf"{re.escape(self._descriptor.host)}/log/[0-9]{{4}}(-[0-9]{{1,3}})?", origin):
-            raise _forged("A proof is against the log of somebody else.")
+        if host_of_log(origin) != self._descriptor.host:
+            raise forged("A proof is against the log of somebody else.")
         return origin
 
     def _check_commitment(self, entry: Entry, opening: Opening) -> None:
@@ -265,51 +265,47 @@ class Verifier:
                 media_type=MEDIA_TYPE,
             )
         except TallyError as error:
-            raise _forged("An event's payload does not open the commitment in the ledger.") from error
+            raise forged("An event's payload does not open the commitment in the ledger.") from error
 
     def _proven_receipt(self, receipt: Receipt) -> list[Entry]:
         try:
             terms = parse_terms(receipt.terms)
         except TallyError as error:
-            raise _forged("A receipt's terms are not of their form.") from error
+            raise forged("A receipt's terms are not of their form.") from error
         if (terms.receipt, terms.version) != (receipt.receipt, receipt.version):
-            raise _forged("A receipt's terms are of another receipt.")
+            raise forged("A receipt's terms are of another receipt.")
         if terms.notice != receipt.notice.digest():
-            raise _forged("A receipt's notice is not the one that its terms bind.")
+            raise forged("A receipt's notice is not the one that its terms bind.")
         return self.check_proofs(receipt.proofs)
 
     def _proven_program(self, program: Program) -> list[Entry]:
         try:
             digest = parse_program(program.program).digest()
         except TallyError as error:
-            raise _forged("A program is not of its form.") from error
+            raise forged("A program is not of its form.") from error
         if digest != program.digest:
-            raise _forged("A program's digest is not that of its text.")
+            raise forged("A program's digest is not that of its text.")
         return self.check_proofs(program.proofs)
 
 
 def _require_proofs(proofs: Sequence[EntryProof]) -> None:
     if not proofs:
-        raise _forged("A node says that it wrote, and proves nothing.")
+        raise forged("A node says that it wrote, and proves nothing.")
 
 
 def _require_one(entries: Iterable[Entry], is_it: Callable[[Entry], bool], problem: str) -> Entry:
     for entry in entries:
         if is_it(entry):
             return entry
-    raise _forged(problem)
+    raise forged(problem)
 
 
 def _require_same(said: Mapping[str, object], found: Mapping[str, Any], problem: str) -> None:
     if not _says(found, said):
-        raise _forged(problem)
+        raise forged(problem)
 
 
 def _says(found: Mapping[str, Any], said: Mapping[str, object]) -> bool:
     """Compare by canonical JSON, since Python takes 1 for True; members that nothing was said of may be there."""
     there = {name: found[name] for name in said if name in found}
     return canonical_json(there) == canonical_json(dict(said))
-
-
-def _forged(problem: str) -> ReplyForged:
-    return ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")

@@ -51,6 +51,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "nullifier": digest("march"),
         "signed": digest("retraction"),
     },
+    "discharge": {"receipt": identifier("rcp", "ana"), "field": "answers", "claims": [digest("march")]},
     "erasure": erasure("attested"),
 }
 MAY_BE_LEFT_OUT = {
@@ -63,6 +64,7 @@ MAY_BE_LEFT_OUT = {
     ("disclosure", "key"),
     ("disclosure", "correction"),
     ("acceptance", "key"),
+    ("discharge", "claims"),
     ("program", "tells"),
 }
 MEMBERS = [(kind, name) for kind, body in GOOD.items() for name in body]

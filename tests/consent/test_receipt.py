@@ -180,6 +180,7 @@ OTHER: dict[str, object] = {
     "notice": "A" * 43,
     "limits": {"uses_max": 1},
     "authority": {"kind": "guardian"},
+    "retention": [{"field": "evidence", "ground": "legal_claims", "until_days": 30}],
     "resources": [{"kind": "account", "id": "res_" + "a" * 26}],
 }
 

@@ -1,6 +1,7 @@
 """The replay of consent, against ledgers in which exactly one entry is wrong: exactly one rule says so."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -46,6 +47,20 @@ def only(last: str, **changes: object) -> Spoil:
         ledger.spoil(last, **changes)
 
     return spoil
+
+
+def about_a_part(*, whole: bool = True, **less: object) -> Spoil:
+    """Return what lets the receipt cover a part of March, whose answer must rest on all of it."""
+
+    def spoil(ledger: Ledger) -> None:
+        ledger.spoil("program", tells={**ledger["program"].body["tells"], "whole": whole})
+        for step in ("requested", "given", "live"):
+            ledger.spoil(step, **less)
+
+    return spoil
+
+
+LATE_IN_MARCH = int(datetime(2027, 3, 21, tzinfo=UTC).timestamp())
 
 
 def issue_again(ledger: Ledger) -> None:
@@ -255,6 +270,9 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "limits that change": ("P4.terms", only("live", limits={"uses_max": 2})),
     "too long after the last yes": ("P4.reconfirm", limited(days=30, reconfirm_days=30)),
     "evidence that is too old": ("P4.stale", limited(days=40, staleness_days=30)),
+    "a month of which the first days are not covered": ("P4.whole", about_a_part(events_from=LATE_IN_MARCH)),
+    "a month of which the last days are not covered": ("P4.whole", about_a_part(events_until=LATE_IN_MARCH)),
+    "a month whose first days are too old": ("P4.whole", about_a_part(limits={"staleness_days": 20})),
     "never issued": ("P4.not_issued", deliver_another),
     "delivered twice": ("P4.disclosure", deliver_twice),
     "delivered as something else": ("P4.disclosure", deliver_another_period),
@@ -292,6 +310,12 @@ def test_one_wrong_entry_of_the_issuer_breaks_one_rule(case: str) -> None:
     gym, _ = tell()
     spoil(gym)
     assert rules(gym) == [rule]
+
+
+def test_a_yes_that_a_part_of_the_month_proves_needs_no_more_than_that_part() -> None:
+    gym, _ = tell()
+    about_a_part(whole=False, events_from=LATE_IN_MARCH)(gym)
+    assert rules(gym) == []
 
 
 INSURER_CASES: dict[str, tuple[str, Spoil]] = {

@@ -247,3 +247,33 @@ def test_an_erasure_that_nobody_attested_goes_on_and_one_that_is_done_does_not()
     new = continued(replayed(ledger))
     new.take(entry_of("erasure", erasure("attested"), name="attested", at_s=NEW_YEAR_S), 1)
     assert new.findings == []
+
+
+KEPT = [
+    {"field": "answers", "ground": "consent", "until_days": 1},
+    {"field": "evidence", "ground": "legal_claims", "until_days": 400},
+]
+
+
+def owing() -> ConsentReplay:
+    """The insurer's year: a receipt ended whose evidence may be kept for long, and an answer was not dropped."""
+    _, ledger = tell()
+    for step in ("requested", "live"):
+        ledger.spoil(step, retention=KEPT)
+    ledger.add("revoked", "receipt", {**receipt("revoked"), "signed": "", "retention": KEPT})
+    return continued(replayed(ledger))
+
+
+def test_what_is_owed_is_owed_in_the_next_year_too() -> None:
+    new = owing()
+    assert [each.field for duties in new.duties.values() for each in duties] == ["answers", "evidence"]
+    new.finish(newest_s=NEW_YEAR_S)
+    assert [finding.rule for finding in new.findings] == ["P9.overdue"]
+
+
+def test_what_was_owed_is_discharged_in_the_next_year_once() -> None:
+    new, answer = owing(), {"receipt": TERMS.receipt, "field": "answers", "claims": [digest("claim march")]}
+    assert rules(new, "discharge", answer) == []
+    new.finish(newest_s=NEW_YEAR_S)
+    assert new.findings == []
+    assert rules(new, "discharge", answer) == ["P9.discharge"]

@@ -6,6 +6,7 @@ import pytest
 from logs import digest, identifier
 from story import INSURER, START_S, TERMS, Ledger, acceptance, disclosure, erasure, program, receipt, tell
 
+from tallystick_consent.receipts.retention import DAY_S, DISCHARGE_WITHIN_S
 from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay
 
 Spoil = Callable[[Ledger], None]
@@ -111,6 +112,73 @@ def end_by_erasure(ledger: Ledger, attestation: str) -> None:
     ledger.add("attested", "erasure", erasure("attested", origin=INSURER, partner=ledger.host))
 
 
+KEPT = [
+    {"field": "answers", "ground": "consent", "until_days": 1},
+    {"field": "evidence", "ground": "legal_claims", "until_days": 30},
+]
+
+
+def keep(insurer: Ledger) -> None:
+    """The insurer may keep an answer for a day, and how consent was seen for a month after the end."""
+    for step in ("requested", "live"):
+        insurer.spoil(step, retention=KEPT)
+
+
+def end_it(insurer: Ledger) -> None:
+    insurer.add("withdrawn", "receipt", {**receipt("withdrawn", acknowledged=True), "retention": KEPT})
+
+
+def discharge(insurer: Ledger, field: str, *claims: str, name: str = "") -> None:
+    named = {"claims": [digest(f"claim {claim}") for claim in claims]} if claims else {}
+    insurer.add(f"discharged {field}{name}", "discharge", {"receipt": TERMS.receipt, "field": field, **named})
+
+
+def wait_until(insurer: Ledger, at_s: int) -> None:
+    insurer.add("visit later", "event", {"commitment": digest("later")})
+    insurer["visit later"].at_s = at_s
+
+
+def keep_an_answer(insurer: Ledger, *, more_s: int = 1) -> None:
+    keep(insurer)
+    late_s = insurer["accepted"].at_s + DAY_S + DISCHARGE_WITHIN_S + TIME_SLACK_S
+    wait_until(insurer, late_s + more_s)
+
+
+def keep_an_answer_after_the_end(insurer: Ledger, *, more_s: int = 1) -> None:
+    """It is kept on consent, and so ends with it, a day early."""
+    keep(insurer)
+    end_it(insurer)
+    wait_until(insurer, insurer["withdrawn"].at_s + DISCHARGE_WITHIN_S + TIME_SLACK_S + more_s)
+
+
+def keep_evidence(insurer: Ledger, *, more_s: int = 1) -> None:
+    keep(insurer)
+    end_it(insurer)
+    discharge(insurer, "answers", "march")
+    wait_until(insurer, insurer["withdrawn"].at_s + 30 * DAY_S + DISCHARGE_WITHIN_S + TIME_SLACK_S + more_s)
+
+
+def discharge_what_is_in_use(insurer: Ledger) -> None:
+    keep(insurer)
+    discharge(insurer, "evidence")
+
+
+def discharge_twice(insurer: Ledger) -> None:
+    keep(insurer)
+    for name in ("", " again"):
+        discharge(insurer, "answers", "march", name=name)
+
+
+def discharge_another_answer(insurer: Ledger) -> None:
+    keep(insurer)
+    discharge(insurer, "answers", "april")
+
+
+def discharge_one_answer_as_two(insurer: Ledger) -> None:
+    keep(insurer)
+    discharge(insurer, "answers", "march", "march")
+
+
 def tell_more_by_the_reward(ledger: Ledger) -> None:
     ledger.spoil("program", tells={"alone": "aggregate", "figures": []})
 
@@ -177,6 +245,14 @@ INSURER_CASES: dict[str, tuple[str, Spoil]] = {
     ),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
     "a program nobody logged": ("P14.program", lambda insurer: insurer.spoil("program", program_version=2)),
+    "an answer kept too long": ("P9.overdue", keep_an_answer),
+    "an answer kept after the end": ("P9.overdue", keep_an_answer_after_the_end),
+    "evidence kept too long": ("P9.overdue", keep_evidence),
+    "evidence discharged before the end": ("P9.discharge", discharge_what_is_in_use),
+    "a discharge where nothing is owed": ("P9.discharge", lambda insurer: discharge(insurer, "answers", "march")),
+    "a discharge said twice": ("P9.discharge", discharge_twice),
+    "a discharge of an answer that was not taken": ("P9.discharge", discharge_another_answer),
+    "a discharge of one answer as two": ("P9.discharge", discharge_one_answer_as_two),
     "a stop that crosses no end": ("P4.transition", cross),
     "a stop that crosses an end of other terms": (
         "P4.terms",
@@ -299,3 +375,44 @@ def test_a_stop_may_cross_an_end_that_stands_in_the_log_before() -> None:
     for index, entry in enumerate(ledger.entries()):
         replay.take(entry, index)
     assert replay.findings == []
+
+
+def discharge_in_time(insurer: Ledger) -> None:
+    keep(insurer)
+    discharge(insurer, "answers", "march")
+    end_it(insurer)
+    discharge(insurer, "evidence")
+    wait_until(insurer, insurer["withdrawn"].at_s + 400 * DAY_S)
+
+
+def refuse_what_was_asked(insurer: Ledger) -> None:
+    """Nothing was given, so nothing is held."""
+    insurer.cut("requested")
+    insurer.spoil("requested", retention=KEPT)
+    insurer.add("refused", "receipt", {**receipt("refused"), "retention": KEPT})
+    wait_until(insurer, insurer["refused"].at_s + 400 * DAY_S)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        discharge_in_time,
+        refuse_what_was_asked,
+        lambda insurer: keep_an_answer(insurer, more_s=0),
+        lambda insurer: keep_an_answer_after_the_end(insurer, more_s=0),
+        lambda insurer: keep_evidence(insurer, more_s=0),
+    ],
+)
+def test_what_is_discharged_in_time_breaks_none(turn: Spoil) -> None:
+    _, insurer = tell()
+    turn(insurer)
+    assert rules(insurer) == []
+
+
+def test_what_the_insurer_owes_is_its_own_and_none_of_the_gyms() -> None:
+    gym, _ = tell()
+    for step in ("requested", "given", "live"):
+        gym.spoil(step, retention=KEPT)
+    gym.add("withdrawn", "receipt", {**receipt("withdrawn"), "retention": KEPT})
+    wait_until(gym, gym["withdrawn"].at_s + 400 * DAY_S)
+    assert rules(gym) == []

@@ -134,11 +134,15 @@ def test_every_type_of_event_with_the_member_of_a_kind_is_of_that_resource() -> 
         assert not had or had <= kinds_in(frozenset({data_class_of(name)}))
 
 
-def rules(ledger: Ledger) -> list[str]:
+def replayed(ledger: Ledger) -> ConsentReplay:
     replay = ConsentReplay(ledger.host)
     for index, entry in enumerate(ledger.entries()):
         replay.take(entry, index)
-    return [finding.rule for finding in replay.findings]
+    return replay
+
+
+def rules(ledger: Ledger) -> list[str]:
+    return [finding.rule for finding in replayed(ledger).findings]
 
 
 def give(ledger: Ledger, terms: Terms) -> None:
@@ -197,6 +201,13 @@ def test_an_auditor_sees_a_resource_that_nobody_gave(case: str) -> None:
     gym, _ = tell()
     spoil(gym)
     assert rules(gym) == [rule]
+
+
+def test_the_next_log_carries_what_was_picked_and_goes_on_from_there() -> None:
+    gym, _ = tell()
+    give(gym, BOTH)
+    (carried,) = [each.body for each in replayed(gym).carries(gym.drafts[-1].at_s + 1) if each.kind == "receipt"]
+    assert carried["resources"] == [each.model_dump() for each in BOTH.resources or ()]
 
 
 def test_an_entry_names_resources_and_an_older_ones_bytes_stay() -> None:

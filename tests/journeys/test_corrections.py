@@ -6,18 +6,34 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hostile import log_size, partner
 from sqlalchemy import select
-from town import ANA_MARCH, NEW_YORK, Company, Membership, Town, agree, at, consent, fitness_program, link, town
+from town import (
+    ANA_MARCH,
+    NEW_YORK,
+    Company,
+    Membership,
+    Town,
+    agree,
+    at,
+    consent,
+    evidence,
+    fitness_program,
+    link,
+    town,
+)
 
 from tallystick import wire
 from tallystick.audit import DirectorySource, Report, audit
 from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick.journeys import visit
 from tallystick_consent.program import parse_program
+from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.tiles import decode_bundle
-from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_PLACES, TRANSFERS
+from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
+from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_LISTS, STATUS_PLACES, TRANSFERS
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -95,6 +111,8 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     assert outcomes(corrected) == [("2027-03", "revoked")]
     assert revoked(person) == [True]
     story.settle()
+    assert states(person) == (["revoked"], ["accepted"]), "the insurer hears of it at the claim's own time"
+    story.release()
     assert states(person) == (["revoked"], ["retracted"])
     found = person.gym.app().decisions.find(person.at_gym).decisions
     decided = [(each.outcome, each.counted) for each in found if each.period == "2027-03"]
@@ -218,9 +236,59 @@ def test_a_retraction_reaches_an_insurer_that_was_away(story: Town) -> None:
     person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
     story.go_to("2027-04-20 12:00")
     person.insurer.start()
-    story.go_to("2027-04-21 12:00")
+    story.go_to("2027-04-22 12:00")
     assert reward(person).state == "reversed"
     assert audited(story).holds
+
+
+@pytest.mark.long
+def test_two_partners_of_one_person_hear_of_one_correction_at_two_times(story: Town) -> None:
+    """P6: corrections are few, so that two who heard of one in the same second would know that it is one person."""
+    person = ana(story)
+    bank = story.company("bank.example")
+    bank.app().programs.publish({**fitness_program(payer="bank.example"), "program": "bank-fit"})
+    story.settle()
+    person.gym.app().programs.accept("bank-fit", 1)
+    story.settle()
+    there = link(person.gym, bank, at_gym=person.at_gym, at_insurer="ana-at-bank", town=story, program="bank-fit")
+    asked = bank.app().receipts.request(there.link, events_from=at("2027-03-01 00:00"))
+    story.settle()
+    person.gym.app().receipts.give(asked.receipt, subject=person.at_gym, evidence=evidence())
+    story.settle()
+    recorded = visits(person, *ANA_MARCH)
+    close_march(story)
+    told = {host: f"/status/{listed_for(person.gym, host)}" for host in ("insurer.example", "bank.example")}
+    before = {host: status(person.gym, path) for host, path in told.items()}
+    story.clock.at_s = at("2027-04-20 09:00")
+    corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
+    assert outcomes(corrected) == [("2027-03", "revoked")] * 2
+    changed: dict[str, set[int]] = {"list": set(), "word": set()}
+    for at_s in sorted(story.waiting_releases()):
+        for now_s in (at_s - SIGNED_AGAIN_AFTER_S, at_s):
+            story.clock.at_s = now_s
+            story.settle()
+            shows = [host for host in told if status(person.gym, told[host]) != before[host]]
+            heard = [host for host in ("insurer.example", "bank.example") if retracted(story.companies[host])]
+            assert shows == heard, "the list shows it when the word leaves, within a minute, and no sooner"
+            changed["list"].add(len(shows))
+            changed["word"].add(len(heard))
+    assert changed == {"list": {0, 1, 2}, "word": {0, 1, 2}}
+    assert audited(story).holds
+
+
+def listed_for(gym: Company, partner_host: str) -> str:
+    (row,) = gym.node.rows(select(STATUS_LISTS.c.id).where(STATUS_LISTS.c.partner == partner_host))
+    return str(row.id)
+
+
+def status(company: Company, path: str) -> bytes:
+    """Return the bits of a list as everybody may read it; when it was signed says nothing."""
+    token = httpx.get(f"{company.url}{path}").text
+    return json.dumps(json.loads(from_base64url(token.split(".")[1]))["status_list"]).encode()
+
+
+def retracted(company: Company) -> bool:
+    return any(each.state == "retracted" for each in company.app().claims.each())
 
 
 def member_where_late_evidence_counts(story: Town, **more: Any) -> Membership:
@@ -327,7 +395,7 @@ def test_what_was_taken_back_is_made_good_by_late_evidence_at_the_next_close(tmp
         close_march(story)
         corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
         assert outcomes(corrected) == [("2027-03", "revoked")]
-        story.settle()
+        story.release()
         person.visit("2027-03-25 18:00", 51)
         story.go_past_release("2027-05-16 00:00")
         assert states(person) == (["revoked", "delivered"], ["retracted", "accepted"])

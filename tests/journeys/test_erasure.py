@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest
 from erasing import MARCH_CLOSES, ana, erase_at_gym, files_of, found
 from sqlalchemy import select, update
-from town import ANA_MARCH, Company, Town, agree, at, consent, entries, fitness_program, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entries, fitness_program, link, town
 from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.cli import app
 from tallystick.errors import NodeProblem
-from tallystick.papers import Certificate, CertifiedLink, Export
+from tallystick.papers import Certificate, CertifiedLink, Export, parse_export
 from tallystick.wire import EntryProof
 from tallystick_consent.entries import ErasureBody, Signature, erasure_body
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.entry import parse_entry
+from tallystick_ledger.errors import BadInput
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
 from tallystick_node.flows.subjects import access
@@ -40,6 +41,7 @@ from tallystick_node.storage.tables import (
     LINKS,
     RECEIPTS,
     REWARDS,
+    STATUS_PLACES,
 )
 
 
@@ -158,6 +160,22 @@ def test_a_claim_that_was_waiting_never_leaves_and_one_on_its_way_is_listed(stor
 
 
 @pytest.mark.long
+def test_a_claim_that_may_have_arrived_shows_as_revoked_when_its_link_is_erased_and_no_sooner(story: Town) -> None:
+    """P6: lists of all her partners that changed in the second in which she asked would tell that it is one person."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release(MARCH_CLOSES)
+    gym.recorder.lose_answers_to = None
+    (erasure,) = gym.app().subjects.erase(person.at_gym).erasures
+    (place,) = gym.node.rows(select(STATUS_PLACES.c.revoked_at_s))
+    assert place.revoked_at_s == erasure.due_at > story.clock.at_s
+
+
+@pytest.mark.long
 def test_a_partner_that_was_away_is_asked_when_it_returns_and_until_then_it_is_listed(story: Town) -> None:
     person = ana(story)
     person.insurer.stop()
@@ -214,6 +232,7 @@ def test_whoever_asks_both_ends_at_once_is_erased_at_both_and_each_signature_is_
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_a_revocation_that_comes_between_her_asking_and_the_links_own_time_ends_it_there(story: Town) -> None:
     """Her keys are gone and nothing leaves; the ledger has the receipt live until somebody says that it ended."""
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
@@ -525,12 +544,33 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     assert [(each.amount, each.reasons["rule"]) for each in theirs.rewards] == [(2000, "ins-fit@1")]
     assert [each.role for each in theirs.claims] == ["recipient"]
     assert theirs.events == ()
+    assert_exported_by_command(person, tmp_path)
     half = person.gym.app().subjects.export(person.at_gym, events_until=at("2027-03-10 00:00"))
     assert len(half.events) == 7
     person.gym.app().subjects.erase(person.at_gym)
     with pytest.raises(NodeProblem) as gone:
         person.gym.app().subjects.export(person.at_gym)
     assert gone.value.code == "payload_erased"
+
+
+def assert_exported_by_command(person: Membership, folder: Path) -> None:
+    """`tally export` writes what the client is told, for its owner alone; over nothing, and nothing of nobody."""
+    file, part = folder / "ana.json", folder / "part.json"
+    node = ["--url", person.gym.url, "--key", person.gym.secret, "--fingerprint", person.gym.keys.fingerprint]
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(file), *node])
+    assert (ran.exit_code, "HOLDS." in ran.output) == (0, True)
+    assert len(parse_export(file.read_bytes()).events) == 14
+    assert verify(file, "--fingerprint", person.gym.keys.fingerprint)[0] == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_bytes()
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(file), *node])
+    assert isinstance(ran.exception, BadInput)
+    assert file.read_bytes() == before
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(part), "--until", "2027-03-10", *node])
+    assert (ran.exit_code, len(parse_export(part.read_bytes()).events)) == (0, 7)
+    ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(folder / "away" / "x.json"), *node])
+    assert isinstance(ran.exception, BadInput)
+    assert sorted(each.name for each in folder.iterdir() if "new" in each.name) == []
 
 
 def export_lies(honest: Export) -> Iterator[Export]:

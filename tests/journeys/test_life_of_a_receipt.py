@@ -362,7 +362,7 @@ def test_the_one_answer_of_a_receipt_is_taken_back_where_it_rested_on_a_wrong_ev
         assert [each.state for each in person.gym.app().claims.each()] == ["delivered"]
         corrected = person.gym.app().events.correct(subject=person.at_gym, event=recorded[25])
         assert [each.outcome for each in corrected.effects if each.period == "2027-03"] == ["revoked"]
-        story.settle()
+        story.release()
         assert [each.state for each in person.insurer.app().claims.each()] == ["retracted"]
         assert_books_agree(story)
     finally:
@@ -401,6 +401,7 @@ def test_a_withdrawal_that_nobody_signed_for_in_a_week_is_overdue_and_the_gyms_o
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_what_the_subject_gave_has_no_deadline(story: Town) -> None:
     """It does no harm while nobody signs for it: nothing is answered under it."""
     person = asked(story)
@@ -458,6 +459,7 @@ def test_endings_that_cross_are_signed_for_at_both_ends(story: Town) -> None:
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_what_the_insurer_hears_after_the_receipt_had_run_out_is_signed_for_and_logged_once(story: Town) -> None:
     """Ana pauses and withdraws while the insurer is down; once it is back, its receipt has run out."""
     person = brought_to("given", story)

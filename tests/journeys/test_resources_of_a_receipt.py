@@ -23,6 +23,7 @@ from tallystick_consent.receipts.resources import Resource
 from tallystick_consent.receipts.versions import picked
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_ledger.encoding import to_base64url
+from tallystick_ledger.errors import BadInput
 from tallystick_node.storage.tables import RECEIPTS
 
 CHECKING, SAVINGS, CARD = (
@@ -274,6 +275,8 @@ def test_what_cannot_be_named_or_taken_out_is_refused(story: Town) -> None:
     story.settle()
     assert refused(without_resources=[CHECKING]) == "receipt_malformed"
     assert refused(resources=[CHECKING, SAVINGS]) == "version_widens"
+    with pytest.raises(BadInput):
+        calls.approve(ana.receipt, subject=ana.at_gym, evidence=YES, by="ben", step="renew", resources=[CHECKING])
     with pytest.raises(NotFound):
         calls.resources(ana.receipt, subject="ben-at-bank", resources=[CHECKING])
     calls.withdraw(ana.receipt, subject=ana.at_gym)

@@ -11,7 +11,7 @@ from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evide
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused
 from tallystick_consent.receipts.authority import Authority
-from tallystick_node.storage.tables import EVENTS, LINKS, RECEIPTS
+from tallystick_node.storage.tables import CLAIMS, EVENTS, LINKS, RECEIPTS
 
 GUARDIAN = Authority(kind="guardian")
 OF_AGE = "2027-03-20 00:00"
@@ -140,6 +140,32 @@ def test_1_15_a_guardians_receipt_is_over_once_the_gym_knows_that_the_subject_sp
     person.gym.app().standings.record("cleo-at-gym", kind="own")  # the date was wrong: Cleo has come of age before
     with pytest.raises(ConsentRefused, match="receipt_missing"):
         person.visit("2027-03-01 08:00", 45)
+
+
+def test_1_15_an_answer_that_majority_withheld_is_given_anew_under_the_own_receipt(story: Town) -> None:
+    """March closed, and its answer waited for its release slot, when Cleo came of age: one slot, one answer."""
+    person = cleo(story)
+    of_age = at("2027-04-16 00:01")
+    person.gym.app().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=of_age)
+    give(person, ask(person, story, authority=GUARDIAN, of_age_from=of_age), story, by="ana-at-gym")
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-04-16 00:00")
+    story.go_to("2027-04-16 00:01")
+    assert claims(person) == [("withheld", 1)]
+    give(person, ask(person, story, events_from=at("2027-03-01 00:00")), story)
+    story.release()
+    assert claims(person) == [("withheld", 1), ("delivered", 1)]
+    assert rewards(person) == [(2000, "2027-03")]
+    assert_books_agree(story)
+
+
+def claims(person: Membership) -> list[tuple[str, int]]:
+    """Return the state of each claim of the gym's, oldest first, and how many answers its receipt has given."""
+    uses = {row.id: row.uses for row in person.gym.node.rows(select(RECEIPTS.c.id, RECEIPTS.c.uses))}
+    rows = person.gym.node.rows(select(CLAIMS).order_by(CLAIMS.c.number))
+    return [(row.state, uses[row.receipt]) for row in rows]
 
 
 def test_1_15_a_link_waits_ninety_days_for_the_own_receipt_and_then_ends(story: Town) -> None:

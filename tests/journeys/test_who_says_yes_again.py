@@ -18,7 +18,7 @@ from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony, evidence_message
 from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_consent.receipts.versions import narrowed
-from tallystick_consent.signed import RenewedReceipt, signed_digest
+from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_node.storage.tables import RECEIPTS
 
@@ -70,6 +70,13 @@ class Person:
         with nothing_changes(self.who.gym, self.who.insurer), pytest.raises(Conflict) as refused:
             call(self.who.receipt, subject=self.who.at_gym, **how)
         return refused.value.code
+
+    def sent(self, step: str, token: str) -> str:
+        """Send what the gym signed; return why the insurer refuses it, and changes nothing."""
+        with nothing_changes(self.who.insurer):
+            path = f"/peer/v1/receipts/{step}"
+            answer = partner(self.who.gym, self.who.insurer, path, PeerSigned(token=token))
+        return str(answer.json()["code"])
 
     def shown(self) -> tuple[str, int]:
         """Return what both ends hold: state and version."""
@@ -164,6 +171,17 @@ def test_one_holder_takes_a_part_back_and_does_not_confirm_or_resume_for_the_oth
     assert held.shown() == ("paused", 2)
 
 
+def test_an_insurer_takes_no_yes_of_fewer_holders_than_it_asked_for(story: Town) -> None:
+    held = Person(story, "joint", ("ana", "ben", "dov"), authority=CLUB)
+    terms = parse_terms(held.at(held.who.gym).terms)
+    alone = GivenReceipt(terms=terms, evidence=YES, at=story.clock.at_s)
+    assert held.sent("given", held.who.gym.node.signed(alone)) == "approval_missing"
+    held.does(held.calls.approve, evidence=YES, by="ana")
+    given = held.does(held.calls.give, evidence=YES, by="ben")
+    again = RenewedReceipt(terms=terms, evidence=YES, renews=given.signed, at=story.clock.at_s)
+    assert held.sent("renewed", held.who.gym.node.signed(again)) == "approval_missing"
+
+
 @pytest.mark.long
 def test_a_guardian_renews_and_the_child_is_heard_where_it_wants_less(story: Town) -> None:
     cleo = Person(story, "minor", ("ana",), authority=Authority(kind="guardian"), of_age_from=OF_AGE_S)
@@ -249,7 +267,4 @@ def test_a_gym_that_shows_a_wallets_signature_again_is_refused_by_the_insurer(st
         ana.does(ana.calls.renew, evidence=seen)
     (row,) = ana.who.gym.node.rows(select(RECEIPTS.c.signed).where(RECEIPTS.c.id == ana.who.receipt))
     again = RenewedReceipt(terms=terms, evidence=seen, renews=signed_digest(row.signed), at=story.clock.at_s)
-    token = ana.who.gym.node.signed(again)
-    with nothing_changes(ana.who.insurer):
-        answer = partner(ana.who.gym, ana.who.insurer, "/peer/v1/receipts/renewed", PeerSigned(token=token))
-    assert answer.json()["code"] == "signature_invalid"
+    assert ana.sent("renewed", ana.who.gym.node.signed(again)) == "signature_invalid"

@@ -80,6 +80,7 @@ ROUTES = (
         {**SUBJECT, "resources": [{"kind": "facility", "name": "club-7"}]},
     ),
     Route("GET /v1/receipts/unacknowledged", ("receipts:read",)),
+    Route("GET /v1/duties", ("receipts:read",)),
     Route(f"POST /v1/receipts/{RECEIPT}/withdraw", ("receipts:write", "subject:assert"), SUBJECT),
     Route(
         f"POST /v1/receipts/{RECEIPT}/approve",

@@ -131,6 +131,19 @@ def record_payload(kind: str, *, at_s: int, about: Mapping[str, Any]) -> bytes:
     return canonical_json({"kind": kind, "at": at_s, **said})
 
 
+def check_holders(evidence: Evidence, terms: Terms) -> None:
+    """Return quietly if as many of several holders said yes as the terms need; each approval stands for one.
+
+    Raises:
+        ReceiptRejected: fewer did.
+    """
+    needed = None if terms.authority is None else terms.authority.needed
+    if needed is not None and len({each.record for each in evidence.approvals}) + 1 < needed:
+        raise ReceiptRejected(
+            "approval_missing", "Fewer holders have said yes than must.", remedy="Let the others approve first."
+        )
+
+
 def evidence_message(terms: Terms, *, renews: str = "") -> bytes:
     """Return what a subject's own key signs when it gives consent: for the first time, or again.
 

@@ -28,6 +28,7 @@ from tallystick_consent.errors import ReceiptRejected, places_in
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.purposes import KnownPurpose
 from tallystick_consent.receipts.resources import RESOURCES_MAX, Resource
+from tallystick_consent.receipts.retention import Retentions, require_consistent
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 DAY_S = 86_400
@@ -80,7 +81,10 @@ ASKED = frozenset({ReceiptState.REQUESTED, ReceiptState.DEFERRED})
 IN_FORCE = frozenset({ReceiptState.GIVEN, ReceiptState.RENEWED})
 """Answers may leave, once the other partner has signed."""
 
-OPEN = ASKED | IN_FORCE | {ReceiptState.PAUSED}
+HELD = IN_FORCE | {ReceiptState.PAUSED}
+"""It was given and has not ended: what it permitted may have been told."""
+
+OPEN = ASKED | HELD
 """More may come of it."""
 
 STOPS = frozenset(
@@ -235,9 +239,10 @@ class Terms(Sparse, _Strict):
         previous: digest of the terms of the version before; None in the first.
         authority: on whose word the receipt stands, where that is not the subject's own; left out where it is.
         resources: what alone it is about, in order of kind and id; left out where it is about all there is.
+        retention: what the recipient keeps, why, and until when; left out where nothing is said but `retention_s`.
     """
 
-    LATER = frozenset({"authority", "limits", "previous", "resources"})
+    LATER = frozenset({"authority", "limits", "previous", "resources", "retention"})
 
     receipt: ReceiptId
     version: Version
@@ -260,9 +265,11 @@ class Terms(Sparse, _Strict):
     previous: Digest | None = None
     authority: Authority | None = None
     resources: Resources | None = None
+    retention: Retentions = ()
 
     @model_validator(mode="after")
     def _sound(self) -> "Terms":
+        require_consistent(self.retention, answers_s=self.retention_s)
         if not self.events_from_s < self.events_until_s or not self.valid_from_s < self.valid_until_s:
             raise ValueError("a range ends before it begins")
         if self.valid_until_s - self.valid_from_s > VALIDITY_MAX_S:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import DAY_S, RUNG_HEIGHT, Limits, Rung, Terms, in_order, parse_terms
 from tallystick_consent.receipts.resources import Resource
+from tallystick_consent.receipts.retention import Retention, keeps_more
 
 
 class Extent(NamedTuple):
@@ -28,6 +29,7 @@ class Extent(NamedTuple):
     retention_s: int
     limits: Limits
     resources: frozenset[Resource] | None = None
+    retention: tuple[Retention, ...] = ()
 
 
 def extent_of(terms: Terms) -> Extent:
@@ -42,6 +44,7 @@ def extent_of(terms: Terms) -> Extent:
         valid_until_s=terms.valid_until_s,
         retention_s=terms.retention_s,
         limits=terms.limits,
+        retention=terms.retention,
         resources=None if terms.resources is None else frozenset(terms.resources),
     )
 
@@ -57,6 +60,7 @@ def widens(before: Extent, after: Extent) -> bool:
         or after.events_until_s > before.events_until_s
         or after.valid_until_s > before.valid_until_s
         or after.retention_s > before.retention_s
+        or keeps_more(before.retention, after.retention)
         or (before.resources is not None and (after.resources is None or not after.resources <= before.resources))
         or any(_is_looser(*pair) for pair in _limits(before.limits, after.limits))
     )
@@ -173,6 +177,12 @@ def _differences(before: Extent, after: Extent) -> Iterator[str]:
             yield f"{what} {_day(now_s)}, until now {_day(was_s)}."
     if before.retention_s != after.retention_s:
         yield f"Answers are kept {after.retention_s // DAY_S} days, until now {before.retention_s // DAY_S}."
+    if before.retention != after.retention:
+        for each in after.retention:
+            if each.field != "answers" and each not in before.retention:
+                yield f"Kept for {each.until_days} days after the end ({each.ground}): {each.field}."
+        for field in sorted({each.field for each in before.retention} - {each.field for each in after.retention}):
+            yield f"No longer said until when it is kept: {field}."
     for name, words in _LIMIT_WORDS.items():
         was_limited, is_limited = getattr(before.limits, name), getattr(after.limits, name)
         if was_limited != is_limited:

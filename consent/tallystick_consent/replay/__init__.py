@@ -9,6 +9,7 @@ receipts  the life of a receipt, step by step
 answers   what was issued, delivered, accepted, and whether a receipt covered it
 corrections  events that were wrong or missing, and the answers that stand no longer because of them
 programs  versions of programs
+duties    what a recipient may keep until a time, and must discharge
 together  what the answers of one period tell together, against the receipt
 erasures  links that were erased, after which nothing more is answered
 opening   what a log's opening carries over from the log before
@@ -17,6 +18,7 @@ Source: DESIGN section 5 (P4, P5, P7, P8, P9, P14, P16, P17), LEDGER-FORMATS sec
 """
 
 from tallystick_consent.replay.answers import carried_disclosure
+from tallystick_consent.replay.duties import carried_duty
 from tallystick_consent.replay.entries import LEDGER_KINDS, ConsentReplay
 from tallystick_consent.replay.opening import without_leaves
 from tallystick_consent.replay.receipts import (
@@ -24,6 +26,7 @@ from tallystick_consent.replay.receipts import (
     answers_request,
     carried_receipt,
     counts_here,
+    fixed_terms,
     receipt_is_open,
 )
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ReceiptLife
@@ -37,8 +40,10 @@ __all__ = [
     "acknowledgement_rule",
     "answers_request",
     "carried_disclosure",
+    "carried_duty",
     "carried_receipt",
     "counts_here",
+    "fixed_terms",
     "receipt_is_open",
     "without_leaves",
 ]

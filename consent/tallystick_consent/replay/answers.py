@@ -169,12 +169,28 @@ def _check_limits(state: ConsentState, body: DisclosureBody, at_s: int, report: 
         return
     life.answered.add(body.nullifier)
     limits = life.body.limits
+    if _is_part(state, body, life.body, at_s):
+        report("P4.whole", "An answer about a whole period rests on a part of it.")
     if limits.uses_max is not None and life.used + len(life.answered) > limits.uses_max:
         report("P4.uses", "More answers were given than the receipt permits.")
     if limits.reconfirm_days is not None and at_s >= life.confirmed_at_s + limits.reconfirm_days * DAY_S:
         report("P4.reconfirm", "An answer was given after the subject had to say yes again, and had not.")
     if limits.staleness_days is not None and _ended_before(body.period, at_s - limits.staleness_days * DAY_S):
         report("P4.stale", "An answer is about a period that was older than its receipt permits.")
+
+
+def _is_part(state: ConsentState, body: DisclosureBody, terms: ReceiptBody, at_s: int) -> bool:
+    """Return whether an answer must rest on all of its period, and its receipt permitted to look at a part alone.
+
+    What programs of version 0.1 ask, their entries do not tell.
+    """
+    program = state.programs.get((body.recipient, body.program, body.program_version))
+    known = _range_of(body.period)
+    if program is None or program.tells is None or not program.tells.whole or known is None:
+        return False
+    days = terms.limits.staleness_days
+    from_s = terms.events_from if days is None else max(terms.events_from, at_s - days * DAY_S)
+    return known[0] + ZONE_SPREAD_S < from_s or terms.events_until < known[1] - ZONE_SPREAD_S
 
 
 def _ended_before(period: str, at_s: int) -> bool:

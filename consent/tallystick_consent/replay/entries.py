@@ -8,6 +8,7 @@ from tallystick_consent.entries import (
     AcceptanceBody,
     Body,
     CorrectionBody,
+    DischargeBody,
     DisclosureBody,
     ErasureBody,
     EventBody,
@@ -18,6 +19,7 @@ from tallystick_consent.entries import (
 )
 from tallystick_consent.replay.answers import take_acceptance, take_disclosure
 from tallystick_consent.replay.corrections import take_correction, take_event, take_retraction
+from tallystick_consent.replay.duties import finish_duties, owe_answer, take_discharge
 from tallystick_consent.replay.erasures import finish_erasures, take_erasure
 from tallystick_consent.replay.opening import carries, take_opening
 from tallystick_consent.replay.programs import take_program
@@ -58,27 +60,32 @@ class ConsentReplay(ConsentState):
     def take_body(self, body: Body, entry_id: str, index: int, at_s: int) -> None:
         """Replay the entry `entry_id` at `index`, recorded at `at_s`, of a kind in `BODIES` and with this body."""
         report = self.reporter(index)
-        if isinstance(body, ReceiptBody):
+        # The type itself: `isinstance` asks a model's class in Python, which takes as long as parsing the body.
+        if type(body) is ReceiptBody:
             take_receipt(self, body, index, at_s, report)
-        elif isinstance(body, DisclosureBody):
+        elif type(body) is DisclosureBody:
             take_disclosure(self, body, index, at_s, report)
-        elif isinstance(body, AcceptanceBody):
+        elif type(body) is AcceptanceBody:
             take_acceptance(self, body, index, at_s, report)
-        elif isinstance(body, ProgramBody):
+            owe_answer(self, body, index, at_s)
+        elif type(body) is ProgramBody:
             take_program(self, body, report)
-        elif isinstance(body, ErasureBody):
+        elif type(body) is ErasureBody:
             take_erasure(self, body, report)
-        elif isinstance(body, EventBody):
+        elif type(body) is DischargeBody:
+            take_discharge(self, body, report)
+        elif type(body) is EventBody:
             take_event(self, index)
-        elif isinstance(body, CorrectionBody):
+        elif type(body) is CorrectionBody:
             take_correction(self, body, entry_id, index, report)
-        elif isinstance(body, RetractionBody):
+        elif type(body) is RetractionBody:
             take_retraction(self, body, report)
 
     def finish(self, *, newest_s: int) -> None:
         """Check what holds only of the whole log; `newest_s` is the latest time that any entry of it states."""
         finish_receipts(self, newest_s=newest_s)
         finish_erasures(self)
+        finish_duties(self, newest_s=newest_s)
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`.

@@ -10,12 +10,14 @@ from tallystick_consent.entries import (
     CARRIED,
     CarriedAnswer,
     CarriedDisclosure,
+    DutyBody,
     ErasureBody,
     ProgramBody,
     ReceiptBody,
     parse_carried,
 )
 from tallystick_consent.replay.answers import carried_disclosure, carry_answer, carry_disclosure
+from tallystick_consent.replay.duties import carried_duties, carry_duty
 from tallystick_consent.replay.erasures import take_erasure
 from tallystick_consent.replay.programs import take_program
 from tallystick_consent.replay.receipts import carried_receipt, carry_receipt, counts_here, receipt_is_open
@@ -47,6 +49,8 @@ def take_opening(state: ConsentState, entry: Entry, index: int, report: Report) 
             carry_receipt(state, body, index, report)
         elif isinstance(body, CarriedDisclosure):
             carry_disclosure(state, body, index, report)
+        elif isinstance(body, DutyBody):
+            carry_duty(state, body, index)
         elif isinstance(body, CarriedAnswer):
             carry_answer(state, body)
         elif isinstance(body, ProgramBody):
@@ -81,6 +85,7 @@ def carries(state: ConsentState, at_s: int) -> Iterator[Carried]:
             stands: Literal["accepted", "retracted"] = "retracted" if claim in state.retracted else "accepted"
             answer = CarriedAnswer(claim=claim, nullifier=accepted.nullifier, state=stands, at=at)
             yield Carried("answer", answer.document())
+    yield from carried_duties(state)
     for erasure in state.erasures.values():
         if erasure.state == "erased":
             yield Carried("erasure", erasure.document())

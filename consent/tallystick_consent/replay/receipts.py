@@ -6,8 +6,9 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import attrgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipts.receipt import ASKED, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.receipt import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
+from tallystick_consent.replay.duties import owe_from_end
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
 from tallystick_ledger.opening import Carried
 
@@ -43,6 +44,8 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
     if life is None:
         life = state.receipts[body.receipt] = ReceiptLife(body)
     life.step(body, index, at_s, acknowledges=acknowledges)
+    if life.has_ended and before in HELD:
+        owe_from_end(state, life, index, at_s)
     if body.acknowledgement is not None:
         by_partner = acknowledges or (state.host == body.issuer and body.state in _TOLD_BY_ISSUER)
         life.acknowledged += (_acknowledged(body, index, by_partner=by_partner),)
@@ -119,7 +122,7 @@ def _take_crossing(state: ConsentState, body: ReceiptBody, index: int, at_s: int
     signed_for = {each.step() for each in (*known, *(life.acknowledged if life else ()))}
     if not (life.has_ended if life else state.continues):
         report("P4.transition", "A stop is said to have crossed the end of a receipt, which has not ended.")
-    elif life is not None and body.version == life.body.version and _fixed(body) != _fixed(life.body):
+    elif life is not None and body.version == life.body.version and fixed_terms(body) != fixed_terms(life.body):
         report("P4.terms", "A step of a receipt changes its terms without a new version.")
     elif body.acknowledgement is None or body.state not in STOPS or not body.signed or body.deliverable:
         report("P5.acknowledgement", "What crossed the end of a receipt is no stop that was signed for, and no more.")
@@ -148,7 +151,7 @@ def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, repor
             report("P4.widened", "A version permits more than the one before, and was not asked for.")
         life.asked = None
         return True
-    if asked is not None and _fixed(asked) != _fixed(body):
+    if asked is not None and fixed_terms(asked) != fixed_terms(body):
         report("P4.version", "A receipt has two next versions.")
     before = ReceiptState.UNKNOWN if asked is None else _STATES[asked.state]
     if after not in TRANSITIONS[before]:
@@ -159,16 +162,16 @@ def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, repor
 
 def answers_request(asked: ReceiptBody, given: ReceiptBody) -> bool:
     """Return whether the step `given` is of what `asked` asks for: of its terms, or of these about fewer resources."""
-    if _fixed(asked) == _fixed(given):
+    if fixed_terms(asked) == fixed_terms(given):
         return True
     same = given.model_copy(update={"resources": asked.resources, "terms": asked.terms})
-    return _fixed(asked) == _fixed(same) and not widens(_extent(asked), _extent(given))
+    return fixed_terms(asked) == fixed_terms(same) and not widens(_extent(asked), _extent(given))
 
 
 def _is_same_version(before: ReceiptBody, body: ReceiptBody) -> bool:
     if before.state in ASKED and body.state in IN_FORCE:
         return answers_request(before, body)
-    return _fixed(body) == _fixed(before)
+    return fixed_terms(body) == fixed_terms(before)
 
 
 def _extent(body: ReceiptBody) -> Extent:
@@ -182,6 +185,7 @@ def _extent(body: ReceiptBody) -> Extent:
         valid_until_s=body.valid_until,
         retention_s=0,  # an entry does not tell it
         limits=body.limits,
+        retention=body.retention,
         resources=None if body.resources is None else frozenset(body.resources),
     )
 
@@ -208,10 +212,10 @@ _STATES = {str(state): state for state in ReceiptState}
 _TOLD_BY_ISSUER = IN_FORCE | (STOPS - {ReceiptState.REVOKED})
 """Steps that are taken at the issuer alone, so whoever signs for them is the recipient; an erasure apart."""
 
-_STEPS = frozenset(
+_STEP_MEMBERS = frozenset(
     {"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by", "so_far", "crossed"}
 )  # fmt: skip
-"""Members that belong to one step, and not to a version."""
+"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 
-_fixed = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEPS))
+fixed_terms = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEP_MEMBERS))
 """What the steps of one version may not change."""

@@ -52,6 +52,23 @@ class Acknowledged:
         return self.state, self.signed
 
 
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a recipient still has to discharge.
+
+    Attributes:
+        field: what it keeps.
+        claim: digest of the answer; "" of other fields.
+        due_s: until when it may keep it.
+        index: of the entry because of which it owes that.
+    """
+
+    field: str
+    claim: str
+    due_s: int
+    index: int
+
+
 @dataclass(slots=True)
 class ReceiptLife:
     """What the entries so far say of one receipt.
@@ -125,7 +142,7 @@ class ReceiptLife:
 
     def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
         """Return the index of the entry by which the receipt covers an answer now, None where it does not."""
-        on_its_way = isinstance(body, AcceptanceBody) and body.claim in self.deliverable
+        on_its_way = type(body) is AcceptanceBody and body.claim in self.deliverable
         return self.lived_leaf if on_its_way else self.live_leaf
 
 
@@ -139,6 +156,7 @@ class ConsentState:
         continues: it continues another log, whose ended receipts it does not tell of.
         receipts: each receipt's life, by id.
         crossed: what was signed for here after a receipt had ended, by the receipt's id.
+        duties: what is not discharged yet, by the id of its receipt.
         disclosures: the last step of each claim that was answered, by its digest, and the index of its issue.
         acceptances: each claim that was taken, by its digest, and its index.
         programs: each program's body, by payer, name and version.
@@ -162,6 +180,7 @@ class ConsentState:
     continues: bool = False
     receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
     crossed: dict[str, tuple[Acknowledged, ...]] = field(default_factory=dict[str, tuple[Acknowledged, ...]])
+    duties: dict[str, tuple[Duty, ...]] = field(default_factory=dict[str, tuple[Duty, ...]])
     disclosures: dict[str, tuple[DisclosureBody, int]] = field(default_factory=dict[str, tuple[DisclosureBody, int]])
     acceptances: dict[str, tuple[AcceptanceBody, int]] = field(default_factory=dict[str, tuple[AcceptanceBody, int]])
     programs: dict[tuple[str, str, int], ProgramBody] = field(default_factory=dict[tuple[str, str, int], ProgramBody])

@@ -1,7 +1,7 @@
-"""A rule tried on past periods, before anybody agrees to it: how many would be answered, and why the others not.
+"""A rule tried on a past period, before anybody agrees to it: how many would be answered, and why the others not.
 
 Pure. It reads events and reports counts, for the operator whose events they are; nothing is issued, and no subject is
-named. A node decides who may run it, over which events; that hook is the node's.
+named.
 
 Source: API section 10 (dry run of a program on past months).
 """
@@ -12,12 +12,9 @@ from dataclasses import dataclass
 
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.rules.days import NO_ZONES, Zones
-from tallystick_consent.rules.errors import RuleRejected
 from tallystick_consent.rules.evaluate import evaluate, slots_of
 from tallystick_consent.rules.first import AnyRule
 from tallystick_consent.rules.periods import Period
-
-PERIODS_MAX = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +44,21 @@ def dry_run(
     rule: AnyRule,
     histories: Iterable[Sequence[JourneyEvent]],
     *,
-    periods: Sequence[Period],
+    period: Period,
     zones_of: Callable[[Sequence[JourneyEvent], Period], Zones] | None = None,
-) -> tuple[PastPeriod, ...]:
-    """Return what a rule would have said of past periods.
+) -> PastPeriod:
+    """Return what a rule would have said of a past period.
 
     Args:
         rule: the rule.
         histories: the events of each subject; read once, one subject after the other.
-        periods: the periods, at most 120.
+        period: the period.
         zones_of: a subject's own zones, where the rule's basis asks for one.
-
-    Raises:
-        RuleRejected: more periods than one run takes.
     """
-    if len(periods) > PERIODS_MAX:
-        raise RuleRejected(
-            f"A dry run takes at most {PERIODS_MAX} periods.", remedy="Run it on one year after the other."
-        )
-    tallies = [_Tally(period) for period in periods]
+    tally = _Tally(period)
     for events in histories:
-        for tally in tallies:
-            zones = NO_ZONES if zones_of is None else zones_of(events, tally.period)
-            tally.add(rule, events, zones)
-    return tuple(tally.shown() for tally in tallies)
+        tally.add(rule, events, NO_ZONES if zones_of is None else zones_of(events, period))
+    return tally.shown()
 
 
 class _Tally:

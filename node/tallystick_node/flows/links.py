@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 import httpx
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 
 from tallystick import wire
 from tallystick.descriptor import Descriptor
@@ -375,7 +375,7 @@ def await_own_receipt(transaction: Transaction, link: str) -> None:
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**waits))
 
 
-def left_over(now_s: int) -> tuple[Select[Any], Select[Any]]:
+def left_over(now_s: int) -> tuple[Any, Any]:
     """Return the queries of acceptances whose partner never answered, and of offers that have long run out."""
     return (
         select(ACCEPTING.c.offer, ACCEPTING.c.unique).where(ACCEPTING.c.started_at_s + 2 * OFFER_LIFE_S <= now_s),

@@ -3,7 +3,7 @@
 The outbox reads the queue; what each kind of message does when it is answered is told there.
 """
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 
 from tallystick.wire import Request
 from tallystick_ledger.encoding import canonical_json
@@ -90,16 +90,26 @@ def let_leave(transaction: Transaction, receipt: str) -> None:
 
 
 def withhold_queued(transaction: Transaction, receipt: str) -> tuple[list[str], list[str]]:
-    """Withhold every answer under a receipt that has not left; return what was withheld, and what is on its way.
+    """Withhold every answer under a receipt that has not left; as `withhold` says."""
+    return withhold(transaction, MESSAGES.c.receipt == receipt)
+
+
+def withhold(transaction: Transaction, which: ColumnElement[bool]) -> tuple[list[str], list[str]]:
+    """Withhold answers that have not left; return what was withheld, and what is on its way, each by its digest.
 
     An answer that is being sent at this moment, or was and got no reply, may have arrived: it is named, and tried no
     further.
+
+    Args:
+        which: of the messages that carry answers.
     """
-    mine = (MESSAGES.c.receipt == receipt, MESSAGES.c.kind == "claim.issued")
-    left = on_its_way(transaction, receipt)
-    waiting = MESSAGES.c.state.in_(("queued", "sending"))
-    rows = transaction.execute(select(MESSAGES.c.about).where(*mine, waiting)).all()
+    mine = (MESSAGES.c.kind == "claim.issued", which)
+    waiting = select(MESSAGES.c.about, MESSAGES.c.state, MESSAGES.c.maybe_arrived).where(
+        *mine, MESSAGES.c.state.in_(("queued", "sending"))
+    )
+    rows = transaction.execute(waiting).all()
     transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state == "queued").values(state="withheld"))
-    # What was sent or would have been holds the claim itself: it ends with the receipt, as the claim does.
+    # What was sent or would have been holds the claim itself: it ends with what it was sent under, as the claim does.
     transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state != "sending").values(body=None))
-    return [row.about for row in rows if row.about not in left], left
+    may_have = [row.about for row in rows if row.state == "sending" or row.maybe_arrived]
+    return [row.about for row in rows if row.about not in may_have], may_have

@@ -5,6 +5,7 @@ Source: DESIGN section 1 (agreement, program).
 
 import asyncio
 import json
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,6 +24,9 @@ from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import AGREEMENTS, PROGRAMS
+
+PROGRAMS_REMEMBERED = 256
+"""Programs that are kept parsed: far more than a company has partners and versions in use."""
 
 
 async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> StoredReply:
@@ -56,8 +60,8 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
                 remedy="Publish it as the version after the last.",
                 existing_id=f"{program.program}@{last.version}" if last else None,
             )
+        ours = _newest(transaction, PROGRAMS.c.payer == node.host)
         for issuer in program.issuers:
-            ours = _newest(transaction, PROGRAMS.c.payer == node.host)
             require_within_beside(program, [each for each in ours if issuer in each.issuers])
         _insert_program(transaction, program)
         transaction.append("program", _program_body(program).document())
@@ -256,7 +260,13 @@ def known_program(transaction: Transaction, payer: str, name: str, version: int)
     )
     if row is None:
         raise no_such_thing()
-    return parse_program(json.loads(row.document))
+    return stored_program(row.document)
+
+
+@lru_cache(maxsize=PROGRAMS_REMEMBERED)
+def stored_program(document: str) -> Program:
+    """Return the program of a row; it is read for every event and every period, and there are few."""
+    return parse_program(json.loads(document))
 
 
 def agreed_program(transaction: Transaction, name: str, *, payer: str, issuer: str) -> Program:
@@ -284,7 +294,7 @@ def _newest(transaction: Transaction, *these: Any) -> list[Program]:
     """Return programs, each in its newest version among those that fit."""
     newest: dict[str, Program] = {}
     for row in transaction.execute(select(PROGRAMS.c.document).where(*these).order_by(PROGRAMS.c.version)).all():
-        program = parse_program(json.loads(row.document))
+        program = stored_program(row.document)
         newest[program.program] = program
     return list(newest.values())
 

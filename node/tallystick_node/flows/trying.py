@@ -50,14 +50,13 @@ def try_program(node: Node, body: wire.TryProgram) -> wire.TriedProgram:
         raise AskedTooMuch(f"A program is tried on at most {EVENTS_MAX} events.", remedy="Name fewer periods at once.")
     histories = list(_histories(node, [each for each in rows if _permits(each.terms, program.purpose)]))
     tried = [
-        past
-        for period in periods
-        for past in dry_run(
+        dry_run(
             program.rule,
             _read_for(program, period, histories, issuer=node.host),
-            periods=[period],
+            period=period,
             zones_of=_zones_of(program),
         )
+        for period in periods
     ]
     cost = privacy_cost(program.rule)
     return wire.TriedProgram(learns=cost.learns, silence=cost.silence, periods=tuple(_shown(each) for each in tried))

@@ -20,6 +20,7 @@ from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
 from tallystick_node.flows import events, links, programs, trying
 from tallystick_node.flows.claims import asks, corrections, decisions, rewards, wallet, why
 from tallystick_node.flows.claims import listing as claims
+from tallystick_node.flows.receipts import duties
 from tallystick_node.flows.receipts import giving as receipts_giving
 from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
@@ -172,6 +173,12 @@ def find_receipts(node: NodeHere, _app: ReceiptsReader, body: wire.FindReceipts)
 def list_unacknowledged(node: NodeHere, _app: ReceiptsReader) -> wire.Unacknowledged:
     """Return the steps of receipts that partners have not signed for."""
     return receipts.find_unacknowledged(node)
+
+
+@router.get("/duties")
+def list_duties(node: NodeHere, _app: ReceiptsReader) -> wire.Duties:
+    """Return what this company keeps of receipts under which it receives, and until when."""
+    return duties.find_duties(node)
 
 
 @router.get("/receipts/{receipt}")

@@ -246,6 +246,25 @@ class SignedFor(SQLModel, table=True):
     token: str
 
 
+class Duty(SQLModel, table=True):
+    """What this node, where it receives, keeps of a receipt until a time; the row goes once that is discharged.
+
+    Attributes:
+        field, ground: words of `tallystick_consent.receipts.retention`.
+        claim: of an answer, its digest; else "".
+        due_s: until when it is kept.
+        declared: the receipt's terms name it, so that its discharge is logged.
+    """
+
+    number: int | None = Field(default=None, primary_key=True)
+    receipt: str = Field(index=True)
+    field: str
+    ground: str
+    claim: str
+    due_s: int = Field(index=True)
+    declared: bool
+
+
 class Event(SQLModel, table=True):
     """A sealed event, and what is needed to find it again; erased with its subject.
 
@@ -713,6 +732,7 @@ PROGRAMS = _table(Program)
 AGREEMENTS = _table(Agreement)
 RECEIPTS = _table(Receipt)
 SIGNED_FOR = _table(SignedFor)
+DUTIES = _table(Duty)
 RECEIPT_VERSIONS = _table(ReceiptVersion)
 EVENTS = _table(Event)
 ASKS = _table(Ask)

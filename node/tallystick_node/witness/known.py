@@ -1,15 +1,13 @@
 """What every witness goes by: its name, the logs of companies it knows, and what it tells its operator."""
 
 import logging
-import re
 from collections.abc import Callable
 
 from tallystick.descriptor import Descriptor
+from tallystick_consent.places import host_of_log
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.witness import WitnessRefused
 from tallystick_node.errors import PartnerUnknown
-
-_LOG_ORIGIN = re.compile(r"([a-z0-9.:-]{1,250})/log/[0-9]{4}(-[0-9]{1,3})?")
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +19,9 @@ def keys_by_host(origin: str, find: Callable[[str], Descriptor]) -> dict[str, li
         origin: what a note claims.
         find: a company's descriptor by its host; raises `PartnerUnknown`.
     """
-    named = _LOG_ORIGIN.fullmatch(origin)
+    host = host_of_log(origin)
     try:
-        return {origin: find(named[1]).log_keys(origin)} if named else {}
+        return {} if host is None else {origin: find(host).log_keys(origin)}
     except PartnerUnknown:
         return {}
 

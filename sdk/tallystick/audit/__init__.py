@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
+from tallystick.audit.collecting import without_collecting
 from tallystick.audit.cross import check_chains, cross_check
 from tallystick.audit.exhibits import Exhibit, Exhibits
 from tallystick.audit.explained import SUBJECTS, all_explained, explained
@@ -64,6 +65,7 @@ __all__ = [
 ]
 
 
+@without_collecting()
 def audit(
     sources: Sequence[Source],
     *,

@@ -1,7 +1,8 @@
-"""No search for garbage while a log is replayed.
+"""No search for garbage while logs are replayed, and held against each other.
 
 What a replay remembers grows and holds no circle. Looking through all of it again and again for circles took a sixth of
-an audit's time; what is not used any more is freed without that.
+an audit's time; what is not used any more is freed without that. So a whole audit is done within, and what it
+remembered is gone when it ends: nothing of it is left to look through.
 """
 
 import gc

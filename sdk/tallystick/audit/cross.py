@@ -18,15 +18,10 @@ from tallystick.audit.views.partners import check_peer_heads
 from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
 from tallystick_consent.receipts.receipt import ASKED
-from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request
+from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request, fixed_terms
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
-
-_STEPS = frozenset(
-    {"state", "grade", "signed", "acknowledgement", "deliverable", "so_far", "acknowledge_by", "crossed"}
-)
-"""Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 
 
 def cross_check(
@@ -188,17 +183,16 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
     for receipt, life in log.replay.consent.receipts.items():
         for issuer in hosts.get(life.body.issuer, ()):
             other = issuer.replay.consent.receipts.get(receipt)
-            if other and other.body.version == life.body.version and not _is_same(life.body, other.body):
+            if other is None or other is life or other.body.version != life.body.version:
+                continue
+            if not _is_same(life.body, other.body):
                 log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
 
 
 def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
     """Return whether both ends have the same terms, or one waits and the other has given what that asks for."""
-    return _terms(at_issuer) == _terms(here) or (here.state in ASKED and answers_request(here, at_issuer))
-
-
-def _terms(body: ReceiptBody) -> dict[str, object]:
-    return body.model_dump(exclude=set(_STEPS))
+    is_one = fixed_terms(at_issuer) == fixed_terms(here)
+    return bool(is_one) or (here.state in ASKED and answers_request(here, at_issuer))
 
 
 def _check_signatures(

@@ -82,9 +82,11 @@ SUBJECTS: dict[str, Subject] = {
         "whether a bank ever moved what the books say",
     ),
     "P9": Subject(
-        "Erasure leaves every proof valid and no payload readable.",
-        "`erasure` entries, and with both companies' logs the other end's",
-        "whether keys and payloads are gone: an attestation is a company's word",
+        "Erasure leaves every proof valid and no payload readable; what may be kept until a time is gone by then.",
+        "`erasure` entries, and with both companies' logs the other end's; `receipt`, `acceptance` and `discharge`"
+        " entries",
+        "whether keys and payloads are gone: an attestation is a company's word, and so is a discharge; how long is"
+        " kept what the terms name no field of",
     ),
     "P10": Subject(
         "The same idempotency key and body gives the same reply.",

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tallystick.audit.collecting import without_collecting
 from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.findings import Findings
 from tallystick.audit.integrity import ALONE, Crew, Head, Point, Progress, TreeCheck, check_head, reader_of
@@ -152,7 +151,7 @@ def _run(log: AuditedLog, tree: TreeCheck, lasting: Findings, asked: Asked, save
         if saver is not None and saver.is_due:
             saver.save(saved(point))
 
-    with found.lasting(lasting), without_collecting():
+    with found.lasting(lasting):
         if asked.integrity_only:
             root = tree.run(lambda _: None, asked.progress, passed=passed)
             whole = tree.readable

@@ -52,6 +52,7 @@ RULES: dict[str, str] = {
     "P4.uses": "No more answers are given under a receipt than it permits.",
     "P4.reconfirm": "No answer is given after the day by which the subject had to say yes again, and had not.",
     "P4.stale": "No answer is about a period that ended longer ago than its receipt permits.",
+    "P4.whole": "No answer that must rest on all of a period is given under a receipt that covers a part of it.",
     "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered.",
     "P4.taken_back": "After a receipt was given again with less, only what it still covers is delivered, or what had"
     " left and is listed.",
@@ -82,6 +83,8 @@ RULES: dict[str, str] = {
     "P9.step": "An erasure is logged once where the subject asked, then attested once, and stays as it was asked for.",
     "P9.still_live": "Before a link is erased, its receipts have ended.",
     "P9.after": "After a link was erased, nothing is issued, delivered or accepted under its receipts.",
+    "P9.overdue": "What a recipient may keep until a time, by its receipt's terms, is discharged within a week of it.",
+    "P9.discharge": "What is discharged was owed: once, by the recipient, and no sooner than it can be.",
     "P14.program": "Every answer is for a version of a program that stands in the ledger before it.",
     "P14.terms": "A reward or fee names the version of the program by which it is paid.",
     "P14.correction": "A correction names events that stand before it in its company's ledger, and no wrong one twice.",

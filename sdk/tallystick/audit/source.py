@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 import httpx
-from pydantic import ValidationError
 
 from tallystick.audit.keys import Keys, KnownKey, keys_beside, keys_of_policy
 from tallystick.bounded import PLAIN, chunks_of, until
-from tallystick.descriptor import Descriptor, fingerprint, open_descriptor
-from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
-from tallystick_ledger.errors import BadInput, TallyError
+from tallystick.descriptor import open_descriptor, open_self_signed
+from tallystick_consent.places import LOG_NAME_PATTERN
+from tallystick_ledger.encoding import from_base64url
+from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
 from tallystick_ledger.tlog.policy import Policy
 
@@ -30,7 +30,7 @@ FILE_DEADLINE_S = 120.0
 
 CHECKPOINT = "checkpoint"
 _BUNDLES = "tile/entries/"
-_LOG_URL = re.compile(r"(?P<node>https?://[^\s?#@]+)/log/(?P<year>[0-9]{4}(-[0-9]{1,3})?)/?")
+_LOG_URL = re.compile(r"(?P<node>https?://[^\s?#@]+)/log/(?P<year>" + LOG_NAME_PATTERN + r")/?")
 _API_KEY = re.compile(r"[!-~]{1,200}")
 _NODE_URL = re.compile(r"(?P<node>https?://[^\s?#@/]+(/[^\s?#@]*[^\s?#@/])?)/?")
 
@@ -261,8 +261,10 @@ def _keys_of_descriptor(token: bytes | None, *, name: str, expected_fingerprint:
         text = ""
     if not text:
         raise AuditNotRun("A node shows no descriptor.", remedy="Check the URL, or give the log's keys with --policy.")
-    shown = expected_fingerprint or _shown_fingerprint(text)
-    descriptor = open_descriptor(text, expected_fingerprint=shown)
+    if expected_fingerprint:
+        descriptor, shown = open_descriptor(text, expected_fingerprint=expected_fingerprint), expected_fingerprint
+    else:
+        descriptor, shown = open_self_signed(text)
     note = f"Keys from the descriptor of {descriptor.host}, whose identity key has the fingerprint {shown}"
     note += "." if expected_fingerprint else ": NOT COMPARED WITH ANYTHING, taken as the node showed it."
     origin = f"{descriptor.host}/log/{name}"
@@ -278,18 +280,6 @@ def _keys_of_descriptor(token: bytes | None, *, name: str, expected_fingerprint:
         notes=(note,),
         descriptor=descriptor,
     )
-
-
-def _shown_fingerprint(token: str) -> str:
-    """Return the fingerprint of the identity key that a descriptor shows, before anything of it is believed."""
-    _, _, rest = token.partition(".")
-    try:
-        shown = Descriptor.model_validate_json(
-            canonical_json(parse_json_object(from_base64url(rest.partition(".")[0])))
-        )
-    except ValidationError as error:
-        raise BadInput("A descriptor is not of its form.", remedy="Ask the partner for its descriptor.") from error
-    return fingerprint(from_base64url(shown.key("identity").public))
 
 
 def _get(

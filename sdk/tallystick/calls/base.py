@@ -10,7 +10,6 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tallystick.core import Call
-from tallystick.errors import ReplyForged
 from tallystick.verify import Verifier
 from tallystick.wire import (
     REQUEST_SIZE_MAX_BYTES,
@@ -49,21 +48,6 @@ def search_call(path: str, body: bytes, reply: type[_M], check: Callable[[_M, Ve
 def get_call(path: str, reply: type[_M], check: Callable[[_M, Verifier], None]) -> Call[_M]:
     """Return a call that only reads, and whose question stands in its path."""
     return Call("GET", path, None, reply.model_validate_json, check)
-
-
-def require(is_so: bool, problem: str) -> None:
-    """Return quietly where a reply is so.
-
-    Raises:
-        ReplyForged: it is not.
-    """
-    if not is_so:
-        raise forged(problem)
-
-
-def forged(problem: str) -> ReplyForged:
-    """Return what is raised of a reply that does not hold."""
-    return ReplyForged(problem, remedy="Believe nothing of this reply; keep it, and ask the node's operator.")
 
 
 def body_of(make: Callable[[], Request]) -> bytes:

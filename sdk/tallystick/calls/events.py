@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tallystick.calls.base import body_of, encoded, get_call, require, segment, well_formed, write_call
+from tallystick.calls.base import body_of, encoded, get_call, segment, well_formed, write_call
 from tallystick.core import Call
+from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
     CorrectEvent,

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tallystick.calls.base import body_of, get_call, require, search_call, write_call
+from tallystick.calls.base import body_of, get_call, search_call, write_call
 from tallystick.core import Call, unproven
+from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
     Acts,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tallystick.calls.base import body_of, get_call, require, search_call, segment, write_call
+from tallystick.calls.base import body_of, get_call, search_call, segment, write_call
 from tallystick.core import Call, unproven
+from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
     AcceptProgram,

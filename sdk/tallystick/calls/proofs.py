@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from tallystick import proven
-from tallystick.calls.base import body_of, get_call, require, search_call, segment
+from tallystick.calls.base import body_of, get_call, search_call, segment
 from tallystick.core import Call
+from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
     Consistency,

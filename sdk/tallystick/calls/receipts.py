@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tallystick.calls.base import body_of, get_call, require, search_call, segment, write_call
+from tallystick.calls.base import body_of, get_call, search_call, segment, write_call
 from tallystick.core import Call, unproven
+from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
     ApproveReceipt,
     DeferReceipt,
+    Duties,
     FindReceipts,
     FindResources,
     GiveReceipt,
@@ -332,6 +334,10 @@ class ReceiptCalls:
     def invalidate(self, receipt_id: str, *, idempotency_key: str | None = None) -> Call[Receipt]:
         """Record that the receipt, given here, never was valid."""
         return _step(receipt_id, "invalidate", "invalidated", body_of(InvalidateReceipt), idempotency_key)
+
+    def duties(self) -> Call[Duties]:
+        """Return what this node keeps of receipts under which it receives, on which ground and until when."""
+        return get_call("/v1/duties", Duties, unproven)
 
     def unacknowledged(self) -> Call[Unacknowledged]:
         """Return the steps of receipts that partners have not signed for, those that wait longest first."""

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from tallystick.calls.base import body_of, forged, require, search_call, write_call
+from tallystick.calls.base import body_of, search_call, write_call
 from tallystick.core import Call, unproven
-from tallystick.errors import ReplyForged
+from tallystick.errors import ReplyForged, forged, require
 from tallystick.papers import (
     EXPORT_SIZE_MAX_BYTES,
     Certificate,

@@ -10,6 +10,7 @@ import traceback
 import typer
 
 from tallystick.cli.auditing import audit_command
+from tallystick.cli.exporting import export_command
 from tallystick.cli.importing import import_command
 from tallystick.cli.recording import record_command
 from tallystick.cli.shared import NOT_RUN, say
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command("audit")(audit_command)
 app.command("verify")(verify_command)
 app.command("record")(record_command)
+app.command("export")(export_command)
 app.command("import")(import_command)
 app.command("try")(try_command)
 

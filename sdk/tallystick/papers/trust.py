@@ -1,6 +1,5 @@
 """Whose word counts in a paper, and what a paper comes to once it is checked."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tallystick.descriptor import Descriptor, open_self_signed
+from tallystick_consent.places import host_of_log
 from tallystick_ledger.encoding import canonical_json, parse_json_object
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
@@ -61,7 +61,7 @@ class Trust:
             NoteMalformed, SignatureRejected, PolicyUnmet: it is no head, or not signed so.
         """
         origin = note.partition(b"\n")[0].decode(errors="replace")
-        if not re.fullmatch(rf"{re.escape(company.host)}/log/[0-9]{{4}}(-[0-9]{{1,3}})?", origin):
+        if host_of_log(origin) != company.host:
             raise rejected("A proof in it is against the log of somebody else.")
         if self.policy is not None:
             return self.policy.check(note, origin)

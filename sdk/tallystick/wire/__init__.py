@@ -124,6 +124,8 @@ from tallystick.wire.proofs import (
 from tallystick.wire.receipts import (
     ApproveReceipt,
     DeferReceipt,
+    Duties,
+    Duty,
     FindReceipts,
     FindResources,
     GiveReceipt,
@@ -183,6 +185,8 @@ __all__ = [
     "Decisions",
     "DeferReceipt",
     "Document",
+    "Duties",
+    "Duty",
     "EntryProof",
     "EntryRange",
     "EraseSubject",

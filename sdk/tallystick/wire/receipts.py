@@ -305,6 +305,36 @@ class Unacknowledged(Reply):
     has_more: bool
 
 
+class Duty(Reply):
+    """What a node, where it receives, keeps of a receipt until a time.
+
+    Attributes:
+        partner: who answers under the receipt.
+        field: `answers`, `evidence` or `accounting`.
+        ground: why: `consent`, `legal_claims` or `legal_obligation`.
+        claim: of an answer, its digest; else "".
+        due: until when, seconds since 1970-01-01 UTC; of an answer at the latest, since it goes with the receipt's end.
+        owed: whether that time has come, and it is still held.
+        overdue: whether it came longer ago than an audit lets pass.
+    """
+
+    receipt: str
+    partner: str
+    field: str
+    ground: str
+    claim: str
+    due: int
+    owed: bool
+    overdue: bool
+
+
+class Duties(Reply):
+    """What a node keeps of receipts under which it receives, the first due first."""
+
+    duties: tuple[Duty, ...]
+    has_more: bool
+
+
 class Receipts(Reply):
     """Receipts of one customer or link."""
 

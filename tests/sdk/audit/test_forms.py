@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from logs import digest
-from story import BUDGET, MEMBER, REWARD_MINOR, Ledger, erase, tell, transfer
+from story import BUDGET, MEMBER, REWARD_MINOR, Ledger, erase, receipt, tell, transfer
 
 from tallystick.audit.collecting import without_collecting
 from tallystick.audit.findings import Findings
@@ -37,8 +37,20 @@ VALUES: tuple[Any, ...] = (
 def told() -> list[Ledger]:
     gym, insurer = tell()
     take_back(gym, insurer)
+    end_it(insurer)
     erase(gym, insurer)
     return [gym, insurer]
+
+
+def end_it(insurer: Ledger) -> None:
+    """Let the insurer's receipt name what may be kept, and a withdrawal meet its end."""
+    kept = [{"field": "answers", "ground": "consent", "until_days": 1}]
+    for step in ("requested", "live"):
+        insurer.spoil(step, retention=kept)
+    insurer.add("revoked", "receipt", {**receipt("revoked"), "retention": kept})
+    insurer.add("crossed", "receipt", {**receipt("withdrawn", acknowledged=True), "retention": kept, "crossed": True})
+    march = {"receipt": insurer["accepted"].body["receipt"], "claims": [insurer["accepted"].body["claim"]]}
+    insurer.add("discharged", "discharge", {**march, "field": "answers"})
 
 
 def take_back(gym: Ledger, insurer: Ledger) -> None:

@@ -3,7 +3,6 @@
 Source: DESIGN flow 4, SCENARIOS 1.10; the same nullifier again is answered like the first.
 """
 
-import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,16 +12,18 @@ from tallystick import wire
 from tallystick.descriptor import Descriptor
 from tallystick.key_use import keys_for
 from tallystick_consent.claims.claim import Claim, verify_claim
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.decide import Refusal, decide
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody, parse_body
 from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.places import host_of_log
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.receipt import Receipt, ReceiptState
 from tallystick_consent.rules import Heard, read_statement
 from tallystick_consent.signed import Acceptance
 from tallystick_ledger.books import Transfer, TransferState
-from tallystick_ledger.encoding import from_base64url, parse_json_object, to_base64url
+from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proof
@@ -31,12 +32,11 @@ from tallystick_node.flows.claims.rewards import pay_reward
 from tallystick_node.flows.claims.status import require_standing
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.receipts.rows import change_receipt, finish_settling, receipt_of
+from tallystick_node.flows.receipts.duties import keep_answer
+from tallystick_node.flows.receipts.rows import change_receipt, finish_settling, receipt_of, terms_of
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS
-
-_LOG_OF_A_YEAR = re.compile(r"[0-9]{4}(-[0-9]{1,3})?")
 
 AHEAD_MAX_S = 300
 """How far an issuer's clock may be ahead of ours."""
@@ -104,6 +104,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
         )
     )
     _keep(transaction, claim, body, digest=digest, accepted=accepted, acceptance=token, band=heard.band)
+    keep_answer(transaction, terms_of(receipt), digest)
     change_receipt(transaction, claim.receipt, uses=receipt.uses if before else receipt.uses + 1)
     finish_settling(transaction, claim.receipt)
     return wire.PeerAcknowledged(token=token)
@@ -200,7 +201,7 @@ def _check_logged(
         ClaimRejected: the entry is not of this claim.
         ProofRejected, SignatureRejected, ProofMalformed: the entry is not in the issuer's published log.
     """
-    if not _LOG_OF_A_YEAR.fullmatch(stapled.log.removeprefix(f"{claim.iss}/log/")):
+    if host_of_log(stapled.log) != claim.iss:
         raise _rejected("claim_mismatch", "A claim's proof is against a log that is not its issuer's.")
     raw = body.entry.encode()
     check_proof(stapled.proof, entry=raw, origin=stapled.log, keys=stapled.issuer.log_keys(stapled.log))
@@ -243,7 +244,7 @@ def _paid_fee(transaction: Transaction, claim: Claim) -> str:
     if row is None:
         return ""
     # Our own signed acceptance, as we keep it: its key may have been given up since.
-    return str(parse_json_object(from_base64url(row.acceptance.split(".")[1]))["fee"])
+    return str(unchecked_payload(row.acceptance)["fee"])
 
 
 def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: str) -> str:

@@ -204,13 +204,13 @@ class _Closing:
             return  # what came late is about the days around the period, which are read with it
         follows = true_up(program.rule, told.answer, found, period=read.period, now_s=self._transaction.now_s)
         # "" where one stands already
-        claim = self._issue(slot, found, supersedes=told.taken_back) if follows == "better" else ""
+        claim = self._issue(slot, found) if follows == "better" else ""
         keep_second_look(self._transaction, row, program, period, follows, found=found, claim=claim)
 
-    def _issue(self, slot: Slot, found: Evaluation, *, supersedes: str = "") -> str:
+    def _issue(self, slot: Slot, found: Evaluation) -> str:
         statement = statement_of(slot.program.rule, slot.period, found)
         answer = Answer.model_validate({"statement": statement, "value": True, "assurance": found.assurance})
-        return self._issuing.issue(slot, answer, supersedes=supersedes)
+        return self._issuing.issue(slot, answer)
 
 
 def _to_look_at_again(node: Node, transaction: Transaction, due: Sequence[Slot]) -> list[tuple[Slot, Told]]:

@@ -15,6 +15,7 @@ from sqlalchemy import insert, select, update
 
 from tallystick import wire
 from tallystick_consent.claims.claim import Answer
+from tallystick_consent.claims.release import leaving_at_s, slot_of
 from tallystick_consent.decide import Refusal
 from tallystick_consent.entries import CorrectionBody
 from tallystick_consent.events import JourneyEvent, parse_event, parse_payload
@@ -27,7 +28,7 @@ from tallystick_ledger.encoding import new_id
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims.decisions import keep_corrected
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
-from tallystick_node.flows.claims.issuing import issue_answer
+from tallystick_node.flows.claims.issuing import issue_answer, release_key
 from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.claims.status import revoke_claim
 from tallystick_node.flows.events import KEPT_UNDER, covered_by, covering, keep_event, open_event, require_not_ahead
@@ -209,20 +210,27 @@ def _settle(
     if outcome in ("revoked", "superseded"):
         assert told is not None, "only what was told is taken back"
         claim = told.digest
-        _take_back(node, transaction, told, correction)
+        closed_s = program.closed_for_all_s(name, zone=zone_of(program))
+        _take_back(node, transaction, told, correction, closed_s=closed_s)
     if outcome in ("issued", "superseded"):
         said = statement_of(program.rule, name, found)
         answer = Answer.model_validate({"statement": said, "value": True, "assurance": found.assurance})
-        supersedes = "" if last is None else last.digest
-        claim = issue_answer(node, transaction, slot, answer, supersedes=supersedes, correction=correction)
+        claim = issue_answer(node, transaction, slot, answer, correction=correction)
         if claim == "":
             return "stands"  # the slot is answered under another receipt of the link
     keep_corrected(transaction, row, program, name, outcome, found=found, claim=claim)
     return outcome
 
 
-def _take_back(node: Node, transaction: Transaction, told: Any, correction: str) -> None:
-    """Withhold a claim that never left; revoke one that may have, and tell its recipient."""
+def _take_back(node: Node, transaction: Transaction, told: Any, correction: str, *, closed_s: int) -> None:
+    """Withhold a claim that never left; revoke one that may have, and tell its recipient.
+
+    That leaves, and its status shows it, at a time of the claim's own, as the claim did: whom the correction is about
+    may have other partners, and corrections are few, so that two who hear of one at once could match her (P6).
+
+    Args:
+        closed_s: when its period closed.
+    """
     message = transaction.row(
         select(MESSAGES).where(MESSAGES.c.about == told.digest, MESSAGES.c.kind == "claim.issued")
     )
@@ -237,16 +245,24 @@ def _take_back(node: Node, transaction: Transaction, told: Any, correction: str)
     log_disclosure(transaction, body.model_copy(update={"state": "revoked", "correction": correction}))
     revoked = {"state": "revoked", "token": "", "salt": ""}
     transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == told.digest).values(**revoked))
-    revoke_claim(transaction, told.digest)
+    drawn_with: dict[str, Any] = {"key": release_key(node), "recipient": told.partner, "period": told.period}
+    opens = slot_of(closed_s, **drawn_with, ready_s=transaction.now_s)
+    leaves_s = leaving_at_s(told.digest, **drawn_with, slot=opens)
+    revoke_claim(transaction, told.digest, from_s=leaves_s)
     token = node.signed(
         Retraction(
             recipient=told.partner,
             receipt=told.receipt,
             claim=told.digest,
             nullifier=told.nullifier,
-            at=transaction.now_s,
+            at=leaves_s,  # when it is said, to whom it is said
         )
     )
     queue_message(
-        transaction, "claim.revoked", partner=told.partner, about=told.digest, body=wire.PeerSigned(token=token)
+        transaction,
+        "claim.revoked",
+        partner=told.partner,
+        about=told.digest,
+        body=wire.PeerSigned(token=token),
+        not_before_s=leaves_s,
     )

@@ -93,7 +93,6 @@ class Told(NamedTuple):
         claim: digest of the claim that tells it, "" where none does.
         looked_at_s: when it was looked at last.
         left_late: whether evidence had come after the close already when it was first looked at.
-        taken_back: digest of the claim that a correction took back, "" where none did since.
     """
 
     period: str
@@ -101,7 +100,6 @@ class Told(NamedTuple):
     claim: str
     looked_at_s: int
     left_late: bool
-    taken_back: str = ""
 
 
 def told_under(transaction: Transaction, receipts: Collection[str]) -> dict[str, list[Told]]:
@@ -122,8 +120,7 @@ def _told(rows: Sequence[Any]) -> list[Told]:
             satisfied = row.outcome in ("issued", "made_good")
             answer = Evaluation(satisfied, 0, "", row.counted, json.loads(row.not_counted), row.band)
             left_late = before is None and AFTER_CLOSE in answer.not_counted
-            taken_back = row.claim if row.outcome == "taken_back" else ""
-            found[row.period] = Told(row.period, answer, row.claim, row.decided_at_s, left_late, taken_back)
+            found[row.period] = Told(row.period, answer, row.claim, row.decided_at_s, left_late)
         elif before is not None and row.outcome == "stands":
             found[row.period] = before._replace(looked_at_s=row.decided_at_s, left_late=False)
     return list(found.values())

@@ -41,7 +41,9 @@ def withhold_claims(transaction: Transaction, claims: Sequence[str]) -> None:
         transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == claim).values(**held))
 
 
-def drop_claims_of(transaction: Transaction, receipt: str, *, but: Collection[str] = ()) -> None:
+def drop_claims_of(
+    transaction: Transaction, receipt: str, *, but: Collection[str] = (), revoked_from_s: int = 0
+) -> None:
     """Drop what the claims of an ended receipt say; that they were issued, accepted and paid stays, for the books.
 
     A claim that may be in somebody's hands and was not used is revoked. One that never left is not: nobody has it, and
@@ -49,10 +51,11 @@ def drop_claims_of(transaction: Transaction, receipt: str, *, but: Collection[st
 
     Args:
         but: digests of those that are still to be delivered.
+        revoked_from_s: when their status begins to show it; at once by default.
     """
     for row in transaction.execute(_left_unused(receipt)).all():
         if row.digest not in but:
-            revoke_claim(transaction, row.digest)
+            revoke_claim(transaction, row.digest, from_s=revoked_from_s)
     dropped = {"token": "", "salt": "", "answer": "", "band": None}
     over = (CLAIMS.c.receipt == receipt, CLAIMS.c.digest.not_in(but))
     transaction.execute(update(CLAIMS).where(*over).values(**dropped))

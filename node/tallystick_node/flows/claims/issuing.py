@@ -8,7 +8,7 @@ Source: DESIGN flow 4, CONSTRUCTIONS (between nodes), SCENARIOS 1.01, 1.16.
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
 
@@ -50,6 +50,14 @@ _KEEP = insert(CLAIMS)
 _COUNT_USE = update(RECEIPTS).where(RECEIPTS.c.id == bindparam("of")).values(uses=bindparam("used"))
 
 
+class _Last(NamedTuple):
+    """The claim that was made last for a slot of a link: its digest, under which receipt, and what became of it."""
+
+    claim: str
+    receipt: str
+    state: str
+
+
 class Issuing:
     """Makes the claims that answer some slots; what they need is read for all of them at once, when this is made."""
 
@@ -58,10 +66,9 @@ class Issuing:
         links = {slot.row.link for slot in slots}
         self._secrets = node.custody.find_many([link_secret_name(link) for link in links])
         nullifiers = [self._nullifier(slot) for slot in slots if link_secret_name(slot.row.link) in self._secrets]
-        standing = select(CLAIMS.c.nullifier).where(
-            CLAIMS.c.nullifier.in_(nullifiers), CLAIMS.c.role == "issuer", CLAIMS.c.state.in_(("issued", "delivered"))
-        )
-        self._answered = {row.nullifier for row in transaction.execute(standing).all()}
+        before = (CLAIMS.c.nullifier.in_(nullifiers), CLAIMS.c.role == "issuer")
+        last = select(CLAIMS.c.nullifier, CLAIMS.c.digest, CLAIMS.c.receipt, CLAIMS.c.state).where(*before)
+        self._last = {row.nullifier: _Last(*row[1:]) for row in transaction.execute(last.order_by(CLAIMS.c.number))}
         self._places = {
             partner: Places(node, transaction, partner=partner, count=count)
             for partner, count in Counter(slot.row.partner for slot in slots).items()
@@ -72,14 +79,14 @@ class Issuing:
         """Return how many answers a receipt has given by now."""
         return self._uses[row.id]
 
-    def issue(self, slot: Slot, answer: Answer, *, supersedes: str = "", correction: str = "") -> str:
+    def issue(self, slot: Slot, answer: Answer, *, correction: str = "") -> str:
         """Sign, log and queue a true answer: the entry is committed before anything can be sent.
 
-        Returns the claim's digest, "" where the slot is answered already.
+        It takes the place of the last claim for its slot, which was withheld, ran out or was revoked, under whichever
+        receipt of the link. Returns the claim's digest, "" where the slot is answered already.
 
         Args:
             slot: one of those that this was made for.
-            supersedes: digest of the expired or revoked claim that this one takes the place of.
             correction: id of the entry because of which a period is answered after its close.
 
         Raises:
@@ -88,7 +95,8 @@ class Issuing:
         node, transaction = self._node, self._transaction
         row, program, period = slot.row, slot.program, slot.period
         spent = self._nullifier(slot)
-        if spent in self._answered:
+        last = self._last.get(spent)
+        if last is not None and last.state in ("issued", "delivered"):
             return ""  # a second claim for the slot would be one too many
         closed_s = program.closed_for_all_s(period, zone=zone_of(program))  # what is settled before leaves only then
         claim = Claim(
@@ -117,7 +125,8 @@ class Issuing:
         )
         salt = transaction.random_bytes(SECRET_SIZE_BYTES)
         digest = to_base64url(claim_digest(token, salt=salt))
-        if not supersedes:  # the same answer in another claim is no other use
+        supersedes = "" if last is None else last.claim
+        if last is None or last.receipt != row.id:  # the same answer in another claim is no other use
             self._uses[row.id] += 1
         appended = log_disclosure(
             transaction,
@@ -148,9 +157,9 @@ class Issuing:
             about=digest,
             body=None,
             receipt=row.id,
-            not_before_s=self._leaves_at_s(claim, closed_s=closed_s),
+            not_before_s=max(self._leaves_at_s(claim, closed_s=closed_s), self._retracted_s(supersedes)),
         )
-        self._answered.add(spent)
+        self._last[spent] = _Last(digest, row.id, "issued")
         return digest
 
     def _keep(self, claim: Claim, token: str, *, digest: str, salt: bytes, leaf: int) -> None:
@@ -200,17 +209,29 @@ class Issuing:
         slot = slot_of(closed_s, key=key, recipient=claim.aud, period=claim.period, ready_s=now_s)
         return leaving_at_s(claim.jti, key=key, recipient=claim.aud, period=claim.period, slot=slot)
 
+    def _retracted_s(self, supersedes: str) -> int:
+        """Return when the word leaves that an earlier claim is revoked, 0 where none waits: what takes its place would
+        else be taken for the same answer once more."""
+        if not supersedes:
+            return 0
+        waits = (MESSAGES.c.kind == "claim.revoked", MESSAGES.c.state.in_(("queued", "sending")))
+        row = self._transaction.row(select(MESSAGES.c.not_before_s).where(MESSAGES.c.about == supersedes, *waits))
+        return 0 if row is None else int(row.not_before_s)
+
     @cached_property
     def _release_key(self) -> bytes:
-        return self._node.custody.find_or_make(RELEASE_KEY)
+        return release_key(self._node)
 
 
-def issue_answer(
-    node: Node, transaction: Transaction, slot: Slot, answer: Answer, *, supersedes: str = "", correction: str = ""
-) -> str:
+def release_key(node: Node) -> bytes:
+    """Return the secret that release slots are drawn with."""
+    return node.custody.find_or_make(RELEASE_KEY)
+
+
+def issue_answer(node: Node, transaction: Transaction, slot: Slot, answer: Answer, *, correction: str = "") -> str:
     """Issue one answer; as `Issuing.issue` in everything."""
     issuing = Issuing(node, transaction, [slot])
-    digest = issuing.issue(slot, answer, supersedes=supersedes, correction=correction)
+    digest = issuing.issue(slot, answer, correction=correction)
     issuing.keep()
     return digest
 
@@ -339,4 +360,4 @@ def _reissue(node: Node, transaction: Transaction, expired: Any) -> None:
         keep_refusal(transaction, row, program, period.name, permit)
         return
     answer = Answer.model_validate_json(expired.answer)
-    issue_answer(node, transaction, Slot(row, receipt, program, period.name), answer, supersedes=expired.digest)
+    issue_answer(node, transaction, Slot(row, receipt, program, period.name), answer)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tallystick_consent.decide import Ask, Reason, Refusal, decide
+from tallystick_consent.decide import Ask, Permit, Reason, Refusal, decide
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.authority import is_covered
@@ -97,21 +97,34 @@ class Reading:
             return ANSWERED_BEFORE
         receipt = replace(slot.receipt, uses=uses)
         events: list[JourneyEvent] = []
+        permits: list[Permit] = []
         for ask in asked.asks:
             permit = decide(ask, receipt, now_s=now_s)
             if isinstance(permit, Refusal):
                 return permit
+            permits.append(permit)
             names = None if permit.resources is None else names_of(self._node, slot.row.link)
             events += open_permitted(self._vault, self._sealed[ask].get(subject, ()), permit, names=names)
         rule = slot.program.rule.spelled_out()
-        if not rule.needs_home:
-            return PeriodRead(events, asked.period, NO_ZONES)
-        home_name = home_zone_name(events, at_s=asked.period.start_s)
-        home = None if home_name is None else zone_named(home_name)
-        period = asked.period
-        if rule.period.of_home and home is not None:
-            period = slot.program.period(slot.period, zone=home)
-        return PeriodRead(events, period, Zones(home=home))
+        period, zones = asked.period, NO_ZONES
+        if rule.needs_home:
+            home_name = home_zone_name(events, at_s=period.start_s)
+            zones = Zones(home=None if home_name is None else zone_named(home_name))
+            if rule.period.of_home and zones.home is not None:
+                period = slot.program.period(slot.period, zone=zones.home)
+        if not (rule.earned_as_it_goes or _is_whole(permits[0], period)):
+            return _part_of(period)
+        return PeriodRead(events, period, zones)
+
+
+def _is_whole(permit: Permit, period: Period) -> bool:
+    return permit.events_from_s <= period.start_s and period.end_s <= permit.events_until_s
+
+
+def _part_of(period: Period) -> Refusal:
+    """Return why a part of a period is not answered for: of a few days "at most three" is true of anybody."""
+    whole = f"an answer that rests on the whole period, events from {period.start_s} to {period.end_s}"
+    return Refusal((Reason("period_not_covered", whole),))
 
 
 def _key(slot: Slot) -> tuple[str, str, int, str]:

@@ -102,17 +102,23 @@ def _is(name: str, number: int) -> tuple[Any, Any]:
     return STATUS_PLACES.c.list == name, STATUS_PLACES.c.number == number
 
 
-def revoke_claim(transaction: Transaction, claim: str) -> None:
-    """Set the status of a claim, named by its digest, to revoked; one that has no place cannot be."""
+def revoke_claim(transaction: Transaction, claim: str, *, from_s: int = 0) -> None:
+    """Set the status of a claim, named by its digest, to revoked; one that has no place cannot be.
+
+    Args:
+        from_s: when that begins to show, seconds since 1970-01-01 UTC; at once by default. Where one cause revokes
+            claims for several partners, each has a time of its own, so that nobody can match them (P6).
+    """
     row = transaction.row(select(CLAIMS.c.status_list, CLAIMS.c.status_index).where(CLAIMS.c.digest == claim))
     if row is None or row.status_list is None:
         return
     revoked = transaction.execute(
         update(STATUS_PLACES)
         .where(*_is(row.status_list, row.status_index), STATUS_PLACES.c.revoked_at_s.is_(None))
-        .values(revoked_at_s=transaction.now_s)
+        .values(revoked_at_s=max(from_s, transaction.now_s))
     )
-    if revoked.rowcount == 1:
+    # What shows later changes nothing now: a list that were signed anew would tell of it. It is signed often enough.
+    if revoked.rowcount == 1 and from_s <= transaction.now_s:
         changed = {"changes": STATUS_LISTS.c.changes + 1}
         transaction.execute(update(STATUS_LISTS).where(STATUS_LISTS.c.id == row.status_list).values(**changed))
 
@@ -131,7 +137,7 @@ def published_list(node: Node, name: str) -> str:
 
     def sign() -> str:
         # Read after `changes` was: a claim that is revoked in between is in the list, and signed once more.
-        revoked = (STATUS_PLACES.c.list == name) & STATUS_PLACES.c.revoked_at_s.is_not(None)
+        revoked = (STATUS_PLACES.c.list == name) & (STATUS_PLACES.c.revoked_at_s <= now_s)
         places = [(each.number, INVALID) for each in node.rows(select(STATUS_PLACES.c.number).where(revoked))]
         return issue_status_token(
             pack(places, bits=1, size_bytes=LIST_SIZE_BYTES),

@@ -20,6 +20,7 @@ from tallystick_ledger.opening import REMEMBERED_S, Carried, Opening, OpeningDra
 from tallystick_ledger.replay import paid_record
 from tallystick_node.flows.accounts import balance_in
 from tallystick_node.flows.programs import logged_programs
+from tallystick_node.flows.receipts.duties import duties_under_way
 from tallystick_node.flows.subjects.erasure import erasures_under_way
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, DISCLOSURES, RECEIPT_VERSIONS, RECEIPTS, REWARDS, TRANSFERS
@@ -53,6 +54,8 @@ def carry_over(transaction: Transaction, draft: OpeningDraft, *, host: str) -> l
             moved = {"body": body.model_dump_json()}
             transaction.execute(update(DISCLOSURES).where(DISCLOSURES.c.claim == body.claim).values(**moved))
         draft.add(carried_disclosure(body, at_s=at_s))
+    for duty in duties_under_way(transaction):
+        draft.add(duty)
     for erasure in erasures_under_way(transaction, host=host):
         draft.add(Carried("erasure", erasure.document()))
     return draft.parts()

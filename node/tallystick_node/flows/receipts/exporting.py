@@ -9,9 +9,9 @@ from typing import Any, Literal
 from sqlalchemy import select
 
 from tallystick import wire
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.receipts.exports import Exported, fdx_consent, fhir_consent
 from tallystick_consent.receipts.receipt import Notice, ReceiptState
-from tallystick_ledger.encoding import from_base64url, parse_json_object
 from tallystick_node.flows.receipts.rows import terms_of
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import RECEIPTS
@@ -67,4 +67,4 @@ def _row(node: Node, receipt: str) -> Any:
 
 def _signed_at_s(token: str) -> int:
     """Return when a receipt was signed; its signature was checked when it was taken."""
-    return int(parse_json_object(from_base64url(token.split(".")[1]))["at"])
+    return int(unchecked_payload(token)["at"])

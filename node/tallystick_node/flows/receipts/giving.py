@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tallystick import wire
 from tallystick_consent.entries import receipt_body
-from tallystick_consent.receipts.evidence import Evidence, check_evidence, yes_digest
+from tallystick_consent.receipts.evidence import Evidence, yes_digest
 from tallystick_consent.receipts.receipt import ReceiptState, Terms, check_transition
 from tallystick_consent.receipts.versions import check_follows, narrowed, picked
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
@@ -257,10 +257,10 @@ def _give(node: Node, transaction: Transaction, given: _ToGive, evidence: Eviden
     """Sign what the subject says yes to, and send it: nothing leaves before it is acknowledged.
 
     Args:
+        evidence: of that yes, as `seen` has checked it.
         confirms: whether this is a yes to all that the receipt permits, from which the time runs to the next.
     """
     row, terms, state, at_s = given.row, given.terms, given.state, transaction.now_s
-    check_evidence(evidence, terms, renews=given.renews)
     bind_wallet_key(transaction, evidence, link=row.link)
     listed, days = tuple(on_its_way(transaction, row.id)), terms.limits.reconfirm_days
     if terms.version != row.version:

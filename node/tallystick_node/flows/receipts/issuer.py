@@ -109,6 +109,7 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
         terms.notice,
         terms.version,
         terms.limits,
+        terms.retention,
     )
     agreed = (
         program.program,
@@ -121,6 +122,7 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
         notice.digest(),
         version,
         program.limits,
+        program.retention,
     )
     longest_s = program.consent_days * DAY_S
     is_out_of_reach = (

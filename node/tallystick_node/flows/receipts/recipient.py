@@ -3,15 +3,17 @@
 Source: DESIGN flow 3.
 """
 
+from typing import Any
+
 from sqlalchemy import select
 
 from tallystick import wire
 from tallystick_consent.entries import Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
-from tallystick_consent.receipts.evidence import check_evidence
-from tallystick_consent.receipts.receipt import ReceiptState, Terms, check_transition, parse_terms
-from tallystick_consent.receipts.versions import answers
+from tallystick_consent.receipts.evidence import check_evidence, check_holders
+from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState, Terms, check_transition, parse_terms
+from tallystick_consent.receipts.versions import answers, extent_of, widens
 from tallystick_consent.signed import (
     GivenReceipt,
     RenewedReceipt,
@@ -122,7 +124,7 @@ def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, not what we asked for, or not now.
     """
     given = open_object(body.token, GivenReceipt, keys=node.partner(caller).ed25519("receipt"))
-    return _take_given(node, caller, transaction, given, body.token, ReceiptState.GIVEN)
+    return _take_given(node, caller, transaction, given, body.token)
 
 
 def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
@@ -132,7 +134,7 @@ def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wir
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, of other terms, or not now.
     """
     given = open_object(body.token, RenewedReceipt, keys=node.partner(caller).ed25519("receipt"))
-    return _take_given(node, caller, transaction, given, body.token, ReceiptState.RENEWED)
+    return _take_given(node, caller, transaction, given, body.token)
 
 
 def _take_given(
@@ -141,8 +143,8 @@ def _take_given(
     transaction: Transaction,
     given: GivenReceipt | RenewedReceipt,
     signed: str,
-    state: ReceiptState,
 ) -> wire.PeerAcknowledged:
+    state = ReceiptState.GIVEN if isinstance(given, GivenReceipt) else ReceiptState.RENEWED
     terms, evidence = given.terms, given.evidence
     row = row_of_partner(transaction, terms.receipt, partner=caller, role="recipient")
     if state is ReceiptState.RENEWED and terms.version != row.version:
@@ -156,6 +158,8 @@ def _take_given(
             "receipt_malformed", "A renewal does not follow the receipt that is here.", remedy="Send what came before."
         )
     check_transition(ReceiptState(row.state), state)
+    if not _takes_back(row, terms):
+        check_holders(evidence, terms)
     check_evidence(evidence, terms, renews=given.renews if isinstance(given, RenewedReceipt) else "")
     if terms != terms_of(row):
         row = put_in_force(transaction, row, terms)
@@ -181,6 +185,12 @@ def _take_given(
         live_leaf=appended.index,
     )
     return wire.PeerAcknowledged(token=token)
+
+
+def _takes_back(row: Any, terms: Terms) -> bool:
+    """Return whether a version only permits less than the one in force, which any one of several holders may do."""
+    is_next = terms.version != row.version and ReceiptState(row.state) in IN_FORCE
+    return is_next and not widens(extent_of(terms_of(row)), extent_of(terms))
 
 
 def receive_refused(
@@ -240,6 +250,7 @@ def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceip
             "reward": program.digest(),
             "notice": program.notice.digest(),
             "limits": program.limits.model_dump(mode="json"),
+            "retention": [each.model_dump(mode="json") for each in program.retention],
             **on_authority,
         }
     )

@@ -17,7 +17,7 @@ from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.authority import Authority
-from tallystick_consent.receipts.receipt import IN_FORCE, OPEN, Notice, Receipt, ReceiptState, Terms, parse_terms
+from tallystick_consent.receipts.receipt import HELD, IN_FORCE, OPEN, Notice, Receipt, ReceiptState, Terms, parse_terms
 from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
 from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json
@@ -26,6 +26,7 @@ from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links import await_own_receipt, end_link
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program
+from tallystick_node.flows.receipts.duties import discharge_of, keep_after_end
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node, no_such_thing
@@ -311,6 +312,10 @@ def end_receipt(
     ended = {"state": state, "ended_at_s": transaction.now_s, "settles_until_s": settles_until_s, **stopped(row)}
     change_receipt(transaction, row.id, next_period=None, next_close_s=None, **ended, **more)
     drop_claims_of(transaction, row.id, but=listed)
+    if row.role == "recipient":
+        discharge_of(transaction, row.id, "answers", but=listed)
+        if row.state in HELD:
+            keep_after_end(transaction, terms_of(row))
     asked = (RECEIPT_VERSIONS.c.receipt == row.id, RECEIPT_VERSIONS.c.state == ReceiptState.REQUESTED)
     transaction.execute(update(RECEIPT_VERSIONS).where(*asked).values(state=state))
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
@@ -332,6 +337,7 @@ def finish_settling(transaction: Transaction, receipt: str) -> None:
         listed = ReceiptBody.model_validate_json(row.last_step).deliverable
         to_come = sorted(set(listed) - {each.digest for each in mine})
     drop_claims_of(transaction, receipt, but=to_come)
+    discharge_of(transaction, receipt, "answers", but=to_come)
     if not to_come or row.settles_until_s <= transaction.now_s:
         change_receipt(transaction, receipt, settles_until_s=None)
         _end_link_if_last(transaction, row.link)

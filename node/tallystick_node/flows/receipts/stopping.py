@@ -8,7 +8,7 @@ Source: DESIGN flow 3, P4, P5, SCENARIOS section 0 (withdrawal of consent) and 2
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import insert, select
 
@@ -198,10 +198,8 @@ def end_settling(transaction: Transaction, *, rows_max: int) -> int:
     return len(rows)
 
 
-def _content(transaction: Transaction, row: Any, state: str) -> Stop:
-    return Stop.model_validate(
-        {"receipt": row.id, "version": row.version, "state": state, "at": transaction.now_s}
-    )  # fmt: skip
+def _content(transaction: Transaction, row: Any, state: Literal["paused", "revoked", "invalidated"]) -> Stop:
+    return Stop(receipt=row.id, version=row.version, state=state, at=transaction.now_s)
 
 
 def _issued(transaction: Transaction, receipt: str) -> dict[str, int]:

@@ -21,6 +21,7 @@ from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
 from tallystick_ledger.opening import REMEMBERED_S
 from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links import RELINK_AFTER_S, end_link, forget_uniques, half_name, link_secret_name
+from tallystick_node.flows.outgoing import withhold
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.database import scrub
@@ -66,7 +67,10 @@ NAMED_BY = (
     MATCHINGS,
     CORRECTIONS,
 )
-"""Tables whose rows name a subject: `bury_subject` knows each."""
+"""Tables whose rows name a subject."""
+
+_EMPTIED = (LINKS, EVENTS, REWARDS)
+"""Those whose rows stay, without a name; of every other the subject's rows go."""
 
 LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES, MATCHINGS, WALLET_KEYS)
 """Tables whose rows name a link: `empty_link` knows each, or the row outlives it on purpose."""
@@ -87,8 +91,8 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
         until_s=transaction.now_s + RELINK_AFTER_S,
     )
     for link in links:
-        _plan(transaction, link, of=name, number=number)
-        empty_link(transaction, link.id)
+        due_s = _plan(transaction, link, of=name, number=number)
+        empty_link(transaction, link.id, revoked_from_s=due_s)
         # Nobody is linked under an erased id again, so that nothing need be remembered of what it told.
         forgotten = {"link": None, "answered_until_s": 0}
         transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link.id).values(**forgotten))
@@ -96,19 +100,9 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     transaction.execute(update(EVENTS).where(EVENTS.c.subject == subject).values(**emptied))
     nobodys = {"subject": "", "link": "", "receipt": "", "claim": ""}
     transaction.execute(update(REWARDS).where(REWARDS.c.subject == subject).values(**nobodys))
-    for table in (
-        DECISIONS,
-        CONTESTS,
-        OFFERS,
-        ACCEPTING,
-        IDEMPOTENCY,
-        STANDINGS,
-        ACTS,
-        LETTERS,
-        MATCHINGS,
-        CORRECTIONS,
-    ):
-        transaction.execute(delete(table).where(table.c.subject == subject))
+    for table in NAMED_BY:
+        if table not in _EMPTIED:
+            transaction.execute(delete(table).where(table.c.subject == subject))
     _obeyed(transaction, number)
     return name
 
@@ -125,14 +119,17 @@ def bury_link(node: Node, transaction: Transaction, link: Any) -> int:
     return number
 
 
-def empty_link(transaction: Transaction, link: str) -> None:
+def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) -> None:
     """Empty every row of a link: what it is to be recognised by, how consent was seen, answers, questions, messages.
 
     What waits to be sent keeps its body until it was: a partner that is away must hear of a withdrawal all the same.
+
+    Args:
+        revoked_from_s: when the status of its claims begins to show that they are; at once by default.
     """
     receipts = receipts_of(transaction, link)
     for receipt in receipts:
-        drop_claims_of(transaction, receipt)
+        drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
     transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
     for table in (DECISIONS, CONTESTS):
@@ -157,16 +154,7 @@ def empty_messages(transaction: Transaction, link: str, receipts: Sequence[str])
 def hold_back(transaction: Transaction, link: str) -> tuple[list[str], list[str]]:
     """Hold back every answer on a link that has not left, also what an ending let through; return which those are, by
     digest, and which may have arrived, since they are being sent or got no reply: these are tried no further."""
-    claims = select(CLAIMS.c.digest).where(CLAIMS.c.link == link)
-    mine = (MESSAGES.c.kind == "claim.issued", MESSAGES.c.about.in_(claims))
-    waiting = select(MESSAGES.c.about, MESSAGES.c.state, MESSAGES.c.maybe_arrived).where(
-        *mine, MESSAGES.c.state.in_(("queued", "sending"))
-    )
-    rows = transaction.execute(waiting).all()
-    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state == "queued").values(state="withheld"))
-    transaction.execute(update(MESSAGES).where(*mine, MESSAGES.c.state != "sending").values(body=None))
-    may_have = [row.about for row in rows if row.state == "sending" or row.maybe_arrived]
-    return [row.about for row in rows if row.about not in may_have], may_have
+    return withhold(transaction, MESSAGES.c.about.in_(select(CLAIMS.c.digest).where(CLAIMS.c.link == link)))
 
 
 def receipts_of(transaction: Transaction, link: str) -> list[str]:
@@ -244,10 +232,12 @@ def forget_outlived(node: Node, transaction: Transaction) -> None:
     transaction.execute(delete(REWARDS).where(REWARDS.c.subject == "", long_ago))
 
 
-def _plan(transaction: Transaction, link: Any, *, of: str, number: int) -> None:
-    """Plan when a link is erased in the ledger and at its partner, and hold back at once what has not left."""
-    if transaction.row(select(ERASURES.c.id).where(ERASURES.c.link == link.id, ERASURES.c.of == of)) is not None:
-        return
+def _plan(transaction: Transaction, link: Any, *, of: str, number: int) -> int:
+    """Plan when a link is erased in the ledger and at its partner, and hold back at once what has not left; return
+    that time."""
+    planned = transaction.row(select(ERASURES.c.due_s).where(ERASURES.c.link == link.id, ERASURES.c.of == of))
+    if planned is not None:
+        return int(planned.due_s)
     receipts = receipts_of(transaction, link.id)
     held, on_their_way = hold_back(transaction, link.id)
     ours = select(RECEIPTS.c.id, RECEIPTS.c.state).where(RECEIPTS.c.link == link.id, RECEIPTS.c.role == "issuer")
@@ -259,7 +249,7 @@ def _plan(transaction: Transaction, link: Any, *, of: str, number: int) -> None:
         transaction.execute(
             update(RECEIPTS).where(RECEIPTS.c.id == row.id).values(next_period=None, next_close_s=None, **ended)
         )
-    wait_s = int.from_bytes(transaction.random_bytes(4), "big") % SPREAD_S
+    due_s = transaction.now_s + int.from_bytes(transaction.random_bytes(4), "big") % SPREAD_S
     transaction.execute(
         insert(ERASURES).values(
             id=transaction.new_id("era"),
@@ -271,13 +261,14 @@ def _plan(transaction: Transaction, link: Any, *, of: str, number: int) -> None:
             state="due",
             receipts=json.dumps(receipts),
             held=json.dumps({"held": held, "on_their_way": on_their_way}),
-            due_s=transaction.now_s + wait_s,
+            due_s=due_s,
             request="",
             attestation="",
             log="",
             attested_log="",
         )
     )
+    return due_s
 
 
 def _all_obeyed(transaction: Transaction, numbers: Iterable[int]) -> None:

@@ -16,17 +16,20 @@ from sqlalchemy import func, insert, or_, select, update
 
 from tallystick import wire
 from tallystick.papers import Certificate, CertifiedLink
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.entries import ErasureBody, ReceiptBody, Signature, erasure_body, receipt_body
 from tallystick_consent.erasure import FIELDS, ErasedField, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
 from tallystick_consent.signed import Withdrawal, open_object, signed_digest
-from tallystick_ledger.encoding import canonical_json, from_base64url, parse_json_object
+from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import NotPublished
 from tallystick_node.flows.claims.ending import last_disclosure, withhold_claims
 from tallystick_node.flows.outgoing import queue_message
+from tallystick_node.flows.receipts.duties import discharge_of
 from tallystick_node.flows.receipts.rows import (
     ACKNOWLEDGE_WITHIN_S,
+    DAY_S,
     change_receipt,
     end_receipt,
     last_state,
@@ -154,6 +157,7 @@ def ask_partner(node: Node, transaction: Transaction, erasure: str) -> None:
     held = _held(transaction, row)
     for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == row.link)).all():
         _end(node, transaction, receipt, token, held=held)
+        discharge_of(transaction, receipt.id, "evidence")
     empty_link(transaction, row.link)
     appended = transaction.append("erasure", erasure_body(request, signed=signed_digest(token)).document())
     queue_message(
@@ -205,6 +209,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     held = hold_back(transaction, link.id)
     for receipt in transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == link.id)).all():
         _end_for_partner(transaction, receipt, logged, held=held)
+        discharge_of(transaction, receipt.id, "evidence")
     number = bury_link(node, transaction, link)
     appended = transaction.append("erasure", logged.document())
     transaction.execute(
@@ -388,9 +393,16 @@ def _answers(transaction: Transaction, link: Any) -> tuple[FieldAnswer, ...]:
     if count(EVENTS, EVENTS.c.receipt.in_(receipts)):
         answers["events"] = FieldAnswer(field="events", fate="kept", ground="own_customer")
     if count(CLAIMS, claims):
-        until_s = transaction.now_s + ACCOUNTING_KEPT_S
+        until_s = transaction.now_s + _accounting_kept_s(transaction, link)
         answers["accounting"] = FieldAnswer(field="accounting", fate="kept", ground="legal_obligation", until=until_s)
     return tuple(answers[field] for field in FIELDS)
+
+
+def _accounting_kept_s(transaction: Transaction, link: Any) -> int:
+    """Return how long from now accounting is kept at most: what the terms of the link's receipts say, where they do."""
+    rows = transaction.execute(select(RECEIPTS).where(RECEIPTS.c.link == link.id)).all()
+    kept = [each.until_days for row in rows for each in terms_of(row).retention if each.field == "accounting"]
+    return max(kept) * DAY_S if kept and link.role == "recipient" else ACCOUNTING_KEPT_S
 
 
 def _requested(row: Any, *, host: str) -> ErasureRequest:
@@ -441,5 +453,5 @@ def _shown_one(row: Any, now_s: int) -> wire.Erasure:
 
 def _attested_fields(token: str) -> tuple[FieldAnswer, ...]:
     """Return what a partner answered; its signature was checked when the answer came."""
-    content = parse_json_object(from_base64url(token.split(".")[1]))
+    content = unchecked_payload(token)
     return ErasureAttestation.model_validate_json(canonical_json(content)).fields

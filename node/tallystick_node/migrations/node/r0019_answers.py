@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0019"
-down_revision = "node_0017"
+down_revision = "node_0018"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -9,4 +9,4 @@ down_revision = "node_0021"
 
 def upgrade() -> None:
     """Add which entry accepted the claim of each reward; of those that are there already it is not known."""
-    op.add_column("reward", sa.Column("cause", sa.String(), nullable=False, server_default=""))
+    op.add_column("reward", sa.Column("cause", sa.String(), nullable=False, server_default=sa.text("''")))

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from tallystick.audit.findings import Findings
 from tallystick.audit.integrity.span import Told
-from tallystick.audit.replay.answer_keys import AnswerKeys
+from tallystick.audit.replay.answer_keys import SIGNED_BY, AnswerKeys
 from tallystick.audit.replay.peer_heads import PEER_HEAD_KIND, PeerHeads
 from tallystick.audit.replay.rewards import RewardReplay
 from tallystick.audit.replay.times import TimeReplay
-from tallystick_consent.entries import AcceptanceBody, DisclosureBody, RetractionBody, parse_spelled
+from tallystick_consent.entries import parse_spelled
 from tallystick_consent.forms import FORMS
 from tallystick_consent.replay import ConsentReplay
 from tallystick_ledger.encoding import parse_spelled_object
@@ -24,8 +24,8 @@ from tallystick_ledger.replay import LedgerReplay
 
 TRANSFER_KIND = "transfer"
 
-_NAMED = {"acceptance": "claim", "retraction": "claim", "transfer": "transfer"}
-"""Which member of an entry's body the replay of rewards knows it by."""
+_NAMED = {"acceptance": "claim", "retraction": "claim", "transfer": "transfer", "opening": ""}
+"""Which member of an entry's body the replay of rewards knows it by; of other kinds it wants to know nothing."""
 
 SETTLED_KIND = "event"
 """The kind of entry that no other depends on, and whose form says all that is asked of it."""
@@ -131,20 +131,21 @@ class LogReplay:
                 return False
             self.ledger.pass_over()
             self.consent.take_body(typed, entry_id, index, at_s)
-            named = None
-            if isinstance(typed, AcceptanceBody | DisclosureBody):
-                state = None if isinstance(typed, AcceptanceBody) else typed.state
-                self.answer_keys.take(kind, index, at_s, self.ledger.keys, key=typed.key, state=state)
-                named = typed.claim
-            elif isinstance(typed, RetractionBody):
-                named = typed.claim
+            # By the kind, not by the type: asking a model's class whether it is another's takes as long as parsing it.
+            if kind in SIGNED_BY:
+                key, state = (
+                    getattr(typed, "key", None),
+                    getattr(typed, "state", None) if kind == "disclosure" else None,
+                )
+                self.answer_keys.take(kind, index, at_s, self.ledger.keys, key=key, state=state)
+            named = getattr(typed, _NAMED[kind]) if kind in _NAMED else None
         self.kinds[kind] += 1
         self.times.take(at_s, index)
         self._reward(kind, entry_id, index, named)
         return True
 
     def _reward(self, kind: str, entry_id: str, index: int, named: object) -> None:
-        if not self.ledger.findings:
+        if kind in _NAMED and not self.ledger.findings:
             books = self.ledger.books
             self.rewards.take(kind, entry_id, index, named=named, books=books, consent=self.consent)
 

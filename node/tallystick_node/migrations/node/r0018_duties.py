@@ -1,0 +1,32 @@
+"""What is kept of a receipt is kept until a time."""
+
+import json
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "node_0018"
+down_revision = "node_0017"
+
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+_HELD = sa.text(
+    "SELECT claim.digest, claim.receipt, claim.logged_at_s, receipt.terms FROM claim "
+    "JOIN receipt ON receipt.id = claim.receipt WHERE claim.role = 'recipient' AND claim.token <> ''"
+)
+
+
+def upgrade() -> None:
+    """Add `duty`, and in it every answer that is held: nothing said so far until when."""
+    duty = op.create_table(
+        "duty",
+        sa.Column("number", WHOLE, primary_key=True),
+        sa.Column("receipt", sa.String(), nullable=False, index=True),
+        *(sa.Column(name, sa.String(), nullable=False) for name in ("field", "ground", "claim")),
+        sa.Column("due_s", WHOLE, nullable=False, index=True),
+        sa.Column("declared", sa.Boolean(), nullable=False),
+    )
+    for row in op.get_bind().execute(_HELD).all():
+        kept = {"receipt": row.receipt, "field": "answers", "ground": "consent", "claim": row.digest}
+        due_s = row.logged_at_s + json.loads(row.terms)["retention_s"]
+        op.execute(duty.insert().values(**kept, due_s=due_s, declared=False))

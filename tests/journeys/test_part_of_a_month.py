@@ -1,0 +1,75 @@
+"""A bank that asks late learns nothing false: of a part of March "at most three days" would be true of anybody."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, fitness_program, link, town
+
+from tallystick.audit import DirectorySource, audit
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Town]:
+    """A gym and an insurer that have agreed on the program."""
+    with town(tmp_path) as made:
+        agree(made, made.company("insurer.example"), made.company("gym.example"))
+        yield made
+
+
+def calm_program(**limits: int) -> dict[str, Any]:
+    """The bank's program: a customer that trains on three days at most."""
+    program = fitness_program(payer="bank.example")
+    measure = {
+        "measure": "qualified_days",
+        "events": "visit.ended",
+        "basis": "facility_local",
+        "sessions": {"merge_within_s": 28_800, "elapsed_at_least_s": 1_800},
+        "day": {"take": "count"},
+        "day_at_least": 1,
+        "outcome": {"at_most": 3},
+    }
+    period = {"span": "calendar_month", "zone": "America/New_York", "close_after_days": 15}
+    rule = {"language": 2, "measures": [measure], "period": period}
+    return program | {"program": "calm", "data_classes": ["visit"], "rule": rule, "limits": limits}
+
+
+def ana(story: Town) -> Membership:
+    """Ana, who trains on twelve days of March under the insurer's receipt."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    return consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-insurer", town=story), story)
+
+
+def a_bank_asks(story: Town, gym: Company, *, events_from: str | None = None, **limits: int) -> Company:
+    """Ana says yes to a bank as well, for events from a day of the bank's choice."""
+    bank = story.company("bank.example")
+    bank.app().programs.publish(calm_program(**limits))
+    story.settle()
+    gym.app().programs.accept("calm", 1)
+    story.settle()
+    linked = link(gym, bank, at_gym="ana-at-gym", at_insurer="ana-at-bank", town=story, program="calm")
+    since = {} if events_from is None else {"events_from": at(events_from)}
+    receipt = bank.app().receipts.request(linked.link, **since).receipt
+    story.settle()
+    gym.app().receipts.give(receipt, subject="ana-at-gym", evidence=evidence())
+    story.settle()
+    return bank
+
+
+@pytest.mark.parametrize("window", ["asked for from a day in the month", "no older than 25 days"])
+def test_of_a_part_of_march_the_bank_is_told_nothing_and_ana_reads_why(story: Town, window: str) -> None:
+    person, asks_late = ana(story), window == "asked for from a day in the month"
+    bank = None if asks_late else a_bank_asks(story, person.gym, staleness_days=25)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    bank = bank or a_bank_asks(story, person.gym, events_from="2027-03-21 00:00")
+    story.go_past_release("2027-04-17 00:00")
+    assert bank.app().claims.list().claims == ()
+    decided = person.gym.app().decisions.find("ana-at-gym").decisions
+    (refused,) = (each for each in decided if (each.program, each.period) == ("calm", "2027-03"))
+    assert [reason["code"] for reason in refused.reasons] == ["period_not_covered"]
+    report = audit([DirectorySource(str(each.log)) for each in story.companies.values()])
+    assert report.holds, report.findings

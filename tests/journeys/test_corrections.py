@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from hostile import log_size, partner
-from sqlalchemy import select
+from sqlalchemy import select, update
 from town import (
     ANA_MARCH,
     NEW_YORK,
@@ -32,7 +32,8 @@ from tallystick.journeys import visit
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.tiles import decode_bundle
-from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S, TTL_S
 from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_LISTS, STATUS_PLACES, TRANSFERS
 
 MARCH_CLOSES = "2027-04-16 00:00"
@@ -128,7 +129,21 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     assert log_size(person.insurer) == size, "a retraction is applied once"
     budget = person.insurer.app().programs.budget("ins-fit", "2027-03")
     assert (budget.limit, budget.posted, budget.remaining) == (10_000, 0, 10_000)
+    turnstile = person.gym.app(person.gym.key("events:write"))
+    told = turnstile.events.correct(subject=person.at_gym, event=recorded[22])
+    assert outcomes(told) == [], "an app that may not read receipts does not learn of them"
     assert audited(story).holds
+    claim = next(each.request for each in person.gym.recorder.exchanges if each.path == "/peer/v1/claims")
+    person.gym.node.writer.submit(say_that_all_stand).result()
+    story.clock.at_s += TTL_S
+    again = partner(person.gym, person.insurer, "/peer/v1/claims", claim)
+    assert (again.status_code, again.json()["code"]) == (422, "claim_revoked"), "what was taken back is not taken again"
+
+
+def say_that_all_stand(transaction: Transaction) -> None:
+    """The gym lets its list say of every claim that it stands."""
+    transaction.execute(update(STATUS_PLACES).values(revoked_at_s=None))
+    transaction.execute(update(STATUS_LISTS).values(changes=STATUS_LISTS.c.changes + 1))
 
 
 def assert_linked(person: Membership, taken_back: wire.Reward) -> None:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from operator import itemgetter
 
 from tallystick_consent.entries import AcceptanceBody, CarriedAnswer, CarriedDisclosure, DisclosureBody, ReceiptBody
+from tallystick_consent.fields import RUNG_HEIGHT
 from tallystick_consent.receipts.purposes import COVERED_BY
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT
 from tallystick_consent.replay.corrections import check_cause, free_slot
 from tallystick_consent.replay.erasures import is_erased
 from tallystick_consent.replay.state import ConsentState, Report

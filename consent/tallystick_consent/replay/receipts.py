@@ -6,7 +6,7 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipts.receipt import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.states import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.duties import owe_from_end
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from tallystick_consent.erasure import RECEIPTS_MAX
-from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_ledger.opening import REMEMBERED_S
 from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links import RELINK_AFTER_S, end_link, forget_uniques, half_name, link_secret_name

@@ -496,7 +496,7 @@ def test_1_12_what_is_taken_back_pays_whoever_waited_longest(story: Town) -> Non
     first, second, third = (next(each for each in people if each.receipt == receipt) for receipt in taken)
     assert [rewards(each)[0][1] for each in (first, second, third)] == ["posted", "waitlisted", "waitlisted"]
     gym.app().events.correct(subject=first.at_gym, event=visits[first.receipt])
-    story.settle()
+    story.release()
     assert [rewards(each)[0][1] for each in (first, second, third)] == ["reversed", "posted", "waitlisted"]
     assert insurer.app().programs.budget("ins-fit", "2027-03").remaining == 0
     assert_books_agree(story)

@@ -399,6 +399,23 @@ def test_what_was_corrected_is_forgotten_with_its_subject(story: Town) -> None:
     assert gone.value.code == "payload_erased"
 
 
+def test_an_answer_and_one_that_is_made_good_at_the_same_close_are_two_uses(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *sorted(ANA_MARCH)[:-1])
+        close_march(story)
+        assert states(person) == ([], [])
+        visits(person, 25)
+        story.clock.at_s = at("2027-04-30 23:00")
+        for day, minutes in ANA_MARCH.items():
+            person.visit(f"2027-04-{day:02} 18:00", minutes)
+        story.go_past_release("2027-05-16 00:00")
+        told = [each["body"] for each in entries(person.gym) if each["kind"] == "disclosure"]
+        issued = [(each["period"], each["use"]) for each in told if each["state"] == "issued"]
+        assert issued == [("2027-04", 1), ("2027-03", 2)]
+        assert audited(story).holds
+
+
 @pytest.mark.long
 def test_what_was_taken_back_is_made_good_by_late_evidence_at_the_next_close(tmp_path: Path) -> None:
     with town(tmp_path) as story:

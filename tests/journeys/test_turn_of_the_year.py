@@ -264,7 +264,7 @@ def test_a_claim_of_last_year_is_taken_back_this_year_and_the_year_after_carries
     assert person.insurer.app().rewards.find("ana-at-ins").rewards[0].state == "posted"
     corrected = person.gym.app().events.correct(subject=person.at_gym, event=first)
     assert corrected.effects[0].outcome == "revoked"
-    story.settle()
+    story.release()
     assert person.insurer.app().rewards.find("ana-at-ins").rewards[0].state == "reversed"
     assert_both_years_hold(story, "2027", "2028", "2029")
     story.go_to("2029-12-31 20:00")

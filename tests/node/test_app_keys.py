@@ -75,7 +75,7 @@ ROUTES = (
     Route(f"POST /v1/receipts/{RECEIPT}/versions/request", ("receipts:write",), {}),
     Route(f"GET /v1/receipts/{RECEIPT}/versions", ("receipts:read",)),
     Route(
-        f"POST /v1/receipts/{RECEIPT}/resources",
+        f"POST /v1/receipts/{RECEIPT}/resources/search",
         ("receipts:read",),
         {**SUBJECT, "resources": [{"kind": "facility", "name": "club-7"}]},
     ),

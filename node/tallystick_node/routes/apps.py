@@ -262,7 +262,7 @@ async def invalidate_receipt(
     return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/resources")
+@router.post("/receipts/{receipt}/resources/search")
 def find_resources(node: NodeHere, _app: ReceiptsReader, receipt: str, body: wire.FindResources) -> wire.Resources:
     """Return how the link of a receipt calls resources of ours."""
     return receipts_resources.find_resources(node, receipt, body)

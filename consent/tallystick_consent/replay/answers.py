@@ -114,6 +114,8 @@ def _revoke(state: ConsentState, body: DisclosureBody, report: Report) -> None:
 
 def _check_delivered(state: ConsentState, body: DisclosureBody, report: Report) -> None:
     life = state.receipts.get(body.receipt)
+    if not body.acceptance:
+        report("P4.disclosure", "A claim is delivered, and nobody signed for it.")
     if life and life.live_leaf is None and body.claim not in life.deliverable:
         report("P4.after_withdrawal", "A claim is delivered after its receipt ended, and the ending does not list it.")
     given_again = life is not None and life.live_leaf not in (None, body.receipt_leaf)

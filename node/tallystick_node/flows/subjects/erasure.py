@@ -308,6 +308,7 @@ def _end(node: Node, transaction: Transaction, receipt: Any, request: str, *, he
         signed=signed_digest(token),
         deliverable=tuple(_still_issued(transaction, receipt.id, held[1])),
         acknowledge_by=now_s + ACKNOWLEDGE_WITHIN_S,
+        earned="drop",
     )
     log_receipt(transaction, step)
     withhold_claims(transaction, _still_issued(transaction, receipt.id, held[0]))
@@ -332,6 +333,7 @@ def _end_for_partner(transaction: Transaction, receipt: Any, erasure: ErasureBod
             signed=erasure.request,
             acknowledgement=erasure.attestation,
             deliverable=tuple(_still_issued(transaction, receipt.id, held[1])),
+            earned="drop",
         ),
     )
     withhold_claims(transaction, not_left)

@@ -21,10 +21,15 @@ from tallystick_ledger.errors import BooksRefused, TransferInvalid
 
 BUDGET_PREFIX = "budget/"
 
-_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9._/@:-]{0,199}")
-_ASSET = re.compile(r"[A-Z]{3,12}/[0-9]")
-_ID = re.compile(r"trf_[a-z2-7]{26}")
-_DIGEST = re.compile(r"[A-Za-z0-9_-]{43}")
+ACCOUNT, ASSET, ID, DIGEST = (
+    r"[a-z0-9][a-z0-9._/@:-]{0,199}",
+    r"[A-Z]{3,12}/[0-9]",
+    r"trf_[a-z2-7]{26}",
+    r"[A-Za-z0-9_-]{43}",
+)
+"""The patterns of a transfer's texts."""
+
+_ACCOUNT, _ASSET, _ID, _DIGEST = map(re.compile, (ACCOUNT, ASSET, ID, DIGEST))
 
 
 class TransferState(StrEnum):
@@ -114,19 +119,46 @@ def parse_transfer(body: Mapping[str, Any]) -> Transfer:
     return transfer
 
 
+def spelled_transfer(body: Mapping[str, Any]) -> Transfer:
+    """Return the transfer of a body that has the form of one (`forms.TRANSFER_FORM`): its texts are in their bounds.
+
+    Raises:
+        TransferInvalid: what its members say together makes no sense.
+    """
+    transfer = Transfer(
+        body["transfer"],
+        _STATES[body["state"]],
+        body["debit"],
+        body["credit"],
+        body["asset"],
+        body["amount"],
+        body["terms"],
+        body["cause"],
+        body["unique"],
+        body["counterparty"],
+        body.get("reverses", ""),
+    )
+    _check_sense(transfer)
+    return transfer
+
+
 def _check(transfer: Transfer) -> None:
     if not _ID.fullmatch(transfer.id) or not _ASSET.fullmatch(transfer.asset):
         raise _invalid("A transfer's id or asset is not of its form.")
     if not (_ACCOUNT.fullmatch(transfer.debit) and _ACCOUNT.fullmatch(transfer.credit)):
         raise _invalid("An account's name is not of its form.")
-    if transfer.debit == transfer.credit:
-        raise _invalid("A transfer gives to the account it takes from.")
-    if not 0 < transfer.amount_minor <= INTEGER_MAX:
-        raise _invalid("A transfer's amount is not a positive integer below 2^53.")
     if not _DIGEST.fullmatch(transfer.terms):
         raise _invalid("A transfer's terms are not a SHA-256 in base64url.")
     if transfer.unique and not _DIGEST.fullmatch(transfer.unique):
         raise _invalid("A transfer's unique value is not 32 bytes in base64url.")
+    _check_sense(transfer)
+
+
+def _check_sense(transfer: Transfer) -> None:
+    if transfer.debit == transfer.credit:
+        raise _invalid("A transfer gives to the account it takes from.")
+    if not 0 < transfer.amount_minor <= INTEGER_MAX:
+        raise _invalid("A transfer's amount is not a positive integer below 2^53.")
     if transfer.reverses and (transfer.state is not TransferState.POSTED or transfer.unique):
         raise _invalid("A reversal is posted at once, and pays nothing that is unique.")
 

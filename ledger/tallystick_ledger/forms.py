@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from sys import intern
 
+from tallystick_ledger import books
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 
 TEXT = rb'"[ !#-\[\]-~]*"'
@@ -78,10 +79,27 @@ def spelled(raw: bytes, forms: Mapping[bytes, Form]) -> Spelled | None:
     return raw, intern(kind.decode()), found["id"].decode(), int(found["at"]), begin, end
 
 
-_TRANSFER = ("transfer", "state", "debit", "credit", "asset", "terms", "cause", "unique", "counterparty")
+def _text_form(pattern: str) -> bytes:
+    return rb'"(?:%s)"' % pattern.encode()
+
 
 TRANSFER_FORM = entry_form(
     "transfer",
-    object_form({**dict.fromkeys((*_TRANSFER, "reverses"), TEXT), "amount": INTEGER}, optional=frozenset({"reverses"})),
+    object_form(
+        {
+            "transfer": _text_form(books.ID),
+            "state": _text_form("|".join(books.TransferState)),
+            "debit": _text_form(books.ACCOUNT),
+            "credit": _text_form(books.ACCOUNT),
+            "asset": _text_form(books.ASSET),
+            "amount": INTEGER,
+            "terms": _text_form(books.DIGEST),
+            "cause": TEXT,
+            "unique": _text_form(f"(?:{books.DIGEST})?"),
+            "counterparty": TEXT,
+            "reverses": _text_form(books.ID),
+        },
+        optional=frozenset({"reverses"}),
+    ),
 )
-"""What a `transfer` entry looks like; `books.parse_transfer` says whether its values are in their bounds."""
+"""What a `transfer` entry looks like, each text in its bounds; `books.spelled_transfer` says whether it makes sense."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tallystick_ledger.books import Books, Transfer, TransferState, parse_balance, parse_transfer
+from tallystick_ledger.books import Books, Transfer, TransferState, parse_balance, parse_transfer, spelled_transfer
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_ledger.errors import (
@@ -88,7 +88,7 @@ class LedgerReplay:
         elif entry.kind == "opening":
             self._open(entry, index, report)
         if entry.kind == "transfer":
-            self._book(entry.body, entry.at_s, report)
+            self._book(parse_transfer, entry.body, entry.at_s, report)
         elif entry.kind == "key":
             self._key(entry, report)
         elif entry.kind == "peer_head":
@@ -102,9 +102,9 @@ class LedgerReplay:
         self.size += 1
 
     def take_transfer(self, body: Mapping[str, Any], at_s: int) -> None:
-        """Replay the next entry, which is known to be a well spelled `transfer`, recorded at `at_s`."""
+        """Replay the next entry, a `transfer` whose body is known to have its form, recorded at `at_s`."""
         self.pass_over()
-        self._book(body, at_s, self._reporter(self.size - 1))
+        self._book(spelled_transfer, body, at_s, self._reporter(self.size - 1))
 
     def carries(self, at_s: int) -> Iterator[Carried]:
         """Yield the records of this floor that the opening of the next log must carry, if it is written at `at_s`."""
@@ -176,9 +176,15 @@ class LedgerReplay:
                 raise _malformed("An opening carries a key twice.")
             self.keys.changes[change.public] = change
 
-    def _book(self, body: Mapping[str, Any], at_s: int, report: Callable[[str, str], None]) -> None:
+    def _book(
+        self,
+        parse: Callable[[Mapping[str, Any]], Transfer],
+        body: Mapping[str, Any],
+        at_s: int,
+        report: Callable[[str, str], None],
+    ) -> None:
         try:
-            transfer = parse_transfer(body)
+            transfer = parse(body)
             self.books.apply(transfer)
         except TransferInvalid as error:
             report("entry.malformed", error.problem)

@@ -93,6 +93,12 @@ def test_a_minor_is_covered_by_a_guardians_receipt_alone_until_majority() -> Non
     assert required_authority(SAVINGS, now_s=NOW_S) == JOINT
 
 
+def test_a_guardians_receipt_covers_nobody_who_speaks_for_itself() -> None:
+    assert not is_covered(GUARDIAN, CLEO, now_s=OF_AGE_S)
+    assert not is_covered(GUARDIAN, None, now_s=NOW_S)
+    assert not is_covered(GUARDIAN, SAVINGS, now_s=NOW_S)
+
+
 def test_the_authority_is_bound_and_what_names_none_keeps_its_digest() -> None:
     document = TERMS.document()
     assert "authority" not in document

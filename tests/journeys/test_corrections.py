@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from hostile import log_size, partner
-from sqlalchemy import select
+from sqlalchemy import select, update
 from town import (
     ANA_MARCH,
     NEW_YORK,
@@ -32,7 +32,8 @@ from tallystick.journeys import visit
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.tiles import decode_bundle
-from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
+from tallystick_node.log.transaction import Transaction
+from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S, TTL_S
 from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_LISTS, STATUS_PLACES, TRANSFERS
 
 MARCH_CLOSES = "2027-04-16 00:00"
@@ -128,7 +129,21 @@ def test_a_visit_that_was_somebody_elses_takes_back_the_claim_and_the_credit(sto
     assert log_size(person.insurer) == size, "a retraction is applied once"
     budget = person.insurer.app().programs.budget("ins-fit", "2027-03")
     assert (budget.limit, budget.posted, budget.remaining) == (10_000, 0, 10_000)
+    turnstile = person.gym.app(person.gym.key("events:write"))
+    told = turnstile.events.correct(subject=person.at_gym, event=recorded[22])
+    assert outcomes(told) == [], "an app that may not read receipts does not learn of them"
     assert audited(story).holds
+    claim = next(each.request for each in person.gym.recorder.exchanges if each.path == "/peer/v1/claims")
+    person.gym.node.writer.submit(say_that_all_stand).result()
+    story.clock.at_s += TTL_S
+    again = partner(person.gym, person.insurer, "/peer/v1/claims", claim)
+    assert (again.status_code, again.json()["code"]) == (422, "claim_revoked"), "what was taken back is not taken again"
+
+
+def say_that_all_stand(transaction: Transaction) -> None:
+    """The gym lets its list say of every claim that it stands."""
+    transaction.execute(update(STATUS_PLACES).values(revoked_at_s=None))
+    transaction.execute(update(STATUS_LISTS).values(changes=STATUS_LISTS.c.changes + 1))
 
 
 def assert_linked(person: Membership, taken_back: wire.Reward) -> None:
@@ -382,6 +397,23 @@ def test_what_was_corrected_is_forgotten_with_its_subject(story: Town) -> None:
     with pytest.raises(NodeProblem) as gone:
         person.gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
     assert gone.value.code == "payload_erased"
+
+
+def test_an_answer_and_one_that_is_made_good_at_the_same_close_are_two_uses(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *sorted(ANA_MARCH)[:-1])
+        close_march(story)
+        assert states(person) == ([], [])
+        visits(person, 25)
+        story.clock.at_s = at("2027-04-30 23:00")
+        for day, minutes in ANA_MARCH.items():
+            person.visit(f"2027-04-{day:02} 18:00", minutes)
+        story.go_past_release("2027-05-16 00:00")
+        told = [each["body"] for each in entries(person.gym) if each["kind"] == "disclosure"]
+        issued = [(each["period"], each["use"]) for each in told if each["state"] == "issued"]
+        assert issued == [("2027-04", 1), ("2027-03", 2)]
+        assert audited(story).holds
 
 
 @pytest.mark.long

@@ -225,6 +225,11 @@ def test_what_takes_nothing_back_is_refused(ana: Membership) -> None:
 
 LIES: dict[str, tuple[str, dict[str, object]]] = {
     "permits more, and was not asked for": ("version_widens", {"rung": "raw"}),
+    "stands on another's word": ("version_widens", {"authority": {"kind": "guardian"}}),
+    "was given for another notice": ("version_widens", {"notice": "A" * 43}),
+    "is for another reward": ("version_widens", {"reward": "A" * 43}),
+    "begins at another time": ("version_widens", {"valid_from_s": at("2027-02-28 09:00")}),
+    "lasts otherwise": ("version_widens", {"limits": {"duration": "time_bound"}}),
     "follows other terms": ("version_forked", {"previous": "A" * 43}),
     "leaves a version out": ("version_forked", {"version": 3}),
 }

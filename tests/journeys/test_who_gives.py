@@ -132,6 +132,16 @@ def test_1_15_a_guardians_receipt_ends_at_majority_and_then_the_subject_gives_it
     assert_books_agree(story)
 
 
+def test_1_15_a_guardians_receipt_is_over_once_the_gym_knows_that_the_subject_speaks_for_itself(story: Town) -> None:
+    person = cleo(story)
+    give(person, ask(person, story, authority=GUARDIAN, of_age_from=at(OF_AGE)), story, by="ana-at-gym")
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.gym.app().standings.record("cleo-at-gym", kind="own")  # the date was wrong: Cleo has come of age before
+    with pytest.raises(ConsentRefused, match="receipt_missing"):
+        person.visit("2027-03-01 08:00", 45)
+
+
 def test_1_15_an_answer_that_majority_withheld_is_given_anew_under_the_own_receipt(story: Town) -> None:
     """March closed, and its answer waited for its release slot, when Cleo came of age: one slot, one answer."""
     person = cleo(story)

@@ -146,7 +146,7 @@ def test_a_customer_has_three_open_codes_and_no_more(story: Town) -> None:
 def bring(gym: Company, offer: str, *candidates: str) -> str:
     """Somebody brings an offer to the gym's desk; return the link, or the whole refusal."""
     try:
-        links = gym.app(gym.key("desk:write", "links:write")).links
+        links = gym.app(gym.key("desk:write", "links:write", "subject:assert")).links
         found = links.match(offer=offer, candidates=candidates, hint="member", login="aal2", channel="desk", agent="s")
     except Conflict as refused:
         return f"{refused.status} {refused}"

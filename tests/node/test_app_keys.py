@@ -75,7 +75,7 @@ ROUTES = (
     Route(f"POST /v1/receipts/{RECEIPT}/versions/request", ("receipts:write",), {}),
     Route(f"GET /v1/receipts/{RECEIPT}/versions", ("receipts:read",)),
     Route(
-        f"POST /v1/receipts/{RECEIPT}/resources",
+        f"POST /v1/receipts/{RECEIPT}/resources/search",
         ("receipts:read",),
         {**SUBJECT, "resources": [{"kind": "facility", "name": "club-7"}]},
     ),
@@ -87,16 +87,14 @@ ROUTES = (
         ("receipts:write", "subject:assert"),
         {**SUBJECT, "evidence": EVIDENCE, "by": "ben-at-gym"},
     ),
-    Route(
-        "POST /v1/standings", ("receipts:write", "subject:assert"), {**SUBJECT, "kind": "company", "speakers": ["a"]}
-    ),
+    Route("POST /v1/standings", ("standings:write",), {**SUBJECT, "kind": "company", "speakers": ["a"]}),
     Route("POST /v1/standings/search", ("receipts:read",), SUBJECT),
     Route("POST /v1/acts/search", ("receipts:read",), SUBJECT),
     Route("POST /v1/letters", ("receipts:write", "subject:assert"), SUBJECT),
     Route("POST /v1/desk", ("desk:write",), {**SUBJECT, **CLERK, "code": "7K3M-9QXT-0WZ4", "kind": "see"}),
     Route(
         "POST /v1/links/match",
-        ("desk:write", "links:write"),
+        ("desk:write", "links:write", "subject:assert"),
         {**CLERK, "offer": OFFER, "candidates": [], "hint": "member since 2020", "login": "aal2"},
     ),
     Route("POST /v1/links/matches/search", ("links:write",), {"offer": OFFER}),

@@ -41,7 +41,7 @@ def test_it_leaves_what_outsiders_check(demo: Path) -> None:
             assert (demo / partner / name).exists(), name
     assert (demo / "report.html").read_text().startswith("<!doctype html>")
     report = json.loads((demo / "report.json").read_text())
-    assert set(report["promises"]) == {"P1", "P2", "P3", "P4", "P5", "P7", "P8", "P10", "P13", "P14"}
+    assert set(report["promises"]) == {"P1", "P2", "P3", "P4", "P5", "P7", "P8", "P9", "P10", "P13", "P14"}
     assert all(held is True for held in report["promises"].values())
     assert [audit["holds"] for audit in report["audits"]] == [True] * 6
     for journey, partners in zip(report["journeys"], ({"gym", "insurer"}, {"track", "pace"}), strict=True):

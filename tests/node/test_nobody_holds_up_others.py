@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, NotFound
 from tallystick_node import outbox
+from tallystick_node.flows.claims.closing import close_periods, due_receipts
 from tallystick_node.jobs import Jobs
 from tallystick_node.storage.tables import CLAIMS, MESSAGES
 
@@ -69,6 +72,34 @@ def test_one_subject_s_lost_key_keeps_no_other_month_from_closing(story: Town) -
     ana.gym.node.custody.forget(ana.gym.node.secret_name("subject", ana.at_gym))
     story.go_past_release(MARCH_CLOSES)
     assert (paid(ana), paid(ben)) == (0, 1)
+
+
+def test_a_month_closes_for_everybody_with_the_statements_it_takes_for_one(story: Town) -> None:
+    gym = members(story, "ana", "ben", "eve", "dan")[0].gym
+    story.clock.at_s = at(MARCH_CLOSES)
+    run(gym, gym.jobs.housekeep())  # February
+    due = due_receipts(gym.node, rows_max=10)
+    # The first of all claims also begins a status list, and makes the key that release slots are drawn with.
+    _, alone, together = (statements_to_close(gym, receipts) for receipts in (due[:1], due[1:2], due[2:]))
+    assert alone == together > 0
+    issued = gym.node.rows(select(CLAIMS.c.receipt).order_by(CLAIMS.c.leaf))
+    assert [row.receipt for row in issued] == due, "in the order in which they were due"
+
+
+def statements_to_close(company: Company, receipts: list[str]) -> int:
+    """Close a period of each of these receipts in one write; return how many statements that took in all."""
+    node, seen = company.node, list[str]()
+    engines = node.engine, node.custody.engine
+
+    def note(*details: Any) -> None:
+        seen.append(details[2])
+
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    node.writer.submit(partial(close_periods, node, receipts=receipts)).result(60)
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", note)
+    return len(seen)
 
 
 def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(

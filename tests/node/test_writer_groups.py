@@ -90,6 +90,15 @@ def _break_a_constraint(transaction: Transaction) -> None:
     transaction.execute(insert(PARTNERS).values(**row))
 
 
+def _collect_what_breaks_a_constraint(transaction: Transaction) -> None:
+    transaction.collect(insert(PARTNERS), host="half.example", fingerprint="", descriptor="")
+
+
+def _collect_then_divide(transaction: Transaction) -> None:
+    transaction.collect(insert(PARTNERS), host="half.example", fingerprint="", descriptor="", added_at_s=0)
+    raise ZeroDivisionError
+
+
 def _bind_a_list(transaction: Transaction) -> None:
     transaction.execute(select(PARTNERS.c.host).where(PARTNERS.c.host == []))
 
@@ -102,7 +111,16 @@ def _append_too_much(transaction: Transaction) -> None:
     transaction.append("event", {"commitment": "A" * ENTRY_SIZE_MAX_BYTES})
 
 
-FAILURES = (_refuse, _divide, _break_a_constraint, _bind_a_list, _bind_too_large, _append_too_much)
+FAILURES = (
+    _refuse,
+    _divide,
+    _break_a_constraint,
+    _collect_what_breaks_a_constraint,
+    _collect_then_divide,
+    _bind_a_list,
+    _bind_too_large,
+    _append_too_much,
+)
 
 
 @pytest.mark.parametrize("fail", FAILURES, ids=[each.__name__.strip("_") for each in FAILURES])

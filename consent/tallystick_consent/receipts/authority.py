@@ -149,12 +149,14 @@ def check_giving(
 
 
 def is_covered(authority: Authority | None, standing: Standing | None, *, now_s: int) -> bool:
-    """Return whether a receipt on this authority still covers its subject: a minor's needs a guardian (1.14).
+    """Return whether a receipt on this authority still covers its subject: a minor's needs a guardian (1.14), and
+    nobody else's is a guardian's to give (1.15).
 
     Whom joint holders and companies let speak may change without ending what they gave.
     """
     required = required_authority(standing, now_s=now_s)
-    return required is None or required.kind != "guardian" or authority == required
+    needs_guardian = required is not None and required.kind == "guardian"
+    return (authority is not None and authority.kind == "guardian") == needs_guardian
 
 
 def _is_of_age(standing: Standing, now_s: int) -> bool:

@@ -66,6 +66,21 @@ def widens(before: Extent, after: Extent) -> bool:
     )
 
 
+_MAY_NARROW = (
+    *("version", "previous", "purposes", "data_classes", "resources", "rung", "events_from_s", "events_until_s"),
+    *("valid_until_s", "retention_s", "retention", "limits"),
+)
+"""Members of terms in which a version may permit less than the one before; in all others both are alike."""
+
+
+def narrows(before: Terms, after: Terms) -> bool:
+    """Return whether a version is one that nobody has to be asked for: it permits nothing more, and of what it is no
+    permit of, on whose word it stands or what was shown for it, it says nothing else."""
+    alike = before.model_copy(update={name: getattr(after, name) for name in _MAY_NARROW})
+    lasts_alike = before.limits.duration == after.limits.duration
+    return alike == after and lasts_alike and not widens(extent_of(before), extent_of(after))
+
+
 def check_follows(before: Terms, after: Terms) -> None:
     """Return quietly if `after` is the next version of `before`, whatever it permits.
 

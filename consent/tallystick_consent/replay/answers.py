@@ -6,7 +6,7 @@ Source: DESIGN section 5 (P4, P7, P14).
 from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
-from operator import attrgetter
+from operator import itemgetter
 
 from tallystick_consent.entries import AcceptanceBody, CarriedAnswer, CarriedDisclosure, DisclosureBody, ReceiptBody
 from tallystick_consent.receipts.purposes import COVERED_BY
@@ -245,8 +245,13 @@ def _slot(body: DisclosureBody) -> tuple[str, str, str]:
 
 
 _STEPS = ("state", "acceptance", "correction")
-_answered = attrgetter(*(name for name in DisclosureBody.model_fields if name not in _STEPS))
-"""What the steps of an answer may not change."""
+_members = itemgetter(*(name for name in DisclosureBody.model_fields if name not in _STEPS))
+
+
+def _answered(body: DisclosureBody) -> tuple[object, ...]:
+    """Return what the steps of an answer may not change."""
+    members: tuple[object, ...] = _members(vars(body))  # a third of the time that asking the model for each takes
+    return members
 
 
 @lru_cache(maxsize=1_024)

@@ -3,7 +3,7 @@
 Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent states).
 """
 
-from operator import attrgetter
+from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
 from tallystick_consent.receipts.receipt import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
@@ -217,5 +217,10 @@ _STEP_MEMBERS = frozenset(
 )  # fmt: skip
 """Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 
-fixed_terms = attrgetter(*(name for name in ReceiptBody.model_fields if name not in _STEP_MEMBERS))
-"""What the steps of one version may not change."""
+_members = itemgetter(*(name for name in ReceiptBody.model_fields if name not in _STEP_MEMBERS))
+
+
+def fixed_terms(body: ReceiptBody) -> tuple[object, ...]:
+    """Return what the steps of one version may not change."""
+    members: tuple[object, ...] = _members(vars(body))  # a third of the time that asking the model for each takes
+    return members

@@ -15,6 +15,7 @@ from tallystick_consent.receipts.receipt import RUNG_HEIGHT, Rung
 from tallystick_consent.replay.state import ConsentState, Report
 from tallystick_consent.rules.linter import figures_together
 
+_NONE: frozenset[tuple[str, int]] = frozenset()
 _DAY_SIZE = len("2027-03-05")
 _DATE_RUNG: Rung = "field"
 """What answers about single days tell: on which."""
@@ -45,7 +46,9 @@ def check_told(
         if life.day != body.period and RUNG_HEIGHT[_DATE_RUNG] > permitted:
             report("P17.dates", "Answers about single days tell the dates, and the receipt permits less.")
     here = (source if payer == state.host else payer, body.period)
-    answered = state.answered[here] = state.answered.get(here, frozenset()) | {(body.program, body.program_version)}
+    answered, program_version = state.answered.get(here, _NONE), (body.program, body.program_version)
+    if program_version not in answered:
+        answered = state.answered[here] = answered | {program_version}
     if len(answered) < 2:
         return
     versions = {**dict(sorted(answered)), body.program: body.program_version}

@@ -72,6 +72,9 @@ class Private:
     hints: set[str] = field(default_factory=set[str])
     """What each company shows its customer of the other's account, sealed on its way: told, so no secret from it."""
 
+    erased: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    """What is to stand in no file of a company any more, by its name."""
+
     def person(self, person: Person) -> None:
         """Count in who somebody is."""
         self.issuer |= {person.name, person.at_gym}

@@ -92,6 +92,13 @@ def check_stores(town: Town, screen: Screen) -> None:
     screen.check("P3", f"The {issuer}'s data hold no private value of the {payer}'s.", not at_issuer)
 
 
+def check_erased(town: Town, screen: Screen) -> None:
+    """Look for who was erased in all that each company keeps."""
+    for name, values in town.private.erased.items():
+        found = holds_plain(values, stored(town.companies[name].folder))
+        screen.check("P9", f"No file of the {name}'s names Ana any more.", not found)
+
+
 def _audited(companies: Iterable[Company]) -> Report:
     return audit([DirectorySource(str(company.log)) for company in companies])
 

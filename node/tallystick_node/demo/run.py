@@ -21,7 +21,7 @@ from tallystick_node.demo.learned import Learned, what_was_learned
 from tallystick_node.demo.people import AGREED, PROGRAM
 from tallystick_node.demo.promises import Promises
 from tallystick_node.demo.proxy import Wire
-from tallystick_node.demo.reckoning import check_fees, check_heads, check_leaks, check_stores, run_audits
+from tallystick_node.demo.reckoning import check_erased, check_fees, check_heads, check_leaks, check_stores, run_audits
 from tallystick_node.demo.report import Played, write_private, write_report
 from tallystick_node.demo.savings import SavingsStory
 from tallystick_node.demo.savings import what_was_learned as what_was_learned_of_steps
@@ -154,6 +154,7 @@ def _reckon(plan: Plan, town: Town, screen: Screen, *, ended: bool) -> list[Repo
         check_heads(town, screen)
         check_leaks(town, screen, agreed=plan.agreed)
         check_stores(town, screen)
+        check_erased(town, screen)
         if ended:
             taken = [each for each in crossed_claims(town.wire.exchanges(since=town.began)) if each.taken]
             check_fees(town, screen, claim_count=len(taken), fee_minor=plan.program["fee"]["amount"])

@@ -11,9 +11,10 @@ from datetime import datetime
 
 from tallystick.importing.tables import steps_events, steps_key
 from tallystick.journeys import home_set
-from tallystick.wire import Explanation
-from tallystick_consent.receipts.evidence import Evidence
+from tallystick.wire import EntryProof, Erasure, Explanation
 from tallystick_node.demo.crossed import crossed_claims
+from tallystick_node.demo.erasing import erase
+from tallystick_node.demo.joining import agree_on, join
 from tallystick_node.demo.learned import Learned
 from tallystick_node.demo.people import NEW_YORK, ZONE
 from tallystick_node.demo.screen import Screen
@@ -31,6 +32,8 @@ class SavingsStory:
         """Play in `town`; `real` walks as a real file says, where a data folder was given."""
         self._town = town
         self._screen = screen
+        self._days_of_ana: dict[str, tuple[EntryProof, ...]] = {}
+        self.erased: Erasure | None = None
         self.walkers = [ana(), ben(), *([real] if real else [])]
         for walker in self.walkers:
             town.private.person(walker.person)
@@ -46,18 +49,13 @@ class SavingsStory:
         self._agree()
         self._walk()
         self._close()
+        self._erase()
 
     def _agree(self) -> None:
         town, screen = self._town, self._screen
         screen.act("8. Another journey: an activity app and a bank agree", "27 February 2027")
         tried = town.issuer.app.programs.try_out(PROGRAM, ["2027-01"])
-        town.payer.app.programs.publish(PROGRAM)
-        town.wait("the activity app has the program", lambda: town.issuer.app.programs.list().programs or None)
-        town.issuer.app.programs.accept(PROGRAM_NAME, 1)
-        town.wait(
-            "the bank has the agreement",
-            lambda: any(town.issuer.host in each.agreed for each in town.payer.app.programs.list().programs),
-        )
+        agree_on(town, PROGRAM)
         screen.step(f'The bank publishes "{PROGRAM["title"]}"; the activity app signs it.')
         screen.step(f'What it costs, in the rule\'s own words: "{" ".join(tried.learns)}"')
         for walker in self.walkers:
@@ -67,30 +65,10 @@ class SavingsStory:
 
     def _join(self, walker: Walker) -> None:
         town, person = self._town, walker.person
-        track, pace = town.issuer.app, town.payer.app
-        offer = pace.links.offer(
-            subject=person.at_insurer,
-            partner=town.issuer.host,
-            program=PROGRAM_NAME,
-            hint=person.insurer_hint,
-            login="aal2",
-        )
-        track.links.accept(subject=person.at_gym, offer=offer.offer, hint=person.gym_hint, login="aal2")
-        person.link = pace.links.confirm(offer).link
-        town.wait(
-            "the activity app knows that the link is confirmed",
-            lambda: any(each.state == "active" for each in track.links.find(person.at_gym).links),
-        )
-        person.receipt = pace.receipts.request(person.link).receipt
-        town.wait("the activity app has the request", lambda: track.receipts.get(person.receipt))
-        evidence = Evidence(grade="app_asserted", app="app", login="aal2")
-        track.receipts.give(person.receipt, subject=person.at_gym, evidence=evidence)
-        town.wait(
-            "the bank has signed the receipt", lambda: track.receipts.get(person.receipt).acknowledged_at is not None
-        )
+        join(town, person, PROGRAM_NAME)
         kind, data = home_set(time_zone=ZONE, since=datetime.fromtimestamp(town.clock.now_s(), NEW_YORK))
         town.private.issuer.add(data["since"])
-        track.events.record(subject=person.at_gym, type=kind, data=data)
+        town.issuer.app.events.record(subject=person.at_gym, type=kind, data=data)
 
     def _walk(self) -> None:
         town, screen = self._town, self._screen
@@ -100,6 +78,7 @@ class SavingsStory:
         for walker in self.walkers:
             events = self._record(walker)
             if walker is self.walkers[0]:
+                self._days_of_ana = events
                 screen.check(
                     "P10", "Ana's tracker is read twice: 31 events and no more.", events == self._record(walker)
                 )
@@ -112,13 +91,14 @@ class SavingsStory:
         town.rest()
         screen.check("P3", "While they walk, no message crosses.", not town.wire.messages(since=before))
 
-    def _record(self, walker: Walker) -> list[str]:
-        """Record each of somebody's days; return the events' ids."""
+    def _record(self, walker: Walker) -> dict[str, tuple[EntryProof, ...]]:
+        """Record each of somebody's days; return the events' ids, each with what proves it."""
         subject, record = walker.person.at_gym, self._town.issuer.app.events.record
-        return [
-            record(subject=subject, type=kind, data=data, idempotency_key=steps_key(day, subject, source="watch")).event
+        recorded = [
+            record(subject=subject, type=kind, data=data, idempotency_key=steps_key(day, subject, source="watch"))
             for day, (kind, data) in zip(walker.days, steps_events(walker.days, zone=ZONE, source="watch"), strict=True)
         ]
+        return {each.event: each.proofs for each in recorded}
 
     def _close(self) -> None:
         town, screen = self._town, self._screen
@@ -159,6 +139,13 @@ class SavingsStory:
         )
         self._explain(told, silent)
 
+    def _erase(self) -> None:
+        self._screen.act("11. Ana asks the activity app to forget her", "6 April 2027")
+        self._town.go_to("2027-04-06 10:00")
+        self.erased = erase(
+            self._town, self._screen, self.walkers[0].person, self._days_of_ana, then="2027-04-07 10:05"
+        )
+
     def _explain(self, told: Sequence[Walker], silent: Sequence[Walker]) -> None:
         yes, no = self._why(told[0]), self._why(silent[0])
         self._screen.step(
@@ -187,16 +174,20 @@ def what_was_learned(town: Town, story: SavingsStory) -> Learned:
     """Return what crossed and what did not."""
     claims = [each for each in crossed_claims(town.wire.exchanges(since=town.began)) if each.taken]
     people = len(story.walkers)
+    erased = story.erased
+    kept = [] if erased is None else [f"{each.field} ({each.ground})" for each in erased.fields if each.fate == "kept"]
     return Learned(
         learned={
             town.payer.name: [
                 *(f"Of the person it knows as {each.link[:12]}...: {each.statement}" for each in claims),
                 f"That {people} of its customers use the activity app and consented, each under another link",
+                f"That Ana is to be forgotten. What it keeps, by its own signed word: {', '.join(kept) or 'nothing'}",
                 "By its silence: one is in the lowest band, or too few days were told; the consent screen says so",
             ],
             town.issuer.name: [
                 f"That {people} of its customers save at the bank, in the program {PROGRAM_NAME}",
                 f"That {len(claims)} claims were taken, and that it earns $0.10 for each",
+                "What is left of Ana, who was erased: places in its ledger that name nobody, whose proofs still verify",
             ],
         },
         not_learned={

@@ -17,9 +17,9 @@ from tallystick.errors import Conflict, ConsentRefused
 from tallystick.importing import visit_events, visit_key
 from tallystick.journeys import membership_activated, visit
 from tallystick.wire import Decision, EntryProof, Receipt, Reward
-from tallystick_consent.receipts.evidence import Evidence
 from tallystick_node.demo.crossed import CLAIMS, crossed_claims
 from tallystick_node.demo.errors import StoryStopped
+from tallystick_node.demo.joining import agree_on, join
 from tallystick_node.demo.people import (
     ANA_APRIL,
     ANA_MARCH,
@@ -90,41 +90,16 @@ class Story:
                 f"{company.host}: process {company.process.id}, public address {company.proxy.url}, "
                 f"fingerprint {company.keys.fingerprint[:16]}... compared by two people"
             )
-        published = town.payer.app.programs.publish(PROGRAM)
-        self.proofs += published.proofs
+        self.proofs += agree_on(town, PROGRAM)
         screen.step('The insurer publishes "Twelve active days a month": $20.00 for the member, $1.00 for the gym.')
-        town.wait("the gym has the program", lambda: town.issuer.app.programs.list().programs or None)
-        town.issuer.app.programs.accept(PROGRAM_NAME, 1)
-        town.wait(
-            "the insurer has the gym's agreement",
-            lambda: any(town.issuer.host in each.agreed for each in town.payer.app.programs.list().programs),
-        )
         screen.step("The gym signs it. Both ledgers hold it.")
 
     def _join(self, person: Person, *, quiet: bool = False) -> None:
         """Link, ask, consent, acknowledge."""
         town, screen = self._town, self._screen
-        gym, insurer = town.issuer.app, town.payer.app
         town.go_to("2027-03-31 10:00" if quiet else "2027-02-27 10:00")
-        offer = insurer.links.offer(
-            subject=person.at_insurer,
-            partner=town.issuer.host,
-            program=PROGRAM_NAME,
-            hint=person.insurer_hint,
-            login="aal2",
-        )
-        gym.links.accept(subject=person.at_gym, offer=offer.offer, hint=person.gym_hint, login="aal2")
-        person.link = insurer.links.confirm(offer).link
-        town.wait(
-            "the gym knows that the link is confirmed",
-            lambda: any(each.state == "active" for each in gym.links.find(person.at_gym).links),
-        )
-        asked = insurer.receipts.request(person.link)
+        asked, shown, given = join(town, person, PROGRAM_NAME)
         self.proofs += asked.proofs
-        person.receipt = asked.receipt
-        shown = town.wait("the gym has the request", lambda: gym.receipts.get(person.receipt))
-        gym.receipts.give(person.receipt, subject=person.at_gym, evidence=_evidence())
-        given = town.wait("the insurer has signed the receipt", lambda: self._acknowledged(person))
         if not quiet:
             screen.act("2. Ana links her two accounts and says yes", "27 February 2027")
             screen.step(f"Neither company's id of her crosses: both call the link {person.link}.")
@@ -396,10 +371,6 @@ class Story:
 
     # What the nodes say
 
-    def _acknowledged(self, person: Person) -> Receipt | None:
-        receipt = self._town.issuer.app.receipts.get(person.receipt)
-        return receipt if receipt.acknowledged_at is not None else None
-
     def _end_acknowledged(self) -> Receipt | None:
         receipt = self._town.issuer.app.receipts.get(self.ana.receipt)
         return receipt if receipt.end_acknowledged_at is not None else None
@@ -440,10 +411,6 @@ class Story:
     def _still_proven(self) -> bool:
         """Return whether every entry that the insurer once proved to its app stands where it stood."""
         return all(self._town.payer.app.proofs.get(each.index).entry == each.entry for each in self.proofs)
-
-
-def _evidence() -> Evidence:
-    return Evidence(grade="app_asserted", app="app", login="aal2")
 
 
 def _only(found: Sequence[_T]) -> _T:

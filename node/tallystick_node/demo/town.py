@@ -136,6 +136,11 @@ class Town:
     began: int = 0
     private: Private = field(default_factory=Private)
 
+    @property
+    def companies(self) -> dict[str, Company]:
+        """Both, by name."""
+        return {each.name: each for each in (self.issuer, self.payer)}
+
     def go_to(self, text: str) -> None:
         """Set the clock to a New York time such as `2027-03-05 18:00`, and keep the heads of the day before."""
         self.note_heads()

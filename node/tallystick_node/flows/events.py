@@ -256,10 +256,10 @@ def covering(
         .order_by(RECEIPTS.c.requested_at_s, RECEIPTS.c.id)
     ).all()
     covering = [row for row in rows if (named is None or row.id == named) and covered_by(row, event)]
-    covering = those_that_cover(transaction, covering, subject=subject)
-    live = [row for row in covering if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
+    stands = those_that_cover(transaction, covering, subject=subject)
+    live = [row for row in stands if ReceiptState(row.state) in KEPT_UNDER and transaction.now_s < row.valid_until_s]
     if not live:
-        raise _uncovered(covering)
+        raise _uncovered([row for row in covering if row in stands or row.ended_at_s is not None])
     live = [row for row in live if _is_about(node, row, event)]
     if not live:
         raise _uncovered([])

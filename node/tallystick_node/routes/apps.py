@@ -262,7 +262,7 @@ async def invalidate_receipt(
     return answer(await receipts_stopping.invalidate_receipt(node, once_of(request, app, body), receipt, body))
 
 
-@router.post("/receipts/{receipt}/resources")
+@router.post("/receipts/{receipt}/resources/search")
 def find_resources(node: NodeHere, _app: ReceiptsReader, receipt: str, body: wire.FindResources) -> wire.Resources:
     """Return how the link of a receipt calls resources of ours."""
     return receipts_resources.find_resources(node, receipt, body)
@@ -314,8 +314,10 @@ async def record_event(request: Request, node: NodeHere, app: EventsApp, body: w
 
 @router.post("/corrections", **writes(wire.Correction, 201))
 async def correct_event(request: Request, node: NodeHere, app: EventsApp, body: wire.CorrectEvent) -> Response:
-    """Correct an event that was recorded wrongly, or was missing when its period closed."""
-    return answer(await corrections.correct_event(node, once_of(request, app, body), body))
+    """Correct an event that was recorded wrongly, or was missing when its period closed; what follows from it at which
+    partner is told to an app that may read receipts."""
+    once = once_of(request, app, body)
+    return answer(await corrections.correct_event(node, once, body, tells_effects="receipts:read" in app.scopes))
 
 
 @router.get("/events/{event}")

@@ -23,13 +23,12 @@ from tallystick_node.routes.apps import (
 router = APIRouter(prefix="/v1")
 
 DeskApp = Annotated[App, Depends(require("desk:write"))]
-DeskLinksApp = Annotated[App, Depends(require("desk:write", "links:write"))]
+DeskLinksApp = Annotated[App, Depends(require("desk:write", "links:write", "subject:assert"))]
+StandingsApp = Annotated[App, Depends(require("standings:write"))]
 
 
 @router.post("/standings", **writes(wire.Standing))
-async def record_standing(
-    request: Request, node: NodeHere, app: ReceiptsSubjectApp, body: wire.RecordStanding
-) -> Response:
+async def record_standing(request: Request, node: NodeHere, app: StandingsApp, body: wire.RecordStanding) -> Response:
     """Put on record who speaks for a customer."""
     return answer(await standings.record_standing(node, once_of(request, app, body), body))
 

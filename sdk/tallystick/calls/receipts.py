@@ -288,7 +288,7 @@ class ReceiptCalls:
             kinds = [each.kind for each in found.resources]
             require(kinds == [each.kind for each in resources], "The node named other resources.")
 
-        return search_call(f"/v1/receipts/{segment(receipt_id)}/resources", body, Resources, check)
+        return search_call(f"/v1/receipts/{segment(receipt_id)}/resources/search", body, Resources, check)
 
     def request_version(
         self, receipt_id: str, *, resources: Literal["same", "any"] = "same", idempotency_key: str | None = None

@@ -29,11 +29,13 @@ Scope = Literal[
     "subjects:read",
     "subjects:erase",
     "subject:assert",
+    "standings:write",
     "desk:write",
     "audit:read",
 ]
 """What an app's key may be allowed; `subject:assert` lets the app vouch for who is logged in, and with `desk:write` a
-letter's code has to."""
+letter's code has to. Who speaks for whom is another matter (`standings:write`): the app in which consent is given
+cannot say that its user is a guardian."""
 
 SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
 

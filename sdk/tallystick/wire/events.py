@@ -99,6 +99,7 @@ class Correction(Proven):
         correction: id of its entry.
         wrong: the event that does not count any more, if any.
         right: the event that counts, if any.
+        effects: of each answer that rests on it; none where the app may not read receipts.
     """
 
     correction: str

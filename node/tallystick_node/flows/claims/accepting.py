@@ -71,6 +71,8 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     _check_logged(node, body, stapled, claim, program, digest)
     if first is not None:
         return wire.PeerAcknowledged(token=first.acceptance)
+    if transaction.row(select(CLAIMS.c.digest).where(CLAIMS.c.digest == digest)) is not None:
+        raise _rejected("claim_revoked", "A claim was taken back by its issuer, whatever its status says now.")
     require_standing(node, caller, claim.status)
     accepted = transaction.append(
         "acceptance",

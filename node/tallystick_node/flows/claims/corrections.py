@@ -47,8 +47,11 @@ _AS_BEFORE = frozenset({"stands", "not_reached", "not_permitted"})
 """What becomes of a period that a correction does not reach."""
 
 
-async def correct_event(node: Node, once: Once, body: wire.CorrectEvent) -> StoredReply:
+async def correct_event(node: Node, once: Once, body: wire.CorrectEvent, *, tells_effects: bool) -> StoredReply:
     """Correct an event of one of our customers, and what followed from it.
+
+    Args:
+        tells_effects: whether who calls may know which partners are told what.
 
     Raises:
         NotFound: no such event of this subject.
@@ -73,7 +76,8 @@ async def correct_event(node: Node, once: Once, body: wire.CorrectEvent) -> Stor
             right_place = EventPlace(log=_origin(node, transaction.log), leaf=appended.index)
             events.append(right)
         shown = _correct(node, transaction, body, wrong_row, right_place, events)
-        return shown.model_copy(update={"right": None if right is None else right.id})
+        told = shown.effects if tells_effects else ()
+        return shown.model_copy(update={"right": None if right is None else right.id, "effects": told})
 
     def render(shown: wire.Correction, proofs: tuple[wire.EntryProof, ...]) -> StoredReply:
         return StoredReply(201, shown.model_copy(update={"proofs": proofs}).model_dump_json())

@@ -17,9 +17,10 @@ from tallystick_consent.receipts.authority import is_covered
 from tallystick_consent.receipts.receipt import Receipt
 from tallystick_consent.rules import NO_ZONES, Period, Zones, home_zone_name
 from tallystick_node.flows.events import open_permitted, sealed_events
-from tallystick_node.flows.people.standings import NEEDS_GUARDIAN, standings_of
+from tallystick_node.flows.people.standings import NEEDS_GUARDIAN, NEEDS_OWN, standings_of
 from tallystick_node.flows.programs import zone_named, zone_of
 from tallystick_node.flows.receipts.resources import names_of
+from tallystick_node.flows.receipts.rows import GUARDIAN
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 
@@ -88,8 +89,9 @@ class Reading:
             PayloadUnavailable: a key that the permitted events need is missing.
         """
         now_s, subject = self._transaction.now_s, slot.row.subject
-        if not is_covered(slot.receipt.terms.authority, self._standings.get(subject), now_s=now_s):
-            return NEEDS_GUARDIAN
+        authority = slot.receipt.terms.authority
+        if not is_covered(authority, self._standings.get(subject), now_s=now_s):
+            return NEEDS_OWN if authority == GUARDIAN else NEEDS_GUARDIAN
         asked = self._asked[_key(slot)]
         if asked.period.start_s < slot.row.answered_until_s:
             return ANSWERED_BEFORE

@@ -25,8 +25,14 @@ from tallystick_node.storage.tables import STANDINGS
 # Built once: it is asked for every event.
 _FIND = select(STANDINGS).where(STANDINGS.c.subject == bindparam("subject"))
 
+_GUARDIANS = '"guardian"'
+"""Stands in the terms of every receipt that a guardian gives, so that those of others need not be read."""
+
 NEEDS_GUARDIAN = Refusal((Reason("guardian_missing", "an answer under a receipt that a guardian has given"),))
 """Why nothing is answered about a minor under its own receipt."""
+
+NEEDS_OWN = Refusal((Reason("guardian_ended", "an answer under a receipt that the subject itself has given"),))
+"""Why nothing is answered under a guardian's receipt about one who speaks for itself by now."""
 
 
 async def record_standing(node: Node, once: Once, body: wire.RecordStanding) -> StoredReply:
@@ -111,7 +117,7 @@ def require_stopper(transaction: Transaction, *, subject: str, by: str | None) -
 def those_that_cover(transaction: Transaction, rows: list[Any], *, subject: str) -> list[Any]:
     """Return the receipts, of these rows, under which something of the subject may be kept (SCENARIOS 1.14)."""
     standing = standing_of(transaction, subject)
-    if standing is None:
+    if standing is None and not any(_GUARDIANS in row.terms for row in rows):
         return rows
     terms = [parse_terms(json.loads(row.terms)) for row in rows]
     return [

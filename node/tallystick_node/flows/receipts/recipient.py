@@ -13,7 +13,7 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.evidence import check_evidence, check_holders
 from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState, Terms, check_transition, parse_terms
-from tallystick_consent.receipts.versions import answers, extent_of, widens
+from tallystick_consent.receipts.versions import answers, narrows
 from tallystick_consent.signed import (
     GivenReceipt,
     RenewedReceipt,
@@ -190,7 +190,7 @@ def _take_given(
 def _takes_back(row: Any, terms: Terms) -> bool:
     """Return whether a version only permits less than the one in force, which any one of several holders may do."""
     is_next = terms.version != row.version and ReceiptState(row.state) in IN_FORCE
-    return is_next and not widens(extent_of(terms_of(row)), extent_of(terms))
+    return is_next and narrows(terms_of(row), terms)
 
 
 def receive_refused(

@@ -15,7 +15,7 @@ from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState, Terms, parse_terms
-from tallystick_consent.receipts.versions import answers, check_follows, difference, extent_of, widens
+from tallystick_consent.receipts.versions import answers, check_follows, difference, narrows
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.flows.receipts.rows import REQUEST_LIFE_S, change_receipt, row_of_partner, terms_of
 from tallystick_node.log.transaction import Transaction
@@ -118,9 +118,11 @@ def require_may_follow(transaction: Transaction, row: Any, terms: Terms) -> None
     check_follows(before, terms)
     asked = asked_version(transaction, row.id)
     was_asked = asked is not None and answers(asked=asked, given=terms)
-    if not was_asked and widens(extent_of(before), extent_of(terms)):
+    if not was_asked and not narrows(before, terms):
         raise ReceiptRejected(
-            "version_widens", "A version permits more than was asked for.", remedy="Give what was asked for, or less."
+            "version_widens",
+            "A version permits more, or says other, than was asked for.",
+            remedy="Give what was asked for, or less.",
         )
 
 

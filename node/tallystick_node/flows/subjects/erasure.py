@@ -34,6 +34,7 @@ from tallystick_node.flows.receipts.rows import (
     end_receipt,
     last_state,
     log_receipt,
+    require_timely,
     tell_partner,
     terms_of,
 )
@@ -261,6 +262,7 @@ def attested(node: Node, transaction: Transaction, erasure: str, token: str) -> 
         raise ReceiptRejected(
             "receipt_malformed", "An attestation is of something else.", remedy="Answer the request that was sent."
         )
+    require_timely(answer.at, since_s=row.asked_at_s, now_s=transaction.now_s)
     signed = Signature(at=answer.at, digest=signed_digest(token))
     logged = erasure_body(_requested(row, host=node.host), signed=answer.request, attestation=signed)
     _acknowledge_endings(transaction, row, signed)

@@ -52,7 +52,7 @@ from tallystick_node.flows.subjects.burying import (
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.storage.tables import CLAIMS, DECISIONS, ERASURES, EVENTS, LINKS, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables import ACTS, CLAIMS, DECISIONS, ERASURES, EVENTS, LINKS, MESSAGES, RECEIPTS
 
 ATTEST_WITHIN_S = 30 * 86_400
 """How long a partner may take before its answer is overdue: GDPR article 12(3), a month."""
@@ -387,7 +387,8 @@ def _answers(transaction: Transaction, link: Any) -> tuple[FieldAnswer, ...]:
         "link_secret": 1 if link.state != "ended" else 0,
         "answers": count(CLAIMS, claims, or_(CLAIMS.c.token != "", CLAIMS.c.answer != "")),
         "decisions": count(DECISIONS, DECISIONS.c.receipt.in_(receipts)),
-        "evidence": count(RECEIPTS, RECEIPTS.c.link == link.id, RECEIPTS.c.signed.is_not(None)),
+        "evidence": count(RECEIPTS, RECEIPTS.c.link == link.id, RECEIPTS.c.signed.is_not(None))
+        + count(ACTS, ACTS.c.receipt.in_(receipts)),
         "hints": 1 if link.partner_hint else 0,
         "messages": count(MESSAGES, MESSAGES.c.about.in_([link.id, *receipts]), MESSAGES.c.body.is_not(None)),
     }

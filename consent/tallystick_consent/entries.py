@@ -90,12 +90,13 @@ class ReceiptBody(Sparse, Body):
         deliverable: where this step stops answers: digests of the claims that may still be delivered, or that had
             already left when it was taken.
         acknowledge_by: where this step tells the other partner to stop: when its signature must be in the log.
+        earned: of a withdrawal: whether what was earned until then is settled, or dropped; "" before nodes said so.
         resources: what alone it is about, as in the terms; None: all there is.
         retention: what the recipient keeps, why, and until when, as in the terms.
         crossed: the other partner's stop met a receipt that had ended here: it is signed for, and changes nothing.
     """
 
-    LATER = frozenset({"acknowledge_by", "crossed", "limits", "previous", "resources", "retention", "so_far"})
+    LATER = frozenset({"acknowledge_by", "crossed", "earned", "limits", "previous", "resources", "retention", "so_far"})
 
     receipt: ReceiptId
     version: Version
@@ -131,6 +132,7 @@ class ReceiptBody(Sparse, Body):
     previous: Digest | Literal[""] = ""
     so_far: SoFar | None = None
     acknowledge_by: Seconds | None = None
+    earned: Literal["drop", "settle_earned", ""] = ""
     resources: Resources | None = None
     crossed: bool = False
     retention: Retentions = ()
@@ -440,6 +442,7 @@ def receipt_body(
     acknowledgement: Signature | None = None,
     deliverable: tuple[str, ...] = (),
     acknowledge_by: int | None = None,
+    earned: str = "",
     crossed: bool = False,
 ) -> ReceiptBody:
     """Return the body of one step of the receipt with these terms."""
@@ -467,6 +470,7 @@ def receipt_body(
             "limits": terms.limits,
             "previous": terms.previous or "",
             "acknowledge_by": acknowledge_by,
+            "earned": earned,
             "resources": terms.resources,
             "crossed": crossed,
             "retention": terms.retention,

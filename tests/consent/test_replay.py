@@ -225,6 +225,19 @@ def retract_twice(ledger: Ledger) -> None:
 ELSEWHERE = {"log": "track.example/log/2027", "leaf": 1}
 
 
+def delivered_after(wait_s: int, *, earned: str = "drop") -> Spoil:
+    """Return what withdraws between issue and delivery, lists the claim, and delivers it so much later."""
+
+    def spoil(gym: Ledger) -> None:
+        listed = {**receipt("withdrawn", deliverable=[digest("claim march")]), "earned": earned}
+        gym.add("withdrawn", "receipt", listed, after="issued")
+        acknowledged = {**listed, "deliverable": [], "acknowledgement": receipt_acknowledgement()}
+        gym.add("withdrawal acknowledged", "receipt", acknowledged, after="withdrawn")
+        gym["delivered"].at_s = gym["withdrawn"].at_s + wait_s
+
+    return spoil
+
+
 def narrow_before_delivery(*, deliverable: Sequence[str] = (), **less: object) -> Spoil:
     """Return what gives the receipt again, as a version that permits less, between issue and delivery."""
 
@@ -267,6 +280,7 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "another program": ("P4.program", only("issued", program="other")),
     "another version": ("P4.program", only("issued", program_version=2)),
     "a period before consent": ("P4.period", only("issued", period="2026-12")),
+    "a period that is to come": ("P4.period", only("issued", period="2027-05")),
     "a period that is none": ("P4.period", only("issued", period="2027-13")),
     "one more than may be given": ("P4.uses", limited(issue_for_april, uses_max=1)),
     "limits that change": ("P4.terms", only("live", limits={"uses_max": 2})),
@@ -279,6 +293,7 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "delivered twice": ("P4.disclosure", deliver_twice),
     "delivered as something else": ("P4.disclosure", deliver_another_period),
     "delivered after the withdrawal": ("P4.after_withdrawal", withdraw_before_delivery),
+    "delivered long after a withdrawal that settles nothing": ("P4.after_withdrawal", delivered_after(86_401)),
     "delivered from events that were taken back": (
         "P4.taken_back",
         narrow_before_delivery(data_classes=["membership"]),
@@ -517,6 +532,17 @@ def test_what_was_on_its_way_when_the_receipt_was_paused_may_be_delivered_still(
     gym.add("paused", "receipt", receipt("paused", deliverable=[str(gym["issued"].body["claim"])]), after="issued")
     assert rules(gym) == []
     gym.add("paused acknowledged", "receipt", receipt("paused", acknowledged=True), after="paused")
+    assert rules(gym) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [delivered_after(86_400), delivered_after(60 * 86_400, earned="settle_earned")],
+    ids=["on its way", "settled"],
+)
+def test_what_was_on_its_way_comes_within_a_day_and_what_is_settled_in_its_time(spoil: Spoil) -> None:
+    gym, _ = tell()
+    spoil(gym)
     assert rules(gym) == []
 
 

@@ -210,6 +210,31 @@ def ask_more_beside_it(ledger: Ledger, *, cut: int = 8, version: int = 1) -> Non
         ledger.add("issued plus", "disclosure", {**body, **PLUS, "program_version": version})
 
 
+def test_programs_together_may_tell_what_the_highest_rung_among_them_permits() -> None:
+    """As the node holds them before anybody is asked for the second: an answer of the first breaks nothing by it."""
+    gym, insurer = tell()
+    for ledger in (gym, insurer):
+        ask_more_beside_it(ledger)
+        for name in ("plus", "requested plus", "given plus", "live plus"):
+            ledger.spoil(name, rung="band")
+        april = {"claim": digest("april"), "nullifier": digest("april")}
+        last = "issued" if ledger is gym else "accepted"
+        ledger.add("first again", ledger[last].kind, {**ledger[last].body, **april, "supersedes": "", "use": 2})
+        if ledger is insurer:
+            for name in ("supersedes", "use"):
+                del ledger["first again"].body[name]
+    assert rules(gym) == rules(insurer) == []
+
+
+def test_an_older_version_that_is_asked_of_nobody_any_more_is_not_held_against_another_program() -> None:
+    """Its receipts live on while the other program, for which the new version made room, is given by others."""
+    gym, _ = tell()
+    ask_more_beside_it(gym)
+    gym.add("plus in version 2", "program", {**program("ins-plus", cuts=(12,)), "program_version": 2}, after="plus")
+    gym.spoil("issued plus", receipt_leaf=gym.index("live plus"))
+    assert rules(gym) == []
+
+
 GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "a first answer that is the second": ("P4.number", number_two_without_a_first),
     "a number passed over": ("P4.number", pass_over_a_number),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from outside import stored_of
 from sqlalchemy import select
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, fitness_program, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entries, fitness_program, link, town
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused, NodeProblem
@@ -198,6 +198,8 @@ def test_1_08_settled_with_twelve_days_the_claim_is_logged_first_leaves_after_th
     settle_earned(person)
     story.settle()
     assert [each.app().receipts.get(person.receipt).state for each in (person.gym, person.insurer)] == ["withdrawn"] * 2
+    said = [entries(each, "receipt")[-1].body["earned"] for each in (person.gym, person.insurer)]
+    assert said == ["settle_earned"] * 2, "both ledgers say what she chose"
     assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
     assert secrets_of(person) == 2
     with pytest.raises(ConsentRefused):

@@ -26,6 +26,7 @@ from tallystick_ledger.encoding import canonical_json, to_base64url
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
 from tallystick_node.errors import SettingsInvalid
+from tallystick_node.flows.claims.issuing import claim_accepted
 from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
 from tallystick_node.flows.subjects import access
 from tallystick_node.flows.subjects.burying import SPREAD_S
@@ -188,6 +189,26 @@ def test_a_partner_that_was_away_is_asked_when_it_returns_and_until_then_it_is_l
     story.clock.at_s += 2 * 3_600
     story.settle()
     assert person.gym.app().subjects.erasures().erasures == ()
+    assert_books_agree(story)
+
+
+def test_an_answer_that_comes_back_after_the_other_ends_erasure_breaks_no_ledger(story: Town) -> None:
+    """The insurer took the claim, and was asked to erase before its answer had arrived at the gym."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release(MARCH_CLOSES)
+    (claim,) = insurer.node.rows(select(CLAIMS))
+    insurer.app().subjects.erase(person.at_insurer)
+    story.clock.at_s += SPREAD_S
+    story.settle()
+    assert [each.body["state"] for each in entries(gym, "erasure")] == ["attested"]
+    gym.node.writer.write(lambda transaction: claim_accepted(gym.node, transaction, claim.digest, claim.acceptance))
+    story.settle()
+    assert [each.body["state"] for each in entries(gym, "disclosure")] == ["issued"]
     assert_books_agree(story)
 
 

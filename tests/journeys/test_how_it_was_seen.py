@@ -15,6 +15,7 @@ from tallystick.errors import Conflict, NodeProblem, NotFound
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
 from tallystick_ledger.encoding import from_base64url
+from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.storage.tables import ACTS, RECEIPTS
 
 CLERK = Testimony(grade="clerk", login="aal2", channel="desk", agent="staff-12", read_back=True)
@@ -74,6 +75,21 @@ def test_each_grade_stands_on_both_ledgers_and_the_clerk_stays_sealed(story: Tow
     assert records[1]["form"] == "f" * 43
     for told in (b"staff-12", b"f" * 43):
         assert told not in stored_of(gym) + stored_of(insurer)
+    assert_books_agree(story)
+
+
+def test_a_clerks_record_goes_with_the_link_whose_evidence_the_gym_attests_to_have_erased(story: Town) -> None:
+    """The insurer's customer asks the insurer; what the gym keeps of its own member is about other receipts."""
+    ben, dov = (asked(story, name) for name in ("ben", "dov"))
+    for person in (ben, dov):
+        person.gym.app().receipts.give(person.receipt, subject=person.at_gym, evidence=CLERK)
+    story.settle()
+    ben.insurer.app().subjects.erase(ben.at_insurer)
+    story.clock.at_s += SPREAD_S
+    story.settle()
+    (done,) = ben.insurer.app().subjects.erasures(ben.at_insurer).erasures
+    assert {each.field: each.fate for each in done.fields}["evidence"] == "erased"
+    assert [row.receipt for row in ben.gym.node.rows(select(ACTS))] == [dov.receipt]
     assert_books_agree(story)
 
 

@@ -26,12 +26,13 @@ from tallystick import Client
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import ConsentRefused, NodeProblem
 from tallystick.wire import PeerSigned, Receipt
+from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_consent.replay import TIME_SLACK_S
-from tallystick_consent.signed import GivenReceipt, RenewedReceipt, Stop, signed_digest
+from tallystick_consent.signed import Acknowledgement, GivenReceipt, RenewedReceipt, Stop, signed_digest
 from tallystick_node.clock import SetClock
-from tallystick_node.flows.receipts.rows import ACKNOWLEDGE_WITHIN_S, REQUEST_LIFE_S
+from tallystick_node.flows.receipts.rows import ACKNOWLEDGE_WITHIN_S, REQUEST_LIFE_S, acknowledged
 from tallystick_node.storage.database import connect, writing
 from tallystick_node.storage.tables import CLAIMS, HEADS, MESSAGES, RECEIPTS, SIGNED_FOR
 
@@ -446,6 +447,34 @@ def test_a_step_that_a_partner_refuses_stays_listed_as_refused(story: Town) -> N
 def crossed(company: Company) -> list[str]:
     """Return the stops that were signed for after a receipt had ended here, as the ledger has them."""
     return [entry.body["state"] for entry in entries(company, "receipt") if entry.body.get("crossed")]
+
+
+def test_a_signature_of_another_time_acknowledges_nothing(shared: Town) -> None:
+    """It would stand in the gym's ledger for good, and Ana be shown that the insurer stopped before she asked it to."""
+    person = brought_to("given", shared)
+    gym, insurer = person.gym, person.insurer
+    stopped_s = shared.clock.at_s = shared.clock.at_s + 3_600
+    gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    shared.clock.at_s += 3_600
+    (row,) = gym.node.rows(select(RECEIPTS).where(RECEIPTS.c.id == person.receipt))
+    waits = (MESSAGES.c.about == person.receipt, MESSAGES.c.kind == "receipt.withdrawn")
+    (message,) = gym.node.rows(select(MESSAGES.c.body).where(*waits))
+    sent = PeerSigned.model_validate_json(message.body).token
+    said = {"receipt": person.receipt, "version": 1, "state": "withdrawn", "digest": signed_digest(sent)}
+
+    def answer(at_s: int) -> None:
+        token = insurer.node.signed(Acknowledgement.model_validate({**said, "at": at_s}))
+        gym.node.writer.write(
+            lambda transaction: acknowledged(gym.node, transaction, row, state="withdrawn", sent=sent, token=token)
+        )
+
+    with nothing_changes(gym):
+        for at_s in (0, stopped_s - TIME_SLACK_S - 1, shared.clock.at_s + TIME_SLACK_S + 1, at("2099-01-01 00:00")):
+            with pytest.raises(ReceiptRejected, match="states a time"):
+                answer(at_s)
+    answer(stopped_s - TIME_SLACK_S)
+    assert gym.app().receipts.get(person.receipt).end_acknowledged_at == stopped_s - TIME_SLACK_S
+    shared.settle()
 
 
 def test_endings_that_cross_are_signed_for_at_both_ends(story: Town) -> None:

@@ -17,7 +17,7 @@ from tallystick_consent.claims.claim import VCT
 from tallystick_consent.claims.pairwise import claim_digest, nullifier
 from tallystick_consent.claims.sdjwt import CREDENTIAL_TYP, issue_sd_jwt, show_only
 from tallystick_consent.program import Program, parse_program
-from tallystick_consent.signed import Acceptance, open_object
+from tallystick_consent.signed import Acceptance, Withdrawal, open_object
 from tallystick_ledger.append import plan_append
 from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_ledger.entry import make_entry
@@ -417,6 +417,27 @@ def test_a_claim_under_a_receipt_that_was_never_given_is_refused(court: Court) -
     dov.receipt = scene.insurer.app().receipts.request(dov.link).receipt
     with nothing_changes(scene.insurer):
         refused(send(court, forged(court, dov)), 422, "receipt_not_given")
+
+
+def test_a_claim_that_a_withdrawal_lists_about_a_month_to_come_is_refused(court: Court) -> None:
+    """Else a gym could list a year of answers in its customer's withdrawal, and go on telling after it."""
+    scene = court.scene
+    eve = consent(
+        link(scene.gym, scene.insurer, at_gym="eve-at-gym", at_insurer="eve-at-ins", town=scene.story), scene.story
+    )
+    later = forged(court, eve, period="2027-05", nullifier=slot_of(eve, period="2027-05"))
+    stopped = Withdrawal(
+        receipt=eve.receipt,
+        version=1,
+        earned="settle_earned",
+        deliverable=(to_base64url(claim_digest(later["claim"], salt=SALT)),),
+        deliverable_until=court.now_s + 90 * DAY_S,
+        at=court.now_s,
+    )
+    said = {"token": scene.gym.node.signed(stopped)}
+    assert partner(scene.gym, scene.insurer, "/peer/v1/receipts/withdrawn", said).status_code == 200
+    with nothing_changes(scene.insurer):
+        refused(send(court, later), 422, "period_not_covered")
 
 
 def test_a_claim_under_a_withdrawn_receipt_is_refused(court: Court) -> None:

@@ -11,6 +11,7 @@ from town import Company, Membership, consent, evidence, link
 
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import SignedObject, sign_object, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import SignatureRejected
@@ -110,6 +111,10 @@ def test_an_answer_to_something_else_is_not_logged(scene: Scene) -> None:
         for changes in wrong:
             answer = ErasureAttestation(**{**right, **changes}, fields=fields, at=scene.story.clock.at_s)
             with pytest.raises(ReceiptRejected):
+                take(scene.gym, row.id, signed(scene.insurer, answer))
+        for at_s in (row.asked_at_s - TIME_SLACK_S - 1, scene.story.clock.at_s + TIME_SLACK_S + 1):
+            answer = ErasureAttestation(**right, fields=fields, at=at_s)
+            with pytest.raises(ReceiptRejected, match="states a time"):
                 take(scene.gym, row.id, signed(scene.insurer, answer))
         honest = ErasureAttestation(**right, fields=fields, at=scene.story.clock.at_s)
         with pytest.raises(SignatureRejected):

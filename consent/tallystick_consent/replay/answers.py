@@ -13,7 +13,7 @@ from tallystick_consent.fields import RUNG_HEIGHT
 from tallystick_consent.receipts.purposes import COVERED_BY
 from tallystick_consent.replay.corrections import check_cause, free_slot
 from tallystick_consent.replay.erasures import is_erased
-from tallystick_consent.replay.state import ConsentState, Report
+from tallystick_consent.replay.state import TIME_SLACK_S, ConsentState, Report
 from tallystick_consent.replay.together import check_told
 from tallystick_consent.rules.periods import DAY_S, dates_of
 from tallystick_ledger.errors import BadInput
@@ -22,6 +22,10 @@ from tallystick_ledger.opening import Carried
 _EPOCH = date(1970, 1, 1)
 ZONE_SPREAD_S = 26 * 3600
 """A calendar month somewhere on earth begins and ends within this of the same month in UTC."""
+
+
+ON_ITS_WAY_S = 86_400
+"""How long after a withdrawal that settles nothing an answer to what was on its way may still be logged."""
 
 
 def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s: int, report: Report) -> None:
@@ -50,7 +54,7 @@ def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s:
     if known[0].state != "issued" or _answered(known[0]) != _answered(body):
         report("P4.disclosure", f"A claim that was {known[0].state} is {body.state}, or changed.")
     if body.state == "delivered" and not is_erased(state, body, report):
-        _check_delivered(state, body, report)
+        _check_delivered(state, body, at_s, report)
     state.disclosures[body.claim] = body, known[1]
 
 
@@ -112,10 +116,13 @@ def _revoke(state: ConsentState, body: DisclosureBody, report: Report) -> None:
     free_slot(state, body, report)
 
 
-def _check_delivered(state: ConsentState, body: DisclosureBody, report: Report) -> None:
+def _check_delivered(state: ConsentState, body: DisclosureBody, at_s: int, report: Report) -> None:
     life = state.receipts.get(body.receipt)
     if not body.acceptance:
         report("P4.disclosure", "A claim is delivered, and nobody signed for it.")
+    if life and life.body.earned == "drop" and life.stopped_at_s and at_s > life.stopped_at_s + ON_ITS_WAY_S:
+        report("P4.after_withdrawal", "A claim is delivered long after a withdrawal by which nothing is settled.")
+        return
     if life and life.live_leaf is None and body.claim not in life.deliverable:
         report("P4.after_withdrawal", "A claim is delivered after its receipt ended, and the ending does not list it.")
     given_again = life is not None and life.live_leaf not in (None, body.receipt_leaf)
@@ -141,6 +148,8 @@ def _check_covered(
         report("P4.recipient", "An answer went to another recipient than its receipt names.")
     for rule, problem in _beyond(body, terms):
         report(rule, problem)
+    if not _has_begun(body.period, at_s):
+        report("P4.period", "An answer is about a period that had not begun when it was given.")
 
 
 def _beyond(body: DisclosureBody | AcceptanceBody, terms: ReceiptBody) -> Iterator[tuple[str, str]]:
@@ -153,6 +162,11 @@ def _beyond(body: DisclosureBody | AcceptanceBody, terms: ReceiptBody) -> Iterat
         yield "P4.program", "An answer was given for another program than its receipt names."
     if not _overlaps(body.period, terms):
         yield "P4.period", "An answer is about a period that its receipt does not cover."
+
+
+def _has_begun(period: str, at_s: int) -> bool:
+    known = _range_of(period)
+    return known is None or known[0] - ZONE_SPREAD_S <= at_s + TIME_SLACK_S  # P4.period says of one that is none
 
 
 def _is_taken_back(state: ConsentState, body: DisclosureBody, terms: ReceiptBody) -> bool:

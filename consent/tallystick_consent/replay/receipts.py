@@ -215,7 +215,7 @@ _TOLD_BY_ISSUER = IN_FORCE | (STOPS - {ReceiptState.REVOKED})
 """Steps that are taken at the issuer alone, so whoever signs for them is the recipient; an erasure apart."""
 
 _STEP_MEMBERS = frozenset(
-    {"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by", "so_far", "crossed"}
+    {"state", "grade", "signed", "acknowledgement", "deliverable", "acknowledge_by", "so_far", "crossed", "earned"}
 )  # fmt: skip
 """Members of a receipt's body that belong to one step in one ledger, and not to its version."""
 

@@ -85,6 +85,7 @@ class ReceiptLife:
         answered: the nullifiers of those given in it.
         carried_leaf: index of the part of the log's opening that carried it, None where it began in this log.
         stepped_leaf: index of the entry of its last step.
+        stopped_at_s: when it was paused or ended; 0 while it was not, or where the log's opening carried it.
         stepped_at_s: when that was logged; 0 where the log's opening carried it.
         acknowledged: the signatures for its steps, in order.
         uses: the use number of the answer last issued; None where the opening carried the receipt, and does not tell.
@@ -108,6 +109,7 @@ class ReceiptLife:
     day: str = ""
     grade: str = ""
     left: frozenset[str] = frozenset()
+    stopped_at_s: int = 0
 
     def step(self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool) -> None:
         """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
@@ -127,7 +129,7 @@ class ReceiptLife:
             self.live_leaf, self.deliverable = index, frozenset()
         elif not acknowledges:
             self.live_leaf, self.lived_leaf = None, self.lived_leaf if self.live_leaf is None else self.live_leaf
-            self.deliverable = frozenset(body.deliverable)
+            self.deliverable, self.stopped_at_s = frozenset(body.deliverable), at_s
 
     @property
     def has_ended(self) -> bool:

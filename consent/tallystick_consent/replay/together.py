@@ -1,11 +1,14 @@
 """Replay of what answers tell together: all of one source to one recipient over one period, against the receipt.
 
-What one program's answers tell, its entry says; what several tell together follows from the figures they ask about. A
+What one program's answers tell, its entry says; what several tell together follows from the figures they ask about, and
+may reach as high as the highest rung among them: the one that a node holds them against before anybody is asked. A
 ledger does not say which receipts are one person's, so the answers of a period to one recipient are taken as about one
 person: two programs that nobody may be asked for both are found all the same.
 
 Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
 """
+
+from collections.abc import Collection, Mapping
 
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody
 from tallystick_consent.fields import RUNG_HEIGHT, Rung
@@ -46,21 +49,36 @@ def check_told(
     answered, program_version = state.answered.get(here, _NONE), (body.program, body.program_version)
     if program_version not in answered:
         answered = state.answered[here] = answered | {program_version}
-    if len(answered) > 1 and RUNG_HEIGHT[_told_by(state, body, payer, answered)] > permitted:
-        report("P17.together", "What the programs answered for one period tell together is above the rung.")
+    if len(answered) < 2:
+        return
+    versions = {**dict(sorted(answered)), body.program: body.program_version}
+    # Who is answered about under an older version may be nobody that the others are about, and nobody new is asked for
+    # it: programs that one person may be asked for as they are now do not convict.
+    if all(_tell_too_much(state, payer, each, permitted) for each in (versions, _newest(state, payer, versions))):
+        report("P17.together", "What the programs answered for one period tell together is above the rung of each.")
 
 
 def _program_of(terms: ReceiptBody) -> tuple[str, str, int]:
     return terms.recipient, terms.program, terms.program_version
 
 
-def _told_by(
-    state: ConsentState, body: DisclosureBody | AcceptanceBody, payer: str, answered: frozenset[tuple[str, int]]
-) -> Rung:
-    """Return what the programs tell together; of each, one version answers for a person and period, at most."""
-    versions = {**dict(sorted(answered)), body.program: body.program_version}
-    known = ((name, state.programs.get((payer, name, version))) for name, version in versions.items())
-    figures = frozenset(
-        (name, program.tells.figures) for name, program in known if program is not None and program.tells is not None
-    )
-    return figures_together(figures).rung
+def _tell_too_much(state: ConsentState, payer: str, versions: Mapping[str, int], permitted: int) -> bool:
+    """Return whether programs, each in one version, tell more together than the highest rung among them permits.
+
+    Args:
+        permitted: the height of the rung of the receipt at hand, which is one of them.
+    """
+    found = ((name, state.programs.get((payer, name, version))) for name, version in versions.items())
+    known = [(name, program) for name, program in found if program is not None]
+    figures = frozenset((name, program.tells.figures) for name, program in known if program.tells is not None)
+    highest = max((RUNG_HEIGHT[program.rung] for _, program in known), default=permitted)
+    return RUNG_HEIGHT[figures_together(figures).rung] > max(highest, permitted)
+
+
+def _newest(state: ConsentState, payer: str, names: Collection[str]) -> dict[str, int]:
+    """Return the newest version of each program that the ledger holds."""
+    newest = dict.fromkeys(names, 0)
+    for of, name, version in state.programs:
+        if of == payer and name in newest:
+            newest[name] = max(newest[name], version)
+    return newest

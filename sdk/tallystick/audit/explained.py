@@ -127,11 +127,12 @@ SUBJECTS: dict[str, Subject] = {
         " other company's log is audited too; withdrawals that name no deadline",
     ),
     "P17": Subject(
-        "All answers of one source to one recipient over one period, taken together, stay within the receipt's rung.",
+        "All answers of one source to one recipient over one period, taken together, stay within the highest rung among"
+        " their programs.",
         "`disclosure`, `acceptance` and `receipt` entries, and what `program` entries say that answers tell",
-        "which receipts are one person's, so programs are held together as if each person had all of them; whether an"
-        " entry says of its program what the program does (whoever has the document can compute it); programs of"
-        " before that was said; periods of different spans",
+        "which receipts are one person's, so programs are held together as if each person had all of them, in their"
+        " newest versions where those tell less; whether an entry says of its program what the program does"
+        " (whoever has the document can compute it); programs of before that was said; periods of different spans",
     ),
     "X": Subject(
         "Two companies' books agree.",

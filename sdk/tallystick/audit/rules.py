@@ -44,7 +44,7 @@ RULES: dict[str, str] = {
     "P4.purpose": "Every answer is for a purpose that its receipt covers.",
     "P4.rung": "No answer reveals more than its receipt permits.",
     "P4.program": "Every answer is for the program and version that its receipt names.",
-    "P4.period": "Every answer is about a period that its receipt covers.",
+    "P4.period": "Every answer is about a period that its receipt covers, and that had begun when it was given.",
     "P4.not_issued": "A claim is delivered or withheld only after it was issued in the same ledger.",
     "P4.disclosure": "A claim is delivered or withheld once, and as it was issued; who took it has signed for that.",
     "P4.grade": "Of every receipt that is given, its entry says how that was seen.",
@@ -54,7 +54,8 @@ RULES: dict[str, str] = {
     "P4.reconfirm": "No answer is given after the day by which the subject had to say yes again, and had not.",
     "P4.stale": "No answer is about a period that ended longer ago than its receipt permits.",
     "P4.whole": "No answer that must rest on all of a period is given under a receipt that covers a part of it.",
-    "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered.",
+    "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered; where nothing"
+    " is settled, within a day.",
     "P4.taken_back": "After a receipt was given again with less, only what it still covers is delivered, or what had"
     " left and is listed.",
     "P4.number": "The answers under a receipt are numbered without a gap, so none is missing from the log.",
@@ -106,7 +107,7 @@ RULES: dict[str, str] = {
     "P17.dates": "More than one answer about a single day needs a receipt that permits dates, where the program's"
     " entry does not say what it tells.",
     "P17.together": "What all programs that one source answers to one recipient for one period tell together is within"
-    " the rung of every receipt they are given under.",
+    " the highest rung among them.",
     "X.acceptance_missing": "Every claim that its issuer says it delivered, or one that it replaced, is accepted in the"
     " recipient's ledger.",
     "X.acceptance_differs": "A delivered claim and its acceptance agree on parties, receipt, program, period, purpose,"

@@ -21,7 +21,7 @@ from tallystick_consent.places import host_of_log
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.receipt import Receipt
 from tallystick_consent.receipts.states import ReceiptState
-from tallystick_consent.rules import Heard, read_statement
+from tallystick_consent.rules import FIRST_ZONE, Heard, read_statement
 from tallystick_consent.signed import Acceptance
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import from_base64url, to_base64url
@@ -153,6 +153,8 @@ def _require_covered(node: Node, claim: Claim, program: Program, cover: _Cover, 
     permit = decide(asked, cover.receipt, now_s=cover.at_s)
     if isinstance(permit, Refusal):
         raise _rejected(permit.reasons[0].code, "A claim is not covered by the receipt that it names.")
+    if _begins_s(program, claim.period) > cover.at_s + AHEAD_MAX_S:
+        raise _rejected("period_not_covered", "A claim is about a period that began after its receipt had ended.")
     if program.closed_for_all_s(period.name, zone=zone_of(program)) > now_s + AHEAD_MAX_S:
         raise _rejected("claim_mismatch", "A claim is about a period that has not closed.")
     if claim.aud != node.host:
@@ -161,6 +163,12 @@ def _require_covered(node: Node, claim: Claim, program: Program, cover: _Cover, 
         return read_statement(program.rule, claim.period, claim.answer.statement)
     except BadInput as error:
         raise _rejected("claim_mismatch", "A claim answers another question than its program asks.") from error
+
+
+def _begins_s(program: Program, period: str) -> int:
+    """Return when a period begins for the first one whom it may be about."""
+    zone = FIRST_ZONE if program.rule.spelled_out().period.of_home else zone_of(program)
+    return program.period(period, zone=zone).start_s
 
 
 def _require_own_nullifier(node: Node, claim: Claim) -> None:

@@ -36,7 +36,7 @@ from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.rows import finish_settling, receipt_of, with_subject
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS, TRANSFERS
+from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS, TRANSFERS
 
 DAY_S = 86_400
 RELEASE_KEY = "release"
@@ -265,7 +265,9 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     program = known_program(transaction, row.partner, row.program, row.version)
     _require_ours(transaction, acceptance, row, program, host=node.host)
     cause = ""
-    if row.state != "revoked":  # one that was revoked on its way stays so; its fee is owed all the same
+    # One that was revoked on its way stays so, and of a link that was erased meanwhile the ledger says no more: the
+    # entry that ended its receipt lists it. The fee is owed all the same.
+    if row.state != "revoked" and not _is_erased(transaction, row.link):
         signed = signed_digest(token)
         body = last_disclosure(transaction, digest).model_copy(update={"state": "delivered", "acceptance": signed})
         cause = log_disclosure(transaction, body).entry.id
@@ -289,6 +291,12 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
             counterparty=row.partner,
         ),
     )
+
+
+def _is_erased(transaction: Transaction, link: str) -> bool:
+    """Return whether the ledger says that a link was erased."""
+    logged = (ERASURES.c.link == link, ERASURES.c.state != "due")
+    return transaction.row(select(ERASURES.c.id).where(*logged).limit(1)) is not None
 
 
 def _require_ours(transaction: Transaction, acceptance: Acceptance, row: Any, program: Program, *, host: str) -> None:

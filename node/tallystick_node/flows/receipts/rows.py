@@ -19,6 +19,7 @@ from tallystick_consent.program import Program
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.receipt import Notice, Receipt, Terms, parse_terms
 from tallystick_consent.receipts.states import HELD, IN_FORCE, OPEN, ReceiptState
+from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
 from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json
@@ -264,12 +265,28 @@ def acknowledged(
     last = _last_step(row, signed=signed_digest(sent))
     if (last.state, last.signed, last.acknowledgement) != (state, signed_digest(sent), None):
         return None
+    require_timely(answer.at, since_s=row.unacknowledged_since_s or row.ended_at_s or 0, now_s=transaction.now_s)
     signature = Signature(at=answer.at, digest=signed_digest(token))
     appended = log_receipt(transaction, last.model_copy(update={"acknowledgement": signature, "deliverable": ()}))
     change_receipt(transaction, row.id, unacknowledged_since_s=None)
     if ReceiptState(state) not in OPEN:
         change_receipt(transaction, row.id, end_acknowledged_at_s=answer.at)
     return appended
+
+
+def require_timely(signed_at_s: int, *, since_s: int, now_s: int) -> None:
+    """Refuse a partner's signature that states a time before what it is for, or one to come: it would stand in our
+    ledger for good, and our customer be shown it.
+
+    Raises:
+        ReceiptRejected: likewise.
+    """
+    if not since_s - TIME_SLACK_S <= signed_at_s <= now_s + TIME_SLACK_S:
+        raise ReceiptRejected(
+            "receipt_malformed",
+            "A signature states a time before what it is for, or one to come.",
+            remedy="Sign with the time at which it is signed, by a clock that is right.",
+        )
 
 
 def _last_step(row: Any, *, signed: str) -> ReceiptBody:

@@ -90,7 +90,7 @@ def withdraw(node: Node, transaction: Transaction, receipt: str, body: wire.With
         deliverable_until=max(to_come.values(), default=0),
         at=transaction.now_s,
     )
-    return _stop(node, transaction, row, ReceiptState.WITHDRAWN, content, to_come=to_come)
+    return _stop(node, transaction, row, ReceiptState.WITHDRAWN, content, to_come=to_come, earned=body.earned)
 
 
 async def pause_receipt(node: Node, once: Once, receipt: str, body: wire.PauseReceipt, *, app: str) -> StoredReply:
@@ -154,7 +154,8 @@ def receive_withdrawn(
     row = row_of_partner(transaction, withdrawn.receipt, partner=caller, role="recipient")
     until_s = min(withdrawn.deliverable_until, transaction.now_s + SETTLES_MAX_S)
     to_come = dict.fromkeys(withdrawn.deliverable, until_s)
-    return _stopped(node, transaction, row, ReceiptState.WITHDRAWN, body.token, to_come=to_come)
+    earned = withdrawn.earned
+    return _stopped(node, transaction, row, ReceiptState.WITHDRAWN, body.token, to_come=to_come, earned=earned)
 
 
 def receive_stopped(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
@@ -217,12 +218,13 @@ def _stop(
     content: SignedObject,
     *,
     to_come: Mapping[str, int] = NOTHING,
+    earned: str = "",
 ) -> str:
     """Stop a receipt here, and tell the other end; return its id."""
     check_transition(ReceiptState(row.state), state)
     token = node.signed(content)
     due_s = transaction.now_s + ACKNOWLEDGE_WITHIN_S
-    step = receipt_body(terms_of(row), state, signed=signed_digest(token), acknowledge_by=due_s)
+    step = receipt_body(terms_of(row), state, signed=signed_digest(token), acknowledge_by=due_s, earned=earned)
     _take(transaction, row, step, to_come=to_come)
     change_receipt(transaction, row.id, unacknowledged_since_s=transaction.now_s)
     tell_partner(transaction, f"receipt.{state}", row, wire.PeerSigned(token=token))
@@ -237,6 +239,7 @@ def _stopped(
     signed: str,
     *,
     to_come: Mapping[str, int] = NOTHING,
+    earned: str = "",
 ) -> wire.PeerAcknowledged:
     """Take a stop that the other end signed, and sign for it, once: what comes again is answered alike.
 
@@ -252,7 +255,7 @@ def _stopped(
     before, terms = last_state(row), terms_of(row)
     if before in OPEN:
         check_transition(before, state)
-        step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement)
+        step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement, earned=earned)
         ended = {} if state is ReceiptState.PAUSED else {"end_acknowledged_at_s": transaction.now_s}
         _take(transaction, row, step, to_come=to_come, unacknowledged_since_s=None, **ended)
     else:

@@ -133,7 +133,7 @@ def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) 
         drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
     transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
-    for table in (DECISIONS, CONTESTS):
+    for table in (DECISIONS, CONTESTS, ACTS):
         transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
     transaction.execute(delete(ASKS).where(ASKS.c.link == link))
     transaction.execute(delete(OFFERS).where(OFFERS.c.link == link))

@@ -34,6 +34,7 @@ from tallystick_node.flows.receipts.rows import (
     end_receipt,
     last_state,
     log_receipt,
+    require_timely,
     tell_partner,
     terms_of,
 )
@@ -51,7 +52,7 @@ from tallystick_node.flows.subjects.burying import (
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.storage.tables import CLAIMS, DECISIONS, ERASURES, EVENTS, LINKS, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables import ACTS, CLAIMS, DECISIONS, ERASURES, EVENTS, LINKS, MESSAGES, RECEIPTS
 
 ATTEST_WITHIN_S = 30 * 86_400
 """How long a partner may take before its answer is overdue: GDPR article 12(3), a month."""
@@ -261,6 +262,7 @@ def attested(node: Node, transaction: Transaction, erasure: str, token: str) -> 
         raise ReceiptRejected(
             "receipt_malformed", "An attestation is of something else.", remedy="Answer the request that was sent."
         )
+    require_timely(answer.at, since_s=row.asked_at_s, now_s=transaction.now_s)
     signed = Signature(at=answer.at, digest=signed_digest(token))
     logged = erasure_body(_requested(row, host=node.host), signed=answer.request, attestation=signed)
     _acknowledge_endings(transaction, row, signed)
@@ -308,6 +310,7 @@ def _end(node: Node, transaction: Transaction, receipt: Any, request: str, *, he
         signed=signed_digest(token),
         deliverable=tuple(_still_issued(transaction, receipt.id, held[1])),
         acknowledge_by=now_s + ACKNOWLEDGE_WITHIN_S,
+        earned="drop",
     )
     log_receipt(transaction, step)
     withhold_claims(transaction, _still_issued(transaction, receipt.id, held[0]))
@@ -332,6 +335,7 @@ def _end_for_partner(transaction: Transaction, receipt: Any, erasure: ErasureBod
             signed=erasure.request,
             acknowledgement=erasure.attestation,
             deliverable=tuple(_still_issued(transaction, receipt.id, held[1])),
+            earned="drop",
         ),
     )
     withhold_claims(transaction, not_left)
@@ -383,7 +387,8 @@ def _answers(transaction: Transaction, link: Any) -> tuple[FieldAnswer, ...]:
         "link_secret": 1 if link.state != "ended" else 0,
         "answers": count(CLAIMS, claims, or_(CLAIMS.c.token != "", CLAIMS.c.answer != "")),
         "decisions": count(DECISIONS, DECISIONS.c.receipt.in_(receipts)),
-        "evidence": count(RECEIPTS, RECEIPTS.c.link == link.id, RECEIPTS.c.signed.is_not(None)),
+        "evidence": count(RECEIPTS, RECEIPTS.c.link == link.id, RECEIPTS.c.signed.is_not(None))
+        + count(ACTS, ACTS.c.receipt.in_(receipts)),
         "hints": 1 if link.partner_hint else 0,
         "messages": count(MESSAGES, MESSAGES.c.about.in_([link.id, *receipts]), MESSAGES.c.body.is_not(None)),
     }

@@ -530,10 +530,12 @@ def test_what_another_club_told_of_the_same_month_is_paid_once_the_first_is_take
         first, second = sorted(people, key=lambda person: person.receipt != by)
 
         first.gym.app().events.correct(subject="ana-here", event=recorded[first.link][25])
+        story.release()
         audited(story)
         assert paid() == [("posted", second.receipt), ("reversed", first.receipt)]
         assert insurer.app().programs.budget("ins-fit", "2027-03").posted == 2_000
 
         second.gym.app().events.correct(subject="ana-here", event=recorded[second.link][25])
+        story.release()
         audited(story)
         assert [state for state, _ in paid()] == ["reversed", "reversed"]

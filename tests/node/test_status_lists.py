@@ -32,6 +32,7 @@ from tallystick_consent.claims.status_list import (
 )
 from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
 from tallystick_node.flows.claims.fetching import SILENT_FOR_S
+from tallystick_node.flows.claims.issuing import claim_message
 from tallystick_node.flows.claims.status import PLACES_COUNT, PLACES_USED_MAX, Places, revoke_claim
 from tallystick_node.keys.ring import load_keys
 from tallystick_node.log.transaction import Transaction
@@ -181,6 +182,9 @@ def sends_claims(april: April, *lists: str, key: Ed25519PrivateKey | None = None
     names = {"issuer": "gym.example", "audience": "insurer.example"}
     true = verify_claim(row.token, **names, keys=april.public(), now_s=april.story.clock.at_s)
 
+    sent = claim_message(april.gym.node, row.digest)
+    assert sent is not None
+
     def send(name: str) -> int:
         status = Status(status_list=Place(idx=0, uri=f"https://gym.example/status/{name}"))
         token = issue_claim(
@@ -189,7 +193,7 @@ def sends_claims(april: April, *lists: str, key: Ed25519PrivateKey | None = None
             private_key=key or keys.ed25519("claim"),
             random_bytes=lambda size: b"r" * size,
         )
-        body = {"claim": token, "salt": row.salt, "entry": "none", "proof": "none"}
+        body = {**sent.model_dump(), "claim": token}
         return partner(april.gym, april.insurer, "/peer/v1/claims", body).status_code
 
     with ThreadPoolExecutor(len(lists)) as pool:

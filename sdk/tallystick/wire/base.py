@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
+from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN, dates_of
+from tallystick_ledger.errors import BadInput
 
 IDEMPOTENCY_KEY_MAX_CHARS = 128
 
@@ -61,9 +62,17 @@ OfferCode = Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,255}~[a-z0-9-]{1,40}~[
 
 Secret = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
-PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN)]
+
+def _of_a_period(name: str) -> str:
+    try:
+        dates_of(name)
+    except BadInput:
+        raise ValueError("there is no period of that name") from None
+    return name
+
+
+PeriodName = Annotated[str, Field(pattern=PERIOD_NAME_PATTERN), AfterValidator(_of_a_period)]
 """A day, week, month or year in ISO 8601; whether it is a period of the program asked about, its node finds out."""
-"""A calendar month, such as `2027-03`."""
 
 DOCUMENT_DEPTH_MAX = 32
 """How deep values may lie in a document whose own schema is checked later."""

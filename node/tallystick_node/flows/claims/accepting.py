@@ -51,7 +51,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
         StatusUnavailable: whether it was revoked could not be looked up.
         ProofRejected, SignatureRejected, BadInput: its proof does not hold, or parts are not of their form.
     """
-    stapled = _stapled(node, body, caller, now_s=transaction.now_s)
+    stapled = stapled_to(node, body, caller, now_s=transaction.now_s)
     keys = stapled.issuer.ed25519("claim")
     claim = verify_claim(body.claim, issuer=caller, audience=node.host, keys=keys, now_s=transaction.now_s)
     salt = from_base64url(body.salt)
@@ -189,7 +189,7 @@ class _Stapled(NamedTuple):
     issuer: Descriptor
 
 
-def _stapled(node: Node, body: wire.PeerClaim, issuer: str, *, now_s: int) -> _Stapled:
+def stapled_to(node: Node, body: wire.PeerClaim, issuer: str, *, now_s: int) -> _Stapled:
     """Return what a claim's proof says of itself, none of it checked yet.
 
     A claim that waited may be signed by a key that was given up meanwhile: its proof shows that it is older than that.

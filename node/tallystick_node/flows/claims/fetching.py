@@ -15,6 +15,7 @@ from tallystick_consent.claims.claim import verify_claim
 from tallystick_consent.errors import ClaimRejected
 from tallystick_ledger.errors import TallyError
 from tallystick_node.exchange import EXCHANGE_DEADLINE_S, exchange
+from tallystick_node.flows.claims.accepting import stapled_to
 from tallystick_node.flows.claims.status import list_uri
 from tallystick_node.node import Node
 
@@ -63,10 +64,10 @@ class StatusFetches:
 
     def _wanted(self, issuer: str, body: wire.PeerClaim) -> str | None:
         """Return the list to fetch for a claim; None where there is no such claim, or there is no need to."""
-        node = self._node
-        keys = node.known_partner(issuer).ed25519("claim")
+        node, now_s = self._node, self._node.now_s()
         try:
-            claim = verify_claim(body.claim, issuer=issuer, audience=node.host, keys=keys, now_s=node.now_s())
+            keys = stapled_to(node, body, issuer, now_s=now_s).issuer.ed25519("claim")
+            claim = verify_claim(body.claim, issuer=issuer, audience=node.host, keys=keys, now_s=now_s)
         except TallyError:
             return None  # it is refused for that where it would be taken
         if claim.status is None or self._is_known(issuer, claim.status.status_list.uri):

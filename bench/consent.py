@@ -14,7 +14,8 @@ from bench.peers import cedar, counting, sd_jwts
 from tallystick_consent.claims.claim import ANSWER, VCT, Answer, Claim, issue_claim, verify_claim
 from tallystick_consent.decide import Ask, Permit, decide
 from tallystick_consent.events import JourneyEvent, parse_event
-from tallystick_consent.receipts.receipt import Receipt, ReceiptState, Terms, parse_terms
+from tallystick_consent.receipts.receipt import Receipt, Terms, parse_terms
+from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.rules import AnyRule, Filter, Rule, VisitDays, Zones, evaluate, period_named
 from tallystick_consent.rules.language import Average, Bands, DayFigure, PeriodTerms
 from tallystick_ledger.encoding import new_id, to_base64url

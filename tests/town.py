@@ -212,12 +212,21 @@ class Company:
         served = [place for place in (self.databases.node, self.databases.custody) if isinstance(place, str)]
         return Backup(folder, {place: required_server().copy(place) for place in served})
 
-    def restore(self, backup: Backup, *, rows_alone: bool = False) -> None:
-        """Put a backup back, all of it or the company's rows alone; it is closed.
+    def restore(self, backup: Backup, *, rows_alone: bool = False, custody_alone: bool = False) -> None:
+        """Put a backup back, all of it or the company's rows, or its keys, alone; it is closed.
 
         A backup of keys is never put back with the rows in earnest; here it is, and nobody was erased meanwhile.
         """
         rows = self.databases.node
+        if custody_alone:
+            keys = self.databases.custody
+            if isinstance(keys, Path):
+                for left in keys.parent.glob(f"{keys.name}*"):
+                    left.unlink()
+                shutil.copy(backup.folder / keys.relative_to(self.folder), keys)
+            else:
+                required_server().replace(keys, by=backup.databases[keys])
+            return
         if not rows_alone:
             shutil.rmtree(self.folder)
             shutil.copytree(backup.folder, self.folder)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tallystick_consent.decide import Ask
+from tallystick_consent.fields import RUNG_HEIGHT
 from tallystick_consent.receipts.purposes import COVERED_BY
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT, Receipt
+from tallystick_consent.receipts.receipt import Receipt
 
 # A peer: measured where `make bench-peers` has put it, and no part of what is installed to work here.
 INSTALLED = Path(__file__).parent.parent.parent / "build" / "bench-peers" / "python"

@@ -8,8 +8,10 @@ Source: GDPR article 5(1)(b) and (c) (purpose, minimisation), ISO/IEC TS 27560, 
 
 from typing import NamedTuple
 
+from tallystick_consent.fields import RUNG_HEIGHT
 from tallystick_consent.receipts.purposes import COVERED_BY
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT, Receipt, ReceiptState
+from tallystick_consent.receipts.receipt import Receipt
+from tallystick_consent.receipts.states import ReceiptState
 
 
 class Ask(NamedTuple):

@@ -9,25 +9,25 @@ Source: DESIGN section 4.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
-from tallystick_consent.places import EventPlace, Index, LogOrigin
-from tallystick_consent.receipts.receipt import (
-    NO_LIMITS,
+from tallystick_consent.fields import (
+    AgreementId,
+    Asset,
     DataClass,
     Digest,
     Host,
-    Limits,
     ProgramName,
     ReceiptId,
-    Resources,
     Rung,
     Seconds,
     Sparse,
-    Terms,
+    Strict,
     Version,
 )
+from tallystick_consent.places import EventPlace, Index, LogOrigin
+from tallystick_consent.receipts.receipt import NO_LIMITS, Limits, Resources, Terms
 from tallystick_consent.receipts.retention import RetainedField, Retentions
 from tallystick_consent.rules.linter import FIGURES_MAX, AskedFigure
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
@@ -44,10 +44,8 @@ DISCHARGED_MAX = 1_000
 """Answers that one entry says are discharged."""
 
 
-class Body(BaseModel):
+class Body(Strict):
     """A body of an entry, or of a record that an opening carries."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     def document(self) -> dict[str, Any]:
         """Return the body as JSON values."""
@@ -273,7 +271,7 @@ class ProgramBody(Sparse, Body):
     payer: Host
     purpose: Purpose
     rung: Rung
-    asset: Annotated[str, Field(pattern=r"^[A-Z]{3,12}/[0-9]$")]
+    asset: Asset
     reward: Annotated[int, Field(ge=1, lt=2**53)]
     budget: Annotated[int, Field(ge=1, lt=2**53)]
     tells: Tells | None = None
@@ -282,7 +280,7 @@ class ProgramBody(Sparse, Body):
 class AgreementBody(Body):
     """That two partners signed a program: the digest of the signed object, and whose signature it is."""
 
-    agreement: Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]
+    agreement: AgreementId
     program: ProgramName
     program_version: Version
     digest: Digest

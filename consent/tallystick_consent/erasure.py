@@ -12,9 +12,9 @@ Source: DESIGN flow 8 and P9, CONSTRUCTIONS (keys), GDPR articles 17(1), 17(3) a
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from tallystick_consent.receipts.receipt import Digest, Host, LinkId, ReceiptId, Seconds
+from tallystick_consent.fields import Digest, Host, LinkId, ReceiptId, Seconds, Strict
 from tallystick_consent.signed import SignedObject
 
 RECEIPTS_MAX = 1_000
@@ -42,7 +42,7 @@ Ground = Literal["legal_obligation", "legal_claims", "own_customer"]
 one to ask this partner, and can."""
 
 
-class FieldAnswer(BaseModel):
+class FieldAnswer(Strict):
     """What became of one field.
 
     Attributes:
@@ -50,8 +50,6 @@ class FieldAnswer(BaseModel):
         ground: where it is kept, why.
         until: where it is kept, until when at the latest, seconds since 1970-01-01 UTC; None: until its subject asks.
     """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     field: ErasedField
     fate: Literal["erased", "kept", "none"]

@@ -6,7 +6,9 @@ Pure. Source: DESIGN section 4.
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tallystick_consent.fields import Strict
 
 Index = Annotated[int, Field(ge=0, lt=2**53)]
 LOG_NAME_PATTERN = r"[0-9]{4}(-[1-9][0-9]{0,2})?"
@@ -23,10 +25,8 @@ def host_of_log(origin: str) -> str | None:
     return host if re.fullmatch(LOG_NAME_PATTERN, name) else None
 
 
-class EventPlace(BaseModel):
+class EventPlace(Strict):
     """Where the entry of an event stands: its index in a log of this company, by the log's origin."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     log: LogOrigin
     leaf: Index

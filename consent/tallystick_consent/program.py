@@ -10,25 +10,25 @@ import hashlib
 from datetime import tzinfo
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tallystick_consent.decide import Ask
 from tallystick_consent.entries import Tells
 from tallystick_consent.errors import ProgramRejected, places_in
-from tallystick_consent.receipts.purposes import KnownPurpose
-from tallystick_consent.receipts.receipt import (
-    NO_LIMITS,
+from tallystick_consent.fields import (
     RUNG_HEIGHT,
+    Asset,
     DataClass,
     Host,
-    Limits,
     Line,
-    Notice,
     ProgramName,
     Rung,
     Sparse,
+    Strict,
     Version,
 )
+from tallystick_consent.receipts.purposes import KnownPurpose
+from tallystick_consent.receipts.receipt import NO_LIMITS, Limits, Notice
 from tallystick_consent.receipts.retention import DAY_S, Retentions, require_consistent
 from tallystick_consent.rules import (
     LAST_ZONE,
@@ -44,18 +44,14 @@ from tallystick_consent.rules.periods import DAYS_IN
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Amount(_Strict):
+class Amount(Strict):
     """Money: an integer of the asset's minor unit, and the asset with its scale."""
 
-    asset: Annotated[str, Field(pattern=r"^[A-Z]{3,12}/[0-9]$")]
+    asset: Asset
     amount: Annotated[int, Field(ge=1, lt=2**53)]
 
 
-class Program(Sparse, _Strict):
+class Program(Sparse, Strict):
     """What two partners agreed to do for their common customers.
 
     Attributes:

@@ -11,27 +11,24 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tallystick_consent.claims.jws import sign_jws, verify_jws
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.fields import AgreementId, Digest, Host, ReceiptId, Seconds, Sparse, Strict, Version
 from tallystick_consent.places import EventPlace
 from tallystick_consent.receipts.evidence import Evidence
-from tallystick_consent.receipts.receipt import Digest, Host, ReceiptId, Seconds, Sparse, Terms, Version
+from tallystick_consent.receipts.receipt import Terms
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
-AgreementId = Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]
 
-
-class SignedObject(BaseModel):
+class SignedObject(Strict):
     """What every signed object has.
 
     Attributes:
         TYPE: the `typ` of its JWS.
         at: when it was signed, seconds since 1970-01-01 UTC by the signer's clock.
     """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     TYPE: ClassVar[str]
     at: Seconds

@@ -8,8 +8,8 @@ Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
 
 from collections.abc import Iterable
 
+from tallystick_consent.fields import RUNG_HEIGHT, Rung
 from tallystick_consent.program import Program
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT, Rung
 from tallystick_consent.rules import require_within
 
 

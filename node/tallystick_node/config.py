@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from tallystick_consent.receipts.receipt import Host
+from tallystick_consent.fields import Host
 from tallystick_node.clock import Clock, FileClock, SystemClock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.storage.database import POSTGRES, Place

@@ -13,7 +13,7 @@ from functools import partial
 import httpx
 from sqlalchemy import delete, select
 
-from tallystick_consent.receipts.receipt import ASKED, IN_FORCE
+from tallystick_consent.receipts.states import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
 from tallystick_node.errors import (
     ClockBehind,

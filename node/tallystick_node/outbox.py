@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 
 from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
-from tallystick_consent.receipts.receipt import OPEN, ReceiptState
+from tallystick_consent.receipts.states import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
 from tallystick_node.flows.claims.issuing import claim_accepted, claim_message, claim_rejected
 from tallystick_node.flows.receipts.issuer import acknowledged_given

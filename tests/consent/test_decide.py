@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from story import TERMS
 
 from tallystick_consent.decide import Ask, Permit, Reason, Refusal, decide
+from tallystick_consent.fields import RUNG_HEIGHT, RUNGS
 from tallystick_consent.receipts.purposes import COVERED_BY
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT, RUNGS, Receipt, ReceiptState, Terms
+from tallystick_consent.receipts.receipt import Receipt, Terms
+from tallystick_consent.receipts.states import ReceiptState
 
 NOW_S = TERMS.valid_from_s + 86_400
 GIVEN = Receipt(TERMS, ReceiptState.GIVEN, acknowledged=True)

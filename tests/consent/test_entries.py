@@ -7,7 +7,7 @@ from logs import digest, identifier
 from story import TERMS, acceptance, disclosure, erasure, tell
 
 from tallystick_consent.entries import BODIES, ReceiptBody, Signature, parse_body, receipt_body
-from tallystick_consent.receipts.receipt import ReceiptState
+from tallystick_consent.receipts.states import ReceiptState
 from tallystick_ledger.errors import EntryMalformed
 
 GYM_LEDGER, INSURER_LEDGER = tell()

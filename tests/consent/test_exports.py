@@ -9,8 +9,9 @@ from story import TERMS
 
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.exports import Exported, fdx_consent, fhir_consent
-from tallystick_consent.receipts.receipt import Notice, ReceiptState, parse_terms
+from tallystick_consent.receipts.receipt import Notice, parse_terms
 from tallystick_consent.receipts.resources import Resource
+from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.receipts.versions import picked
 
 NOTICE = Notice(statement="Whether you trained <12 days>.", example="yes", silence="no", hidden="when", reward="$20")

@@ -10,15 +10,8 @@ from story import TERMS
 
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.evidence import Evidence, check_evidence, evidence_message
-from tallystick_consent.receipts.receipt import (
-    TRANSITIONS,
-    VALIDITY_MAX_S,
-    Notice,
-    ReceiptState,
-    Terms,
-    check_transition,
-    parse_terms,
-)
+from tallystick_consent.receipts.receipt import VALIDITY_MAX_S, Notice, Terms, parse_terms
+from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState, check_transition
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import BadInput
 

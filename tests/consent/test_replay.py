@@ -259,6 +259,8 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "acknowledged twice": ("P4.transition", acknowledge_again),
     "paused, then given as if it were new": ("P4.transition", resume_as_given),
     "renewed after it was revoked": ("P4.transition", revive),
+    "given, and nobody saw how": ("P4.grade", only("given", grade="")),
+    "delivered, and nobody signed for it": ("P4.disclosure", only("delivered", acceptance="")),
     "paused before it was given": ("P4.transition", only("given", state="paused")),
     "an answer while it is paused": ("P4.not_live", step_before("issued", "paused")),
     "an answer after it was revoked": ("P4.not_live", step_before("issued", "revoked")),

@@ -9,8 +9,9 @@ from tallystick_consent.claims.pairwise import resource_id
 from tallystick_consent.decide import Ask, Permit, decide
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.events import CATALOGUE, data_class_of
-from tallystick_consent.receipts.receipt import Receipt, ReceiptState, Terms, parse_terms
+from tallystick_consent.receipts.receipt import Receipt, Terms, parse_terms
 from tallystick_consent.receipts.resources import RESOURCES_MAX, Resource, kinds_in, resource_of
+from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.receipts.versions import answers, difference, extent_of, narrowed, picked, widens
 from tallystick_consent.replay import ConsentReplay
 

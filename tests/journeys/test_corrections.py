@@ -507,6 +507,7 @@ def test_what_late_evidence_leaves_as_it_was_is_shown_as_the_answer_that_stands(
         assert kinds(person) == [("issued", "answer"), ("stands", "answer")]
 
 
+@pytest.mark.long
 def test_what_another_club_told_of_the_same_month_is_paid_once_the_first_is_taken_back(tmp_path: Path) -> None:
     with town(tmp_path) as story:
         gym, track, insurer = (story.company(f"{name}.example") for name in ("gym", "track", "insurer"))

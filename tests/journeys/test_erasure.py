@@ -417,6 +417,27 @@ def test_p9_seven_days_later_the_wrapping_keys_of_a_stolen_custody_are_gone(stor
 
 
 @pytest.mark.long
+def test_p9_a_backup_of_custody_that_is_put_back_does_not_bring_her_key_back(story: Town) -> None:
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    key = gym.node.secret_name("subject", "ana-at-gym")
+    gym.node.custody.find_or_make(key)
+    gym.stop()
+    backup = gym.back_up()
+    gym.start()
+    gym.app().subjects.erase("ana-at-gym")
+    tombstones = gym.node.custody.tombstones()
+    gym.stop()
+    gym.restore(backup, custody_alone=True)
+    gym.start()
+    assert gym.node.custody.find(key) is None
+    assert gym.node.custody.tombstones() == tombstones
+    with pytest.raises(NodeProblem) as gone:
+        gym.app().standings.record("ana-at-gym", kind="own")
+    assert gone.value.code == "payload_erased"
+
+
+@pytest.mark.long
 def test_what_outlives_her_goes_when_nothing_can_be_paid_twice_any_more(story: Town) -> None:
     """`u` and the member's key stay while a slot could be paid again; `p` stands in the ledger, and opens nothing."""
     person = ana(story)

@@ -27,7 +27,8 @@ from tallystick.audit import DirectorySource, audit
 from tallystick.errors import ConsentRefused, NodeProblem
 from tallystick.wire import PeerSigned, Receipt
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState, parse_terms
+from tallystick_consent.receipts.receipt import parse_terms
+from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import Acknowledgement, GivenReceipt, RenewedReceipt, Stop, signed_digest
 from tallystick_node.clock import SetClock

@@ -132,6 +132,7 @@ def test_1_15_a_guardians_receipt_ends_at_majority_and_then_the_subject_gives_it
     assert_books_agree(story)
 
 
+@pytest.mark.long
 def test_1_15_a_guardians_receipt_is_over_once_the_gym_knows_that_the_subject_speaks_for_itself(story: Town) -> None:
     person = cleo(story)
     give(person, ask(person, story, authority=GUARDIAN, of_age_from=at(OF_AGE)), story, by="ana-at-gym")

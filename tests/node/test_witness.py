@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
@@ -138,6 +139,20 @@ def test_each_refusal_has_the_status_that_the_specification_gives_it(at_three: S
     conflict = ask(at_three, AddCheckpoint(2, (), good))
     assert (conflict.status_code, conflict.content) == (409, b"3\n")
     assert conflict.headers["content-type"].startswith("text/x.tlog.size")
+
+
+def test_what_no_log_has_signed_does_not_reach_the_one_writer_of_a_node(story: Town, gym: Company) -> None:
+    """Anybody may ask, so what they ask is read and checked beside whatever the node writes meanwhile."""
+    insurer = story.companies["insurer.example"]
+    forger = NoteSigner(gym.node.settings.log_origin, gym.keys.ed25519("claim"))
+    over = Event()
+    writing = insurer.node.writer.submit(lambda _: over.wait(10))
+    try:
+        assert refused(NodeStand(insurer), AddCheckpoint(3, (), head_of(gym, 3, signer=forger))) == 403
+        assert not writing.done()
+    finally:
+        over.set()
+        writing.result()
 
 
 def test_an_empty_log_has_the_root_of_an_empty_log(witness: Stand, gym: Company) -> None:

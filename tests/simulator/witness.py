@@ -6,7 +6,14 @@ from random import Random
 from simulator.model import Breach
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.signers import CosignatureSigner
-from tallystick_ledger.tlog.witness import Cosigned, WitnessRefused, claimed_origin, cosign, parse_add_checkpoint
+from tallystick_ledger.tlog.witness import (
+    Cosigned,
+    WitnessRefused,
+    claimed_origin,
+    cosign,
+    open_request,
+    parse_add_checkpoint,
+)
 from tallystick_node.clock import SetClock
 
 
@@ -44,7 +51,9 @@ class Witness:
             request = parse_add_checkpoint(body)
             origin = claimed_origin(request.note)
             last = self._memory.get(origin)
-            made = cosign(request, keys=self._log_keys, last=last, signers=[self._signer], now_s=self._clock.now_s())
+            made = cosign(
+                open_request(request, keys=self._log_keys), last=last, signers=[self._signer], now_s=self._clock.now_s()
+            )
         except WitnessRefused as refused:
             return refused.status, b"" if refused.seen_size is None else b"%d\n" % refused.seen_size
         self._memory[origin] = made

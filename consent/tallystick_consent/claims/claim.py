@@ -10,22 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.claims.sdjwt import CREDENTIAL_TYP, KeyBinding, issue_written, verify_sd_jwt
 from tallystick_consent.claims.status_list import Status
 from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.receipts.receipt import Digest, Host, LinkId, ProgramName, ReceiptId, Seconds, Version
+from tallystick_consent.fields import Digest, Host, LinkId, ProgramName, ReceiptId, Seconds, Strict, Version
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 
 VCT: Literal["urn:tallystick:claim:1"] = "urn:tallystick:claim:1"
 ANSWER = "answer"
 _DISCLOSED = {ANSWER}
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 def _exactly_true(value: object) -> object:
@@ -35,7 +31,7 @@ def _exactly_true(value: object) -> object:
     return value
 
 
-class Answer(_Strict):
+class Answer(Strict):
     """What was asked, in words of the rule, and what is so."""
 
     assurance: Literal["turnstile", "geofence", "mixed", "operator", "device", "device_attested", "device_inconsistent"]
@@ -43,7 +39,7 @@ class Answer(_Strict):
     value: Annotated[Literal[True], BeforeValidator(_exactly_true)]
 
 
-class HolderKey(_Strict):
+class HolderKey(Strict):
     """A wallet's Ed25519 public key, as `sdjwt.confirmation` writes it (RFC 8037)."""
 
     crv: Literal["Ed25519"]
@@ -51,13 +47,13 @@ class HolderKey(_Strict):
     x: Digest
 
 
-class Confirmation(_Strict):
+class Confirmation(Strict):
     """The `cnf` member of a claim: whose signature shows that it is presented by its holder (RFC 7800)."""
 
     jwk: HolderKey
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """The content of a claim; member names are those of the token.
 
     Attributes:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from tallystick_consent.claims.jws import sign_jws, verify_jws
 from tallystick_consent.claims.sdjwt import LEEWAY_S
 from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.receipts.receipt import Seconds
+from tallystick_consent.fields import Seconds, Strict
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
 
@@ -37,18 +37,14 @@ LIFE_MAX_S = 86_400
 Bits = Literal[1, 2, 4, 8]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Place(_Strict):
+class Place(Strict):
     """Where a claim's status stands: number `idx` of the list that `uri` names."""
 
     idx: Annotated[int, Field(ge=0, lt=8 * LIST_SIZE_MAX_BYTES)]
     uri: Annotated[str, Field(pattern=r"^https?://[!-~]{1,400}$")]
 
 
-class Status(_Strict):
+class Status(Strict):
     """The `status` member of a claim."""
 
     status_list: Place
@@ -61,12 +57,12 @@ def _whole(value: object) -> object:
     return value
 
 
-class _Packed(_Strict):
+class _Packed(Strict):
     bits: Annotated[Bits, BeforeValidator(_whole)]
     lst: str
 
 
-class _Token(_Strict):
+class _Token(Strict):
     sub: str
     iat: Seconds
     exp: Seconds

@@ -9,7 +9,9 @@ Source: SCENARIOS sections 1 to 5 (events of the journeys), RFC 3339 (times), IS
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from tallystick_consent.fields import Asset, Strict
 
 TRACK_POINTS_MAX = 5_000
 STEPS_DAY_MAX = 1_000_000
@@ -45,7 +47,6 @@ Day = Annotated[str, Field(max_length=10), AfterValidator(_plain_date)]
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,79}$")]
 """A short name of the source's own: a facility, a device class, a zone."""
 
-Asset = Annotated[str, Field(pattern=r"^[A-Z]{3,12}/[0-9]$")]
 """An asset with its scale, such as `USD/2`."""
 
 Minor = Annotated[int, Field(ge=0, lt=2**53)]
@@ -57,10 +58,8 @@ Ordinal = Annotated[int, Field(ge=0, le=1_000_000)]
 """The number of a segment or stay within its trip, from 0: the slot of its answer."""
 
 
-class Data(BaseModel):
+class Data(Strict):
     """What all event data has in common: strict, closed, frozen."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class VisitEnded(Data):

@@ -7,11 +7,12 @@ Source: SCENARIOS 1.14, 1.15 and 3.17, ISO/IEC TS 27560 (party, and the authorit
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.fields import Sparse, Strict
 
 SPEAKERS_MAX = 8
 """How many people may speak for one subject."""
@@ -19,7 +20,7 @@ SPEAKERS_MAX = 8
 StandingKind = Literal["minor", "joint", "company"]
 
 
-class Authority(BaseModel):
+class Authority(Sparse, Strict):
     """On whose word a receipt stands, where that is not the subject's own alone.
 
     Attributes:
@@ -28,7 +29,7 @@ class Authority(BaseModel):
         needed: of joint holders, how many must say yes; any one of them can stop.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    LATER = frozenset({"needed"})
 
     kind: Literal["guardian", "joint", "agent"]
     needed: Annotated[int, Field(ge=1, le=SPEAKERS_MAX)] | None = None
@@ -38,10 +39,6 @@ class Authority(BaseModel):
         if (self.kind == "joint") != (self.needed is not None):
             raise ValueError("how many are needed is said of joint holders, and of nobody else")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

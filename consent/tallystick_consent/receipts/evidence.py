@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.receipts.receipt import Digest, Terms
+from tallystick_consent.fields import Digest, Sparse, Strict
+from tallystick_consent.receipts.receipt import Terms
 from tallystick_ledger.encoding import canonical_json, from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_ledger.tlog.keys import ED25519, VerifierKey
@@ -30,22 +31,15 @@ Login = Literal["aal1", "aal2", "aal3"]
 Agent = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,120}$")]
 """A company's own id of its clerk."""
 
-_NOT_BEFORE = frozenset({"record", "read_back", "approvals"})
-"""Members that evidence had not always: left out where they say nothing."""
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Approval(_Strict):
+class Approval(Strict):
     """That another of several holders said yes before: how that was seen, and the commitment of its sealed record."""
 
     grade: Grade
     record: Digest
 
 
-class Evidence(_Strict):
+class Evidence(Sparse, Strict):
     """How the giving was seen, and so how much it proves.
 
     Attributes:
@@ -60,6 +54,8 @@ class Evidence(_Strict):
         read_back: with `clerk`: the words of the notice were read to the subject, and its answer back to it.
         approvals: of joint holders, those who said yes before; `grade` is of the last one.
     """
+
+    LATER = frozenset({"record", "read_back", "approvals"})
 
     grade: Grade
     app: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")]
@@ -80,12 +76,8 @@ class Evidence(_Strict):
             raise ValueError("what a clerk saw or a form says lies in a record")
         return self
 
-    @model_serializer(mode="wrap")
-    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in dump(self).items() if value or name not in _NOT_BEFORE}
 
-
-class Testimony(_Strict):
+class Testimony(Strict):
     """What an app tells of a giving that it did not see itself; its node seals all of it.
 
     Attributes:

@@ -13,7 +13,8 @@ from html import escape
 from typing import Any
 
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.receipts.receipt import Notice, ReceiptState, Terms
+from tallystick_consent.receipts.receipt import Notice, Terms
+from tallystick_consent.receipts.states import ReceiptState
 
 DAY_S = 86_400
 DPV = "https://w3id.org/dpv"

@@ -9,151 +9,45 @@ Source: ISO/IEC TS 27560 (fields), W3C DPV (states, purposes), DESIGN sections 3
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import lru_cache
 from sys import intern
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     ValidationError,
-    model_serializer,
     model_validator,
 )
 
 from tallystick_consent.errors import ReceiptRejected, places_in
+from tallystick_consent.fields import (
+    DataClass,
+    Digest,
+    Host,
+    Line,
+    LinkId,
+    ProgramName,
+    ReceiptId,
+    Rung,
+    Seconds,
+    Sparse,
+    Strict,
+    Version,
+)
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.purposes import KnownPurpose
 from tallystick_consent.receipts.resources import RESOURCES_MAX, Resource
 from tallystick_consent.receipts.retention import Retentions, require_consistent
+from tallystick_consent.receipts.states import (
+    ReceiptState,
+)
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 DAY_S = 86_400
 VALIDITY_MAX_S = 3 * 366 * 86_400
 
-RUNGS = ("token", "predicate", "band", "aggregate", "field", "raw")
-"""How revealing an answer may be, least first."""
 
-RUNG_HEIGHT = {rung: height for height, rung in enumerate(RUNGS)}
-
-Rung = Literal["token", "predicate", "band", "aggregate", "field", "raw"]
-Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$")]
-Seconds = Annotated[int, Field(ge=0, lt=2**53)]
-Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
-ReceiptId = Annotated[str, Field(pattern=r"^rcp_[a-z2-7]{26}$")]
-LinkId = Annotated[str, Field(pattern=r"^lnk_[a-z2-7]{26}$")]
-ProgramName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-Version = Annotated[int, Field(ge=1, le=100_000)]
-DataClass = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$")]
-Line = Annotated[str, Field(min_length=1, max_length=2_000)]
-
-
-class ReceiptState(StrEnum):
-    """Where a receipt is in its life: the ten consent states of DPV 2, and PAUSED, which DPV has no word for.
-
-    UNKNOWN (`dpv:ConsentUnknown`) is before the first entry, and stands in none. REQUESTED (`dpv:ConsentRequested`) and
-    DEFERRED (`dpv:ConsentRequestDeferred`) wait for the subject. GIVEN (`dpv:ConsentGiven`) is the first yes; RENEWED
-    (`dpv:RenewedConsentGiven`) is every further one: after a pause, at a reconfirmation, in a new version. An ending
-    says whose act it was: REFUSED (`dpv:ConsentRefused`) and WITHDRAWN (`dpv:ConsentWithdrawn`) are the subject's,
-    REVOKED (`dpv:ConsentRevoked`) is a partner's, INVALIDATED (`dpv:ConsentInvalidated`) says that the giving never
-    was one, and EXPIRED (`dpv:ConsentExpired`) is nobody's. PAUSED stops answers, and ends nothing.
-    """
-
-    UNKNOWN = "unknown"
-    REQUESTED = "requested"
-    DEFERRED = "deferred"
-    GIVEN = "given"
-    RENEWED = "renewed"
-    PAUSED = "paused"
-    REFUSED = "refused"
-    WITHDRAWN = "withdrawn"
-    REVOKED = "revoked"
-    INVALIDATED = "invalidated"
-    EXPIRED = "expired"
-
-
-ASKED = frozenset({ReceiptState.REQUESTED, ReceiptState.DEFERRED})
-"""The subject has not answered yet."""
-
-IN_FORCE = frozenset({ReceiptState.GIVEN, ReceiptState.RENEWED})
-"""Answers may leave, once the other partner has signed."""
-
-HELD = IN_FORCE | {ReceiptState.PAUSED}
-"""It was given and has not ended: what it permitted may have been told."""
-
-OPEN = ASKED | HELD
-"""More may come of it."""
-
-STOPS = frozenset(
-    {ReceiptState.PAUSED, ReceiptState.WITHDRAWN, ReceiptState.REVOKED, ReceiptState.INVALIDATED}
-)  # fmt: skip
-"""What one partner tells the other to stop answers, and that one signs for, also where it had ended them itself."""
-
-_AFTER_ASKING = frozenset({ReceiptState.GIVEN, ReceiptState.REFUSED, ReceiptState.REVOKED, ReceiptState.EXPIRED})
-_AFTER_GIVING = frozenset(
-    {
-        ReceiptState.RENEWED,
-        ReceiptState.WITHDRAWN,
-        ReceiptState.REVOKED,
-        ReceiptState.INVALIDATED,
-        ReceiptState.EXPIRED,
-    }
-)
-
-TRANSITIONS: dict[ReceiptState, frozenset[ReceiptState]] = {
-    ReceiptState.UNKNOWN: frozenset({ReceiptState.REQUESTED}),
-    ReceiptState.REQUESTED: _AFTER_ASKING | {ReceiptState.DEFERRED},
-    ReceiptState.DEFERRED: _AFTER_ASKING,
-    ReceiptState.GIVEN: _AFTER_GIVING | {ReceiptState.PAUSED},
-    ReceiptState.RENEWED: _AFTER_GIVING | {ReceiptState.PAUSED},
-    ReceiptState.PAUSED: _AFTER_GIVING,
-    ReceiptState.REFUSED: frozenset(),
-    ReceiptState.WITHDRAWN: frozenset(),
-    ReceiptState.REVOKED: frozenset(),
-    ReceiptState.INVALIDATED: frozenset(),
-    ReceiptState.EXPIRED: frozenset(),
-}
-"""Which state may follow which."""
-
-
-def check_transition(before: ReceiptState, after: ReceiptState) -> None:
-    """Return quietly if a receipt may go from `before` to `after`.
-
-    Raises:
-        ReceiptRejected: it may not.
-    """
-    if after not in TRANSITIONS[before]:
-        raise ReceiptRejected(
-            "receipt_state", f"A receipt that is {before} cannot become {after}.", remedy="Read its state, then decide."
-        )
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Sparse(BaseModel):
-    """A document with members that stand in it only where they are set: older ones keep their bytes and digests.
-
-    Attributes:
-        LATER: those members; each has a default.
-    """
-
-    LATER: ClassVar[frozenset[str]] = frozenset()
-
-    @model_serializer(mode="wrap")
-    def _without_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        document: dict[str, Any] = write(self)
-        for name in self.LATER:
-            if getattr(self, name) == type(self).model_fields[name].default:
-                document.pop(name, None)  # whoever writes it may have left it out already
-        return document
-
-
-class Notice(_Strict):
+class Notice(Strict):
     """The exact words that the subject was shown.
 
     Attributes:
@@ -179,7 +73,7 @@ Days = Annotated[int, Field(ge=1, le=1_098)]
 Duration = Literal["one_time", "time_bound", "persistent"]
 
 
-class Limits(Sparse, _Strict):
+class Limits(Sparse, Strict):
     """What narrows consent beyond its dates; each is unlimited where it is absent.
 
     Attributes:
@@ -217,7 +111,7 @@ def in_order(resources: Iterable[Resource]) -> list[Resource]:
     return sorted(set(resources), key=lambda each: (each.kind, each.id))
 
 
-class Terms(Sparse, _Strict):
+class Terms(Sparse, Strict):
     """What a receipt permits: to whom, for what, how much, and until when.
 
     Attributes:

@@ -9,9 +9,10 @@ Source: API section 6 (`resources`), SCENARIOS 2.10, FDX consent (resources).
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tallystick_consent.events import CATALOGUE, JourneyEvent, data_class_of
+from tallystick_consent.fields import Strict
 
 RESOURCES_MAX = 64
 """How many resources a receipt may name."""
@@ -22,15 +23,13 @@ ResourceKind = Literal["account", "facility", "source", "store"]
 ResourceId = Annotated[str, Field(pattern=r"^res_[a-z2-7]{26}$")]
 
 
-class Resource(BaseModel):
+class Resource(Strict):
     """One of the things that a receipt is about.
 
     Attributes:
         kind: what it is.
         id: the link's own name of it, which says nothing to anybody but the issuer.
     """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     kind: ResourceKind
     id: ResourceId

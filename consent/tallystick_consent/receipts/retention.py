@@ -10,7 +10,9 @@ Source: API section 6 (`retention`), GDPR articles 5(1)(e) and 17(3).
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from tallystick_consent.fields import Strict
 
 DAY_S = 86_400
 
@@ -29,14 +31,12 @@ RetentionGround = Literal["consent", "legal_claims", "legal_obligation"]
 """Why it is kept: GDPR article 6(1)(a), article 17(3)(e), article 17(3)(b)."""
 
 
-class Retention(BaseModel):
+class Retention(Strict):
     """That a field is kept on a ground, and until when.
 
     Attributes:
         until_days: of answers, from when each was taken; of anything else, from the receipt's end.
     """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     field: RetainedField
     ground: RetentionGround

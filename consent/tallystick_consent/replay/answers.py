@@ -9,8 +9,8 @@ from functools import lru_cache
 from operator import itemgetter
 
 from tallystick_consent.entries import AcceptanceBody, CarriedAnswer, CarriedDisclosure, DisclosureBody, ReceiptBody
+from tallystick_consent.fields import RUNG_HEIGHT
 from tallystick_consent.receipts.purposes import COVERED_BY
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT
 from tallystick_consent.replay.corrections import check_cause, free_slot
 from tallystick_consent.replay.erasures import is_erased
 from tallystick_consent.replay.state import TIME_SLACK_S, ConsentState, Report
@@ -118,6 +118,8 @@ def _revoke(state: ConsentState, body: DisclosureBody, report: Report) -> None:
 
 def _check_delivered(state: ConsentState, body: DisclosureBody, at_s: int, report: Report) -> None:
     life = state.receipts.get(body.receipt)
+    if not body.acceptance:
+        report("P4.disclosure", "A claim is delivered, and nobody signed for it.")
     if life and life.body.earned == "drop" and life.stopped_at_s and at_s > life.stopped_at_s + ON_ITS_WAY_S:
         report("P4.after_withdrawal", "A claim is delivered long after a withdrawal by which nothing is settled.")
         return

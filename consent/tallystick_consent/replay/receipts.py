@@ -6,7 +6,7 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipts.receipt import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.states import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.duties import owe_from_end
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
@@ -34,6 +34,8 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
         report("P4.transition", f"A receipt that is {before} cannot become {after}.")
     elif after is ReceiptState.WITHDRAWN and not body.signed:
         report("P5.unsigned", "A withdrawal names nothing that was signed, so nobody can have been told of it.")
+    elif after in IN_FORCE and not acknowledges and not body.grade:
+        report("P4.grade", "A receipt is given, and nothing says how that was seen.")
     if body.acknowledgement is not None:
         begun_s = at_s
         if life is not None and acknowledges:

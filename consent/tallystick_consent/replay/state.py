@@ -15,7 +15,7 @@ from tallystick_consent.entries import (
     ReceiptBody,
     SoFar,
 )
-from tallystick_consent.receipts.receipt import IN_FORCE, OPEN
+from tallystick_consent.receipts.states import IN_FORCE, OPEN
 from tallystick_ledger.replay import Finding
 
 TIME_SLACK_S = 300

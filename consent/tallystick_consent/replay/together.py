@@ -11,7 +11,7 @@ Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
 from collections.abc import Collection, Mapping
 
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT, Rung
+from tallystick_consent.fields import RUNG_HEIGHT, Rung
 from tallystick_consent.replay.state import ConsentState, Report
 from tallystick_consent.rules.linter import figures_together
 

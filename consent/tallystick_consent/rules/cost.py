@@ -9,7 +9,7 @@ Source: DESIGN flow 3 (exact wording, what silence tells), API section 6, UX.
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tallystick_consent.receipts.receipt import Rung
+from tallystick_consent.fields import Rung
 from tallystick_consent.rules.first import AnyRule
 from tallystick_consent.rules.language import (
     AtLeast,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from tallystick_consent.fields import Strict
 from tallystick_consent.rules.language import (
     AtLeast,
     DayFigure,
@@ -20,7 +21,6 @@ from tallystick_consent.rules.language import (
     Rule,
     Sessions,
     Standing,
-    Strict,
     names_in,
 )
 from tallystick_consent.rules.periods import Span, ZoneName

@@ -15,10 +15,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from tallystick_consent.events import CATALOGUE, data_class_of, types_of
 from tallystick_consent.events.shapes import STEPS_DAY_MAX
+from tallystick_consent.fields import Strict
 from tallystick_consent.rules.periods import DAYS_IN, NAMES, Span, ZoneName
 
 FIGURE_MAX = 2**53 - 1
@@ -31,12 +32,6 @@ STATEMENT_SIZE_MAX = 200
 
 EVENTS_A_DAY_MAX = 10_000
 """What a count of a day is bounded by."""
-
-
-class Strict(BaseModel):
-    """What every part of a rule has in common: strict types, no unknown member, frozen."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 def names_in(value: object) -> frozenset[str]:

@@ -15,9 +15,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT, DataClass, Digest, Rung
+from tallystick_consent.fields import RUNG_HEIGHT, DataClass, Digest, Rung, Strict
 from tallystick_consent.rules.errors import RuleRejected, RulesTellTooMuch
 from tallystick_consent.rules.first import AnyRule
 from tallystick_consent.rules.language import (
@@ -108,7 +108,7 @@ FIGURES_MAX = 64
 _Cut = Annotated[int, Field(ge=-FIGURE_MAX, le=FIGURE_MAX)]
 
 
-class AskedFigure(BaseModel):
+class AskedFigure(Strict):
     """A figure that a rule asks about, as a ledger tells of it: enough to hold one rule beside another.
 
     Attributes:
@@ -116,8 +116,6 @@ class AskedFigure(BaseModel):
         figure: digest of what is measured and how, whatever the outcome: equal where two rules ask about one figure.
         cuts: where an outcome cuts the figures in two: each the first figure above.
     """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     data_class: DataClass
     figure: Digest

@@ -177,10 +177,40 @@ def claimed_origin(note: bytes) -> str:
         raise WitnessRefused(400, error.problem) from error
 
 
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request whose checkpoint its log has signed; `open_request` alone makes one.
+
+    Attributes:
+        old_size, proof: as the request has them.
+        checkpoint: what is to be cosigned.
+        lines: the log's own lines of it; anybody can have written the others.
+    """
+
+    old_size: int
+    proof: tuple[bytes, ...]
+    checkpoint: Checkpoint
+    lines: tuple[SignatureLine, ...]
+
+
+def open_request(request: AddCheckpoint, *, keys: Mapping[str, Sequence[VerifierKey]]) -> SignedRequest:
+    """Return a request once its log's signature is checked; it needs no memory, so nobody has to wait for it.
+
+    Args:
+        request: what somebody asks who says to be a log.
+        keys: the keys of each log that the witness knows, by origin.
+
+    Raises:
+        WitnessRefused: 400 no checkpoint, 404 unknown log, 403 not signed by it.
+    """
+    checkpoint = _signed_checkpoint(request.note, keys)
+    lines = tuple(_lines_of(request.note, keys[checkpoint.origin]))
+    return SignedRequest(request.old_size, request.proof, checkpoint, lines)
+
+
 def cosign(
-    request: AddCheckpoint,
+    request: SignedRequest,
     *,
-    keys: Mapping[str, Sequence[VerifierKey]],
     last: Cosigned | None,
     signers: Sequence[Signer],
     now_s: int,
@@ -192,24 +222,21 @@ def cosign(
 
     Args:
         request: what a log asks.
-        keys: the keys of each log that the witness knows, by origin.
-        last: what it cosigned last of the log that the request claims to be of; None where it never did.
+        last: what it cosigned last of that log; None where it never did.
         signers: the witness's own keys, one line each.
         now_s: seconds since 1970-01-01 UTC.
 
     Raises:
         WitnessRefused: see `judge`.
     """
-    checkpoint = judge(request, keys=keys, seen={} if last is None else {last.checkpoint.origin: last.checkpoint})
+    checkpoint = judge(request, seen={} if last is None else {last.checkpoint.origin: last.checkpoint})
     if last is not None:
         now_s = max(now_s, last.at_s)
         if (checkpoint, now_s) == (last.checkpoint, last.at_s) and last.answer:
             return last
     body = checkpoint.body()
     answer = [sign_line(body, signer, now_s=now_s) for signer in signers]
-    # The log's own lines alone: anybody can have written the others.
-    lines = [*_lines_of(request.note, keys[checkpoint.origin]), *answer]
-    note = body + b"\n" + b"".join(line.text for line in lines)
+    note = body + b"\n" + b"".join(line.text for line in [*request.lines, *answer])
     return Cosigned(checkpoint, now_s, note, b"".join(line.text for line in answer))
 
 
@@ -259,21 +286,18 @@ def cosign_subtree(
     return SignatureLine(signer.verifier_key.name, signer.verifier_key.key_id, signed).text
 
 
-def judge(
-    request: AddCheckpoint, *, keys: Mapping[str, Sequence[VerifierKey]], seen: Mapping[str, Checkpoint]
-) -> Checkpoint:
+def judge(request: SignedRequest, *, seen: Mapping[str, Checkpoint]) -> Checkpoint:
     """Return the checkpoint that the witness may cosign.
 
     Args:
         request: what a log asks.
-        keys: the keys of each log that the witness knows, by origin.
         seen: the checkpoint that the witness cosigned last, by origin.
 
     Raises:
-        WitnessRefused: as c2sp.org/tlog-witness orders it: 404 unknown log, 403 not signed by it, 400 the old size
-            exceeds the new one, 409 the witness has seen another size, 422 the two cannot be one log's.
+        WitnessRefused: as c2sp.org/tlog-witness orders it, after what `open_request` refuses: 400 the old size exceeds
+            the new one, 409 the witness has seen another size, 422 the two cannot be one log's.
     """
-    checkpoint = _signed_checkpoint(request.note, keys)
+    checkpoint = request.checkpoint
     last = seen.get(checkpoint.origin)
     if request.old_size > checkpoint.size:
         raise WitnessRefused(400, "The old size exceeds the size of the checkpoint.")

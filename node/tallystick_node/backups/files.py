@@ -15,7 +15,7 @@ from typing import Annotated, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tallystick_consent.receipts.receipt import Host
+from tallystick_consent.fields import Host
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 from tallystick_node.backups.rows import LINE_SIZE_MAX_BYTES, malformed
 from tallystick_node.backups.sealed import SealedWriter, open_sealed

@@ -15,7 +15,7 @@ from tallystick import wire
 from tallystick_consent.decide import Ask, Permit
 from tallystick_consent.entries import EventBody
 from tallystick_consent.events import MEDIA_TYPE, JourneyEvent, event_payload, parse_event, parse_payload
-from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState
+from tallystick_consent.receipts.states import IN_FORCE, ReceiptState
 from tallystick_consent.rules import days_touched, name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased

@@ -146,6 +146,19 @@ class Custody:
             self._truncate()
         return int(number)
 
+    def bury_anew(self, buried: Mapping[int, str]) -> None:
+        """Set up tombstones that stood here before, each under its number: an older copy of this database was put back,
+        and what was destroyed since is destroyed again. Done when this returns."""
+        with storage_errors():
+            with self._writing.begin() as connection:
+                for number, name in buried.items():
+                    again = {"number": number, "name": name, "outlives": "", "until_s": 0}
+                    connection.execute(insert(TOMBSTONES).values(**again))
+                    if not _is_destroyed(connection, name):
+                        connection.execute(insert(DESTROYED).values(name=name))
+                    connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+            self._truncate()
+
     def tombstones(self) -> dict[int, str]:
         """Return every tombstone: its number, and the name on it."""
         with storage_errors(), self._reading.connect() as connection:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tallystick.descriptor import KEYS_MAX, Descriptor, PublicKey, Role, fingerprint, public_key, sign_descriptor
-from tallystick_consent.receipts.receipt import Seconds
+from tallystick_consent.fields import Seconds
 from tallystick_consent.sealing import MLKEM_SEED_SIZE_BYTES, X25519_SIZE_BYTES, SealKey
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput

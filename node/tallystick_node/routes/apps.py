@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 
 from tallystick import wire
 from tallystick.papers import Certificate, Export
-from tallystick_consent.receipts.receipt import Version
+from tallystick_consent.fields import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
 from tallystick_node.flows import events, links, programs, trying

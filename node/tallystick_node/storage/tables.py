@@ -564,10 +564,12 @@ class Buried(SQLModel, table=True):
     """A tombstone that these rows have obeyed.
 
     Attributes:
+        name: the name on it, under which custody kept what it stands for: a keyed hash of a subject, or a link.
         scrubbed: whether what was deleted is in no file of the database any more.
     """
 
     number: int = Field(primary_key=True)
+    name: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     scrubbed: bool = False
 
 

@@ -25,6 +25,7 @@ from tallystick_ledger.tlog.witness import (
     claimed_origin,
     cosign,
     cosign_subtree,
+    open_request,
     parse_add_checkpoint,
     parse_sign_subtree,
 )
@@ -187,12 +188,13 @@ class Witness:
     def _add_checkpoint(self, raw: bytes) -> bytes:
         request = parse_add_checkpoint(raw)
         origin = claimed_origin(request.note)
-        keys, now_s = self.memory.keys_of(origin), self._clock.now_s()
+        now_s = self._clock.now_s()
 
         def judge(last: Cosigned | None) -> Cosigned:
-            return cosign(request, keys=keys, last=last, signers=self._keys.signers, now_s=now_s)
+            return cosign(signed, last=last, signers=self._keys.signers, now_s=now_s)
 
         try:
+            signed = open_request(request, keys=self.memory.keys_of(origin))
             return self.memory.cosign(origin, judge).answer
         except WitnessRefused as error:
             report_refusal(error, origin)

@@ -17,7 +17,7 @@ from tallystick.audit.replay import Half
 from tallystick.audit.views.partners import check_peer_heads
 from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
-from tallystick_consent.receipts.receipt import ASKED
+from tallystick_consent.receipts.states import ASKED
 from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request, fixed_terms
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError

@@ -33,9 +33,9 @@ from tallystick.wire import (
     WithdrawReceipt,
     YesStep,
 )
+from tallystick_consent.fields import Rung
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
-from tallystick_consent.receipts.receipt import Rung
 from tallystick_ledger.encoding import canonical_json
 
 

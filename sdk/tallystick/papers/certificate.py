@@ -28,7 +28,7 @@ from tallystick.papers.trust import (
 from tallystick.wire import EntryProof
 from tallystick_consent.entries import ErasureBody, Signature, erasure_body
 from tallystick_consent.erasure import ErasureAttestation, ErasureRequest
-from tallystick_consent.receipts.receipt import Host, Seconds
+from tallystick_consent.fields import Host, Seconds
 from tallystick_consent.signed import open_object, signed_digest
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.tlog.proof import check_entry, parse_proof

@@ -28,7 +28,8 @@ from tallystick.papers.trust import (
 from tallystick.wire import Decision, Event, Inclusion, Link, Receipt, Reward, Subject
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest
 from tallystick_consent.events import MEDIA_TYPE
-from tallystick_consent.receipts.receipt import Host, Seconds, parse_terms
+from tallystick_consent.fields import Host, Seconds
+from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_ledger.encoding import from_base64, from_base64url, parse_canonical_json, to_base64url
 from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_ledger.tlog.hashing import leaf_hash

@@ -8,11 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tallystick.wire.base import CorrectionId, PeriodName, Reply, Request, Subject
+from tallystick_consent.fields import LinkId
 from tallystick_consent.receipts.answering import Declined
 from tallystick_consent.receipts.evidence import Agent
-from tallystick_consent.receipts.receipt import (
-    LinkId,
-)
 
 
 class AskClaim(Request):

@@ -8,9 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from tallystick.wire.base import Document, Proven, Reply, Request, Subject
-from tallystick_consent.receipts.receipt import (
-    ReceiptId,
-)
+from tallystick_consent.fields import ReceiptId
 
 EventType = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}\.[a-z][a-z_]{0,39}$")]
 

@@ -6,10 +6,7 @@ Source: CONSTRUCTIONS (links).
 from typing import Literal
 
 from tallystick.wire.base import Hint, Login, OfferCode, Reply, Request, Secret, Subject
-from tallystick_consent.receipts.receipt import (
-    Host,
-    ProgramName,
-)
+from tallystick_consent.fields import Host, ProgramName
 
 
 class OfferLink(Request):

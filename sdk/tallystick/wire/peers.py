@@ -8,14 +8,8 @@ from typing import Annotated
 from pydantic import Field
 
 from tallystick.wire.base import Document, OfferCode, PeriodName, Reply, Request
-from tallystick_consent.receipts.receipt import (
-    Digest,
-    LinkId,
-    Notice,
-    ProgramName,
-    ReceiptId,
-    Version,
-)
+from tallystick_consent.fields import Digest, LinkId, ProgramName, ReceiptId, Version
+from tallystick_consent.receipts.receipt import Notice
 
 
 class PeerLink(Request):

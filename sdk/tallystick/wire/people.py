@@ -13,14 +13,11 @@ from tallystick.wire.base import CorrectionId, Hint, Login, OfferCode, Proven, R
 from tallystick.wire.events import Opening
 from tallystick.wire.receipts import Receipt
 from tallystick.wire.subjects import Erasure
+from tallystick_consent.fields import ReceiptId, Seconds
 from tallystick_consent.receipts.answering import Declined
 from tallystick_consent.receipts.authority import SPEAKERS_MAX
 from tallystick_consent.receipts.evidence import Agent, Channel
-from tallystick_consent.receipts.receipt import (
-    Notice,
-    ReceiptId,
-    Seconds,
-)
+from tallystick_consent.receipts.receipt import Notice
 
 CANDIDATES_MAX = 20
 

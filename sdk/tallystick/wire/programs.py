@@ -8,9 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tallystick.wire.base import Document, Proven, Reply, Request
-from tallystick_consent.receipts.receipt import (
-    Host,
-)
+from tallystick_consent.fields import Host
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN
 
 

@@ -9,15 +9,10 @@ from pydantic import Field, model_validator
 
 from tallystick.wire.base import Proven, Reply, Request, Subject
 from tallystick_consent.events.shapes import Token
+from tallystick_consent.fields import DataClass, LinkId, Rung, Seconds
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
-from tallystick_consent.receipts.receipt import (
-    DataClass,
-    LinkId,
-    Notice,
-    Rung,
-    Seconds,
-)
+from tallystick_consent.receipts.receipt import Notice
 from tallystick_consent.receipts.resources import RESOURCES_MAX, Resource, ResourceKind
 
 

@@ -7,9 +7,7 @@ from typing import Literal
 
 from tallystick.wire.base import Reply, Request, Subject
 from tallystick_consent.erasure import FieldAnswer
-from tallystick_consent.receipts.receipt import (
-    Seconds,
-)
+from tallystick_consent.fields import Seconds
 
 
 class EraseSubject(Request):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulebook import measured, rule_named
 
-from tallystick_consent.receipts.receipt import RUNG_HEIGHT
+from tallystick_consent.fields import RUNG_HEIGHT
 from tallystick_consent.rules import (
     AnyRule,
     ByBand,

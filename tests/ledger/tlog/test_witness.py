@@ -21,6 +21,7 @@ from tallystick_ledger.tlog.witness import (
     cosign,
     cosign_subtree,
     judge,
+    open_request,
     parse_add_checkpoint,
     parse_sign_subtree,
 )
@@ -50,19 +51,19 @@ def seen(size: int) -> dict[str, Checkpoint]:
 
 
 def test_the_first_checkpoint_is_cosigned() -> None:
-    assert judge(request(0, head(5)), keys=KEYS, seen={}) == head(5)
+    assert judge(open_request(request(0, head(5)), keys=KEYS), seen={}) == head(5)
 
 
 def test_a_checkpoint_that_grew_is_cosigned() -> None:
-    assert judge(request(5, head(9)), keys=KEYS, seen=seen(5)) == head(9)
+    assert judge(open_request(request(5, head(9)), keys=KEYS), seen=seen(5)) == head(9)
 
 
 def test_the_same_checkpoint_is_cosigned_again() -> None:
-    assert judge(request(5, head(5)), keys=KEYS, seen=seen(5)) == head(5)
+    assert judge(open_request(request(5, head(5)), keys=KEYS), seen=seen(5)) == head(5)
 
 
 def test_a_log_that_was_empty_may_begin() -> None:
-    assert judge(request(0, head(3)), keys=KEYS, seen={ORIGIN: head(0, root=EMPTY_ROOT)}) == head(3)
+    assert judge(open_request(request(0, head(3)), keys=KEYS), seen={ORIGIN: head(0, root=EMPTY_ROOT)}) == head(3)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +95,13 @@ def test_a_log_that_was_empty_may_begin() -> None:
 )
 def test_each_refusal_has_its_status(asked: AddCheckpoint, memory: dict[str, Checkpoint], status: int) -> None:
     with pytest.raises(WitnessRefused) as refused:
-        judge(asked, keys=KEYS, seen=memory)
+        judge(open_request(asked, keys=KEYS), seen=memory)
     assert refused.value.status == status
 
 
 def test_a_conflict_says_what_was_seen() -> None:
     with pytest.raises(WitnessRefused) as refused:
-        judge(request(4, head(9)), keys=KEYS, seen=seen(5))
+        judge(open_request(request(4, head(9)), keys=KEYS), seen=seen(5))
     assert refused.value.seen_size == 5
 
 
@@ -139,7 +140,7 @@ def test_what_is_no_request_is_malformed(raw: bytes) -> None:
 
 def test_a_note_that_is_none_is_malformed() -> None:
     with pytest.raises(WitnessRefused) as refused:
-        judge(AddCheckpoint(0, (), b"not a note"), keys=KEYS, seen={})
+        judge(open_request(AddCheckpoint(0, (), b"not a note"), keys=KEYS), seen={})
     assert refused.value.status == 400
 
 
@@ -152,7 +153,7 @@ OWN = [signer.verifier_key for signer in SIGNERS]
 
 
 def said(asked: AddCheckpoint, last: Cosigned | None, *, now_s: int = NOW_S) -> Cosigned:
-    return cosign(asked, keys=KEYS, last=last, signers=SIGNERS, now_s=now_s)
+    return cosign(open_request(asked, keys=KEYS), last=last, signers=SIGNERS, now_s=now_s)
 
 
 def test_the_answer_and_the_memory_carry_one_line_of_each_key() -> None:

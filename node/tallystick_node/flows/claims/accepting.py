@@ -19,7 +19,8 @@ from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBo
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.places import host_of_log
 from tallystick_consent.program import Program
-from tallystick_consent.receipts.receipt import Receipt, ReceiptState
+from tallystick_consent.receipts.receipt import Receipt
+from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.rules import FIRST_ZONE, Heard, read_statement
 from tallystick_consent.signed import Acceptance
 from tallystick_ledger.books import Transfer, TransferState

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import select, update
 
 from tallystick_consent.decide import Ask, Permit, Reason, Refusal, decide
-from tallystick_consent.receipts.receipt import Receipt, ReceiptState, Terms
+from tallystick_consent.receipts.receipt import Receipt, Terms
+from tallystick_consent.receipts.states import ReceiptState
 from tallystick_node.flows.claims.decisions import keep_refusal
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.claims.status import revoke_claim

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select, update
 from tallystick import wire
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.evidence import Evidence
-from tallystick_consent.receipts.receipt import IN_FORCE
+from tallystick_consent.receipts.states import IN_FORCE
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS, WALLET_KEYS

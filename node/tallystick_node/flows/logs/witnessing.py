@@ -21,10 +21,12 @@ from tallystick_ledger.tlog.note import CosignatureSigner, unchecked_text
 from tallystick_ledger.tlog.signers import Signer
 from tallystick_ledger.tlog.witness import (
     Cosigned,
+    SignedRequest,
     WitnessRefused,
     claimed_origin,
     cosign,
     cosign_subtree,
+    open_request,
     parse_add_checkpoint,
     parse_sign_subtree,
 )
@@ -58,19 +60,22 @@ class NodeWitness:
         """
         request = parse_add_checkpoint(raw)
         origin = claimed_origin(request.note)
-        keys = await asyncio.to_thread(keys_by_host, origin, self._node.partner)
+
+        def opened() -> SignedRequest:
+            return open_request(request, keys=keys_by_host(origin, self._node.partner))
 
         def work(transaction: Transaction) -> tuple[bytes, dict[str, int]]:
             counted = {row.key: int(row.cosigned) for row in transaction.execute(select(WITNESS_COUNTS)).all()}
             last = self._last_seen(origin, transaction.row)
             signers = self._signers(counted, now_s=transaction.now_s)
-            said = cosign(request, keys=keys, last=last, signers=signers, now_s=transaction.now_s)
+            said = cosign(signed, last=last, signers=signers, now_s=transaction.now_s)
             if said is last:
                 return said.answer, {}
             _remember(transaction, said)
             return said.answer, _count(transaction, signers, counted)
 
         try:
+            signed = await asyncio.to_thread(opened)  # anybody may ask: only what a log has signed reaches the writer
             answer, counts = (await self._node.written(work)).value
             # What is counted in the database alone was answered to nobody.
             await asyncio.to_thread(self._tally.count, counts)

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from tallystick import wire
 from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.receipts.exports import Exported, fdx_consent, fhir_consent
-from tallystick_consent.receipts.receipt import Notice, ReceiptState
+from tallystick_consent.receipts.receipt import Notice
+from tallystick_consent.receipts.states import ReceiptState
 from tallystick_node.flows.receipts.rows import terms_of
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import RECEIPTS

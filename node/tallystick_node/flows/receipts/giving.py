@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from tallystick import wire
 from tallystick_consent.entries import receipt_body
 from tallystick_consent.receipts.evidence import Evidence, yes_digest
-from tallystick_consent.receipts.receipt import ReceiptState, Terms, check_transition
+from tallystick_consent.receipts.receipt import Terms
+from tallystick_consent.receipts.states import ReceiptState, check_transition
 from tallystick_consent.receipts.versions import check_follows, narrowed, picked
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_node.flows.claims.narrowing import take_back_claims

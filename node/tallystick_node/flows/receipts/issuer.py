@@ -15,13 +15,8 @@ from tallystick import wire
 from tallystick_consent.entries import receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
-from tallystick_consent.receipts.receipt import (
-    Notice,
-    ReceiptState,
-    Terms,
-    check_transition,
-    parse_terms,
-)
+from tallystick_consent.receipts.receipt import Notice, Terms, parse_terms
+from tallystick_consent.receipts.states import ReceiptState, check_transition
 from tallystick_consent.rules import name_of, period_named
 from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper

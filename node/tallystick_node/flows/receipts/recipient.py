@@ -12,7 +12,8 @@ from tallystick_consent.entries import Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.evidence import check_evidence, check_holders
-from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState, Terms, check_transition, parse_terms
+from tallystick_consent.receipts.receipt import Terms, parse_terms
+from tallystick_consent.receipts.states import IN_FORCE, ReceiptState, check_transition
 from tallystick_consent.receipts.versions import answers, narrows
 from tallystick_consent.signed import (
     GivenReceipt,

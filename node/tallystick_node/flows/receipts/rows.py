@@ -17,7 +17,8 @@ from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.authority import Authority
-from tallystick_consent.receipts.receipt import HELD, IN_FORCE, OPEN, Notice, Receipt, ReceiptState, Terms, parse_terms
+from tallystick_consent.receipts.receipt import Notice, Receipt, Terms, parse_terms
+from tallystick_consent.receipts.states import HELD, IN_FORCE, OPEN, ReceiptState
 from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
 from tallystick_consent.together import require_within_beside

@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
-from tallystick_consent.receipts.receipt import ASKED, IN_FORCE, OPEN, ReceiptState, check_transition
+from tallystick_consent.receipts.states import ASKED, IN_FORCE, OPEN, ReceiptState, check_transition
 from tallystick_consent.signed import SignedObject, Stop, Withdrawal, open_object, signed_digest
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims

@@ -14,7 +14,8 @@ from sqlalchemy import insert, select, update
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, receipt_body
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.receipts.receipt import IN_FORCE, ReceiptState, Terms, parse_terms
+from tallystick_consent.receipts.receipt import Terms, parse_terms
+from tallystick_consent.receipts.states import IN_FORCE, ReceiptState
 from tallystick_consent.receipts.versions import answers, check_follows, difference, narrows
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.flows.receipts.rows import REQUEST_LIFE_S, change_receipt, row_of_partner, terms_of

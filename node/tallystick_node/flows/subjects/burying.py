@@ -10,15 +10,16 @@ Source: DESIGN flow 8 and P9, CONSTRUCTIONS (keys).
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from tallystick_consent.erasure import RECEIPTS_MAX
-from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_ledger.opening import REMEMBERED_S
+from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links import RELINK_AFTER_S, end_link, forget_uniques, half_name, link_secret_name
 from tallystick_node.flows.outgoing import withhold
@@ -103,7 +104,7 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     for table in NAMED_BY:
         if table not in _EMPTIED:
             transaction.execute(delete(table).where(table.c.subject == subject))
-    _obeyed(transaction, number)
+    _obeyed(transaction, number, name)
     return name
 
 
@@ -115,7 +116,7 @@ def bury_link(node: Node, transaction: Transaction, link: Any) -> int:
         transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.caller == row.caller, IDEMPOTENCY.c.key == row.key))
     empty_link(transaction, link.id)
     transaction.execute(update(REWARDS).where(REWARDS.c.link == link.id).values(link=""))
-    _obeyed(transaction, number)
+    _obeyed(transaction, number, link_secret_name(link.id))
     return number
 
 
@@ -198,14 +199,24 @@ def scrubbed(transaction: Transaction, numbers: Iterable[int]) -> None:
 def bury_again(node: Node) -> int:
     """Obey every tombstone that the rows have not obeyed, before anybody is served; return how many.
 
-    Rows come back with a backup; a crash may also have come between custody and the rows.
+    Rows come back with a backup; a crash may also have come between custody and the rows. Where custody comes back with
+    a backup, and with it the keys of who was erased since, the rows know whose tombstones are to stand there again.
 
     Raises:
+        SettingsInvalid: rows of an older version do not know that.
         StorageUnavailable: it cannot be done now, and so nobody can be served.
     """
-    if node.custody.count_tombstones() == node.rows(select(func.count()).select_from(BURIED))[0][0]:
+    named = select(func.count()).select_from(BURIED).where(BURIED.c.name != "")
+    if node.custody.count_tombstones() == node.rows(named)[0][0]:
         return 0
-    obeyed = {row.number for row in node.rows(select(BURIED.c.number))}
+    obeyed = {row.number: row.name for row in node.rows(select(BURIED.c.number, BURIED.c.name))}
+    lost = {number: name for number, name in obeyed.items() if number not in node.custody.tombstones()}
+    if "" in lost.values():
+        raise SettingsInvalid(
+            "Custody is older than the rows: keys of who was erased are back.", remedy="Put back its newest copy."
+        )
+    node.custody.bury_anew(lost)
+    _wait(node, partial(_name_obeyed, names=node.custody.tombstones()))
     missing = {name: number for number, name in node.custody.tombstones().items() if number not in obeyed}
     for subject in _named(node):
         if node.secret_name("subject", subject) in missing:
@@ -214,8 +225,8 @@ def bury_again(node: Node) -> int:
         link = node.row(select(LINKS).where(LINKS.c.id == name.removeprefix("link/")))
         if link is not None:
             _wait(node, partial(_bury_link_again, node, link=link))
-    _wait(node, partial(_all_obeyed, numbers=missing.values()))
-    return len(missing)
+    _wait(node, partial(_all_obeyed, names=missing))
+    return len(missing) + len(lost)
 
 
 def _bury_link_again(node: Node, transaction: Transaction, link: Any) -> None:
@@ -271,16 +282,22 @@ def _plan(transaction: Transaction, link: Any, *, of: str, number: int) -> int:
     return due_s
 
 
-def _all_obeyed(transaction: Transaction, numbers: Iterable[int]) -> None:
-    for number in numbers:
-        _obeyed(transaction, number)
+def _all_obeyed(transaction: Transaction, names: Mapping[str, int]) -> None:
+    for name, number in names.items():
+        _obeyed(transaction, number, name)
 
 
-def _obeyed(transaction: Transaction, number: int) -> None:
+def _obeyed(transaction: Transaction, number: int, name: str) -> None:
     if transaction.row(select(BURIED.c.number).where(BURIED.c.number == number)) is None:
-        transaction.execute(insert(BURIED).values(number=number, scrubbed=False))
+        transaction.execute(insert(BURIED).values(number=number, name=name, scrubbed=False))
     else:
         unscrubbed(transaction, number)
+
+
+def _name_obeyed(transaction: Transaction, names: Mapping[int, str]) -> None:
+    """Write down what older versions did not: whose each tombstone is."""
+    for row in transaction.execute(select(BURIED.c.number).where(BURIED.c.name == "")).all():
+        transaction.execute(update(BURIED).where(BURIED.c.number == row.number).values(name=names[row.number]))
 
 
 def _about(link: str, receipts: Sequence[str]) -> ColumnElement[bool]:

@@ -20,7 +20,7 @@ from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.entries import ErasureBody, ReceiptBody, Signature, erasure_body, receipt_body
 from tallystick_consent.erasure import FIELDS, ErasedField, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
-from tallystick_consent.receipts.receipt import TRANSITIONS, ReceiptState
+from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_consent.signed import Withdrawal, open_object, signed_digest
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import NotPublished

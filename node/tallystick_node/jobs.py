@@ -28,6 +28,7 @@ from tallystick_node.errors import (
 from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
+from tallystick_node.flows.claims.retracting import forget_overtaken
 from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links, left_over
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
@@ -358,6 +359,7 @@ def _purge(transaction: Transaction) -> None:
     transaction.execute(delete(LETTERS).where(LETTERS.c.expires_at_s <= transaction.now_s))
     # An offer by letter has run out long before what became of it is forgotten.
     transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.at_s < transaction.now_s - 2 * OFFER_LIVES_S[BY_LETTER]))
+    forget_overtaken(transaction)
     kept_from_s = transaction.now_s - IDEMPOTENCY_LIFE_S
     transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at_s < kept_from_s))
 

@@ -11,13 +11,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hostile import Scene, nothing_changes, partner, refused
 from sqlalchemy import select
-from town import Company, Membership, consent, fitness_program, link
+from town import Company, Membership, consent, evidence, fitness_program, link
 
 from tallystick_consent.claims.claim import VCT
 from tallystick_consent.claims.pairwise import claim_digest, nullifier
 from tallystick_consent.claims.sdjwt import CREDENTIAL_TYP, issue_sd_jwt, show_only
 from tallystick_consent.program import Program, parse_program
-from tallystick_consent.signed import Acceptance, Withdrawal, open_object
+from tallystick_consent.signed import Acceptance, Retraction, Withdrawal, open_object
 from tallystick_ledger.append import plan_append
 from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_ledger.entry import make_entry
@@ -26,6 +26,7 @@ from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import sign_note
 from tallystick_ledger.tlog.proof import InclusionProof
 from tallystick_ledger.tlog.signers import NoteSigner
+from tallystick_node.flows.claims.retracting import forget_overtaken
 from tallystick_node.keys.ring import load_keys
 from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, REWARDS
 
@@ -417,6 +418,32 @@ def test_a_claim_under_a_receipt_that_was_never_given_is_refused(court: Court) -
     dov.receipt = scene.insurer.app().receipts.request(dov.link).receipt
     with nothing_changes(scene.insurer):
         refused(send(court, forged(court, dov)), 422, "receipt_not_given")
+
+
+def test_a_claim_whose_retraction_came_before_it_is_refused_for_good(court: Court) -> None:
+    """Its request was held up on the way; the insurer's copy of the status list is from before the retraction."""
+    scene = court.scene
+    zoe = link(scene.gym, scene.insurer, at_gym="zoe-at-gym", at_insurer="zoe-at-ins", town=scene.story)
+    zoe.receipt = scene.insurer.app().receipts.request(zoe.link, events_from=court.now_s - 60 * DAY_S).receipt
+    scene.story.settle()
+    scene.gym.app().receipts.give(zoe.receipt, subject=zoe.at_gym, evidence=evidence())
+    scene.story.settle()
+    late = forged(court, zoe)
+    said = Retraction(
+        recipient="insurer.example",
+        receipt=zoe.receipt,
+        claim=to_base64url(claim_digest(late["claim"], salt=SALT)),
+        nullifier=slot_of(zoe),
+        at=court.now_s,
+    )
+    token = {"token": scene.gym.node.signed(said)}
+    for _ in range(2):
+        assert partner(scene.gym, scene.insurer, f"{CLAIMS_PATH}/revoked", token).status_code == 200
+    with nothing_changes(scene.insurer):
+        refused(send(court, late), 422, "claim_revoked")
+    scene.insurer.node.writer.write(forget_overtaken)
+    with nothing_changes(scene.insurer):
+        refused(send(court, late), 422, "claim_revoked")
 
 
 def test_a_claim_that_a_withdrawal_lists_about_a_month_to_come_is_refused(court: Court) -> None:

@@ -423,6 +423,13 @@ class StatusPlace(SQLModel, table=True):
     revoked_at_s: int | None = None
 
 
+class Overtaken(SQLModel, table=True):
+    """A claim, by its digest, that its issuer took back before it had come here: it is not taken when it comes."""
+
+    claim: str = Field(primary_key=True)
+    at_s: int
+
+
 class Correction(SQLModel, table=True):
     """A correction of a subject's event, as it was signed; its id is its entry's. Erased with its subject."""
 
@@ -744,6 +751,7 @@ DISCLOSURES = _table(Disclosure)
 CLAIMS = _table(Claim)
 STATUS_LISTS = _table(StatusList)
 STATUS_PLACES = _table(StatusPlace)
+OVERTAKEN = _table(Overtaken)
 CORRECTIONS = _table(Correction)
 WALLET_KEYS = _table(WalletKey)
 REWARDS = _table(Reward)

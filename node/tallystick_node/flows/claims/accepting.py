@@ -29,6 +29,7 @@ from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proof
 from tallystick_node.flows.accounts import book_step
+from tallystick_node.flows.claims.retracting import is_overtaken
 from tallystick_node.flows.claims.rewards import pay_reward
 from tallystick_node.flows.claims.status import require_standing
 from tallystick_node.flows.links import link_secret_name
@@ -72,7 +73,8 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     _check_logged(node, body, stapled, claim, program, digest)
     if first is not None:
         return wire.PeerAcknowledged(token=first.acceptance)
-    if transaction.row(select(CLAIMS.c.digest).where(CLAIMS.c.digest == digest)) is not None:
+    came_before = transaction.row(select(CLAIMS.c.digest).where(CLAIMS.c.digest == digest)) is not None
+    if came_before or is_overtaken(transaction, digest):
         raise _rejected("claim_revoked", "A claim was taken back by its issuer, whatever its status says now.")
     require_standing(node, caller, claim.status)
     accepted = transaction.append(

@@ -3,7 +3,7 @@
 Source: DESIGN flow 5 (posted -> reversed by a new linked transfer), SCENARIOS section 0 (transfer states).
 """
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.entries import RetractionBody
@@ -12,13 +12,17 @@ from tallystick_consent.signed import Retraction, open_object, signed_digest
 from tallystick_node.flows.claims.rewards import take_back_reward
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.storage.tables import CLAIMS
+from tallystick_node.storage.tables import CLAIMS, OVERTAKEN, RECEIPTS
+
+OVERTAKEN_KEPT_S = 2 * 366 * 86_400
+"""How long a claim that was overtaken is remembered: a claim is valid for a year from its period's close at most."""
 
 
 def receive_retraction(
     node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned
 ) -> wire.PeerAcknowledged:
-    """Take a partner's word that a claim of its own stands no longer; one that was never taken here is passed over.
+    """Take a partner's word that a claim of its own stands no longer; one that has not come here is remembered, so that
+    it is not taken when it does: its request may have been held up on the way.
 
     The answer is the acceptance that was signed for the claim, since that may never have arrived.
 
@@ -48,4 +52,24 @@ def receive_retraction(
         retracted = {"state": "retracted", "token": "", "salt": ""}
         transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == said.claim).values(**retracted))
         take_back_reward(node, transaction, said.claim, cause=retraction)
+    elif row is None:
+        _remember(transaction, said, caller)
     return wire.PeerAcknowledged() if row is None else wire.PeerAcknowledged(token=row.acceptance)
+
+
+def _remember(transaction: Transaction, said: Retraction, caller: str) -> None:
+    """Keep that a claim under a receipt between us was overtaken by its retraction, once."""
+    between_us = (RECEIPTS.c.id == said.receipt, RECEIPTS.c.partner == caller, RECEIPTS.c.role == "recipient")
+    known = transaction.row(select(OVERTAKEN.c.claim).where(OVERTAKEN.c.claim == said.claim))
+    if known is None and transaction.row(select(RECEIPTS.c.id).where(*between_us)) is not None:
+        transaction.execute(insert(OVERTAKEN).values(claim=said.claim, at_s=transaction.now_s))
+
+
+def is_overtaken(transaction: Transaction, claim: str) -> bool:
+    """Return whether the retraction of a claim, named by its digest, came before it."""
+    return transaction.row(select(OVERTAKEN.c.claim).where(OVERTAKEN.c.claim == claim)) is not None
+
+
+def forget_overtaken(transaction: Transaction) -> None:
+    """Let go of claims that would be too old by now."""
+    transaction.execute(delete(OVERTAKEN).where(OVERTAKEN.c.at_s <= transaction.now_s - OVERTAKEN_KEPT_S))

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0025"
-down_revision = "node_0022"
+down_revision = "node_0023"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

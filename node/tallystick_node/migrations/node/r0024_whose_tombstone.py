@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "node_0027"
-down_revision = "node_0026"
+revision = "node_0024"
+down_revision = "node_0023"
 
 
 def upgrade() -> None:

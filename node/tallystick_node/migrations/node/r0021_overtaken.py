@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "node_0023"
-down_revision = "node_0022"
+revision = "node_0021"
+down_revision = "node_0020"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "node_0026"
-down_revision = "node_0025"
+revision = "node_0023"
+down_revision = "node_0022"
 
 
 def upgrade() -> None:

@@ -5,8 +5,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "node_0018"
-down_revision = "node_0017"
+revision = "node_0017"
+down_revision = "node_0016"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "node_0022"
-down_revision = "node_0021"
+revision = "node_0020"
+down_revision = "node_0019"
 
 
 def upgrade() -> None:

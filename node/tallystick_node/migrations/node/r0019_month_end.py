@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "node_0021"
-down_revision = "node_0019"
+revision = "node_0019"
+down_revision = "node_0018"
 
 
 def upgrade() -> None:

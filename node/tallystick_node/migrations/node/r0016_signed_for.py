@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "node_0017"
+revision = "node_0016"
 down_revision = "node_0015"
 
 

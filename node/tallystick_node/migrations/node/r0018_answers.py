@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "node_0019"
-down_revision = "node_0018"
+revision = "node_0018"
+down_revision = "node_0017"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

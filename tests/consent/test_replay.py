@@ -298,6 +298,10 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
         "P4.taken_back",
         narrow_before_delivery(data_classes=["membership"]),
     ),
+    "delivered from an account that was taken out": (
+        "P4.taken_back",
+        narrow_before_delivery(resources=[{"kind": "source", "id": "res_" + "a" * 26}]),
+    ),
     "delivered above the rung that is left": ("P4.taken_back", narrow_before_delivery(rung="token")),
     "issued twice": ("P7.claim_twice", issue_again),
     "two claims for one month": ("P7.nullifier", issue_another),

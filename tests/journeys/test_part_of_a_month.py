@@ -19,8 +19,8 @@ def story(tmp_path: Path) -> Iterator[Town]:
 
 
 def calm_program(**limits: int) -> dict[str, Any]:
-    """The bank's program: a customer that trains on three days at most."""
-    program = fitness_program(payer="bank.example")
+    """The bank's program: a customer that trains on three days at most; an answer is good for twenty days."""
+    program = fitness_program(payer="bank.example") | {"claim_valid_days": 20}
     measure = {
         "measure": "qualified_days",
         "events": "visit.ended",
@@ -72,4 +72,22 @@ def test_of_a_part_of_march_the_bank_is_told_nothing_and_ana_reads_why(story: To
     (refused,) = (each for each in decided if (each.program, each.period) == ("calm", "2027-03"))
     assert [reason["code"] for reason in refused.reasons] == ["period_not_covered"]
     report = audit([DirectorySource(str(each.log)) for each in story.companies.values()])
+    assert report.holds, report.findings
+
+
+def test_what_ran_out_is_not_issued_anew_once_a_part_of_the_month_is_too_old(story: Town) -> None:
+    """The bank is away for longer than its answer is good for; then sixty days reach back to the middle of March."""
+    person = ana(story)
+    bank = a_bank_asks(story, person.gym, staleness_days=60)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, {2: 55})
+    bank.stop()
+    story.go_to("2027-04-17 00:00")
+    calm = [claim for claim in person.gym.app().claims.each() if claim.program == "calm"]
+    assert [(claim.period, claim.state) for claim in calm] == [("2027-03", "issued")]
+    story.go_to("2027-05-14 00:00")
+    calm = [claim for claim in person.gym.app().claims.each() if claim.program == "calm"]
+    assert [(claim.period, claim.state) for claim in calm] == [("2027-03", "expired")]
+    report = audit([DirectorySource(str(person.gym.log))])
     assert report.holds, report.findings

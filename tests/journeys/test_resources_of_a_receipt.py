@@ -155,6 +155,22 @@ def test_2_10_ana_removes_one_account_and_the_club_is_told_which_left(story: Tow
             assert account.name.encode() not in seen
 
 
+def test_an_answer_that_waits_is_not_told_once_an_account_it_may_rest_on_was_taken_out(story: Town) -> None:
+    ana = given(story, CHECKING, SAVINGS)
+    story.go_to("2027-06-02 10:00")
+    for account in (CHECKING, SAVINGS):
+        pays(ana, account, "2027-05-10", times=8)
+    told_before = len(list(ana.insurer.app().claims.each()))
+    story.go_to("2027-06-04 00:00")
+    ana.gym.app().receipts.narrow(ana.receipt, subject=ana.at_gym, evidence=YES, without_resources=[CHECKING])
+    story.settle()
+    story.go_past_release("2027-06-06 00:00")
+    states = {claim.period: claim.state for claim in ana.gym.app().claims.each()}
+    assert states["2027-05"] == "withheld"
+    assert len(list(ana.insurer.app().claims.each())) == told_before
+    assert_books_agree(story)
+
+
 def test_an_account_comes_back_or_is_added_only_where_the_club_asks_and_ana_gives(story: Town) -> None:
     ana = given(story, CHECKING)
     bank, club = ana.gym.app().receipts, ana.insurer.app().receipts

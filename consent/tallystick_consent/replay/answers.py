@@ -13,7 +13,7 @@ from tallystick_consent.fields import RUNG_HEIGHT
 from tallystick_consent.receipts.purposes import COVERED_BY
 from tallystick_consent.replay.corrections import check_cause, free_slot
 from tallystick_consent.replay.erasures import is_erased
-from tallystick_consent.replay.state import TIME_SLACK_S, ConsentState, Report
+from tallystick_consent.replay.state import TIME_SLACK_S, ConsentState, ReceiptLife, Report
 from tallystick_consent.replay.together import check_told
 from tallystick_consent.rules.periods import DAY_S, dates_of
 from tallystick_ledger.errors import BadInput
@@ -126,7 +126,7 @@ def _check_delivered(state: ConsentState, body: DisclosureBody, at_s: int, repor
     if life and life.live_leaf is None and body.claim not in life.deliverable:
         report("P4.after_withdrawal", "A claim is delivered after its receipt ended, and the ending does not list it.")
     given_again = life is not None and life.live_leaf not in (None, body.receipt_leaf)
-    if life and given_again and body.claim not in life.left and _is_taken_back(state, body, life.body):
+    if life and given_again and body.claim not in life.left and _is_taken_back(state, body, life):
         report("P4.taken_back", "A claim is delivered that a later version of its receipt neither covers nor lists.")
     if state.delivered.setdefault(body.nullifier, body.claim) != body.claim:
         report("P7.nullifier", "Two claims with one nullifier are delivered.")
@@ -169,13 +169,14 @@ def _has_begun(period: str, at_s: int) -> bool:
     return known is None or known[0] - ZONE_SPREAD_S <= at_s + TIME_SLACK_S  # P4.period says of one that is none
 
 
-def _is_taken_back(state: ConsentState, body: DisclosureBody, terms: ReceiptBody) -> bool:
+def _is_taken_back(state: ConsentState, body: DisclosureBody, life: ReceiptLife) -> bool:
     """Return whether a later version of an answer's receipt does not cover it, as far as entries tell: which classes of
-    events it is made of, its program's entry says."""
+    events it is made of, its program's entry says; of which resources, none does, so it may be of each."""
+    terms = life.body
     program = state.programs.get((body.recipient, body.program, body.program_version))
     figures = () if program is None or program.tells is None else program.tells.figures
     missing = {each.data_class for each in figures} - set(terms.data_classes)
-    return bool(missing) or next(_beyond(body, terms), None) is not None
+    return bool(missing) or body.receipt_leaf < life.fewer_leaf or next(_beyond(body, terms), None) is not None
 
 
 def _check_limits(state: ConsentState, body: DisclosureBody, at_s: int, report: Report) -> None:

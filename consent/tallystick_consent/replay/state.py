@@ -69,6 +69,13 @@ class Duty:
     index: int
 
 
+def _is_fewer(before: ReceiptBody, after: ReceiptBody) -> bool:
+    """Return whether a version leaves out a resource that the one before was about."""
+    if after.resources is None:
+        return False
+    return before.resources is None or not set(before.resources) <= set(after.resources)
+
+
 @dataclass(slots=True)
 class ReceiptLife:
     """What the entries so far say of one receipt.
@@ -78,6 +85,7 @@ class ReceiptLife:
         live_leaf: index of the entry that made it live, None while it is not.
         lived_leaf: the same after it was stopped.
         deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
+        fewer_leaf: index of the entry by which it came to be about fewer resources, the last such; 0 for none.
         left: digests of claims that were on their way when it was given again: they may have arrived before that.
         asked: a next version, requested and not answered.
         confirmed_at_s: when the subject last said yes.
@@ -109,6 +117,7 @@ class ReceiptLife:
     day: str = ""
     grade: str = ""
     left: frozenset[str] = frozenset()
+    fewer_leaf: int = 0
     stopped_at_s: int = 0
 
     def step(self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool) -> None:
@@ -118,6 +127,8 @@ class ReceiptLife:
             at_s: when it was logged.
             acknowledges: it records that the other partner signed the step before, and so lists nothing anew.
         """
+        if body.version != self.body.version and _is_fewer(self.body, body):
+            self.fewer_leaf = index
         self.body, self.grade = body, body.grade or self.grade
         self.stepped_leaf, self.stepped_at_s = index, at_s
         if self.has_ended:

@@ -16,7 +16,7 @@ from tallystick import wire
 from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.claims.release import leaving_at_s, slot_of
-from tallystick_consent.decide import Refusal, decide
+from tallystick_consent.decide import Refusal
 from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.program import Program
@@ -28,7 +28,7 @@ from tallystick_ledger.errors import PayloadUnavailable
 from tallystick_node.flows.accounts import book_step
 from tallystick_node.flows.claims.decisions import keep_refusal
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
-from tallystick_node.flows.claims.reading import Slot
+from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.claims.status import Places, place_columns
 from tallystick_node.flows.links import link_secret_name
 from tallystick_node.flows.outgoing import queue_message
@@ -362,10 +362,10 @@ def _reissue(node: Node, transaction: Transaction, expired: Any) -> None:
     assert row is not None, "receipts are never removed before their claims"
     program = known_program(transaction, expired.partner, expired.program, expired.version)
     period = program.period(expired.period, zone=zone_of(program))
-    receipt = receipt_of(row, again=True)
-    permit = decide(program.ask(period, issuer=node.host), receipt, now_s=transaction.now_s)
-    if isinstance(permit, Refusal):
-        keep_refusal(transaction, row, program, period.name, permit)
+    slot = Slot(row, receipt_of(row, again=True), program, period.name)
+    # All that is asked of an answer is asked again: it may have come to rest on a part of its period.
+    read = Reading(node, transaction, [slot]).read(slot, uses=slot.receipt.uses)
+    if isinstance(read, Refusal):
+        keep_refusal(transaction, row, program, period.name, read)
         return
-    answer = Answer.model_validate_json(expired.answer)
-    issue_answer(node, transaction, Slot(row, receipt, program, period.name), answer)
+    issue_answer(node, transaction, slot, Answer.model_validate_json(expired.answer))

@@ -69,6 +69,13 @@ def _not_any_more(ask: Ask, before: Terms, after: Terms, *, now_s: int) -> Itera
         left.events_until_s,
     ):
         yield Reason("period_not_covered", f"an answer over events from {left.events_from_s} to {left.events_until_s}")
+    elif isinstance(was, Permit) and left.resources is not None and not _of_all(was, left.resources):
+        yield Reason("resource_not_covered", "an answer about the resources that are left")
+
+
+def _of_all(was: Permit, left: frozenset[str]) -> bool:
+    """Return whether every resource that an answer may rest on is left; which it does rest on is not known."""
+    return was.resources is not None and was.resources <= left
 
 
 def _hold_back(transaction: Transaction, claim: str) -> bool:

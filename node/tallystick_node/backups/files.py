@@ -72,11 +72,10 @@ def write_backup(
     """
     if path.exists():
         raise _exists()
-    beside = path.with_name(f".{path.name}.new")
+    # A name of its own, so that two at once do not take each other's file for their own.
+    beside = path.with_name(f".{path.name}.{random_bytes(8).hex()}.new")
     try:
-        with suppress(FileNotFoundError):
-            beside.unlink()
-        # If the power fails from here on, a part of it is left under another name, sealed, and begun anew.
+        # If the power fails from here on, a part of it is left under this other name, sealed.
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             key = keys.find_or_make(today)
             label = Label(host=host, day=today, key=key_name(key)).line()

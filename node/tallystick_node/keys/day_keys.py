@@ -6,6 +6,7 @@ of what was sealed. A key is made once, by whichever process needs it first.
 Source: CONSTRUCTIONS (keys), DESIGN P9.
 """
 
+import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -52,14 +53,27 @@ class DayKeys:
     def destroy_dead(self, today: int) -> None:
         """Destroy the keys that are seven days old or older, and what a crash left half made.
 
-        They are overwritten first; custody by KMS or HSM leaves no copy on any file system.
+        They are overwritten first; custody by KMS or HSM leaves no copy on any file system. A file of another name is
+        none of ours, and one that cannot be destroyed keeps no other alive.
+
+        Raises:
+            SettingsInvalid: one cannot be destroyed; all others are.
         """
-        for path in self._folder.glob(f"{self._purpose}-*.key"):
-            if is_dead(int(path.stem.removeprefix(f"{self._purpose}-")), today=today):
-                overwrite_and_remove(path)
-        for left in self._folder.glob(f".{self._purpose}-*.new"):
-            if int(left.name.split(".")[1].removeprefix(f"{self._purpose}-")) < today:
-                overwrite_and_remove(left)
+        whole = re.compile(rf"{self._purpose}-([0-9]+)\.key")
+        half_made = re.compile(rf"\.{self._purpose}-([0-9]+)\.key\.[0-9a-f]+\.new")
+        stays: OSError | None = None
+        for path in sorted(self._folder.iterdir()):
+            made, begun = whole.fullmatch(path.name), half_made.fullmatch(path.name)
+            if (made and is_dead(int(made[1]), today=today)) or (begun and int(begun[1]) < today):
+                try:
+                    overwrite_and_remove(path)
+                except OSError as error:
+                    stays = error
+        if stays is not None:
+            raise SettingsInvalid(
+                f"A dead {self._purpose} key cannot be destroyed.",
+                remedy="Give the custody folder's files to the user that runs the node.",
+            ) from stays
 
     def _path(self, day: int) -> Path:
         return self._folder / f"{self._purpose}-{day}.key"

@@ -1,6 +1,7 @@
 """`tally export`: everything a company's node holds about one customer, as a file for that customer."""
 
 import os
+import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ def export_command(
     raw = export.model_dump_json().encode() + b"\n"
     verified = verified_paper(raw, trust_in([fingerprint], [], None))
     _write_new(file, raw)
-    typer.echo(f"{printable(str(file))}, {len(raw):,} bytes: keep it from others, it is readable.\n{verified}")
+    typer.echo(f"{printable(str(file))}, {len(raw):,} bytes: keep it from others, it is readable.\n{verified.text}")
 
 
 def _second(day: datetime | None) -> int | None:
@@ -49,9 +50,8 @@ def _second(day: datetime | None) -> int | None:
 
 def _write_new(file: Path, raw: bytes) -> None:
     """Write a file whole or not at all; it never takes the place of another."""
-    beside = file.with_name(f".{file.name}.new")
+    beside = file.with_name(f".{file.name}.{secrets.token_hex(8)}.new")  # two at once take no file of each other's
     try:
-        beside.unlink(missing_ok=True)
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             out.write(raw)
             out.flush()

@@ -232,7 +232,7 @@ class Node:
             name = witness_name(partner.host)
             cosigned_by = [from_base64url(key.public) for key in partner.keys if key.role == "witness"]
             keys = tuple(VerifierKey(name, COSIGNATURE_ED25519, public) for public in cosigned_by)
-            seers.setdefault(f"{partner.url}/witness", Seer(partner.host, f"{partner.url}/witness", keys))
+            seers.setdefault(f"{partner.url}/witness", Seer(partner.host, f"{partner.url}/witness", keys, follows=True))
         return list(seers.values())
 
     def _is_enough(self, words: Sequence[Word]) -> bool:

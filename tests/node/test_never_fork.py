@@ -139,6 +139,27 @@ def test_a_node_restored_from_an_old_backup_is_read_only_before_its_first_head(
         assert httpx.post(f"{gym.url}/v1/proofs/{asked}", headers=headers, json=body).status_code == 200, asked
 
 
+def test_a_partner_that_only_follows_the_log_knows_better_as_well(tmp_path: Path) -> None:
+    """Nobody is named as a witness, as by the tutorial; the insurer has cosigned nothing of the gym's."""
+    with town(tmp_path) as story:
+        gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        agree(story, insurer, gym)
+        gym.stop()
+        backup = gym.back_up()
+        gym.start()
+        write(gym, "what the backup does not have")
+        story.settle()
+        story.clock.at_s += 3_600
+        story.settle()  # each follows the other's log
+        gym.stop()
+        gym.restore(backup)
+        gym.start()
+        told = readyz(gym)
+        assert (told["status"], told["log"]) == ("read_only", "gym.example/log/2027")
+        with pytest.raises(LogReadOnly):
+            write(gym, "another past")
+
+
 def test_it_stays_read_only_after_a_restart_while_nobody_can_be_asked(pair: tuple[Town, Company, Company]) -> None:
     story, gym, insurer = pair
     gym.restore(backed_up(story, gym))

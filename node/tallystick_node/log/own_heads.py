@@ -1,8 +1,9 @@
 """Ask others what they have seen of this node's own log, before it signs a head of it.
 
-A database from an old backup looks like any other to the node that opens it. Its witnesses and partners know better:
-each serves the head of our log that it cosigned last. If one of those, signed with our own key, is not a head of what
-our database holds, then another history of this log is out in the world, and to write on would fork it.
+A database from an old backup looks like any other to the node that opens it. Its witnesses and partners know better: a
+witness serves the head of our log that it cosigned last, a partner also what it saw when it followed us. If one of
+those, signed with our own key, is not a head of what our database holds, then another history of this log is out in the
+world, and to write on would fork it.
 
 All are asked at once, and each for a bounded time: whoever is dead holds up nobody. What nobody signed means nothing,
 since anybody on the way could have written it: a head counts that our own key signed, and "I have seen none" only where
@@ -46,6 +47,7 @@ class Seer:
     Attributes:
         name: for logs and messages.
         url: its witness prefix; `URL/<hex SHA-256 of the origin>/checkpoint` is what it cosigned last.
+        follows: whether it follows our log as well: `URL/<the same>/seen` is the largest head that it knows then.
         keys: with which it cosigns; from them alone it is believed when it did.
         is_chosen: whether the node's own policy names it as a witness: then it is believed when that was before a key
             was revoked.
@@ -55,6 +57,7 @@ class Seer:
     url: str
     keys: tuple[VerifierKey, ...]
     is_chosen: bool = False
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +179,10 @@ def _ask(
     revoked: Mapping[VerifierKey, int],
     http: httpx.Client,
 ) -> Word | None:
-    digest = hashlib.sha256(origin.encode()).hexdigest()
-    answer = exchange(http, "GET", f"{seer.url.rstrip('/')}/{digest}/checkpoint")
+    known = f"{seer.url.rstrip('/')}/{hashlib.sha256(origin.encode()).hexdigest()}"
+    answer = exchange(http, "GET", f"{known}/seen") if seer.follows else None
+    if answer is None or answer.status_code == HTTPStatus.NOT_FOUND:
+        answer = exchange(http, "GET", f"{known}/checkpoint")  # a node of before this was asked shows that alone
     if answer is not None and answer.status_code == HTTPStatus.NOT_FOUND:
         return Word(seer.name, Checkpoint(origin, 0, EMPTY_ROOT), keys=seer.keys)
     if answer is None or answer.status_code != HTTPStatus.OK:

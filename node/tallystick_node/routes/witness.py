@@ -48,6 +48,14 @@ class Witnessing(Protocol):
         """
         ...
 
+    async def last_seen(self, origin_digest: str) -> bytes:
+        """Return the largest head of a log that is known here, cosigned or not, as the log signed it.
+
+        Raises:
+            NotFound: none is.
+        """
+        ...
+
 
 def _witness_of(request: Request) -> Witnessing:
     return cast("Witnessing", request.app.state.witness)
@@ -74,6 +82,12 @@ async def sign_subtree(request: Request, witness: WitnessHere) -> Response:
 async def last_cosigned(witness: WitnessHere, origin_digest: str) -> Response:
     """Return the checkpoint that was cosigned last of a log, named by the SHA-256 of its origin in hex."""
     return Response(await witness.last_cosigned(origin_digest), media_type=TEXT)
+
+
+@router.get("/{origin_digest}/seen")
+async def last_seen(witness: WitnessHere, origin_digest: str) -> Response:
+    """Return the largest head of a log that is known here, also by following it: for that log, before it goes on."""
+    return Response(await witness.last_seen(origin_digest), media_type=TEXT)
 
 
 async def _answered(request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> Response:

@@ -185,6 +185,14 @@ class Witness:
             raise no_such_thing()
         return note
 
+    async def last_seen(self, origin_digest: str) -> bytes:
+        """Return the same: a witness that stands alone knows of a log only what it cosigned.
+
+        Raises:
+            NotFound: it never cosigned one of that log.
+        """
+        return await self.last_cosigned(origin_digest)
+
     def _add_checkpoint(self, raw: bytes) -> bytes:
         request = parse_add_checkpoint(raw)
         origin = claimed_origin(request.note)

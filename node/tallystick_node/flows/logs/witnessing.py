@@ -152,6 +152,24 @@ class NodeWitness:
             raise no_such_thing()
         return bytes(row.note)
 
+    async def last_seen(self, origin_digest: str) -> bytes:
+        """Return the largest head of a log that this node knows: cosigned last, or seen when it followed the log.
+
+        Raises:
+            NotFound: it knows none.
+        """
+        return await asyncio.to_thread(self._largest_of, origin_digest)
+
+    def _largest_of(self, origin_digest: str) -> bytes:
+        followed = self._node.rows(select(FOLLOWED.c.origin))  # few: how many logs of a partner are followed is bounded
+        cosigned = self._node.rows(select(WITNESSED.c.origin).where(WITNESSED.c.origin_digest == origin_digest))
+        for origin in {row.origin for row in (*followed, *cosigned)}:
+            if hashlib.sha256(origin.encode()).hexdigest() == origin_digest:
+                seen = self._last_seen(origin, self._node.row)
+                if seen is not None:
+                    return seen.note
+        raise no_such_thing()
+
 
 def _count(transaction: Transaction, signers: Sequence[Signer], counted: Mapping[str, int]) -> dict[str, int]:
     """Count one cosignature more of each key; return the counts."""

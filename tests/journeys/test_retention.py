@@ -1,6 +1,6 @@
 """What the insurer may keep of Ana, why, and until when: over two real nodes, and its ledger says so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ def story(tmp_path: Path) -> Iterator[Town]:
         yield made
 
 
-def agree_to_keep(story: Town, accounting: dict[str, object]) -> None:
+def agree_to_keep(story: Town, accounting: Mapping[str, object]) -> None:
     gym, insurer = story.company("gym.example"), story.company("insurer.example")
     retention = [ANSWERS, EVIDENCE, accounting]
     insurer.app().programs.publish({**fitness_program(), "retention_days": 10, "retention": retention})

@@ -16,6 +16,7 @@ from tallystick.errors import NodeProblem
 from tallystick_node.flows.links import ANSWERED_KEPT_S, RELINK_AFTER_S, forget_uniques
 from tallystick_node.flows.receipts.rows import LOOKBACK_MAX_S, REQUEST_LIFE_S
 from tallystick_node.flows.subjects.burying import SPREAD_S
+from tallystick_node.storage.database import connect, writing
 from tallystick_node.storage.tables import CLAIMS, LINK_UNIQUE
 
 MARCH_IS_TOLD = "2027-04-25 00:00"
@@ -92,6 +93,23 @@ def test_the_month_that_was_paid_is_not_paid_to_her_next_account(
     assert (march.outcome, [each["code"] for each in march.reasons]) == ("refused", ["answered_before"])
     report = audit([DirectorySource(str(company.log)) for company in story.companies.values()])
     assert report.holds, report.findings
+
+
+@pytest.mark.long
+def test_the_month_is_remembered_where_version_0_1_had_forgotten_that_she_was_linked(story: Town) -> None:
+    """It let go of `u` 90 days after a link's end, and of nothing else."""
+    person = ana(story)
+    withdraws(person)
+    story.clock.at_s += RELINK_AFTER_S
+    story.settle()
+    rows = connect(person.gym.databases.node)
+    with writing(rows).begin() as connection:
+        assert connection.execute(LINK_UNIQUE.delete()).rowcount == 1
+    rows.dispose()
+
+    comes_back(person, story)
+
+    assert paid(story) == ["2027-03", "2027-04"]
 
 
 @pytest.mark.long

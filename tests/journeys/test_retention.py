@@ -1,6 +1,6 @@
 """What the insurer may keep of Ana, why, and until when: over two real nodes, and its ledger says so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,13 +24,17 @@ ACCOUNTING = {"field": "accounting", "ground": "legal_obligation", "until_days":
 def story(tmp_path: Path) -> Iterator[Town]:
     """A gym and an insurer whose program says what the insurer keeps."""
     with town(tmp_path) as made:
-        gym, insurer = made.company("gym.example"), made.company("insurer.example")
-        retention = [ANSWERS, EVIDENCE, ACCOUNTING]
-        insurer.app().programs.publish({**fitness_program(), "retention_days": 10, "retention": retention})
-        made.settle()
-        gym.app().programs.accept("ins-fit", 1)
-        made.settle()
+        agree_to_keep(made, ACCOUNTING)
         yield made
+
+
+def agree_to_keep(story: Town, accounting: Mapping[str, object]) -> None:
+    gym, insurer = story.company("gym.example"), story.company("insurer.example")
+    retention = [ANSWERS, EVIDENCE, accounting]
+    insurer.app().programs.publish({**fitness_program(), "retention_days": 10, "retention": retention})
+    story.settle()
+    gym.app().programs.accept("ins-fit", 1)
+    story.settle()
 
 
 def ana(story: Town) -> Membership:
@@ -198,9 +202,8 @@ def test_where_the_program_names_no_field_an_answer_is_dropped_all_the_same_and_
         assert_books_agree(story)
 
 
-@pytest.mark.long
-def test_what_is_still_to_come_after_the_end_is_dropped_when_it_came(story: Town) -> None:
-    """Ana stops and has what she earned settled: the answer comes after the end, pays, and is not kept."""
+def stops_and_settles(story: Town) -> Membership:
+    """Ana trains in March, and before it is over withdraws, and has settled what she earned."""
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     person = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
     story.go_to("2027-03-01 10:00")
@@ -209,9 +212,37 @@ def test_what_is_still_to_come_after_the_end_is_dropped_when_it_came(story: Town
     story.clock.at_s = at("2027-03-28 12:00")
     gym.app().receipts.withdraw(person.receipt, subject=person.at_gym, earned="settle_earned")
     story.settle()
+    return person
+
+
+@pytest.mark.long
+def test_what_is_still_to_come_after_the_end_is_dropped_when_it_came(story: Town) -> None:
+    """Ana stops and has what she earned settled: the answer comes after the end, pays, and is not kept."""
+    person = stops_and_settles(story)
+    insurer = person.insurer
     assert discharged(insurer) == []
     story.go_past_release("2027-04-16 00:00")
     assert len(insurer.app().rewards.find(person.at_insurer).rewards) == 1
     assert answers_of(insurer) == [""]
     assert discharged(insurer) == ["answers"]
     assert_books_agree(story)
+
+
+@pytest.mark.long
+def test_what_is_paid_after_the_accounting_was_discharged_is_paid_and_not_kept(tmp_path: Path) -> None:
+    """The terms let it be kept for ten days from the end; what March earned is settled a week later than that."""
+    with town(tmp_path) as story:
+        agree_to_keep(story, {**ACCOUNTING, "until_days": 10})
+        person = stops_and_settles(story)
+        insurer = person.insurer
+        story.go_to("2027-04-09 12:00")
+        assert (discharged(insurer), insurer.node.rows(select(REWARDS))) == (["accounting"], [])
+
+        story.go_past_release("2027-04-16 00:00")
+
+        (reward,) = insurer.node.rows(select(REWARDS))
+        assert (reward.state, reward.amount_minor) == ("posted", 2_000)
+        assert (reward.subject, reward.link, reward.receipt, reward.claim) == ("", "", "", "")
+        assert set(owed(insurer)) <= {"evidence"}
+        assert discharged(insurer) == ["accounting", "answers"]
+        assert_books_agree(story)

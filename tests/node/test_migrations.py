@@ -142,6 +142,39 @@ def record_again(node: Node) -> None:
     assert [b"club-8" in payload for payload in payloads] == [False, True]
 
 
+def test_a_link_that_is_open_at_the_upgrade_learns_that_one_before_it_told_something(place: Place) -> None:
+    """P7: what ended before the node remembered up to when a link answered is not told, and paid, a second time."""
+    told, silent, other = (1, "ended", "issued"), (2, "ended", "withheld"), (3, "ended", "issued")
+    engine = connect(place)
+    with writing(engine).begin() as connection:
+        command.upgrade(alembic_config(Schema.NODE, connection), "node_0021")
+        for (ended_s, state, claim), program in ((told, "fit"), (silent, "fit"), (other, "gold")):
+            ids = {"link": f"lnk-{ended_s}", "receipt": f"rcp-{ended_s}"}
+            the = {"role": "issuer", "subject": "ana", "program": program, "ended_at_s": ended_s}
+            insert_as_was(connection, "link", id=ids["link"], state=state, **the)
+            insert_as_was(connection, "receipt", id=ids["receipt"], link=ids["link"])
+            insert_as_was(
+                connection, "claim", **ids, number=ended_s, digest=program + claim, state=claim, role="issuer"
+            )
+        for subject in ("ana", "ben"):
+            insert_as_was(connection, "link", id=subject, role="issuer", subject=subject, program="fit", state="active")
+    engine.dispose()
+
+    engine = open_database(place)
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT id, answered_until_s FROM link ORDER BY id").all()
+    assert [tuple(row) for row in rows] == [("ana", 1), ("ben", 0), ("lnk-1", 0), ("lnk-2", 0), ("lnk-3", 0)]
+    engine.dispose()
+
+
+def insert_as_was(connection: sa.Connection, table: str, **values: object) -> None:
+    """Insert a row into a table as it is by now; what must be there and is not said is empty."""
+    columns = sa.Table(table, sa.MetaData(), autoload_with=connection)
+    needed = [each for each in columns.columns if not each.nullable and each.server_default is None]
+    empty = {each.name: "" if isinstance(each.type, sa.String) else 0 for each in needed}
+    connection.execute(columns.insert().values({**empty, **values}))
+
+
 def test_it_can_be_upgraded_beforehand_and_twice(first_landed: Path) -> None:
     runner = CliRunner()
     first = runner.invoke(cli.app, ["migrate", str(first_landed)])

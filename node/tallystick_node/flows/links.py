@@ -241,6 +241,7 @@ def _finish(
     transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.unique == row.unique).values(link=link))
     unique = transaction.row(select(LINK_UNIQUE.c.answered_until_s).where(LINK_UNIQUE.c.unique == row.unique))
     assert unique is not None, "it is taken before the offer is"
+    told_until_s = _told_until_s(transaction, body.subject, recipient=partner.host, program=begun.program)
     return _insert(
         transaction,
         link=link,
@@ -250,7 +251,7 @@ def _finish(
         subject=body.subject,
         partner_hint=hint,
         login=body.login,
-        answered_until_s=unique.answered_until_s,
+        answered_until_s=max(unique.answered_until_s, told_until_s),
     )
 
 
@@ -351,6 +352,16 @@ def end_link(transaction: Transaction, link: str) -> None:
         "answered_until_s": max(unique.answered_until_s, _answered_until_s(transaction, link)),
     }
     transaction.execute(update(LINK_UNIQUE).where(LINK_UNIQUE.c.link == link).values(**freed))
+
+
+def _told_until_s(transaction: Transaction, subject: str, *, recipient: str, program: str) -> int:
+    """Return up to when a subject's ended links answered, as their claims say, 0 where they told nothing.
+
+    `u` knows it also of links that were emptied since; but version 0.1 let go of it 90 days after the end.
+    """
+    same = (LINKS.c.subject == subject, LINKS.c.partner == recipient, LINKS.c.program == program)
+    ended = select(LINKS.c.id).where(*same, LINKS.c.role == "issuer", LINKS.c.state == "ended")
+    return max((_answered_until_s(transaction, row.id) for row in transaction.execute(ended).all()), default=0)
 
 
 def _answered_until_s(transaction: Transaction, link: str) -> int:

@@ -18,6 +18,7 @@ from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import BooksRefused
 from tallystick_node.flows.accounts import balance_in, balance_of, book_step, transfer_of
 from tallystick_node.flows.programs import known_program
+from tallystick_node.flows.receipts.duties import drop_accounting_if_discharged
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, LINKS, PROGRAMS, REWARDS
@@ -50,7 +51,7 @@ def pay_reward(
 
 
 def _earn(transaction: Transaction, program: Program, *, period: str, **earned: str) -> None:
-    """Write down what a claim earned, and pay it as far as the budget goes."""
+    """Write down what a claim earned, and pay it as far as the budget goes; to whom, only as long as that is kept."""
     reward = transaction.new_id("trf")
     transaction.execute(
         insert(REWARDS).values(
@@ -66,6 +67,7 @@ def _earn(transaction: Transaction, program: Program, *, period: str, **earned: 
     )
     _fund(transaction, program, period)
     _pay(transaction, transaction.row(select(REWARDS).where(REWARDS.c.id == reward)), program)
+    drop_accounting_if_discharged(transaction, earned["receipt"])
 
 
 def _pay_for_another(node: Node, transaction: Transaction, freed: Any) -> None:

@@ -6,6 +6,7 @@ What is discharged is gone from the rows, and where the terms name it, the ledge
 Source: API section 6 (`retention`), GDPR article 5(1)(e).
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy import delete, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.entries import DISCHARGED_MAX, DischargeBody
-from tallystick_consent.receipts.receipt import Terms
+from tallystick_consent.receipts.receipt import Terms, parse_terms
 from tallystick_consent.receipts.retention import DAY_S, DISCHARGE_WITHIN_S
 from tallystick_consent.replay import carried_duty
 from tallystick_ledger.opening import Carried
@@ -62,6 +63,18 @@ def keep_after_end(transaction: Transaction, terms: Terms) -> None:
         if each.field != "answers":
             due_s = transaction.now_s + each.until_days * DAY_S
             _keep(transaction, terms.receipt, each.field, each.ground, claim="", due_s=due_s, declared=True)
+
+
+def drop_accounting_if_discharged(transaction: Transaction, receipt: str) -> None:
+    """Empty what was just paid under a receipt whose accounting is discharged: of what is settled after its end, some
+    comes when the days are over for which the terms let it be kept, and the ledger has said that nothing is."""
+    ended = select(RECEIPTS.c.terms).where(RECEIPTS.c.id == receipt, RECEIPTS.c.ended_at_s.is_not(None))
+    row = transaction.row(ended)
+    if row is None or all(each.field != "accounting" for each in parse_terms(json.loads(row.terms)).retention):
+        return
+    owed = select(DUTIES.c.number).where(DUTIES.c.receipt == receipt, DUTIES.c.field == "accounting")
+    if transaction.row(owed) is None:
+        _drop(transaction, receipt, "accounting", ())
 
 
 def discharge_due(transaction: Transaction, *, rows_max: int) -> int:

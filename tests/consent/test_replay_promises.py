@@ -80,6 +80,48 @@ def overdue(ledger: Ledger) -> None:
     ledger["visit later"].at_s = START_S + 60 + TIME_SLACK_S + 1
 
 
+DEADLINE_MAX_S = 30 * DAY_S + TIME_SLACK_S
+
+
+def due_in_years(ledger: Ledger) -> None:
+    """The gym gives itself a deadline that no log will ever be past."""
+    withdraw(ledger)
+    ledger.spoil("withdrawn", acknowledge_by=ledger["withdrawn"].at_s + DEADLINE_MAX_S + 1)
+
+
+def due_in_a_month(ledger: Ledger) -> None:
+    due_in_years(ledger)
+    ledger["withdrawn"].at_s += 1
+
+
+def stop_another(ledger: Ledger, name: str, **changes: object) -> None:
+    """Somebody else gives the same, and the gym stops that."""
+    other = {"receipt": identifier("rcp", name)}
+    for step, body in (
+        ("requested", receipt("requested")),
+        ("given", receipt("given")),
+        ("paused", {**receipt("paused"), **changes}),
+    ):
+        ledger.add(f"{step} {name}", "receipt", {**body, **other})
+
+
+def name_no_deadline(ledger: Ledger) -> None:
+    stop_another(ledger, "bob", acknowledge_by=START_S + 7 * DAY_S)
+    withdraw(ledger)
+
+
+def name_none_until_then(ledger: Ledger) -> None:
+    """What version 0.1 logged names none; the node is brought up to date, and what it logs from then on does."""
+    withdraw(ledger)
+    stop_another(ledger, "bob", acknowledge_by=START_S + 7 * DAY_S)
+
+
+def sign_without_a_deadline(ledger: Ledger) -> None:
+    """Who was told signs at once, and has nothing to wait for."""
+    stop_another(ledger, "bob", acknowledge_by=START_S + 7 * DAY_S)
+    ledger.add("withdrawn", "receipt", receipt("withdrawn", acknowledged=True))
+
+
 def cross(ledger: Ledger, name: str = "crossed", **changes: object) -> None:
     """The gym's withdrawal meets a receipt that the insurer had revoked: it is signed for, and changes nothing."""
     body = receipt("withdrawn", acknowledged=True)
@@ -248,6 +290,8 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "signed before it was given": ("P16.signed", sign_before_it_was_given),
     "signed after it was logged": ("P16.signed", sign_after_it_was_logged),
     "a withdrawal overdue": ("P16.acknowledged", overdue),
+    "a deadline of years": ("P16.acknowledged", due_in_years),
+    "a withdrawal with no deadline": ("P16.acknowledged", name_no_deadline),
     "a reward that tells the figure": ("P17.alone", tell_more_by_the_reward),
     "an answer for each day": ("P17.dates", answer_each_day),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
@@ -377,6 +421,9 @@ def a_newer_version_for_somebody_else(ledger: Ledger) -> None:
         sign_as_late_as_clocks_allow,
         due_now,
         signed_late,
+        due_in_a_month,
+        name_none_until_then,
+        sign_without_a_deadline,
         cross_an_end,
         erased_and_signed_for_once,
         one_day_alone,

@@ -124,7 +124,8 @@ SUBJECTS: dict[str, Subject] = {
         "Times are honest, and a withdrawal whose acknowledgement is missing after its deadline convicts.",
         "the time of every entry, cosignatures' times, partners' heads, and `receipt` entries",
         "times between two heads that nobody else has seen; who is to blame for a missing acknowledgement, unless the"
-        " other company's log is audited too; withdrawals that name no deadline",
+        " other company's log is audited too; withdrawals that name no deadline, in a log where none names one (the"
+        " report counts them in a note)",
     ),
     "P17": Subject(
         "All answers of one source to one recipient over one period, taken together, stay within the highest rung among"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from logs import digest, identifier
-from story import INSURER, START_S, TERMS, Ledger, acceptance, disclosure, erasure, program, receipt, tell
+from story import GYM, INSURER, START_S, TERMS, Ledger, acceptance, disclosure, erasure, program, receipt, tell
 
 from tallystick_consent.receipts.retention import DAY_S, DISCHARGE_WITHIN_S
 from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay
@@ -268,13 +268,56 @@ def test_programs_together_may_tell_what_the_highest_rung_among_them_permits() -
     assert rules(gym) == rules(insurer) == []
 
 
-def test_an_older_version_that_is_asked_of_nobody_any_more_is_not_held_against_another_program() -> None:
-    """Its receipts live on while the other program, for which the new version made room, is given by others."""
-    gym, _ = tell()
-    ask_more_beside_it(gym)
-    gym.add("plus in version 2", "program", {**program("ins-plus", cuts=(12,)), "program_version": 2}, after="plus")
-    gym.spoil("issued plus", receipt_leaf=gym.index("live plus"))
-    assert rules(gym) == []
+def add_version_two(ledger: Ledger, *, after: str) -> None:
+    ledger.add("plus again", "program", {**program("ins-plus", cuts=(12,)), "program_version": 2}, after=after)
+    for step in ("", " plus"):
+        live = ledger.index(f"live{step}")
+        for answer in ("issued", "delivered", "accepted"):
+            if any(draft.name == answer + step for draft in ledger.drafts):
+                ledger.spoil(answer + step, receipt_leaf=live)
+
+
+@pytest.mark.parametrize("host", [GYM, INSURER])
+def test_an_older_version_is_not_held_against_a_program_for_which_the_new_one_made_room(host: str) -> None:
+    """Its receipts live on while the other program is given by others."""
+    ledger = next(each for each in tell() if each.host == host)
+    ask_more_beside_it(ledger)
+    ledger.drafts.insert(ledger.index("program"), ledger.drafts.pop(ledger.index("plus")))
+    add_version_two(ledger, after="plus")
+    assert rules(ledger) == []
+    ledger.drafts.insert(ledger.index("plus"), ledger.drafts.pop(ledger.index("plus again")))  # agreed to in that order
+    assert rules(ledger) == []
+
+
+def make_room_too_late(ledger: Ledger) -> None:
+    """The next version tells no more, and is asked of nobody: who was asked for both goes on answering the first."""
+    ask_more_beside_it(ledger)
+    add_version_two(ledger, after="plus")
+
+
+def hide_behind_a_higher_rung(ledger: Ledger, *, before: bool = True) -> None:
+    """The payer's man of straw is answered about, under a program whose rung permits nearly everything."""
+    straw = {"program": "ins-straw", "rung": "field"}
+    ask_more_beside_it(ledger)
+    names = [draft.name for draft in ledger.drafts if draft.name.endswith("plus")]
+    for name in names:
+        mine = {"receipt": identifier("rcp", "straw")} if ledger[name].kind != "program" else {}
+        ledger.again(name, **straw, **mine)
+    if before:
+        ledger.drafts.sort(key=lambda draft: draft.name in names)
+    ledger.spoil("plus again", tells={"alone": "field", "figures": []})
+    for index, draft in enumerate(ledger.drafts):
+        draft.at_s = START_S + index
+    for name in ("issued plus", "accepted plus"):
+        if name in names:
+            claim = {"claim": digest("straw"), "nullifier": digest("straw")}
+            ledger.spoil(f"{name} again", **claim, receipt_leaf=ledger.index("live plus again"))
+            ledger.spoil(name, receipt_leaf=ledger.index("live plus"))
+
+
+def answer_another_of_a_higher_rung(ledger: Ledger) -> None:
+    """What it tells is what was agreed, whatever was told before it."""
+    hide_behind_a_higher_rung(ledger, before=False)
 
 
 GYM_CASES: dict[str, tuple[str, Spoil]] = {
@@ -295,6 +338,9 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "a reward that tells the figure": ("P17.alone", tell_more_by_the_reward),
     "an answer for each day": ("P17.dates", answer_each_day),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
+    "two thresholds, a straw man's answer before": ("P17.together", hide_behind_a_higher_rung),
+    "two thresholds, and an answer of a higher rung after": ("P17.together", answer_another_of_a_higher_rung),
+    "two thresholds, a harmless version after": ("P17.together", make_room_too_late),
     "an erasure signed for twice": ("P5.acknowledgement", lambda gym: end_by_erasure(gym, "another")),
 }
 
@@ -313,6 +359,9 @@ INSURER_CASES: dict[str, tuple[str, Spoil]] = {
         lambda insurer: sign_at(insurer, insurer["live"].at_s - TIME_SLACK_S - 1),
     ),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
+    "two thresholds, a straw man's answer before": ("P17.together", hide_behind_a_higher_rung),
+    "two thresholds, and an answer of a higher rung after": ("P17.together", answer_another_of_a_higher_rung),
+    "two thresholds, a harmless version after": ("P17.together", make_room_too_late),
     "a program nobody logged": ("P14.program", lambda insurer: insurer.spoil("program", program_version=2)),
     "an answer kept too long": ("P9.overdue", keep_an_answer),
     "an answer kept after the end": ("P9.overdue", keep_an_answer_after_the_end),

@@ -106,8 +106,8 @@ RULES: dict[str, str] = {
     " of every receipt they are given under.",
     "P17.dates": "More than one answer about a single day needs a receipt that permits dates, where the program's"
     " entry does not say what it tells.",
-    "P17.together": "What all programs that one source answers to one recipient for one period tell together is within"
-    " the highest rung among them.",
+    "P17.together": "What the programs up to each rung that one source answers to one recipient for one period tell"
+    " together is within that rung.",
     "X.acceptance_missing": "Every claim that its issuer says it delivered, or one that it replaced, is accepted in the"
     " recipient's ledger.",
     "X.acceptance_differs": "A delivered claim and its acceptance agree on parties, receipt, program, period, purpose,"

@@ -1,7 +1,8 @@
 """What a program tells beside the others of its payer over one source, held against what was agreed (P17).
 
-Pure. A subject who permits one company several questions about the same events permits the highest rung among them, and
-no more than that: two yes-or-no questions about one figure are a band, which nobody agreed to.
+Pure. A subject who permits one company several questions about the same events permits, of those up to each rung, that
+rung together and no more: two yes-or-no questions about one figure are a band, which nobody agreed to, and which a
+third question of a higher rung does not permit them either.
 
 Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
 """
@@ -21,14 +22,20 @@ def require_within_beside(program: Program, others: Iterable[Program]) -> None:
         others: those that live there, each in one version; an older or newer version of the new one is passed over.
 
     Raises:
-        RulesTellTooMuch: together they tell more than the highest rung that any of them was agreed for.
+        RulesTellTooMuch: those up to a rung, it among them, tell more together than that rung.
     """
     classes = _asked_about(program)
     beside = [each for each in others if each.program != program.program and _asked_about(each) & classes]
     together = [program, *beside]
-    rungs: list[Rung] = [each.rung for each in together]
-    rung = max(rungs, key=lambda each: RUNG_HEIGHT[each])
-    require_within([each.question() for each in together], rung=rung)
+    rungs: set[Rung] = {each.rung for each in together}
+    for rung in sorted(rungs, key=_height):
+        if _height(rung) >= _height(program.rung):
+            within = [each for each in together if _height(each.rung) <= _height(rung)]
+            require_within([each.question() for each in within], rung=rung)
+
+
+def _height(rung: Rung) -> int:
+    return RUNG_HEIGHT[rung]
 
 
 def _asked_about(program: Program) -> frozenset[str]:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from logs import digest, entry_of
+from logs import digest, entry_of, identifier
 from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, erase, erasure, receipt, tell
 
-from tallystick_consent.replay import ConsentReplay, without_leaves
+from tallystick_consent.receipts.retention import DAY_S
+from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay, count_undated, without_leaves
 from tallystick_ledger.opening import REMEMBERED_S, Carried, OpeningDraft
 from tallystick_ledger.tlog.head import Checkpoint
 
@@ -277,3 +278,24 @@ def test_what_was_owed_is_discharged_in_the_next_year_once() -> None:
     new.finish(newest_s=NEW_YEAR_S)
     assert new.findings == []
     assert rules(new, "discharge", answer) == ["P9.discharge"]
+
+
+@pytest.mark.parametrize(("more_s", "found"), [(0, []), (1, ["P16.acknowledged"])])
+def test_a_deadline_that_is_carried_is_no_further_away_than_one_that_begins_then(more_s: int, found: list[str]) -> None:
+    """The stop is older than the opening, so an honest deadline is nearer still."""
+    due_s = NEW_YEAR_S + 30 * DAY_S + TIME_SLACK_S + more_s
+    stopped = Carried("receipt", {**receipt("withdrawn"), "acknowledge_by": due_s})
+    assert [finding.rule for finding in opened(GYM, [stopped]).findings] == found
+
+
+def test_a_log_whose_opening_names_a_deadline_names_them_all() -> None:
+    """What was stopped by version 0.1 is carried without one beside it, and accuses nobody."""
+    records = [
+        Carried("receipt", {**receipt("paused"), "receipt": identifier("rcp", "bob"), "acknowledge_by": NEW_YEAR_S}),
+        Carried("receipt", receipt("withdrawn")),
+        Carried("receipt", {**receipt("given", acknowledged=True), "receipt": identifier("rcp", "cleo")}),
+    ]
+    year = opened(GYM, records)
+    assert (year.findings, count_undated(year)) == ([], 1)
+    stopped = {**receipt("paused"), "receipt": identifier("rcp", "cleo")}
+    assert rules(year, "receipt", stopped) == ["P16.acknowledged"]

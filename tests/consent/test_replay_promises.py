@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from logs import digest, identifier
-from story import INSURER, START_S, TERMS, Ledger, acceptance, disclosure, erasure, program, receipt, tell
+from story import GYM, INSURER, START_S, TERMS, Ledger, acceptance, disclosure, erasure, program, receipt, tell
 
 from tallystick_consent.receipts.retention import DAY_S, DISCHARGE_WITHIN_S
 from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay
@@ -78,6 +78,48 @@ def overdue(ledger: Ledger) -> None:
     withdraw(ledger, acknowledge_by=START_S + 60)
     ledger.add("visit later", "event", {"commitment": digest("later")})
     ledger["visit later"].at_s = START_S + 60 + TIME_SLACK_S + 1
+
+
+DEADLINE_MAX_S = 30 * DAY_S + TIME_SLACK_S
+
+
+def due_in_years(ledger: Ledger) -> None:
+    """The gym gives itself a deadline that no log will ever be past."""
+    withdraw(ledger)
+    ledger.spoil("withdrawn", acknowledge_by=ledger["withdrawn"].at_s + DEADLINE_MAX_S + 1)
+
+
+def due_in_a_month(ledger: Ledger) -> None:
+    due_in_years(ledger)
+    ledger["withdrawn"].at_s += 1
+
+
+def stop_another(ledger: Ledger, name: str, **changes: object) -> None:
+    """Somebody else gives the same, and the gym stops that."""
+    other = {"receipt": identifier("rcp", name)}
+    for step, body in (
+        ("requested", receipt("requested")),
+        ("given", receipt("given")),
+        ("paused", {**receipt("paused"), **changes}),
+    ):
+        ledger.add(f"{step} {name}", "receipt", {**body, **other})
+
+
+def name_no_deadline(ledger: Ledger) -> None:
+    stop_another(ledger, "bob", acknowledge_by=START_S + 7 * DAY_S)
+    withdraw(ledger)
+
+
+def name_none_until_then(ledger: Ledger) -> None:
+    """What version 0.1 logged names none; the node is brought up to date, and what it logs from then on does."""
+    withdraw(ledger)
+    stop_another(ledger, "bob", acknowledge_by=START_S + 7 * DAY_S)
+
+
+def sign_without_a_deadline(ledger: Ledger) -> None:
+    """Who was told signs at once, and has nothing to wait for."""
+    stop_another(ledger, "bob", acknowledge_by=START_S + 7 * DAY_S)
+    ledger.add("withdrawn", "receipt", receipt("withdrawn", acknowledged=True))
 
 
 def cross(ledger: Ledger, name: str = "crossed", **changes: object) -> None:
@@ -226,13 +268,56 @@ def test_programs_together_may_tell_what_the_highest_rung_among_them_permits() -
     assert rules(gym) == rules(insurer) == []
 
 
-def test_an_older_version_that_is_asked_of_nobody_any_more_is_not_held_against_another_program() -> None:
-    """Its receipts live on while the other program, for which the new version made room, is given by others."""
-    gym, _ = tell()
-    ask_more_beside_it(gym)
-    gym.add("plus in version 2", "program", {**program("ins-plus", cuts=(12,)), "program_version": 2}, after="plus")
-    gym.spoil("issued plus", receipt_leaf=gym.index("live plus"))
-    assert rules(gym) == []
+def add_version_two(ledger: Ledger, *, after: str) -> None:
+    ledger.add("plus again", "program", {**program("ins-plus", cuts=(12,)), "program_version": 2}, after=after)
+    for step in ("", " plus"):
+        live = ledger.index(f"live{step}")
+        for answer in ("issued", "delivered", "accepted"):
+            if any(draft.name == answer + step for draft in ledger.drafts):
+                ledger.spoil(answer + step, receipt_leaf=live)
+
+
+@pytest.mark.parametrize("host", [GYM, INSURER])
+def test_an_older_version_is_not_held_against_a_program_for_which_the_new_one_made_room(host: str) -> None:
+    """Its receipts live on while the other program is given by others."""
+    ledger = next(each for each in tell() if each.host == host)
+    ask_more_beside_it(ledger)
+    ledger.drafts.insert(ledger.index("program"), ledger.drafts.pop(ledger.index("plus")))
+    add_version_two(ledger, after="plus")
+    assert rules(ledger) == []
+    ledger.drafts.insert(ledger.index("plus"), ledger.drafts.pop(ledger.index("plus again")))  # agreed to in that order
+    assert rules(ledger) == []
+
+
+def make_room_too_late(ledger: Ledger) -> None:
+    """The next version tells no more, and is asked of nobody: who was asked for both goes on answering the first."""
+    ask_more_beside_it(ledger)
+    add_version_two(ledger, after="plus")
+
+
+def hide_behind_a_higher_rung(ledger: Ledger, *, before: bool = True) -> None:
+    """The payer's man of straw is answered about, under a program whose rung permits nearly everything."""
+    straw = {"program": "ins-straw", "rung": "field"}
+    ask_more_beside_it(ledger)
+    names = [draft.name for draft in ledger.drafts if draft.name.endswith("plus")]
+    for name in names:
+        mine = {"receipt": identifier("rcp", "straw")} if ledger[name].kind != "program" else {}
+        ledger.again(name, **straw, **mine)
+    if before:
+        ledger.drafts.sort(key=lambda draft: draft.name in names)
+    ledger.spoil("plus again", tells={"alone": "field", "figures": []})
+    for index, draft in enumerate(ledger.drafts):
+        draft.at_s = START_S + index
+    for name in ("issued plus", "accepted plus"):
+        if name in names:
+            claim = {"claim": digest("straw"), "nullifier": digest("straw")}
+            ledger.spoil(f"{name} again", **claim, receipt_leaf=ledger.index("live plus again"))
+            ledger.spoil(name, receipt_leaf=ledger.index("live plus"))
+
+
+def answer_another_of_a_higher_rung(ledger: Ledger) -> None:
+    """What it tells is what was agreed, whatever was told before it."""
+    hide_behind_a_higher_rung(ledger, before=False)
 
 
 GYM_CASES: dict[str, tuple[str, Spoil]] = {
@@ -248,9 +333,14 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "signed before it was given": ("P16.signed", sign_before_it_was_given),
     "signed after it was logged": ("P16.signed", sign_after_it_was_logged),
     "a withdrawal overdue": ("P16.acknowledged", overdue),
+    "a deadline of years": ("P16.acknowledged", due_in_years),
+    "a withdrawal with no deadline": ("P16.acknowledged", name_no_deadline),
     "a reward that tells the figure": ("P17.alone", tell_more_by_the_reward),
     "an answer for each day": ("P17.dates", answer_each_day),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
+    "two thresholds, a straw man's answer before": ("P17.together", hide_behind_a_higher_rung),
+    "two thresholds, and an answer of a higher rung after": ("P17.together", answer_another_of_a_higher_rung),
+    "two thresholds, a harmless version after": ("P17.together", make_room_too_late),
     "an erasure signed for twice": ("P5.acknowledgement", lambda gym: end_by_erasure(gym, "another")),
 }
 
@@ -269,6 +359,9 @@ INSURER_CASES: dict[str, tuple[str, Spoil]] = {
         lambda insurer: sign_at(insurer, insurer["live"].at_s - TIME_SLACK_S - 1),
     ),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
+    "two thresholds, a straw man's answer before": ("P17.together", hide_behind_a_higher_rung),
+    "two thresholds, and an answer of a higher rung after": ("P17.together", answer_another_of_a_higher_rung),
+    "two thresholds, a harmless version after": ("P17.together", make_room_too_late),
     "a program nobody logged": ("P14.program", lambda insurer: insurer.spoil("program", program_version=2)),
     "an answer kept too long": ("P9.overdue", keep_an_answer),
     "an answer kept after the end": ("P9.overdue", keep_an_answer_after_the_end),
@@ -377,6 +470,9 @@ def a_newer_version_for_somebody_else(ledger: Ledger) -> None:
         sign_as_late_as_clocks_allow,
         due_now,
         signed_late,
+        due_in_a_month,
+        name_none_until_then,
+        sign_without_a_deadline,
         cross_an_end,
         erased_and_signed_for_once,
         one_day_alone,

@@ -43,6 +43,19 @@ def test_a_band_about_other_events_does_not_permit_a_band_about_these() -> None:
         require_within_beside(program("ins-more", rule=at_least(8)), [TWELVE, steps("pace-tier", "steps-tier", "band")])
 
 
+def test_a_program_of_a_higher_rung_permits_itself_and_not_what_two_others_tell_without_it() -> None:
+    band = program("ins-band", rung="band")
+    require_within_beside(TWELVE, [band])
+    with pytest.raises(RulesTellTooMuch) as refused:
+        require_within_beside(program("ins-more", rule=at_least(8)), [band, TWELVE])
+    assert (refused.value.told, refused.value.permitted) == ("band", "predicate")
+
+
+def test_a_band_is_not_refused_for_what_those_of_a_lower_rung_tell() -> None:
+    """They were held together before; it adds nothing to that."""
+    require_within_beside(program("ins-band", rung="band"), [program("ins-more", rule=at_least(8)), TWELVE])
+
+
 def test_a_question_beside_a_band_of_the_same_events_is_within_the_band_that_was_agreed() -> None:
     require_within_beside(
         steps("pace-high", "steps-ten-thousand", "predicate"), [steps("pace-tier", "steps-tier", "band")]

@@ -6,11 +6,15 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
+from tallystick_consent.receipts.retention import DAY_S
 from tallystick_consent.receipts.states import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.duties import owe_from_end
 from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
 from tallystick_ledger.opening import Carried
+
+ACKNOWLEDGE_WITHIN_MAX_S = 30 * DAY_S
+"""The latest deadline that a stop may name, after its entry: an erasure's. Nobody chooses when it would be late."""
 
 
 def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
@@ -43,6 +47,9 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
             if body.signed != life.body.signed:
                 report(acknowledgement_rule(body.state), "A partner signed for something else than was sent.")
         _check_signed_at(body, report, begun_s=begun_s, logged_s=at_s)
+    if state.names_deadlines and body.acknowledge_by is None and _awaits_signature(body):
+        report("P16.acknowledged", "A stop names no deadline, in a log whose stops before it name one.")
+    _check_deadline(state, body, at_s, report)
     if life is None:
         life = state.receipts[body.receipt] = ReceiptLife(body)
     life.step(body, index, at_s, acknowledges=acknowledges)
@@ -53,9 +60,10 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
         life.acknowledged += (_acknowledged(body, index, by_partner=by_partner),)
 
 
-def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Report) -> None:
-    """Take a receipt as the part of the opening at `index` carries it."""
+def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
+    """Take a receipt as the part of the opening at `index`, recorded at `at_s`, carries it."""
     _check_parties(state, body, report)
+    _check_deadline(state, body, at_s, report)
     known = state.receipts.get(body.receipt)
     if known is not None and body.version == known.body.version + 1:
         known.asked = body
@@ -83,6 +91,15 @@ def finish_receipts(state: ConsentState, *, newest_s: int) -> None:
         if due_s is not None and life.body.acknowledgement is None and newest_s > due_s + TIME_SLACK_S:
             report = state.reporter(life.stepped_leaf)
             report("P16.acknowledged", f"A receipt was {life.body.state}, and nobody signed for it by the deadline.")
+
+
+def count_undated(state: ConsentState) -> int:
+    """Return how many receipts were stopped, and nobody signed for it, by a step that names no deadline.
+
+    Nodes of version 0.1 named none; an auditor is told, and finds nothing wrong.
+    """
+    bodies = (life.body for life in state.receipts.values())
+    return sum(body.acknowledge_by is None and _awaits_signature(body) for body in bodies)
 
 
 def acknowledgement_rule(state: str) -> str:
@@ -140,6 +157,21 @@ def _check_signed_at(body: ReceiptBody, report: Report, *, begun_s: int, logged_
     assert signature is not None, "asked only where a step has one"
     if not begun_s - TIME_SLACK_S <= signature.at <= logged_s + TIME_SLACK_S:
         report("P16.signed", "A partner's signature states a time before what it is for, or after it was logged.")
+
+
+def _awaits_signature(body: ReceiptBody) -> bool:
+    """Return whether a step tells the other partner to stop, and that has not signed for it."""
+    return body.signed != "" and body.acknowledgement is None and body.state in STOPS
+
+
+def _check_deadline(state: ConsentState, body: ReceiptBody, at_s: int, report: Report) -> None:
+    """Check that the deadline that a step names, if any, is no later than any may be, after `at_s`."""
+    if body.acknowledge_by is None:
+        return
+    state.names_deadlines = True
+    latest_s = at_s + ACKNOWLEDGE_WITHIN_MAX_S + TIME_SLACK_S
+    if _awaits_signature(body) and body.acknowledge_by > latest_s:
+        report("P16.acknowledged", "A stop names a deadline more than 30 days after it.")
 
 
 def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, report: Report) -> bool:

@@ -167,6 +167,7 @@ class ConsentState:
         host: the partner whose ledger it is.
         log: name of the log that is replayed, such as `2027`; "" where nobody says, and places are not looked at.
         continues: it continues another log, whose ended receipts it does not tell of.
+        names_deadlines: a stop in it, or in its opening, has named a deadline, as all do since version 0.1.
         receipts: each receipt's life, by id.
         crossed: what was signed for here after a receipt had ended, by the receipt's id.
         duties: what is not discharged yet, by the id of its receipt.
@@ -191,6 +192,7 @@ class ConsentState:
     host: str
     log: str = ""
     continues: bool = False
+    names_deadlines: bool = False
     receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
     crossed: dict[str, tuple[Acknowledged, ...]] = field(default_factory=dict[str, tuple[Acknowledged, ...]])
     duties: dict[str, tuple[Duty, ...]] = field(default_factory=dict[str, tuple[Duty, ...]])

@@ -1,16 +1,17 @@
 """Replay of what answers tell together: all of one source to one recipient over one period, against the receipt.
 
-What one program's answers tell, its entry says; what several tell together follows from the figures they ask about, and
-may reach as high as the highest rung among them: the one that a node holds them against before anybody is asked. A
-ledger does not say which receipts are one person's, so the answers of a period to one recipient are taken as about one
-person: two programs that nobody may be asked for both are found all the same.
+What one program's answers tell, its entry says; what several tell together follows from the figures they ask about. All
+up to a rung may tell that rung together, and no more: what is of a higher one permits itself alone. So a node holds
+them before anybody is asked. A ledger does not say which receipts are one person's, so the answers of a period to one
+recipient are taken as about one person, where one could be asked for all of them at some time: a version that was
+followed by another before the other program came may be answered about somebody whom that is not.
 
 Source: DESIGN P17, CONSTRUCTIONS (rules and rewards).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Sequence
 
-from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ReceiptBody
+from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
 from tallystick_consent.fields import RUNG_HEIGHT, Rung
 from tallystick_consent.replay.state import ConsentState, Report
 from tallystick_consent.rules.linter import figures_together
@@ -51,10 +52,7 @@ def check_told(
         answered = state.answered[here] = answered | {program_version}
     if len(answered) < 2:
         return
-    versions = {**dict(sorted(answered)), body.program: body.program_version}
-    # Who is answered about under an older version may be nobody that the others are about, and nobody new is asked for
-    # it: programs that one person may be asked for as they are now do not convict.
-    if all(_tell_too_much(state, payer, each, permitted) for each in (versions, _newest(state, payer, versions))):
+    if program is not None and _tell_too_much(_versions(state, payer, answered), program, answered, permitted):
         report("P17.together", "What the programs answered for one period tell together is above the rung of each.")
 
 
@@ -62,23 +60,41 @@ def _program_of(terms: ReceiptBody) -> tuple[str, str, int]:
     return terms.recipient, terms.program, terms.program_version
 
 
-def _tell_too_much(state: ConsentState, payer: str, versions: Mapping[str, int], permitted: int) -> bool:
-    """Return whether programs, each in one version, tell more together than the highest rung among them permits.
+def _versions(state: ConsentState, payer: str, answered: Collection[tuple[str, int]]) -> Iterable[ProgramBody]:
+    """Return each version of the programs that were answered, in the order that the ledger came to hold them."""
+    names = {name for name, _ in answered}
+    return (body for (of, name, _), body in state.programs.items() if of == payer and name in names)
+
+
+def _tell_too_much(
+    versions: Iterable[ProgramBody], answers: ProgramBody, answered: Collection[tuple[str, int]], permitted: int
+) -> bool:
+    """Return whether a program, and what was answered beside it, tell more than they may wherever one could be asked.
 
     Args:
-        permitted: the height of the rung of the receipt at hand, which is one of them.
+        answers: the program, in the version at hand.
+        permitted: the height of the rung of the receipt at hand.
     """
-    found = ((name, state.programs.get((payer, name, version))) for name, version in versions.items())
-    known = [(name, program) for name, program in found if program is not None]
-    figures = frozenset((name, program.tells.figures) for name, program in known if program.tells is not None)
-    highest = max((RUNG_HEIGHT[program.rung] for _, program in known), default=permitted)
-    return RUNG_HEIGHT[figures_together(figures).rung] > max(highest, permitted)
+    asked: dict[str, ProgramBody] = {}
+    for newcomer in versions:
+        name, before = newcomer.program, asked.get(newcomer.program)
+        asked[name] = newcomer
+        if (name, newcomer.program_version) in answered and asked.get(answers.program) is answers:
+            beside = [each for each in asked.values() if (each.program, each.program_version) in answered]
+            if _are_too_much(beside, answers, permitted):
+                return True
+        if before is not None and before.program_version > newcomer.program_version:
+            asked[name] = before
+    return False
 
 
-def _newest(state: ConsentState, payer: str, names: Collection[str]) -> dict[str, int]:
-    """Return the newest version of each program that the ledger holds."""
-    newest = dict.fromkeys(names, 0)
-    for of, name, version in state.programs:
-        if of == payer and name in newest:
-            newest[name] = max(newest[name], version)
-    return newest
+def _are_too_much(programs: Sequence[ProgramBody], answers: ProgramBody, permitted: int) -> bool:
+    """Return whether the programs up to a rung that `answers` is within tell more together than that rung."""
+    heights = [max(RUNG_HEIGHT[each.rung], permitted if each is answers else 0) for each in programs]
+    own = heights[programs.index(answers)]
+    for height in {each for each in heights if each >= own}:
+        within = (each for each, its in zip(programs, heights, strict=True) if its <= height)
+        figures = frozenset((each.program, each.tells.figures) for each in within if each.tells is not None)
+        if RUNG_HEIGHT[figures_together(figures).rung] > height:
+            return True
+    return False

@@ -34,6 +34,7 @@ from tallystick.audit.source import AuditNotRun, DirectorySource, Source, WebSou
 from tallystick.audit.state import SavedAudit, Saver, read_state, write_state
 from tallystick.audit.table import report_table
 from tallystick.audit.views.witnesses import has_addresses
+from tallystick_consent.replay import count_undated
 from tallystick_ledger.encoding import to_base64
 
 __all__ = [
@@ -128,6 +129,8 @@ def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:
         notes.append(f"Signature lines of keys this audit does not know, and did not check: {head.unlisted_count}.")
     if not log.whole and not asked.integrity_only:
         notes.append(f"Only {log.replay.ledger.size} of {head.checkpoint.size} entries were replayed.")
+    if undated := count_undated(log.replay.consent):
+        notes.append(f"Pauses and endings that nobody signed for, and that name no deadline: {undated}.")
     signed = {each.known: each.timestamp_s for each in head.signed}
     return LogReport(
         where=where,

@@ -124,14 +124,16 @@ SUBJECTS: dict[str, Subject] = {
         "Times are honest, and a withdrawal whose acknowledgement is missing after its deadline convicts.",
         "the time of every entry, cosignatures' times, partners' heads, and `receipt` entries",
         "times between two heads that nobody else has seen; who is to blame for a missing acknowledgement, unless the"
-        " other company's log is audited too; withdrawals that name no deadline",
+        " other company's log is audited too; withdrawals that name no deadline, in a log where none names one (the"
+        " report counts them in a note)",
     ),
     "P17": Subject(
-        "All answers of one source to one recipient over one period, taken together, stay within the highest rung among"
-        " their programs.",
+        "All answers of one source to one recipient over one period, taken together, stay within what was agreed: those"
+        " up to each rung within that rung.",
         "`disclosure`, `acceptance` and `receipt` entries, and what `program` entries say that answers tell",
-        "which receipts are one person's, so programs are held together as if each person had all of them, in their"
-        " newest versions where those tell less; whether an entry says of its program what the program does"
+        "which receipts are one person's, so programs are held together as if each person had all of them that could"
+        " be asked for at one time: a version that was followed by another before the other program came is not held"
+        " beside that; whether an entry says of its program what the program does"
         " (whoever has the document can compute it); programs of before that was said; periods of different spans",
     ),
     "X": Subject(

@@ -100,14 +100,14 @@ RULES: dict[str, str] = {
     "P16.signed": "A partner's signature in a receipt's life states a time between what it is for and its entry, give"
     " or take 5 minutes.",
     "P16.acknowledged": "A pause or an ending with a deadline is signed for by the other partner before the log is 5"
-    " minutes past it.",
+    " minutes past it; the deadline is at most 30 days away, and named by all from the first that names one.",
     "P16.stale": "The newest cosignature of the head is no older than was asked for, and from no time to come.",
     "P17.alone": "What a program's answers tell, with their repetition and the size of the reward, is within the rung"
     " of every receipt they are given under.",
     "P17.dates": "More than one answer about a single day needs a receipt that permits dates, where the program's"
     " entry does not say what it tells.",
-    "P17.together": "What all programs that one source answers to one recipient for one period tell together is within"
-    " the highest rung among them.",
+    "P17.together": "What the programs up to each rung that one source answers to one recipient for one period tell"
+    " together is within that rung.",
     "X.acceptance_missing": "Every claim that its issuer says it delivered, or one that it replaced, is accepted in the"
     " recipient's ledger.",
     "X.acceptance_differs": "A delivered claim and its acceptance agree on parties, receipt, program, period, purpose,"

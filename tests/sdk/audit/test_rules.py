@@ -16,6 +16,7 @@ from story import (
     REWARD_MINOR,
     Ledger,
     acceptance,
+    receipt,
     reward,
     tell,
     transfer,
@@ -207,6 +208,16 @@ def test_a_finding_names_source_entry_and_rule(tmp_path: Path) -> None:
     pay_without_an_acceptance(insurer)
     (finding,) = audited(tmp_path, insurer).findings
     assert finding.where == f"{tmp_path / 'log'}: entry {insurer.index('reward')}"
+
+
+def test_a_withdrawal_of_before_there_were_deadlines_is_noted_and_is_no_finding(tmp_path: Path) -> None:
+    gym, _ = tell()
+    gym.add("withdrawn", "receipt", receipt("withdrawn"))
+    report = audited(tmp_path, gym)
+    assert report.findings == ()
+    assert report.sources[0].notes == ("Pauses and endings that nobody signed for, and that name no deadline: 1.",)
+    gym.add("acknowledged", "receipt", receipt("withdrawn", acknowledged=True))
+    assert audited(tmp_path / "later", gym).sources[0].notes == ()
 
 
 def test_a_reward_may_be_reserved_first(tmp_path: Path) -> None:

@@ -262,6 +262,10 @@ def test_a_node_that_was_put_back_from_a_backup_cosigns_no_other_history_than_it
     """What it cosigned since the backup is forgotten; what it follows it learns anew."""
     with town(tmp_path) as story:
         gym, insurer = story.company("gym.example"), story.company("insurer.example")
+        gym.stop()  # it follows nobody from now on, else it would know better than the insurer's backup
+        alone = load_settings(gym.folder).model_copy(update={"follow_interval_s": 0})
+        (gym.folder / "node.toml").write_text(alone.text())
+        gym.start()
         story.settle()
         size = gym.node.publisher.published_size
         later(story)

@@ -185,5 +185,5 @@ def parse_program(document: object) -> Program:
     except ValidationError as error:
         raise ProgramRejected(
             f"A program does not have the form it must have, at {places_in(error)}.",
-            remedy="Compare it with the example in the documentation of programs.",
+            remedy="Compare it with docs/rules.md (The program around it) and docs/examples/ins-fit.json.",
         ) from error

@@ -68,7 +68,10 @@ def well_formed(make: Callable[[], _Q]) -> _Q:
     try:
         return make()
     except ValidationError as error:
-        places = sorted({"/".join(map(str, each["loc"][:1])) for each in error.errors(include_input=False)})
+        wrong = error.errors(include_input=False, include_url=False)
+        places = sorted(
+            {"/".join(map(str, each["loc"][:1])) or each["msg"].removeprefix("Value error, ") for each in wrong}
+        )
         # Not chained: what a validation error quotes may be a person's.
         raise BadInput(
             f"An argument is not of its form: {', '.join(places)}.", remedy="Compare it with tallystick.wire."

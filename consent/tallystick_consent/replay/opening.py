@@ -46,7 +46,7 @@ def take_opening(state: ConsentState, entry: Entry, index: int, report: Report) 
             report("entry.malformed", error.problem)
             continue
         if isinstance(body, ReceiptBody):
-            carry_receipt(state, body, index, report)
+            carry_receipt(state, body, index, entry.at_s, report)
         elif isinstance(body, CarriedDisclosure):
             carry_disclosure(state, body, index, report)
         elif isinstance(body, DutyBody):

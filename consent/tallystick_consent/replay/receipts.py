@@ -9,7 +9,14 @@ from tallystick_consent.entries import ReceiptBody, SoFar
 from tallystick_consent.receipts.states import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.duties import owe_from_end
-from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
+from tallystick_consent.replay.state import (
+    ON_ITS_WAY_S,
+    TIME_SLACK_S,
+    Acknowledged,
+    ConsentState,
+    ReceiptLife,
+    Report,
+)
 from tallystick_ledger.opening import Carried
 
 
@@ -45,7 +52,7 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
         _check_signed_at(body, report, begun_s=begun_s, logged_s=at_s)
     if life is None:
         life = state.receipts[body.receipt] = ReceiptLife(body)
-    life.step(body, index, at_s, acknowledges=acknowledges)
+    life.step(body, index, at_s, acknowledges=acknowledges, settles=state.settles(body))
     if life.has_ended and before in HELD:
         owe_from_end(state, life, index, at_s)
     if body.acknowledgement is not None:
@@ -53,8 +60,8 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
         life.acknowledged += (_acknowledged(body, index, by_partner=by_partner),)
 
 
-def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Report) -> None:
-    """Take a receipt as the part of the opening at `index` carries it."""
+def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
+    """Take a receipt as the part of the opening at `index`, logged at `at_s`, carries it."""
     _check_parties(state, body, report)
     known = state.receipts.get(body.receipt)
     if known is not None and body.version == known.body.version + 1:
@@ -70,6 +77,9 @@ def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, report: Re
         life.live_leaf = index
     else:
         life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
+        # A withdrawal that does not say may be one of version 0.1, whatever wrote the opening.
+        settles = body.state == ReceiptState.WITHDRAWN and body.earned != "drop"
+        life.listed_until_s = None if settles else at_s + ON_ITS_WAY_S
 
 
 def finish_receipts(state: ConsentState, *, newest_s: int) -> None:

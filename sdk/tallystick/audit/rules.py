@@ -54,10 +54,10 @@ RULES: dict[str, str] = {
     "P4.reconfirm": "No answer is given after the day by which the subject had to say yes again, and had not.",
     "P4.stale": "No answer is about a period that ended longer ago than its receipt permits.",
     "P4.whole": "No answer that must rest on all of a period is given under a receipt that covers a part of it.",
-    "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered; where nothing"
-    " is settled, within a day.",
-    "P4.taken_back": "After a receipt was given again with less, only what it still covers is delivered, or what had"
-    " left and is listed.",
+    "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered, and within a"
+    " day, unless a withdrawal settles it.",
+    "P4.taken_back": "After a receipt was given again with less, only what it still covers is delivered, or within a"
+    " day what had left and is listed.",
     "P4.number": "The answers under a receipt are numbered without a gap, so none is missing from the log.",
     "P4.acknowledgement": "For a receipt in force, the other partner signed just what was sent, and its own ledger says"
     " so too.",

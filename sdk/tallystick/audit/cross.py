@@ -105,6 +105,12 @@ def _check_fork(smaller: AuditedLog, larger: AuditedLog, exhibits: Exhibits) -> 
 
 
 def _check_deliveries(issuer: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+    """Each delivered claim was accepted, as it is or in the place of one that it replaced.
+
+    An earlier claim may have been given under another receipt of the same person, or for another version of the
+    program. What was accepted of it is held against that claim by `_check_acceptances`, and the two claims are held
+    against each other in their issuer's own ledger (P7).
+    """
     for claim, (disclosure, index) in issuer.replay.consent.disclosures.items():
         recipients = hosts.get(disclosure.recipient)
         if disclosure.state != "delivered" or not recipients:
@@ -113,7 +119,7 @@ def _check_deliveries(issuer: AuditedLog, hosts: dict[str, list[AuditedLog]]) ->
         place = f"entry {index}"
         if taken is None:
             issuer.found.add("X.acceptance_missing", place, f"{disclosure.recipient} has not accepted this claim.")
-        elif _answer(disclosure, issuer) != _answer(*taken):
+        elif taken[0].claim == claim and _answer(disclosure, issuer) != _answer(*taken):
             issuer.found.add("X.acceptance_differs", place, f"{disclosure.recipient} accepted another claim than this.")
 
 

@@ -110,8 +110,8 @@ RULES: dict[str, str] = {
     " the highest rung among them.",
     "X.acceptance_missing": "Every claim that its issuer says it delivered, or one that it replaced, is accepted in the"
     " recipient's ledger.",
-    "X.acceptance_differs": "A delivered claim and its acceptance agree on parties, receipt, program, period, purpose,"
-    " rung and nullifier.",
+    "X.acceptance_differs": "A delivered claim and its own acceptance agree on parties, receipt, program, period,"
+    " purpose, rung and nullifier.",
     "X.disclosure_missing": "Every accepted claim was issued in the issuer's ledger, within its audited head.",
     "X.disclosure_differs": "An accepted claim was issued at just the place the acceptance names, with the same"
     " content.",

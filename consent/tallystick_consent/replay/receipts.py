@@ -78,7 +78,7 @@ def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int,
     else:
         life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
         # A withdrawal that does not say may be one of version 0.1, whatever wrote the opening.
-        settles = body.state == ReceiptState.WITHDRAWN and body.earned != "drop"
+        settles = body.state == "withdrawn" and body.earned != "drop"
         life.listed_until_s = None if settles else at_s + ON_ITS_WAY_S
 
 

@@ -193,12 +193,21 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
                 continue
             if not _is_same(life.body, other.body):
                 log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
+            elif not _settle_alike(life.body, other.body):
+                problem = f"{issuer.host} says otherwise whether its withdrawal settles what was earned."
+                log.found.add("X.receipt_differs", f"receipt {receipt}", problem)
 
 
 def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
     """Return whether both ends have the same terms, or one waits and the other has given what that asks for."""
     is_one = fixed_terms(at_issuer) == fixed_terms(here)
     return bool(is_one) or (here.state in ASKED and answers_request(here, at_issuer))
+
+
+def _settle_alike(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
+    """Return whether both ends say the same of one signed withdrawal, where both say anything."""
+    is_one = here.signed == at_issuer.signed and here.earned and at_issuer.earned
+    return not is_one or here.earned == at_issuer.earned
 
 
 def _check_signatures(

@@ -117,7 +117,7 @@ RULES: dict[str, str] = {
     " content.",
     "X.withheld": "No claim is accepted that its issuer says it withheld, unless the issuer replaced it.",
     "X.retracted": "Every claim that its recipient says was retracted is revoked in its issuer's ledger.",
-    "X.receipt_differs": "A version of a receipt has the same terms in both ledgers.",
+    "X.receipt_differs": "A version of a receipt has the same terms in both ledgers, and its withdrawal settles alike.",
     "X.program_differs": "A version of a program is the same in both ledgers.",
     "X.erasure_missing": "Every erasure that its partner is said to have attested stands in that partner's ledger.",
     "X.erasure_differs": "An erasure and its attestation are the same in both ledgers.",

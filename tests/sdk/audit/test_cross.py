@@ -111,6 +111,13 @@ def withdraw(gym: Ledger, insurer: Ledger, **changes: object) -> None:
     insurer.add("withdrawn", "receipt", {**receipt("withdrawn", acknowledged=True), **changes})
 
 
+def settle_what_is_dropped(gym: Ledger, insurer: Ledger) -> None:
+    """What Ana signed says that nothing is settled, and the gym's ledger that it is: so it could deliver for long."""
+    withdraw(gym, insurer, earned="drop")
+    for step in ("withdrawn", "acknowledged"):
+        gym.spoil(step, earned="settle_earned")
+
+
 def hear_of_no_withdrawal(gym: Ledger, insurer: Ledger) -> None:
     withdraw(gym, insurer)
     del insurer.drafts[insurer.index("withdrawn")]
@@ -182,6 +189,7 @@ CASES: dict[str, tuple[str, str, str, Spoil]] = {
     "a claim retracted that its issuer stands by": ("X.retracted", "insurer", "accepted", retract_what_stands),
     "a receipt with other terms": ("X.receipt_differs", "insurer", "", read_other_terms),
     "a receipt that reads otherwise": ("X.receipt_differs", "insurer", "", read_a_longer_range),
+    "a withdrawal that settles otherwise": ("X.receipt_differs", "insurer", "", settle_what_is_dropped),
     "a receipt signed otherwise": ("P4.acknowledgement", "gym", "live", sign_otherwise),
     "a withdrawal nobody heard of": ("P5.acknowledgement", "gym", "acknowledged", hear_of_no_withdrawal),
     "a withdrawal signed otherwise": ("P5.acknowledgement", "gym", "acknowledged", hear_of_another_withdrawal),
@@ -339,6 +347,18 @@ def test_a_claim_that_replaces_itself_ends_the_search(tmp_path: Path) -> None:
     forget_the_acceptance(gym, insurer)
     found = [finding.rule for finding in both(tmp_path, gym, insurer).findings]
     assert found == ["P7.supersedes", "X.acceptance_missing"]
+
+
+@pytest.mark.parametrize(("here", "there"), [("drop", "drop"), ("settle_earned", ""), ("", "drop")])
+def test_a_withdrawal_that_settles_alike_agrees_and_version_01_did_not_say(
+    tmp_path: Path, here: str, there: str
+) -> None:
+    gym, insurer = tell()
+    withdraw(gym, insurer)
+    for ledger, steps, earned in ((gym, ("withdrawn", "acknowledged"), here), (insurer, ("withdrawn",), there)):
+        for step in steps:
+            ledger.spoil(step, **({"earned": earned} if earned else {}))
+    assert both(tmp_path, gym, insurer).holds
 
 
 def test_two_versions_of_a_receipt_may_have_two_terms(tmp_path: Path) -> None:

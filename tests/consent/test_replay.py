@@ -238,6 +238,37 @@ def delivered_after(wait_s: int, *, earned: str = "drop") -> Spoil:
     return spoil
 
 
+def delivered_after_a_stop(wait_s: int, *, state: str) -> Spoil:
+    """Return what stops the receipt between issue and delivery, lists the claim, and delivers it so much later.
+
+    Nothing says whether it settles anything.
+    """
+
+    def spoil(gym: Ledger) -> None:
+        gym.add("stopped", "receipt", receipt(state, deliverable=[digest("claim march")]), after="issued")
+        if state != "expired":
+            gym.add("stop acknowledged", "receipt", receipt(state, acknowledged=True), after="stopped")
+        gym["delivered"].at_s = gym["stopped"].at_s + wait_s
+
+    return spoil
+
+
+def settle_in_the_acknowledgement(gym: Ledger) -> None:
+    """Nothing is settled, as the withdrawal says; what records that it was signed for says otherwise."""
+    delivered_after(86_401)(gym)
+    gym.spoil("withdrawal acknowledged", earned="settle_earned")
+
+
+def narrow_long_before_delivery(wait_s: int, **less: object) -> Spoil:
+    """Return what gives the receipt again with less, lists the claim, and delivers it so much later."""
+
+    def spoil(gym: Ledger) -> None:
+        narrow_before_delivery(deliverable=[digest("claim march")], **less)(gym)
+        gym["delivered"].at_s = gym["renewed"].at_s + wait_s
+
+    return spoil
+
+
 def narrow_before_delivery(*, deliverable: Sequence[str] = (), **less: object) -> Spoil:
     """Return what gives the receipt again, as a version that permits less, between issue and delivery."""
 
@@ -294,6 +325,18 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "delivered as something else": ("P4.disclosure", deliver_another_period),
     "delivered after the withdrawal": ("P4.after_withdrawal", withdraw_before_delivery),
     "delivered long after a withdrawal that settles nothing": ("P4.after_withdrawal", delivered_after(86_401)),
+    "delivered long after a withdrawal that does not say": (
+        "P4.after_withdrawal",
+        delivered_after_a_stop(86_401, state="withdrawn"),
+    ),
+    "delivered long into a pause": ("P4.after_withdrawal", delivered_after_a_stop(86_401, state="paused")),
+    "delivered long after it was revoked": ("P4.after_withdrawal", delivered_after_a_stop(86_401, state="revoked")),
+    "delivered long after it ran out": ("P4.after_withdrawal", delivered_after_a_stop(86_401, state="expired")),
+    "settled by what acknowledges a withdrawal": ("P4.after_withdrawal", settle_in_the_acknowledgement),
+    "delivered long after it was taken back": (
+        "P4.taken_back",
+        narrow_long_before_delivery(86_401, data_classes=["membership"]),
+    ),
     "delivered from events that were taken back": (
         "P4.taken_back",
         narrow_before_delivery(data_classes=["membership"]),
@@ -541,13 +584,38 @@ def test_what_was_on_its_way_when_the_receipt_was_paused_may_be_delivered_still(
 
 @pytest.mark.parametrize(
     "spoil",
-    [delivered_after(86_400), delivered_after(60 * 86_400, earned="settle_earned")],
-    ids=["on its way", "settled"],
+    [
+        delivered_after(86_400),
+        delivered_after(60 * 86_400, earned="settle_earned"),
+        *(delivered_after_a_stop(86_400, state=state) for state in ("withdrawn", "paused", "revoked", "expired")),
+        narrow_long_before_delivery(86_400, data_classes=["membership"]),
+        narrow_long_before_delivery(60 * 86_400, data_classes=["visit"]),
+    ],
+    ids=["on its way", "settled", "withdrawn", "paused", "revoked", "expired", "taken back", "still covered"],
 )
 def test_what_was_on_its_way_comes_within_a_day_and_what_is_settled_in_its_time(spoil: Spoil) -> None:
     gym, _ = tell()
     spoil(gym)
     assert rules(gym) == []
+
+
+def test_a_withdrawal_by_a_node_that_could_not_say_may_have_settled_what_it_lists() -> None:
+    gym, _ = tell()
+    delivered_after_a_stop(60 * 86_400, state="withdrawn")(gym)
+    del gym["program"].body["tells"]
+    assert rules(gym) == []
+
+
+def test_a_second_version_lets_through_what_it_lists_itself_and_not_what_the_one_before_listed() -> None:
+    gym, _ = tell()
+    narrow_long_before_delivery(2, data_classes=["membership"])(gym)
+    third = {"version": 3, "terms": digest("third"), "previous": digest("second")}
+    for name, body in (("third live", gym["renewed live"].body), ("third", gym["renewed"].body)):
+        gym.add(name, "receipt", {**body, **third}, after="renewed live")
+    gym["delivered"].at_s = gym["third"].at_s + 1
+    assert rules(gym) == []
+    gym.spoil("third", deliverable=[])
+    assert rules(gym) == ["P4.taken_back"]
 
 
 @pytest.mark.parametrize(

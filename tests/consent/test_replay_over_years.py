@@ -104,6 +104,25 @@ def test_what_was_begun_last_year_is_ended_this_year(
 
 
 @pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"earned": "drop"}, ["P4.after_withdrawal"]),
+        ({"state": "paused"}, ["P4.after_withdrawal"]),
+        ({"earned": "settle_earned"}, []),
+    ],
+    ids=["withdrawn", "paused", "settled"],
+)
+def test_what_a_stop_of_last_year_lists_comes_within_a_day_of_this_years_beginning(
+    changes: dict[str, object], found: list[str]
+) -> None:
+    for late_s, expected in ((86_400, []), (86_401, found)):
+        year = gym("issued", ("stop", "receipt", {**WITHDRAWN, **changes}))
+        delivered = disclosure("march", "delivered", receipt_leaf=0)
+        year.take(entry_of("disclosure", delivered, name="late", at_s=NEW_YEAR_S + late_s), 1)
+        assert [finding.rule for finding in year.findings] == expected
+
+
+@pytest.mark.parametrize(
     ("before", "kind", "body", "rule"),
     [
         (lambda: gym("given"), "disclosure", APRIL, "P4.not_live"),

@@ -13,7 +13,7 @@ from tallystick_consent.fields import RUNG_HEIGHT
 from tallystick_consent.receipts.purposes import COVERED_BY
 from tallystick_consent.replay.corrections import check_cause, free_slot
 from tallystick_consent.replay.erasures import is_erased
-from tallystick_consent.replay.state import TIME_SLACK_S, ConsentState, ReceiptLife, Report
+from tallystick_consent.replay.state import ON_ITS_WAY_S, TIME_SLACK_S, ConsentState, ReceiptLife, Report
 from tallystick_consent.replay.together import check_told
 from tallystick_consent.rules.periods import DAY_S, dates_of
 from tallystick_ledger.errors import BadInput
@@ -22,10 +22,6 @@ from tallystick_ledger.opening import Carried
 _EPOCH = date(1970, 1, 1)
 ZONE_SPREAD_S = 26 * 3600
 """A calendar month somewhere on earth begins and ends within this of the same month in UTC."""
-
-
-ON_ITS_WAY_S = 86_400
-"""How long after a withdrawal that settles nothing an answer to what was on its way may still be logged."""
 
 
 def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s: int, report: Report) -> None:
@@ -120,14 +116,16 @@ def _check_delivered(state: ConsentState, body: DisclosureBody, at_s: int, repor
     life = state.receipts.get(body.receipt)
     if not body.acceptance:
         report("P4.disclosure", "A claim is delivered, and nobody signed for it.")
-    if life and life.body.earned == "drop" and life.stopped_at_s and at_s > life.stopped_at_s + ON_ITS_WAY_S:
-        report("P4.after_withdrawal", "A claim is delivered long after a withdrawal by which nothing is settled.")
-        return
-    if life and life.live_leaf is None and body.claim not in life.deliverable:
-        report("P4.after_withdrawal", "A claim is delivered after its receipt ended, and the ending does not list it.")
-    given_again = life is not None and life.live_leaf not in (None, body.receipt_leaf)
-    if life and given_again and body.claim not in life.left and _is_taken_back(state, body, life):
-        report("P4.taken_back", "A claim is delivered that a later version of its receipt neither covers nor lists.")
+    if life and life.live_leaf is None:
+        if body.claim not in life.deliverable:
+            report("P4.after_withdrawal", "A claim is delivered after its receipt stopped, and the stop lists it not.")
+        elif life.listed_until_s is not None and at_s > life.listed_until_s:
+            report("P4.after_withdrawal", "A claim is delivered long after a stop by which nothing is settled.")
+    elif life and life.live_leaf != body.receipt_leaf and _is_taken_back(state, body, life):
+        if body.claim not in life.left:
+            report("P4.taken_back", "A claim is delivered that a later version of its receipt covers not, nor lists.")
+        elif at_s > life.confirmed_at_s + ON_ITS_WAY_S:
+            report("P4.taken_back", "A claim is delivered long after a version of its receipt that covers it not.")
     if state.delivered.setdefault(body.nullifier, body.claim) != body.claim:
         report("P7.nullifier", "Two claims with one nullifier are delivered.")
 

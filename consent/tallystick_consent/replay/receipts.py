@@ -10,7 +10,14 @@ from tallystick_consent.receipts.retention import DAY_S
 from tallystick_consent.receipts.states import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.duties import owe_from_end
-from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ConsentState, ReceiptLife, Report
+from tallystick_consent.replay.state import (
+    ON_ITS_WAY_S,
+    TIME_SLACK_S,
+    Acknowledged,
+    ConsentState,
+    ReceiptLife,
+    Report,
+)
 from tallystick_ledger.opening import Carried
 
 ACKNOWLEDGE_WITHIN_MAX_S = 30 * DAY_S
@@ -52,7 +59,7 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
     _check_deadline(state, body, at_s, report)
     if life is None:
         life = state.receipts[body.receipt] = ReceiptLife(body)
-    life.step(body, index, at_s, acknowledges=acknowledges)
+    life.step(body, index, at_s, acknowledges=acknowledges, settles=state.settles(body))
     if life.has_ended and before in HELD:
         owe_from_end(state, life, index, at_s)
     if body.acknowledgement is not None:
@@ -78,6 +85,9 @@ def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int,
         life.live_leaf = index
     else:
         life.lived_leaf, life.deliverable = index, frozenset(body.deliverable)
+        # A withdrawal that does not say may be one of version 0.1, whatever wrote the opening.
+        settles = body.state == "withdrawn" and body.earned != "drop"
+        life.listed_until_s = None if settles else at_s + ON_ITS_WAY_S
 
 
 def finish_receipts(state: ConsentState, *, newest_s: int) -> None:

@@ -21,6 +21,9 @@ from tallystick_ledger.replay import Finding
 TIME_SLACK_S = 300
 """How far two honest clocks may lie apart (P16)."""
 
+ON_ITS_WAY_S = 86_400
+"""How long an answer that a step lists as on its way may still be logged as delivered: replies take seconds."""
+
 Report = Callable[[str, str], None]
 """Is told that a rule does not hold at the entry at hand: its id, and one sentence."""
 
@@ -86,14 +89,15 @@ class ReceiptLife:
         lived_leaf: the same after it was stopped.
         deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
         fewer_leaf: index of the entry by which it came to be about fewer resources, the last such; 0 for none.
-        left: digests of claims that were on their way when it was given again: they may have arrived before that.
+        left: digests of claims that were on their way when it was last given: they may have arrived before that.
         asked: a next version, requested and not answered.
         confirmed_at_s: when the subject last said yes.
         used: how many answers were given before this log, where that is limited.
         answered: the nullifiers of those given in it.
         carried_leaf: index of the part of the log's opening that carried it, None where it began in this log.
         stepped_leaf: index of the entry of its last step.
-        stopped_at_s: when it was paused or ended; 0 while it was not, or where the log's opening carried it.
+        listed_until_s: until when what is `deliverable` may be delivered; None where a withdrawal settles it, and it
+            may come as long as it is valid.
         stepped_at_s: when that was logged; 0 where the log's opening carried it.
         acknowledged: the signatures for its steps, in order.
         uses: the use number of the answer last issued; None where the opening carried the receipt, and does not tell.
@@ -118,14 +122,15 @@ class ReceiptLife:
     grade: str = ""
     left: frozenset[str] = frozenset()
     fewer_leaf: int = 0
-    stopped_at_s: int = 0
+    listed_until_s: int | None = None
 
-    def step(self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool) -> None:
+    def step(self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool, settles: bool) -> None:
         """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
 
         Args:
             at_s: when it was logged.
             acknowledges: it records that the other partner signed the step before, and so lists nothing anew.
+            settles: it is a withdrawal that lets what it lists come as long as that is valid.
         """
         if body.version != self.body.version and _is_fewer(self.body, body):
             self.fewer_leaf = index
@@ -135,12 +140,13 @@ class ReceiptLife:
             self.asked = None
         if body.state in IN_FORCE and not acknowledges:
             self.confirmed_at_s = at_s
-            self.left |= frozenset(body.deliverable)
+            self.left = frozenset(body.deliverable)
         if body.state in IN_FORCE and body.acknowledgement is not None:
             self.live_leaf, self.deliverable = index, frozenset()
         elif not acknowledges:
             self.live_leaf, self.lived_leaf = None, self.lived_leaf if self.live_leaf is None else self.live_leaf
-            self.deliverable, self.stopped_at_s = frozenset(body.deliverable), at_s
+            self.deliverable = frozenset(body.deliverable)
+            self.listed_until_s = None if settles else at_s + ON_ITS_WAY_S
 
     @property
     def has_ended(self) -> bool:
@@ -215,6 +221,17 @@ class ConsentState:
     )
     unchecked: dict[str, int] = field(default_factory=dict[str, int])
     findings: list[Finding] = field(default_factory=list[Finding])
+
+    def settles(self, body: ReceiptBody) -> bool:
+        """Return whether a step, taken now, is a withdrawal that settles what was earned.
+
+        Nodes of version 0.1 did not say: they did not say either what their programs tell, so one that does and leaves
+        this out settles nothing.
+        """
+        if body.state != "withdrawn" or body.earned:
+            return body.earned == "settle_earned"
+        program = self.programs.get((body.recipient, body.program, body.program_version))
+        return program is None or program.tells is None
 
     def count_unchecked(self, kind: str) -> None:
         """Note that there is no rule for an entry of this kind."""

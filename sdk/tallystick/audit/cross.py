@@ -105,6 +105,12 @@ def _check_fork(smaller: AuditedLog, larger: AuditedLog, exhibits: Exhibits) -> 
 
 
 def _check_deliveries(issuer: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+    """Each delivered claim was accepted, as it is or in the place of one that it replaced.
+
+    An earlier claim may have been given under another receipt of the same person, or for another version of the
+    program. What was accepted of it is held against that claim by `_check_acceptances`, and the two claims are held
+    against each other in their issuer's own ledger (P7).
+    """
     for claim, (disclosure, index) in issuer.replay.consent.disclosures.items():
         recipients = hosts.get(disclosure.recipient)
         if disclosure.state != "delivered" or not recipients:
@@ -113,7 +119,7 @@ def _check_deliveries(issuer: AuditedLog, hosts: dict[str, list[AuditedLog]]) ->
         place = f"entry {index}"
         if taken is None:
             issuer.found.add("X.acceptance_missing", place, f"{disclosure.recipient} has not accepted this claim.")
-        elif _answer(disclosure, issuer) != _answer(*taken):
+        elif taken[0].claim == claim and _answer(disclosure, issuer) != _answer(*taken):
             issuer.found.add("X.acceptance_differs", place, f"{disclosure.recipient} accepted another claim than this.")
 
 
@@ -187,12 +193,21 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
                 continue
             if not _is_same(life.body, other.body):
                 log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
+            elif not _settle_alike(life.body, other.body):
+                problem = f"{issuer.host} says otherwise whether its withdrawal settles what was earned."
+                log.found.add("X.receipt_differs", f"receipt {receipt}", problem)
 
 
 def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
     """Return whether both ends have the same terms, or one waits and the other has given what that asks for."""
     is_one = fixed_terms(at_issuer) == fixed_terms(here)
     return bool(is_one) or (here.state in ASKED and answers_request(here, at_issuer))
+
+
+def _settle_alike(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
+    """Return whether both ends say the same of one signed withdrawal, where both say anything."""
+    is_one = here.signed == at_issuer.signed and here.earned and at_issuer.earned
+    return not is_one or here.earned == at_issuer.earned
 
 
 def _check_signatures(

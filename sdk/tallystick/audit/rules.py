@@ -54,10 +54,10 @@ RULES: dict[str, str] = {
     "P4.reconfirm": "No answer is given after the day by which the subject had to say yes again, and had not.",
     "P4.stale": "No answer is about a period that ended longer ago than its receipt permits.",
     "P4.whole": "No answer that must rest on all of a period is given under a receipt that covers a part of it.",
-    "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered; where nothing"
-    " is settled, within a day.",
-    "P4.taken_back": "After a receipt was given again with less, only what it still covers is delivered, or what had"
-    " left and is listed.",
+    "P4.after_withdrawal": "After a receipt was paused or ended, only what that entry lists is delivered, and within a"
+    " day, unless a withdrawal settles it.",
+    "P4.taken_back": "After a receipt was given again with less, only what it still covers is delivered, or within a"
+    " day what had left and is listed.",
     "P4.number": "The answers under a receipt are numbered without a gap, so none is missing from the log.",
     "P4.acknowledgement": "For a receipt in force, the other partner signed just what was sent, and its own ledger says"
     " so too.",
@@ -110,14 +110,14 @@ RULES: dict[str, str] = {
     " together is within that rung.",
     "X.acceptance_missing": "Every claim that its issuer says it delivered, or one that it replaced, is accepted in the"
     " recipient's ledger.",
-    "X.acceptance_differs": "A delivered claim and its acceptance agree on parties, receipt, program, period, purpose,"
-    " rung and nullifier.",
+    "X.acceptance_differs": "A delivered claim and its own acceptance agree on parties, receipt, program, period,"
+    " purpose, rung and nullifier.",
     "X.disclosure_missing": "Every accepted claim was issued in the issuer's ledger, within its audited head.",
     "X.disclosure_differs": "An accepted claim was issued at just the place the acceptance names, with the same"
     " content.",
     "X.withheld": "No claim is accepted that its issuer says it withheld, unless the issuer replaced it.",
     "X.retracted": "Every claim that its recipient says was retracted is revoked in its issuer's ledger.",
-    "X.receipt_differs": "A version of a receipt has the same terms in both ledgers.",
+    "X.receipt_differs": "A version of a receipt has the same terms in both ledgers, and its withdrawal settles alike.",
     "X.program_differs": "A version of a program is the same in both ledgers.",
     "X.erasure_missing": "Every erasure that its partner is said to have attested stands in that partner's ledger.",
     "X.erasure_differs": "An erasure and its attestation are the same in both ledgers.",

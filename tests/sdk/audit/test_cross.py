@@ -4,8 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from logs import digest, plain_entries, publish
-from story import BUDGET_MINOR, FEE_MINOR, START_S, Ledger, acceptance, erase, receipt, tell, transfer
+from logs import digest, identifier, plain_entries, publish
+from story import (
+    BUDGET_MINOR,
+    FEE_MINOR,
+    START_S,
+    Ledger,
+    acceptance,
+    disclosure,
+    erase,
+    program,
+    receipt,
+    tell,
+    transfer,
+)
 
 from tallystick.audit import DirectorySource, Report, audit
 
@@ -99,6 +111,13 @@ def withdraw(gym: Ledger, insurer: Ledger, **changes: object) -> None:
     insurer.add("withdrawn", "receipt", {**receipt("withdrawn", acknowledged=True), **changes})
 
 
+def settle_what_is_dropped(gym: Ledger, insurer: Ledger) -> None:
+    """What Ana signed says that nothing is settled, and the gym's ledger that it is: so it could deliver for long."""
+    withdraw(gym, insurer, earned="drop")
+    for step in ("withdrawn", "acknowledged"):
+        gym.spoil(step, earned="settle_earned")
+
+
 def hear_of_no_withdrawal(gym: Ledger, insurer: Ledger) -> None:
     withdraw(gym, insurer)
     del insurer.drafts[insurer.index("withdrawn")]
@@ -170,6 +189,7 @@ CASES: dict[str, tuple[str, str, str, Spoil]] = {
     "a claim retracted that its issuer stands by": ("X.retracted", "insurer", "accepted", retract_what_stands),
     "a receipt with other terms": ("X.receipt_differs", "insurer", "", read_other_terms),
     "a receipt that reads otherwise": ("X.receipt_differs", "insurer", "", read_a_longer_range),
+    "a withdrawal that settles otherwise": ("X.receipt_differs", "insurer", "", settle_what_is_dropped),
     "a receipt signed otherwise": ("P4.acknowledgement", "gym", "live", sign_otherwise),
     "a withdrawal nobody heard of": ("P5.acknowledgement", "gym", "acknowledged", hear_of_no_withdrawal),
     "a withdrawal signed otherwise": ("P5.acknowledgement", "gym", "acknowledged", hear_of_another_withdrawal),
@@ -274,6 +294,52 @@ def test_an_answer_that_was_lost_counts_for_the_claim_that_replaced_it(tmp_path:
     assert both(tmp_path / "delivered", gym, insurer).holds
 
 
+def replaced_under_anothers_receipt(gym: Ledger, insurer: Ledger) -> None:
+    """March is answered under the guardian's receipt, and accepted; the gym hears nothing, and the receipt runs out.
+
+    Cleo's own receipt looks back to March, for a newer version of the program. The insurer answers as the first time.
+    """
+    fee = gym["fee"].body
+    gym.cut("issued")
+    march = gym["issued"].body["claim"]
+    gym.add("expired", "receipt", receipt("expired", deliverable=[str(march)]))
+    insurer.add("expired", "receipt", receipt("expired"))
+    own: dict[str, object] = {"receipt": identifier("rcp", "cleo's own"), "program_version": 2}
+    for ledger, steps in ((gym, ("requested", "given", "own")), (insurer, ("requested", "own"))):
+        ledger.add("program 2", "program", {**program(), "program_version": 2})
+        for step in steps:
+            body = receipt("requested" if step == "requested" else "given", acknowledged=step == "own")
+            ledger.add(step if step == "own" else f"own {step}", "receipt", {**body, **own})
+    answer = disclosure("march", "issued", receipt_leaf=gym.index("own"))
+    gym.add("anew", "disclosure", {**answer, **own, "claim": digest("claim anew"), "supersedes": march})
+    gym.again("anew", state="delivered", acceptance=digest("acceptance march"))
+    gym.drafts[-1].name = "anew delivered"
+    gym.add("fee", "transfer", fee)
+
+
+def test_what_was_lost_under_one_receipt_counts_for_the_claim_that_replaced_it_under_another(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    replaced_under_anothers_receipt(gym, insurer)
+    assert both(tmp_path, gym, insurer).findings == ()
+
+
+def accept_under_a_receipt_of_its_own(_: Ledger, insurer: Ledger) -> None:
+    other = {"receipt": identifier("rcp", "nobody's")}
+    insurer.add("other", "receipt", {**receipt("given", acknowledged=True), **other}, after="live")
+    insurer.add("other requested", "receipt", {**receipt("requested"), **other}, after="live")
+    insurer.spoil("accepted", **other, receipt_leaf=insurer.index("other"))
+
+
+@pytest.mark.parametrize("spoil", [accept_under_a_receipt_of_its_own, accept_another_nullifier])
+def test_what_was_accepted_of_a_replaced_claim_is_what_that_claim_was(tmp_path: Path, spoil: Spoil) -> None:
+    gym, insurer = tell()
+    replaced_under_anothers_receipt(gym, insurer)
+    spoil(gym, insurer)
+    (finding,) = both(tmp_path, gym, insurer).findings
+    assert finding.rule == "X.disclosure_differs"
+    assert finding.where == f"{tmp_path / insurer.host / 'log'}: entry {insurer.index('accepted')}"
+
+
 def test_a_claim_that_replaces_itself_ends_the_search(tmp_path: Path) -> None:
     gym, insurer = tell()
     for step in ("issued", "delivered"):
@@ -281,6 +347,18 @@ def test_a_claim_that_replaces_itself_ends_the_search(tmp_path: Path) -> None:
     forget_the_acceptance(gym, insurer)
     found = [finding.rule for finding in both(tmp_path, gym, insurer).findings]
     assert found == ["P7.supersedes", "X.acceptance_missing"]
+
+
+@pytest.mark.parametrize(("here", "there"), [("drop", "drop"), ("settle_earned", ""), ("", "drop")])
+def test_a_withdrawal_that_settles_alike_agrees_and_version_01_did_not_say(
+    tmp_path: Path, here: str, there: str
+) -> None:
+    gym, insurer = tell()
+    withdraw(gym, insurer)
+    for ledger, steps, earned in ((gym, ("withdrawn", "acknowledged"), here), (insurer, ("withdrawn",), there)):
+        for step in steps:
+            ledger.spoil(step, **({"earned": earned} if earned else {}))
+    assert both(tmp_path, gym, insurer).holds
 
 
 def test_two_versions_of_a_receipt_may_have_two_terms(tmp_path: Path) -> None:

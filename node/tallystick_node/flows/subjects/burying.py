@@ -133,8 +133,12 @@ def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) 
         drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
     transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
-    for table in (DECISIONS, CONTESTS, ACTS):
+    for table in (DECISIONS, CONTESTS):
         transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
+    # A dispute of our own customer's that nobody has answered is theirs, whoever is erased at the other end.
+    theirs, unanswered = ACTS.c.receipt.in_(receipts), (ACTS.c.kind == "dispute") & (ACTS.c.state == "open")
+    transaction.execute(delete(ACTS).where(theirs, ~unanswered))
+    transaction.execute(update(ACTS).where(theirs).values(receipt=""))
     transaction.execute(delete(ASKS).where(ASKS.c.link == link))
     transaction.execute(delete(OFFERS).where(OFFERS.c.link == link))
     transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.link == link))

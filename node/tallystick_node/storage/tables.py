@@ -240,10 +240,14 @@ class SignedFor(SQLModel, table=True):
     Attributes:
         signed: digest of the partner's signed stop.
         token: our signed acknowledgement.
+        crossed: the receipt and the state, where it had ended here before; each crosses an end once.
     """
+
+    __table_args__ = (Index("signedfor_crossed", "crossed", unique=True),)
 
     signed: str = Field(primary_key=True)
     token: str
+    crossed: str | None = None
 
 
 class Duty(SQLModel, table=True):
@@ -424,9 +428,16 @@ class StatusPlace(SQLModel, table=True):
 
 
 class Overtaken(SQLModel, table=True):
-    """A claim, by its digest, that its issuer took back before it had come here: it is not taken when it comes."""
+    """A claim, by its digest, that its issuer took back before it had come here: it is not taken when it comes.
 
+    Attributes:
+        partner: whose word that is; of another issuer's claim it says nothing.
+        receipt: under which the claim was issued.
+    """
+
+    partner: str = Field(primary_key=True)
     claim: str = Field(primary_key=True)
+    receipt: str = Field(index=True)
     at_s: int
 
 

@@ -577,11 +577,16 @@ class Buried(SQLModel, table=True):
     Attributes:
         name: the name on it, under which custody kept what it stands for: a keyed hash of a subject, or a link.
         scrubbed: whether what was deleted is in no file of the database any more.
+        secrets_too: names of what custody destroyed with it, a JSON array.
+        outlives: the name of what custody keeps until `until_s`; "" for nothing.
     """
 
     number: int = Field(primary_key=True)
     name: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     scrubbed: bool = False
+    secrets_too: str = Field(default="[]", sa_column_kwargs={"server_default": text("'[]'")})
+    outlives: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    until_s: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
 
 class Witnessed(SQLModel, table=True):

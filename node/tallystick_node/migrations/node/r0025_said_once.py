@@ -1,4 +1,4 @@
-"""What a partner says of what has ended or has not come is kept once each, and under whose word it was."""
+"""A partner's word is kept once, and as its own; a tombstone is known with every secret that went with it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,8 @@ WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add which end a stop crossed, and whose claim was overtaken: what was kept before did not say."""
+    """Add which end a stop crossed, whose claim was overtaken (what was kept before did not say), and what is to be
+    destroyed again where custody comes back from before a tombstone."""
     op.add_column("signedfor", sa.Column("crossed", sa.String(), nullable=True))
     op.create_index("signedfor_crossed", "signedfor", ["crossed"], unique=True)
     op.drop_table("overtaken")
@@ -22,3 +23,6 @@ def upgrade() -> None:
         sa.Column("at_s", WHOLE, nullable=False),
     )
     op.create_index("ix_overtaken_receipt", "overtaken", ["receipt"])
+    op.add_column("buried", sa.Column("secrets_too", sa.String(), nullable=False, server_default="[]"))
+    op.add_column("buried", sa.Column("outlives", sa.String(), nullable=False, server_default=""))
+    op.add_column("buried", sa.Column("until_s", WHOLE, nullable=False, server_default="0"))

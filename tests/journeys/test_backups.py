@@ -22,7 +22,7 @@ from tallystick_ledger.encoding import to_base64url
 from tallystick_node.backups.node import BackedUp, PutBack, back_up, put_back
 from tallystick_node.backups.rows import put_rows, revision_told, rows_of
 from tallystick_node.cli import app
-from tallystick_node.config import CLOCK_VARIABLE
+from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE
 from tallystick_node.errors import BackupRefused, FolderInUse
 from tallystick_node.keys.day_keys import DAY_S, KEY_LIFE_DAYS
 from tallystick_node.migrations import (
@@ -220,6 +220,27 @@ def test_nothing_is_overwritten_and_nothing_is_put_back_beside_a_running_node(
         backed_up(gym, tmp_path / "nowhere" / "gym.backup")
     gym.lose_rows()  # as the other tests expect it
     assert unwritable.value.code == "backup_unwritable"
+
+
+def test_a_clock_that_is_not_yet_known_to_be_the_nodes_own_destroys_no_key(
+    lies_about: tuple[Company, Path, bytes], tmp_path: Path
+) -> None:
+    """The folder's settings are lost with its rows, and a sandbox's clock of 2039 was left in the shell."""
+    gym, file, raw = lies_about
+    keys = {each: each.read_bytes() for each in (gym.folder / "custody").glob("backup-*.key")}
+    assert keys
+    settings = (gym.folder / SETTINGS_FILE).rename(tmp_path / SETTINGS_FILE)
+    (tmp_path / "clock").write_text(str(2_180_000_000))
+    try:
+        for content, refusal in ((b"{}\n", "no backup of a node"), (raw, "its key is destroyed")):
+            file.write_bytes(content)
+            left_over = {CLOCK_VARIABLE: str(tmp_path / "clock"), "COLUMNS": "500"}
+            said = CliRunner(env=left_over).invoke(app, ["restore", str(gym.folder), str(file)])
+            assert isinstance(said.exception, BackupRefused)
+            assert refusal in str(said.exception)
+            assert {each: each.read_bytes() for each in keys} == keys
+    finally:
+        settings.rename(gym.folder / SETTINGS_FILE)
 
 
 @pytest.mark.long

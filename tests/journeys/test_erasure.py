@@ -419,9 +419,11 @@ def test_p9_seven_days_later_the_wrapping_keys_of_a_stolen_custody_are_gone(stor
 @pytest.mark.long
 def test_p9_a_backup_of_custody_that_is_put_back_does_not_bring_her_key_back(story: Town) -> None:
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
-    consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
-    key = gym.node.secret_name("subject", "ana-at-gym")
-    gym.node.custody.find_or_make(key)
+    ana = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
+    key, member = (gym.node.secret_name(purpose, "ana-at-gym") for purpose in ("subject", "member"))
+    for each in (key, member):
+        gym.node.custody.find_or_make(each)
+    assert gym.node.custody.find(link_secret_name(ana.link)) is not None
     gym.stop()
     backup = gym.back_up()
     gym.start()
@@ -431,10 +433,15 @@ def test_p9_a_backup_of_custody_that_is_put_back_does_not_bring_her_key_back(sto
     gym.restore(backup, custody_alone=True)
     gym.start()
     assert gym.node.custody.find(key) is None
+    assert gym.node.custody.find(link_secret_name(ana.link)) is None
     assert gym.node.custody.tombstones() == tombstones
     with pytest.raises(NodeProblem) as gone:
         gym.app().standings.record("ana-at-gym", kind="own")
     assert gone.value.code == "payload_erased"
+    assert gym.node.custody.find(member) is not None
+    story.clock.at_s += RELINK_AFTER_S + 86_400
+    story.settle()
+    assert gym.node.custody.find(member) is None  # no longer than if custody had never been lost
 
 
 @pytest.mark.long

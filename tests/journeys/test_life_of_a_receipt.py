@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 from hostile import nothing_changes, partner
 from sqlalchemy import select
@@ -487,6 +488,26 @@ def test_endings_that_cross_are_signed_for_at_both_ends(story: Town) -> None:
     assert {row.state for row in person.gym.node.rows(select(MESSAGES.c.state))} == {"delivered"}
     assert (crossed(person.gym), crossed(person.insurer)) == (["revoked"], ["withdrawn"])
     assert_books_agree(story)
+
+
+def test_a_receipt_that_has_ended_takes_a_word_that_it_is_revoked_once(shared: Town) -> None:
+    """Each such word is signed for and logged: an insurer that goes on signing new ones fills nobody's ledger."""
+    person = brought_to("given", shared)
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    shared.settle()
+
+    def revoke(at_s: int) -> httpx.Response:
+        said = {"receipt": person.receipt, "version": 1, "state": "revoked", "at": at_s}
+        token = person.insurer.node.signed(Stop.model_validate(said))
+        return partner(person.insurer, person.gym, "/peer/v1/receipts/stopped", PeerSigned(token=token))
+
+    first_s = shared.clock.at_s
+    first = revoke(first_s)
+    assert first.status_code == 200
+    with nothing_changes(person.gym):
+        assert revoke(first_s + 1).json()["code"] == "receipt_state"
+    assert revoke(first_s).json()["token"] == first.json()["token"]
+    shared.settle()
 
 
 @pytest.mark.long

@@ -16,6 +16,7 @@ from tallystick_consent.receipts.channels import CODE_LIFE_S, OPEN_MAX, TRIES_MA
 from tallystick_consent.receipts.receipt import Notice
 from tallystick_ledger.encoding import from_base64url
 from tallystick_node.flows.links import half_name, offer_digest
+from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.storage.tables import ACCEPTING, LETTERS, LINK_UNIQUE, LINKS, OFFERS
 
 CLERK = {"channel": "phone", "agent": "staff-12"}
@@ -89,6 +90,23 @@ def test_he_refuses_disputes_and_asks_to_be_erased(story: Town) -> None:
     assert b"I never trained" not in stored_of(person.gym)
     story.settle()
     assert person.insurer.app().receipts.get(person.receipt).state == "refused"
+
+
+def test_a_dispute_is_still_answered_where_the_insurers_customer_was_erased_meanwhile(story: Town) -> None:
+    """Two disputes, one of them answered: at the gym Dov is still a customer, and the other waits for its answer."""
+    person = dov(story)
+    codes = [person.gym.app().desk.letter(person.at_gym).code for _ in range(2)]
+    answered, waits = (tell(person, "dispute", code, receipt=person.receipt, words="Not mine.").act for code in codes)
+    desk = person.gym.app().desk
+    how = {"subject": person.at_gym, "outcome": "declined", "because": "right_as_recorded", "agent": "staff-12"}
+    desk.answer(answered, **how)  # type: ignore[arg-type]
+    person.insurer.app().subjects.erase(person.at_insurer)
+    story.clock.at_s += SPREAD_S
+    story.settle()
+    assert [(each.request, each.kind, each.receipt) for each in desk.requests().requests] == [(waits, "dispute", "")]
+    assert [each.act for each in person.gym.app().acts.find(person.at_gym).acts] == [waits]
+    assert desk.answer(waits, **how).state == "declined"  # type: ignore[arg-type]
+    assert_books_agree(story)
 
 
 def test_whatever_is_wrong_with_a_code_the_refusal_is_the_same_and_nothing_is_done(story: Town) -> None:

@@ -5,12 +5,13 @@ The truth is told last, and taken; so what refuses each lie is the one thing tha
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hostile import Scene, nothing_changes, partner, refused
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from town import Company, Membership, consent, evidence, fitness_program, link
 
 from tallystick_consent.claims.claim import VCT
@@ -26,9 +27,9 @@ from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import sign_note
 from tallystick_ledger.tlog.proof import InclusionProof
 from tallystick_ledger.tlog.signers import NoteSigner
-from tallystick_node.flows.claims.retracting import forget_overtaken
+from tallystick_node.flows.claims.retracting import OVERTAKEN_MAX, forget_overtaken, is_overtaken
 from tallystick_node.keys.ring import load_keys
-from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, REWARDS
+from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, OVERTAKEN, REWARDS
 
 CLAIMS_PATH = "/peer/v1/claims"
 PERIOD = "2027-03"
@@ -444,6 +445,34 @@ def test_a_claim_whose_retraction_came_before_it_is_refused_for_good(court: Cour
     scene.insurer.node.writer.write(forget_overtaken)
     with nothing_changes(scene.insurer):
         refused(send(court, late), 422, "claim_revoked")
+
+
+def test_what_a_partner_says_of_claims_that_never_came_is_its_own_and_bounded(court: Court) -> None:
+    """The track has read in the gym's log what a claim is called there, and says that it stands no longer."""
+    scene = court.scene
+    mia = link(scene.track, scene.insurer, at_gym="mia-at-track", at_insurer="mia-at-ins", town=scene.story)
+    receipt = scene.insurer.app().receipts.request(mia.link).receipt
+
+    def take_back(claim: str) -> Any:
+        said = {"recipient": "insurer.example", "receipt": receipt, "nullifier": slot_of(court.ana)}
+        token = scene.track.node.signed(Retraction(**said, claim=claim, at=court.now_s))
+        return partner(scene.track, scene.insurer, f"{CLAIMS_PATH}/revoked", {"token": token})
+
+    def overtaken(issuer: str) -> bool:
+        writer = scene.insurer.node.writer
+        return writer.write(lambda transaction: is_overtaken(transaction, gyms, issuer=issuer)).value
+
+    gyms = to_base64url(sha256(b"a claim of the gym's").digest())
+    assert take_back(gyms).status_code == 200
+    assert (overtaken("track.example"), overtaken("gym.example")) == (True, False)
+    more = [
+        {"partner": "track.example", "receipt": receipt, "claim": str(number), "at_s": court.now_s}
+        for number in range(OVERTAKEN_MAX - 1)
+    ]
+    scene.insurer.node.writer.write(lambda transaction: transaction.execute(insert(OVERTAKEN).values(more)))
+    with nothing_changes(scene.insurer):
+        refused(take_back(to_base64url(sha256(b"another").digest())), 409, "limit_reached")
+    assert take_back(gyms).status_code == 200
 
 
 def test_a_claim_that_a_withdrawal_lists_about_a_month_to_come_is_refused(court: Court) -> None:

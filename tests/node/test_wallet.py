@@ -19,6 +19,7 @@ from tallystick.presenting import Presented, present_claim, verify_presented
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.receipts.evidence import Evidence, evidence_message
 from tallystick_consent.receipts.receipt import parse_terms
+from tallystick_consent.receipts.versions import narrowed
 from tallystick_ledger.encoding import to_base64url
 from tallystick_node.storage.tables import CLAIMS
 
@@ -168,6 +169,29 @@ def test_what_her_wallet_holds_stays_hers_when_she_says_yes_again(spring: Spring
     message = evidence_message(parse_terms(stands.terms), renews=stands.signed)
     calls.receipts.renew(ana.receipt, subject=ana.at_gym, evidence=by_wallet(ANA_KEY, message))
     assert [each.token for each in calls.claims.held(ana.at_gym).claims] == [spring.held]
+
+
+def test_who_takes_something_back_without_the_wallet_changes_no_holder(tmp_path: Path) -> None:
+    """Ben's other device may stop, and so narrow; the answers stay what the wallet of his yes presents."""
+    with town(tmp_path) as story:
+        insurer, gym = story.company("insurer.example"), story.company("gym.example")
+        agree(story, insurer, gym)
+        ben = link(gym, insurer, at_gym="ben-at-gym", at_insurer="ben-at-ins", town=story)
+        give(ben, story, BEN_KEY)
+        story.clock.at_s = at("2027-03-01 10:00")
+        ben.confirm_membership("2027-03-01 09:00")
+        ben.train(story, ANA_MARCH)
+        calls, until = gym.app().receipts, [at(f"2027-{month}-01 00:00") for month in ("12", "11")]
+        less = calls.narrow(ben.receipt, subject=ben.at_gym, evidence=evidence(), events_until=until[0])
+        terms = narrowed(parse_terms(less.terms), events_until_s=until[1])
+        other = by_wallet(ANA_KEY, evidence_message(terms, renews=less.signed))
+        calls.narrow(ben.receipt, subject=ben.at_gym, evidence=other, events_until=until[1])
+        story.go_to("2027-04-16 00:00")
+        (held,) = gym.app().claims.held(ben.at_gym).claims
+        spring = Spring(story, ben, held.token)
+        assert spring.verified(spring.presented(key=BEN_KEY), look_up=False).claim.period == "2027-03"
+        with pytest.raises(ClaimRejected, match="signature"):
+            spring.verified(spring.presented(key=ANA_KEY), look_up=False)
 
 
 def test_z_when_ana_stops_what_her_wallet_holds_is_revoked(spring: Spring) -> None:

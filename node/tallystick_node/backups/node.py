@@ -148,7 +148,6 @@ def put_back(
     """
     today = clock.now_s() // DAY_S
     keys = DayKeys(folder / CUSTODY_FOLDER, BACKING_UP, random_bytes=random_bytes)
-    keys.destroy_dead(today)
     try:
         file = path.open("rb")
     except OSError as error:
@@ -162,11 +161,15 @@ def put_back(
             raise BackupRefused(
                 "backup_of_another", "The backup is another node's.", remedy="Put it back into that one's folder."
             )
+        if here is not None:
+            _require_its_clock(here)
+            keys.destroy_dead(today)
         lines = lines_in(file, label, keys=keys, today=today)
         beginning = _beginning(lines)
         settings = here or parse_settings(beginning.settings.encode())
-        clock_for(dict(os.environ), sandbox=settings.sandbox)  # a live node's time comes from no file, here neither
+        _require_its_clock(settings)
         with _held(folder):
+            keys.destroy_dead(today)  # not before it is known whose time it is: a key that is gone opens nothing again
             _take_settings(folder, beginning, settings)
             with open_key_folder(folder, clock=clock, passphrase=passphrase) as place:
                 place.load()
@@ -180,6 +183,15 @@ def _beginning(lines: Iterator[bytes]) -> _Beginning:
         return _Beginning.model_validate_json(next(lines, b""))
     except ValidationError:
         raise malformed() from None
+
+
+def _require_its_clock(settings: Settings) -> None:
+    """Refuse a live node's time that comes from a file, here as anywhere.
+
+    Raises:
+        SettingsInvalid: likewise.
+    """
+    clock_for(dict(os.environ), sandbox=settings.sandbox)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ wrapping key is gone, which lies in the node's folder and never in a database.
 Source: CONSTRUCTIONS (keys), NIST SP 800-38D.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -40,6 +41,23 @@ _FIND_MANY = select(SECRETS.c.name, SECRETS.c.day, SECRETS.c.wrapped).where(
     SECRETS.c.name.in_(bindparam("names", expanding=True))
 )
 _FIND_DESTROYED = select(DESTROYED.c.name).where(DESTROYED.c.name == bindparam("name"))
+
+
+@dataclass(frozen=True, slots=True)
+class Tomb:
+    """What is buried under one tombstone.
+
+    Attributes:
+        name: of a subject's key or a link's secret.
+        secrets_too: names of secrets that are destroyed with it.
+        outlives: the name of a secret that is kept a while longer; "" for none.
+        until_s: until when, seconds since 1970-01-01 UTC.
+    """
+
+    name: str
+    secrets_too: tuple[str, ...] = ()
+    outlives: str = ""
+    until_s: int = 0
 
 
 class Custody:
@@ -118,45 +136,33 @@ class Custody:
                 connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
             self._truncate()
 
-    def bury(self, name: str, *, secrets_too: Sequence[str] = (), outlives: str = "", until_s: int = 0) -> int:
+    def bury(self, tomb: Tomb) -> int:
         """Set up a tombstone, the secret of its name destroyed with it; done when this returns.
 
         Whoever buries the same name again, after a crash for example, destroys what came back meanwhile.
-
-        Args:
-            name: of a subject's key or a link's secret.
-            secrets_too: names of secrets that are destroyed with it.
-            outlives: the name of a secret that is kept a while longer; "" for none.
-            until_s: until when, seconds since 1970-01-01 UTC.
 
         Returns:
             The tombstone's number: 1 for the first.
         """
         with storage_errors():
             with self._writing.begin() as connection:
-                number = connection.scalar(select(TOMBSTONES.c.number).where(TOMBSTONES.c.name == name))
+                number = connection.scalar(select(TOMBSTONES.c.number).where(TOMBSTONES.c.name == tomb.name))
                 if number is None:
                     number = 1 + (connection.scalar(select(func.max(TOMBSTONES.c.number))) or 0)
-                    made = {"number": number, "name": name, "outlives": outlives, "until_s": until_s}
-                    connection.execute(insert(TOMBSTONES).values(**made))
-                for each in (name, *secrets_too):
-                    if not _is_destroyed(connection, each):
-                        connection.execute(insert(DESTROYED).values(name=each))
-                    connection.execute(delete(SECRETS).where(SECRETS.c.name == each))
+                    _set_up(connection, number, tomb)
+                _destroy(connection, tomb)
             self._truncate()
         return int(number)
 
-    def bury_anew(self, buried: Mapping[int, str]) -> None:
+    def bury_anew(self, buried: Mapping[int, Tomb]) -> None:
         """Set up tombstones that stood here before, each under its number: an older copy of this database was put back,
-        and what was destroyed since is destroyed again. Done when this returns."""
+        and what was destroyed since is destroyed again. What outlives one is kept for no longer than it would have
+        been. Done when this returns."""
         with storage_errors():
             with self._writing.begin() as connection:
-                for number, name in buried.items():
-                    again = {"number": number, "name": name, "outlives": "", "until_s": 0}
-                    connection.execute(insert(TOMBSTONES).values(**again))
-                    if not _is_destroyed(connection, name):
-                        connection.execute(insert(DESTROYED).values(name=name))
-                    connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
+                for number, tomb in buried.items():
+                    _set_up(connection, number, tomb)
+                    _destroy(connection, tomb)
             self._truncate()
 
     def tombstones(self) -> dict[int, str]:
@@ -307,6 +313,18 @@ class SubjectKeys:
 
 def _is_destroyed(connection: Connection, name: str) -> bool:
     return connection.execute(_FIND_DESTROYED, {"name": name}).first() is not None
+
+
+def _set_up(connection: Connection, number: int, tomb: Tomb) -> None:
+    made = {"number": number, "name": tomb.name, "outlives": tomb.outlives, "until_s": tomb.until_s}
+    connection.execute(insert(TOMBSTONES).values(**made))
+
+
+def _destroy(connection: Connection, tomb: Tomb) -> None:
+    for name in (tomb.name, *tomb.secrets_too):
+        if not _is_destroyed(connection, name):
+            connection.execute(insert(DESTROYED).values(name=name))
+        connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
 
 
 def _unwrapped(cipher: AESGCM, name: str, day: int, wrapped: bytes) -> bytes:

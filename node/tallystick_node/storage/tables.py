@@ -240,10 +240,14 @@ class SignedFor(SQLModel, table=True):
     Attributes:
         signed: digest of the partner's signed stop.
         token: our signed acknowledgement.
+        crossed: the receipt and the state, where it had ended here before; each crosses an end once.
     """
+
+    __table_args__ = (Index("signedfor_crossed", "crossed", unique=True),)
 
     signed: str = Field(primary_key=True)
     token: str
+    crossed: str | None = None
 
 
 class Duty(SQLModel, table=True):
@@ -424,9 +428,16 @@ class StatusPlace(SQLModel, table=True):
 
 
 class Overtaken(SQLModel, table=True):
-    """A claim, by its digest, that its issuer took back before it had come here: it is not taken when it comes."""
+    """A claim, by its digest, that its issuer took back before it had come here: it is not taken when it comes.
 
+    Attributes:
+        partner: whose word that is; of another issuer's claim it says nothing.
+        receipt: under which the claim was issued.
+    """
+
+    partner: str = Field(primary_key=True)
     claim: str = Field(primary_key=True)
+    receipt: str = Field(index=True)
     at_s: int
 
 
@@ -566,11 +577,16 @@ class Buried(SQLModel, table=True):
     Attributes:
         name: the name on it, under which custody kept what it stands for: a keyed hash of a subject, or a link.
         scrubbed: whether what was deleted is in no file of the database any more.
+        secrets_too: names of what custody destroyed with it, a JSON array.
+        outlives: the name of what custody keeps until `until_s`; "" for nothing.
     """
 
     number: int = Field(primary_key=True)
     name: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     scrubbed: bool = False
+    secrets_too: str = Field(default="[]", sa_column_kwargs={"server_default": text("'[]'")})
+    outlives: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    until_s: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
 
 class Witnessed(SQLModel, table=True):

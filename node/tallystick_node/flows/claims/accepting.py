@@ -74,7 +74,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     if first is not None:
         return wire.PeerAcknowledged(token=first.acceptance)
     came_before = transaction.row(select(CLAIMS.c.digest).where(CLAIMS.c.digest == digest)) is not None
-    if came_before or is_overtaken(transaction, digest):
+    if came_before or is_overtaken(transaction, digest, issuer=caller):
         raise _rejected("claim_revoked", "A claim was taken back by its issuer, whatever its status says now.")
     require_standing(node, caller, claim.status)
     accepted = transaction.append(

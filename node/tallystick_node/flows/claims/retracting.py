@@ -3,12 +3,13 @@
 Source: DESIGN flow 5 (posted -> reversed by a new linked transfer), SCENARIOS section 0 (transfer states).
 """
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.entries import RetractionBody
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.signed import Retraction, open_object, signed_digest
+from tallystick_node.errors import Refused
 from tallystick_node.flows.claims.rewards import take_back_reward
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -16,6 +17,9 @@ from tallystick_node.storage.tables import CLAIMS, OVERTAKEN, RECEIPTS
 
 OVERTAKEN_KEPT_S = 2 * 366 * 86_400
 """How long a claim that was overtaken is remembered: a claim is valid for a year from its period's close at most."""
+
+OVERTAKEN_MAX = 1_000
+"""Claims under one receipt of which that is remembered: more than a receipt ever has."""
 
 
 def receive_retraction(
@@ -29,6 +33,7 @@ def receive_retraction(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected: not the caller's signed retraction.
         ClaimRejected: it is for somebody else, or of a claim that is another one here.
+        Refused: more claims under one receipt were never here than a receipt has.
     """
     said = open_object(body.token, Retraction, keys=node.partner(caller).ed25519("receipt"))
     row = transaction.row(
@@ -60,14 +65,23 @@ def receive_retraction(
 def _remember(transaction: Transaction, said: Retraction, caller: str) -> None:
     """Keep that a claim under a receipt between us was overtaken by its retraction, once."""
     between_us = (RECEIPTS.c.id == said.receipt, RECEIPTS.c.partner == caller, RECEIPTS.c.role == "recipient")
-    known = transaction.row(select(OVERTAKEN.c.claim).where(OVERTAKEN.c.claim == said.claim))
-    if known is None and transaction.row(select(RECEIPTS.c.id).where(*between_us)) is not None:
-        transaction.execute(insert(OVERTAKEN).values(claim=said.claim, at_s=transaction.now_s))
+    is_ours = transaction.row(select(RECEIPTS.c.id).where(*between_us)) is not None
+    if not is_ours or is_overtaken(transaction, said.claim, issuer=caller):
+        return
+    kept = transaction.row(select(func.count()).select_from(OVERTAKEN).where(OVERTAKEN.c.receipt == said.receipt))
+    if kept[0] >= OVERTAKEN_MAX:
+        raise Refused(
+            "limit_reached", "Too many claims under a receipt were taken back unseen.", remedy="Ask why none arrived."
+        )
+    transaction.execute(
+        insert(OVERTAKEN).values(partner=caller, claim=said.claim, receipt=said.receipt, at_s=transaction.now_s)
+    )
 
 
-def is_overtaken(transaction: Transaction, claim: str) -> bool:
-    """Return whether the retraction of a claim, named by its digest, came before it."""
-    return transaction.row(select(OVERTAKEN.c.claim).where(OVERTAKEN.c.claim == claim)) is not None
+def is_overtaken(transaction: Transaction, claim: str, *, issuer: str) -> bool:
+    """Return whether its own issuer's retraction of a claim, named by its digest, came before it."""
+    named = (OVERTAKEN.c.partner == issuer, OVERTAKEN.c.claim == claim)
+    return transaction.row(select(OVERTAKEN.c.claim).where(*named)) is not None
 
 
 def forget_overtaken(transaction: Transaction) -> None:

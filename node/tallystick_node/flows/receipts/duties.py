@@ -132,5 +132,5 @@ def _drop(transaction: Transaction, receipt: str, field: str, claims: Collection
         gone = {"evidence": None, "signed": None, "acknowledgement": None}
         transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == receipt).values(**gone))
     else:
-        nobodys = {"subject": "", "link": "", "receipt": "", "claim": ""}
+        nobodys = {"subject": "", "link": "", "receipt": "", "claim": "", "cause": ""}
         transaction.execute(update(REWARDS).where(REWARDS.c.receipt == receipt).values(**nobodys))

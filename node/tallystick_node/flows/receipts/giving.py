@@ -259,7 +259,8 @@ def _give(node: Node, transaction: Transaction, given: _ToGive, evidence: Eviden
 
     Args:
         evidence: of that yes, as `seen` has checked it.
-        confirms: whether this is a yes to all that the receipt permits, from which the time runs to the next.
+        confirms: whether this is a yes to all that the receipt permits, from which the time runs to the next, and
+            whose wallet presents the answers: who takes something back, and may do no more, changes neither.
     """
     row, terms, state, at_s = given.row, given.terms, given.state, transaction.now_s
     bind_wallet_key(transaction, evidence, link=row.link)
@@ -276,15 +277,15 @@ def _give(node: Node, transaction: Transaction, given: _ToGive, evidence: Eviden
         transaction,
         receipt_body(terms, state, grade=evidence.grade, signed=signed_digest(token), deliverable=listed),
     )
-    confirm_by_s = row.confirm_by_s
+    confirm_by_s, yes = row.confirm_by_s, row.evidence
     if confirms:
-        confirm_by_s = None if days is None else at_s + days * DAY_S
+        confirm_by_s, yes = None if days is None else at_s + days * DAY_S, evidence.model_dump_json()
     change_receipt(
         transaction,
         row.id,
         state=state,
         **stopped(row),
-        evidence=evidence.model_dump_json(),
+        evidence=yes,
         signed=token,
         unacknowledged_since_s=at_s,
         confirm_by_s=confirm_by_s,

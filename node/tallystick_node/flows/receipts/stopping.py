@@ -243,18 +243,24 @@ def _stopped(
 ) -> wire.PeerAcknowledged:
     """Take a stop that the other end signed, and sign for it, once: what comes again is answered alike.
 
-    One that crosses the end of the receipt here has nothing left to stop; that it was signed for is logged as well.
+    One that crosses the end of the receipt here has nothing left to stop; that it was signed for is logged as well,
+    once for each state: whoever signs another of the same would only fill this ledger.
+
+    Raises:
+        ReceiptRejected: it cannot be stopped so, or that was signed for after its end already.
     """
     digest = signed_digest(signed)
     given = transaction.row(select(SIGNED_FOR.c.token).where(SIGNED_FOR.c.signed == digest))
     if given is not None:
         return wire.PeerAcknowledged(token=given.token)
-    token = acknowledge(node, transaction, row, state, signed)
-    transaction.execute(insert(SIGNED_FOR).values(signed=digest, token=token))
-    acknowledgement = Signature(at=transaction.now_s, digest=signed_digest(token))
     before, terms = last_state(row), terms_of(row)
-    if before in OPEN:
+    crossed = None if before in OPEN else f"{row.id}/{state}"
+    if crossed is None or transaction.row(select(SIGNED_FOR.c.signed).where(SIGNED_FOR.c.crossed == crossed)):
         check_transition(before, state)
+    token = acknowledge(node, transaction, row, state, signed)
+    transaction.execute(insert(SIGNED_FOR).values(signed=digest, token=token, crossed=crossed))
+    acknowledgement = Signature(at=transaction.now_s, digest=signed_digest(token))
+    if crossed is None:
         step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement, earned=earned)
         ended = {} if state is ReceiptState.PAUSED else {"end_acknowledged_at_s": transaction.now_s}
         _take(transaction, row, step, to_come=to_come, unacknowledged_since_s=None, **ended)

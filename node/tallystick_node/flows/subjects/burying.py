@@ -23,6 +23,7 @@ from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links import RELINK_AFTER_S, end_link, forget_uniques, half_name, link_secret_name
 from tallystick_node.flows.outgoing import withhold
+from tallystick_node.keys.custody import Tomb
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.database import scrub
@@ -85,12 +86,13 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     name = node.secret_name("subject", subject)
     links = transaction.execute(select(LINKS).where(LINKS.c.subject == subject).order_by(LINKS.c.id)).all()
     halves = transaction.execute(select(ACCEPTING.c.offer).where(ACCEPTING.c.subject == subject)).all()
-    number = node.custody.bury(
+    tomb = Tomb(
         name,
-        secrets_too=[*(link_secret_name(each.id) for each in links), *(half_name(each.offer) for each in halves)],
+        secrets_too=(*(link_secret_name(each.id) for each in links), *(half_name(each.offer) for each in halves)),
         outlives=node.secret_name("member", subject),
         until_s=transaction.now_s + RELINK_AFTER_S,
     )
+    number = node.custody.bury(tomb)
     for link in links:
         due_s = _plan(transaction, link, of=name, number=number)
         empty_link(transaction, link.id, revoked_from_s=due_s)
@@ -104,19 +106,20 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
     for table in NAMED_BY:
         if table not in _EMPTIED:
             transaction.execute(delete(table).where(table.c.subject == subject))
-    _obeyed(transaction, number, name)
+    _obeyed(transaction, number, tomb)
     return name
 
 
 def bury_link(node: Node, transaction: Transaction, link: Any) -> int:
     """Destroy what this end of a link holds, since the other end asks; return the tombstone's number."""
-    number = node.custody.bury(link_secret_name(link.id))
+    tomb = Tomb(link_secret_name(link.id))
+    number = node.custody.bury(tomb)
     told = _replies_about(transaction, link)
     for row in told:
         transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.caller == row.caller, IDEMPOTENCY.c.key == row.key))
     empty_link(transaction, link.id)
     transaction.execute(update(REWARDS).where(REWARDS.c.link == link.id).values(link=""))
-    _obeyed(transaction, number, link_secret_name(link.id))
+    _obeyed(transaction, number, tomb)
     return number
 
 
@@ -133,8 +136,12 @@ def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) 
         drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
     transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
-    for table in (DECISIONS, CONTESTS, ACTS):
+    for table in (DECISIONS, CONTESTS):
         transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
+    # A dispute of our own customer's that nobody has answered is theirs, whoever is erased at the other end.
+    theirs, unanswered = ACTS.c.receipt.in_(receipts), (ACTS.c.kind == "dispute") & (ACTS.c.state == "open")
+    transaction.execute(delete(ACTS).where(theirs, ~unanswered))
+    transaction.execute(update(ACTS).where(theirs).values(receipt=""))
     transaction.execute(delete(ASKS).where(ASKS.c.link == link))
     transaction.execute(delete(OFFERS).where(OFFERS.c.link == link))
     transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.link == link))
@@ -209,9 +216,9 @@ def bury_again(node: Node) -> int:
     named = select(func.count()).select_from(BURIED).where(BURIED.c.name != "")
     if node.custody.count_tombstones() == node.rows(named)[0][0]:
         return 0
-    obeyed = {row.number: row.name for row in node.rows(select(BURIED.c.number, BURIED.c.name))}
-    lost = {number: name for number, name in obeyed.items() if number not in node.custody.tombstones()}
-    if "" in lost.values():
+    obeyed = {row.number: _tomb(row) for row in node.rows(select(BURIED))}
+    lost = {number: tomb for number, tomb in obeyed.items() if number not in node.custody.tombstones()}
+    if any(tomb.name == "" for tomb in lost.values()):
         raise SettingsInvalid(
             "Custody is older than the rows: keys of who was erased are back.", remedy="Put back its newest copy."
         )
@@ -284,12 +291,17 @@ def _plan(transaction: Transaction, link: Any, *, of: str, number: int) -> int:
 
 def _all_obeyed(transaction: Transaction, names: Mapping[str, int]) -> None:
     for name, number in names.items():
-        _obeyed(transaction, number, name)
+        _obeyed(transaction, number, Tomb(name))
 
 
-def _obeyed(transaction: Transaction, number: int, name: str) -> None:
+def _tomb(row: Any) -> Tomb:
+    return Tomb(row.name, tuple(json.loads(row.secrets_too)), row.outlives, row.until_s)
+
+
+def _obeyed(transaction: Transaction, number: int, tomb: Tomb) -> None:
     if transaction.row(select(BURIED.c.number).where(BURIED.c.number == number)) is None:
-        transaction.execute(insert(BURIED).values(number=number, name=name, scrubbed=False))
+        kept = {"secrets_too": json.dumps(tomb.secrets_too), "outlives": tomb.outlives, "until_s": tomb.until_s}
+        transaction.execute(insert(BURIED).values(number=number, name=tomb.name, scrubbed=False, **kept))
     else:
         unscrubbed(transaction, number)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 
 from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
@@ -112,7 +112,7 @@ class Outbox:
 
         A claim that no published head covers yet is passed over: none must wait for a witness. So is one whose receipt
         is paused, or renewed and not acknowledged: it leaves when that is. So is one that ran out meanwhile:
-        housekeeping issues it anew.
+        housekeeping issues it anew. One that may have arrived is sent on: its recipient has taken it, or says no.
         """
         now_s = self._node.now_s()
         due = (
@@ -134,7 +134,7 @@ class Outbox:
         for row in self._node.rows(due.where(is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
             if row.next_attempt_s > now_s:
                 return None
-            if self._has_run_out(row.about, now_s):
+            if not row.maybe_arrived and self._has_run_out(row.about, now_s):
                 continue
             if row.body is not None:
                 return row, str(row.body)
@@ -144,8 +144,7 @@ class Outbox:
         return None
 
     def _has_run_out(self, claim: str, now_s: int) -> bool:
-        mine = (CLAIMS.c.digest == claim, CLAIMS.c.role == "issuer", CLAIMS.c.expires_at_s <= now_s)
-        return self._node.row(select(CLAIMS.c.digest).where(*mine)) is not None
+        return self._node.row(_run_out(claim, now_s)) is not None
 
     async def _send(self, message: Any, body: wire.Request) -> bool:
         reply: type[wire.Asked] | type[wire.PeerAcknowledged]
@@ -288,11 +287,28 @@ def _is_settled(transaction: Transaction, message: Any) -> bool:
 def _refused(transaction: Transaction, message: Any) -> None:
     if _is_settled(transaction, message):
         return
+    if _is_told_too_late(transaction, message):
+        # It never arrived, and waits as one that never left: housekeeping issues it anew.
+        unsent = {"state": "queued", "maybe_arrived": False}
+        transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(**unsent))
+        return
     if message.kind == "claim.issued":
         claim_rejected(transaction, message.about)
     elif message.kind == "erasure.asked":
         erasure.refused(transaction, message.about)
     _settle(transaction, message, "rejected")
+
+
+def _is_told_too_late(transaction: Transaction, message: Any) -> bool:
+    """Return whether a claim that was refused had run out, and nothing but that stops it."""
+    if message.kind != "claim.issued" or _has_ended(transaction, message) or _is_taken_back(transaction, message):
+        return False
+    return transaction.row(_run_out(message.about, transaction.now_s)) is not None
+
+
+def _run_out(claim: str, now_s: int) -> Select[Any]:
+    mine = (CLAIMS.c.digest == claim, CLAIMS.c.role == "issuer", CLAIMS.c.expires_at_s <= now_s)
+    return select(CLAIMS.c.digest).where(*mine)
 
 
 def _settle(transaction: Transaction, message: Any, state: str) -> None:

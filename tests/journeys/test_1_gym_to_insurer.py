@@ -424,7 +424,8 @@ def test_1_16_a_claim_that_expired_on_the_way_is_issued_anew_and_paid_once(story
 
 
 def test_an_answer_that_was_lost_is_given_again_like_the_first(story: Town) -> None:
-    """The insurer took the claim, its answer never arrived, and the claim expired: the second one pays nothing more."""
+    """The insurer took the claim, its answer never arrived, and the claim ran out: it is asked once more, and pays
+    nothing more."""
     person = ana(story)
     person.train(story, ANA_MARCH)
     person.gym.recorder.lose_answers_to = "/peer/v1/claims"
@@ -433,8 +434,23 @@ def test_an_answer_that_was_lost_is_given_again_like_the_first(story: Town) -> N
     assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
     person.gym.recorder.lose_answers_to = None
     person.insurer.stop()
-    story.go_to("2027-05-17 00:00")
+    story.go_to("2027-06-17 00:00")  # what the insurer kept of its first answer is gone by then
     person.insurer.start()
+    story.go_to("2027-06-17 01:00")
+    assert ("2027-03", "delivered") in [(each.period, each.state) for each in person.gym.app().claims.each()]
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert_books_agree(story)
+
+
+def test_1_16_a_claim_that_was_lost_on_the_way_is_issued_anew_once_the_insurer_says_so(story: Town) -> None:
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    person.gym.recorder.lose_requests_to = "/peer/v1/claims"
+    story.go_past_release(MARCH_CLOSES)
+    story.go_to("2027-05-17 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"], "it may have arrived"
+    person.gym.recorder.lose_requests_to = None
+    story.go_to("2027-05-17 01:00")
     story.release()
     assert [each.state for each in person.gym.app().claims.each()] == ["delivered", "expired"]
     assert rewards(person) == [(2000, "posted", "2027-03")]

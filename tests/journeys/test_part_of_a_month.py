@@ -5,9 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, fitness_program, link, town
+from sqlalchemy import select
+from town import (
+    ANA_MARCH,
+    Company,
+    Membership,
+    Town,
+    agree,
+    at,
+    consent,
+    entries,
+    evidence,
+    fitness_program,
+    link,
+    town,
+)
 
 from tallystick.audit import DirectorySource, audit
+from tallystick_node.flows.links import link_secret_name
+from tallystick_node.storage.tables import CLAIMS
 
 
 @pytest.fixture
@@ -90,4 +106,63 @@ def test_what_ran_out_is_not_issued_anew_once_a_part_of_the_month_is_too_old(sto
     calm = [claim for claim in person.gym.app().claims.each() if claim.program == "calm"]
     assert [(claim.period, claim.state) for claim in calm] == [("2027-03", "expired")]
     report = audit([DirectorySource(str(person.gym.log))])
+    assert report.holds, report.findings
+
+
+def test_a_bank_that_took_an_answer_and_was_not_heard_pays_its_fee_although_it_ran_out(story: Town) -> None:
+    """Nothing is issued anew any more: the bank is asked once more after what it has taken, and nobody is convicted."""
+    person = ana(story)
+    bank = a_bank_asks(story, person.gym, staleness_days=60)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, {2: 55})
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release("2027-04-16 00:00")
+    assert [each.state for each in bank.app().claims.list().claims] == ["accepted"]
+    bank.stop()
+    person.gym.recorder.lose_answers_to = None
+    story.go_to("2027-05-14 00:00")
+    bank.start()
+    story.go_to("2027-05-14 01:00")
+    calm = [claim for claim in person.gym.app().claims.each() if claim.program == "calm"]
+    assert [(claim.period, claim.state) for claim in calm] == [("2027-03", "delivered")]
+    bodies = [entry.body for entry in entries(person.gym, "disclosure")]
+    said = [body["state"] for body in bodies if body["recipient"] == "bank.example"]
+    assert said == ["issued", "delivered"]
+    fees = [entry.body for entry in entries(person.gym, "transfer")]
+    assert [fee["debit"] for fee in fees] == ["receivable/bank.example"]
+    report = audit([DirectorySource(str(each.log)) for each in story.companies.values()])
+    assert report.holds, report.findings
+
+
+@pytest.mark.parametrize("missing", ["of his events", "of his link"])
+def test_one_missing_key_keeps_no_other_answer_from_running_out(story: Town, missing: str) -> None:
+    """Ben's key is gone when two answers run out: Ana's is issued anew, and his once his key is back."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    linked = [link(gym, insurer, at_gym=name, at_insurer=f"{name}-there", town=story) for name in ("ben", "ana")]
+    ben, ana = (consent(person, story) for person in linked)
+    story.go_to("2027-03-01 10:00")
+    for person in (ben, ana):
+        person.confirm_membership("2027-03-01 09:00")
+    story.clock.at_s = at("2027-03-31 23:00")
+    for person in (ben, ana):
+        for day, minutes in ANA_MARCH.items():
+            person.visit(f"2027-03-{day:02} 18:00", minutes)
+    insurer.stop()
+    story.go_past_release("2027-04-16 00:00")
+    name = link_secret_name(ben.link) if missing == "of his link" else gym.node.secret_name("subject", "ben")
+    key = gym.node.custody.find(name)
+    assert key is not None
+    gym.node.custody.forget(name)
+    story.go_to("2027-05-17 00:00")
+
+    def states(person: Membership) -> list[str]:
+        mine = select(CLAIMS.c.state).where(CLAIMS.c.link == person.link, CLAIMS.c.period == "2027-03")
+        return [row.state for row in gym.node.rows(mine.order_by(CLAIMS.c.number))]
+
+    assert (states(ben), states(ana)) == (["issued"], ["expired", "issued"])
+    gym.node.custody.keep(name, key)
+    story.go_to("2027-05-17 01:00")
+    assert states(ben) == ["expired", "issued"]
+    report = audit([DirectorySource(str(gym.log))])
     assert report.holds, report.findings

@@ -526,3 +526,20 @@ def test_the_truth_is_taken_and_paid_once_however_often_it_is_told(court: Court)
     other = send(court, forged(court, court.ana, jti=f"clm_{'b' * 26}", exp=court.now_s + DAY_S))
     assert (again.json(), other.json()) == (first.json(), first.json())
     assert money(court) == before
+
+
+def test_what_was_taken_is_answered_alike_after_its_receipt_ended_and_it_ran_out(court: Court) -> None:
+    """The gym never heard of it: what came in between takes nothing back, neither the answer nor its fee."""
+    scene, told = court.scene, forged(court, court.ana)
+    other = forged(court, court.ana, jti=f"clm_{'c' * 26}", exp=court.now_s + DAY_S)
+    first = send(court, told)
+    assert first.status_code == 200, first.text
+    scene.gym.app().receipts.withdraw(court.ana.receipt, subject=court.ana.at_gym)
+    scene.story.settle()
+    before = money(court)
+    assert [send(court, each).json() for each in (told, other)] == [first.json(), first.json()]
+    scene.story.clock.at_s += 40 * DAY_S
+    assert send(court, told).json() == first.json()
+    refused(send(court, other), 422, "claim_expired")
+    refused(send(court, told, caller=scene.track), 422, "signature_invalid")
+    assert money(court) == before

@@ -47,32 +47,31 @@ AHEAD_MAX_S = 300
 def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.PeerClaim) -> wire.PeerAcknowledged:
     """Take a partner's claim: check all of it, log the acceptance, pay the reward, and sign.
 
+    One that was taken is answered like the first time, whatever it is worth by now: its issuer never heard of that.
+
     Raises:
         ClaimRejected: malformed, forged, expired, revoked, for somebody else, or not what its ledger entry says.
         StatusUnavailable: whether it was revoked could not be looked up.
         ProofRejected, SignatureRejected, BadInput: its proof does not hold, or parts are not of their form.
     """
+    digest = _digest(body)
+    taken = _taken(transaction, digest, caller)
+    if taken is not None:
+        return wire.PeerAcknowledged(token=taken)
     stapled = stapled_to(node, body, caller, now_s=transaction.now_s)
     keys = stapled.issuer.ed25519("claim")
     claim = verify_claim(body.claim, issuer=caller, audience=node.host, keys=keys, now_s=transaction.now_s)
-    salt = from_base64url(body.salt)
-    if len(salt) != SECRET_SIZE_BYTES:
-        raise _rejected("claim_malformed", "A claim's salt is not 32 bytes.")
-    digest = to_base64url(claim_digest(body.claim, salt=salt))
     receipt, subject = _covering(transaction, claim, caller)
     program = known_program(transaction, node.host, claim.program, claim.version)
-    first = transaction.row(
-        select(CLAIMS.c.acceptance).where(
-            CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient", CLAIMS.c.state == "accepted"
-        )
-    )
+    first = _first(transaction, claim)
+    if first is not None:  # what its receipt or its link came to since takes nothing back
+        _check_logged(node, body, stapled, claim, program, digest)
+        return wire.PeerAcknowledged(token=first)
     before = _was_retracted(transaction, claim)
-    cover = _cover(receipt, digest, again=before or first is not None, now_s=transaction.now_s)
+    cover = _cover(receipt, digest, again=before, now_s=transaction.now_s)
     heard = _require_covered(node, claim, program, cover, now_s=transaction.now_s)
     _require_own_nullifier(node, claim)
     _check_logged(node, body, stapled, claim, program, digest)
-    if first is not None:
-        return wire.PeerAcknowledged(token=first.acceptance)
     came_before = transaction.row(select(CLAIMS.c.digest).where(CLAIMS.c.digest == digest)) is not None
     if came_before or is_overtaken(transaction, digest, issuer=caller):
         raise _rejected("claim_revoked", "A claim was taken back by its issuer, whatever its status says now.")
@@ -113,6 +112,28 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     change_receipt(transaction, claim.receipt, uses=receipt.uses if before else receipt.uses + 1)
     finish_settling(transaction, claim.receipt)
     return wire.PeerAcknowledged(token=token)
+
+
+def _digest(body: wire.PeerClaim) -> str:
+    salt = from_base64url(body.salt)
+    if len(salt) != SECRET_SIZE_BYTES:
+        raise _rejected("claim_malformed", "A claim's salt is not 32 bytes.")
+    return to_base64url(claim_digest(body.claim, salt=salt))
+
+
+def _taken(transaction: Transaction, digest: str, caller: str) -> str | None:
+    """Return what was signed for this very claim, None where it was not taken: its digest says that all was checked."""
+    mine = (CLAIMS.c.digest == digest, CLAIMS.c.role == "recipient", CLAIMS.c.partner == caller)
+    row = transaction.row(select(CLAIMS.c.acceptance).where(*mine, CLAIMS.c.state == "accepted"))
+    return None if row is None else str(row.acceptance)
+
+
+def _first(transaction: Transaction, claim: Claim) -> str | None:
+    """Return what was signed for another claim for the same slot, None where none stands; its nullifier was checked."""
+    slot = {"partner": claim.iss, "link": claim.link, "program": claim.program, "period": claim.period}
+    mine = select(CLAIMS.c.acceptance).where(CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient")
+    row = transaction.row(mine.filter_by(**slot, state="accepted"))
+    return None if row is None else str(row.acceptance)
 
 
 def _covering(transaction: Transaction, claim: Claim, caller: str) -> tuple[Any, str]:

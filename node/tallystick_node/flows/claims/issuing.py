@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Exists, bindparam, exists, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
@@ -39,6 +39,9 @@ from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS, TRANSFERS
 
 DAY_S = 86_400
+ISSUED_AGAIN_AFTER_S = 3_600
+"""How long a claim that ran out, and that could not be issued anew for want of a key, is left alone."""
+
 RELEASE_KEY = "release"
 """The secret in custody that release slots are drawn with; every process of the node draws alike."""
 
@@ -197,9 +200,7 @@ class Issuing:
     def _nullifier(self, slot: Slot) -> str:
         k_link = self._secrets.get(link_secret_name(slot.row.link))
         if k_link is None:
-            raise PayloadUnavailable(
-                "The secret of a link with a live receipt is missing.", remedy="Restore custody from its own backup."
-            )
+            raise _no_link_secret()
         named = {"issuer": self._node.host, "recipient": slot.row.partner, "program": slot.program.program}
         return to_base64url(nullifier(k_link, period=slot.period, slot=SLOT, **named))
 
@@ -221,6 +222,12 @@ class Issuing:
     @cached_property
     def _release_key(self) -> bytes:
         return release_key(self._node)
+
+
+def _no_link_secret() -> PayloadUnavailable:
+    return PayloadUnavailable(
+        "The secret of a link with a live receipt is missing.", remedy="Restore custody from its own backup."
+    )
 
 
 def release_key(node: Node) -> bytes:
@@ -329,13 +336,19 @@ def claim_rejected(transaction: Transaction, digest: str) -> None:
 
 
 def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int:
-    """Replace claims that ran out before they were delivered, with the same nullifier; return how many."""
+    """Replace claims that ran out before they were delivered, with the same nullifier; return how many ran out.
+
+    One that may have arrived is neither ended nor replaced before its recipient has said whether it did: the outbox
+    sends it on, and a recipient that has taken it answers like the first time.
+    """
+    # One that is held is neither ended nor issued anew before its receipt is live again, or has ended.
+    is_over = RECEIPTS.c.ended_at_s.is_not(None) | (RECEIPTS.c.live_leaf.is_not(None) & ~_waits(transaction.now_s))
     rows = transaction.execute(
         select(CLAIMS)
         .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
         .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
-        # One that is held is neither ended nor issued anew before its receipt is live again, or has ended.
-        .where(RECEIPTS.c.live_leaf.is_not(None) | RECEIPTS.c.ended_at_s.is_not(None))
+        .where(is_over)
+        .order_by(CLAIMS.c.number)
         .limit(rows_max)
     ).all()
     for row in rows:
@@ -348,24 +361,57 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
             transaction.execute(update(MESSAGES).where(*message, MESSAGES.c.state == "queued").values(state="expired"))
             finish_settling(transaction, row.receipt)
             continue
-        if transaction.row(select(MESSAGES.c.id).where(*message, MESSAGES.c.state == "sending")) is not None:
-            continue  # it may be arriving at this moment; the answer, or its absence, decides
+        try:
+            again = _AnsweredAnew(node, transaction, row)
+        except PayloadUnavailable:  # of this one: it keeps no other from running out
+            later = {"not_before_s": transaction.now_s + ISSUED_AGAIN_AFTER_S}
+            transaction.execute(update(MESSAGES).where(*message).values(**later))
+            continue
         transaction.execute(update(MESSAGES).where(*message, MESSAGES.c.state == "queued").values(state="expired"))
-        withhold_claims(transaction, [row.digest])
-        transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(state="expired"))
-        _reissue(node, transaction, row)
+        # Whether one arrived that its recipient never answered well is not known, and so not said.
+        if transaction.row(select(MESSAGES.c.id).where(*message, MESSAGES.c.maybe_arrived)) is None:
+            withhold_claims(transaction, [row.digest])
+        ended = {"state": "expired", "token": "", "salt": ""}
+        transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == row.digest).values(**ended))
+        again.tell()
     return len(rows)
 
 
-def _reissue(node: Node, transaction: Transaction, expired: Any) -> None:
-    row = transaction.row(with_subject().where(RECEIPTS.c.id == expired.receipt))
-    assert row is not None, "receipts are never removed before their claims"
-    program = known_program(transaction, expired.partner, expired.program, expired.version)
-    period = program.period(expired.period, zone=zone_of(program))
-    slot = Slot(row, receipt_of(row, again=True), program, period.name)
-    # All that is asked of an answer is asked again: it may have come to rest on a part of its period.
-    read = Reading(node, transaction, [slot]).read(slot, uses=slot.receipt.uses)
-    if isinstance(read, Refusal):
-        keep_refusal(transaction, row, program, period.name, read)
-        return
-    issue_answer(node, transaction, slot, Answer.model_validate_json(expired.answer))
+def _waits(now_s: int) -> Exists:
+    """Return the condition that a claim may have arrived, and is asked after, or could not be issued anew just now."""
+    return exists().where(
+        MESSAGES.c.partner == CLAIMS.c.partner,
+        MESSAGES.c.state.in_(("queued", "sending")),
+        MESSAGES.c.kind == "claim.issued",
+        MESSAGES.c.about == CLAIMS.c.digest,
+        (MESSAGES.c.state == "sending") | MESSAGES.c.maybe_arrived | (MESSAGES.c.not_before_s > now_s),
+    )
+
+
+class _AnsweredAnew:
+    """What takes the place of a claim that ran out: all that is asked of an answer is asked again, since it may have
+    come to rest on a part of its period. Nothing is written when this is made."""
+
+    def __init__(self, node: Node, transaction: Transaction, ran_out: Any) -> None:
+        """Read what decides.
+
+        Raises:
+            PayloadUnavailable: a key that is needed is missing.
+        """
+        row = transaction.row(with_subject().where(RECEIPTS.c.id == ran_out.receipt))
+        assert row is not None, "receipts are never removed before their claims"
+        program = known_program(transaction, ran_out.partner, ran_out.program, ran_out.version)
+        period = program.period(ran_out.period, zone=zone_of(program))
+        self._node, self._transaction = node, transaction
+        self._slot = Slot(row, receipt_of(row, again=True), program, period.name)
+        self._answer = Answer.model_validate_json(ran_out.answer)
+        if node.custody.find(link_secret_name(row.link)) is None:
+            raise _no_link_secret()
+        self._read = Reading(node, transaction, [self._slot]).read(self._slot, uses=self._slot.receipt.uses)
+
+    def tell(self) -> None:
+        """Issue the answer anew, or keep for the subject to read why it is not."""
+        if isinstance(self._read, Refusal):
+            keep_refusal(self._transaction, self._slot.row, self._slot.program, self._slot.period, self._read)
+        else:
+            issue_answer(self._node, self._transaction, self._slot, self._answer)

@@ -200,8 +200,9 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
 
 def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
     """Return whether both ends have the same terms, or one waits and the other has given what that asks for."""
-    is_one = fixed_terms(at_issuer) == fixed_terms(here)
-    return bool(is_one) or (here.state in ASKED and answers_request(here, at_issuer))
+    if fixed_terms(at_issuer) == fixed_terms(here):
+        return True
+    return here.state in ASKED and answers_request(here, at_issuer)
 
 
 def _settle_alike(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:

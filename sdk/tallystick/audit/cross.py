@@ -207,8 +207,9 @@ def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
 
 def _settle_alike(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
     """Return whether both ends say the same of one signed withdrawal, where both say anything."""
-    is_one = here.signed == at_issuer.signed and here.earned and at_issuer.earned
-    return not is_one or here.earned == at_issuer.earned
+    if here.signed != at_issuer.signed or "" in (here.earned, at_issuer.earned):
+        return True
+    return bool(here.earned == at_issuer.earned)
 
 
 def _check_signatures(

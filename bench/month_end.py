@@ -190,9 +190,8 @@ def _contest(urls: tuple[str, str], size: Size) -> Generator[Contest]:
             due = due_receipts(gym.node, rows_max=count)
             for begin in range(0, count, LOOPED_TOGETHER):
                 some = due[begin : begin + LOOPED_TOGETHER]
-                await asyncio.gather(
-                    *(gym.node.written(partial(close_periods, gym.node, receipts=[each])) for each in some)
-                )
+                alone = partial(close_periods, gym.node, periods_max=1)
+                await asyncio.gather(*(gym.node.written(partial(alone, receipts=[each])) for each in some))
 
         jobs = Jobs(gym.node, httpx.AsyncClient())
         yield Contest(

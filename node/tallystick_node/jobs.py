@@ -6,9 +6,10 @@ Every timer reads the node's clock.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
 import httpx
 from sqlalchemy import delete, select
@@ -62,8 +63,9 @@ from tallystick_node.storage.turns import Turn
 ROWS_A_TICK_MAX = 200
 CLOSED_A_TICK_MAX = 2_000
 CLOSED_TOGETHER_MAX = 200
-"""How many periods are closed in one commit at most: an app that records meanwhile waits for no more than that, a few
-tenths of a second, and no more than their events are in memory at once."""
+"""How many periods are closed, or looked at again, in one commit at most: an app that records meanwhile waits for no
+more than that, a few tenths of a second, and no more than their events are in memory at once. Those of one receipt stay
+together; a rule looks back for a year and a month at most, so that of days there are about 400."""
 
 MESSAGES_A_TICK_MAX = 100
 IDEMPOTENCY_LIFE_S = 30 * DAY_S
@@ -75,6 +77,8 @@ TURN_AGAIN_AFTER_S = 60
 """How long the turn of the year waits where the clock is in doubt."""
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Jobs:
@@ -200,23 +204,34 @@ class Jobs:
             self._wrapped_on_day = today
 
     async def close_due(self, *, rows_max: int) -> int:
-        """Close the periods whose time has come, of so many receipts at most; return of how many."""
-        due = await asyncio.to_thread(due_receipts, self._node, rows_max=rows_max)
-        for begin in range(0, len(due), CLOSED_TOGETHER_MAX):
-            await self._close(due[begin : begin + CLOSED_TOGETHER_MAX])
-        return len(due)
+        """Close the periods whose time has come, and look again at those that late evidence came for.
 
-    async def _close(self, receipts: Sequence[str]) -> None:
-        """Close a period of each of these receipts in one commit; where one fails, the halves are tried alone, so that
-        it keeps no other from being closed."""
-        if await self._attempt(partial(close_periods, self._node, receipts=receipts)):
-            return
-        if len(receipts) == 1:
-            await self._node.written(partial(put_off_closing, receipt=receipts[0]))
-            return
-        half = len(receipts) // 2
-        await self._close(receipts[:half])
-        await self._close(receipts[half:])
+        So many of both together in one commit, where they are of several receipts; where one fails, the halves are
+        tried alone, so that it keeps no other from being closed.
+
+        Args:
+            rows_max: after how many periods what is left waits for the next tick.
+
+        Returns:
+            How many periods that were.
+        """
+        due = await asyncio.to_thread(due_receipts, self._node, rows_max=rows_max)
+        sets = [due[begin : begin + CLOSED_TOGETHER_MAX] for begin in range(0, len(due), CLOSED_TOGETHER_MAX)]
+        sets.reverse()  # the first is taken from the end
+        done = 0
+        while sets and done < rows_max:
+            receipts = sets.pop()
+            work = partial(close_periods, self._node, receipts=receipts, periods_max=CLOSED_TOGETHER_MAX)
+            closed = await self._attempt(work)
+            if closed is not None:
+                done += closed
+            elif len(receipts) == 1:
+                await self._node.written(partial(put_off_closing, receipt=receipts[0]))
+                done += 1
+            else:
+                half = len(receipts) // 2
+                sets += [receipts[half:], receipts[:half]]
+        return done
 
     async def _scrub(self) -> None:
         """Leave nothing of who was erased in any file; somebody may be reading just now, so perhaps the next time."""
@@ -237,23 +252,22 @@ class Jobs:
             await self._node.written(partial(log_keys, self._node))
             self._keys_logged = keys
 
-    async def _attempt(self, work: Callable[[Transaction], object]) -> bool:
-        """Do one piece of housekeeping; one that fails is logged, and keeps no other from being done.
+    async def _attempt(self, work: Callable[[Transaction], T]) -> T | None:
+        """Do one piece of housekeeping and return what came of it; one that fails is logged, returns None, and keeps no
+        other from being done.
 
         Raises:
             StorageUnavailable: nothing can be written just now.
         """
         try:
-            await self._node.written(work)
+            return (await self._node.written(work)).value
         except StorageUnavailable:
             raise
         except TallyError as error:
             log.warning("housekeeping waits: %s", error.code)
-            return False
         except Exception:
             log.exception("housekeeping failed")
-            return False
-        return True
+        return None
 
     async def deliver(self, partner: str) -> None:
         """Deliver what waits for one partner, until nothing does or it does not answer; our changed keys before all."""

@@ -32,6 +32,7 @@ from tallystick.journeys import visit
 from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.tiles import decode_bundle
+from tallystick_node.flows.claims import issuing
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S, TTL_S
 from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_LISTS, STATUS_PLACES, TRANSFERS
@@ -417,7 +418,11 @@ def test_an_answer_and_one_that_is_made_good_at_the_same_close_are_two_uses(tmp_
 
 
 @pytest.mark.long
-def test_what_was_taken_back_is_made_good_by_late_evidence_at_the_next_close(tmp_path: Path) -> None:
+def test_what_was_taken_back_is_made_good_by_late_evidence_at_the_next_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim that was taken back is found too where those of before are read in several statements."""
+    monkeypatch.setattr(issuing, "READ_TOGETHER_MAX", 1)
     with town(tmp_path) as story:
         person = member_where_late_evidence_counts(story)
         recorded = visits(person, *ANA_MARCH)

@@ -1,23 +1,26 @@
 """One lost key, one silent partner, one second receipt: each is that one's trouble, and holds nobody else up."""
 
 import asyncio
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event, select
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, link, town
+from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, fitness_program, link, town
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, NotFound
-from tallystick_node import outbox
+from tallystick_consent.program import parse_program
+from tallystick_node import jobs, outbox
 from tallystick_node.flows.claims.closing import close_periods, due_receipts
 from tallystick_node.jobs import Jobs
-from tallystick_node.storage.tables import CLAIMS, MESSAGES
+from tallystick_node.storage.tables import CLAIMS, DECISIONS, MESSAGES
 
 MARCH_CLOSES = "2027-04-16 00:00"
+APRIL_CLOSES = "2027-05-16 00:00"
 
 
 @pytest.fixture
@@ -29,8 +32,8 @@ def story(tmp_path: Path) -> Iterator[Town]:
         yield made
 
 
-def members(story: Town, *names: str) -> list[Membership]:
-    """Return people who have consented, and trained twelve days of March."""
+def members(story: Town, *names: str, days: Mapping[int, int] = ANA_MARCH) -> list[Membership]:
+    """Return people who have consented, and trained twelve days of March, or those that are given."""
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     story.clock.at_s = at("2027-02-27 09:00")
     people = [
@@ -40,7 +43,7 @@ def members(story: Town, *names: str) -> list[Membership]:
     story.clock.at_s = at("2027-03-31 23:00")
     for person in people:
         person.confirm_membership("2027-03-01 09:00")
-        for day, minutes in ANA_MARCH.items():
+        for day, minutes in days.items():
             person.visit(f"2027-03-{day:02} 18:00", minutes)
     return people
 
@@ -96,10 +99,52 @@ def statements_to_close(company: Company, receipts: list[str]) -> int:
 
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
-    node.writer.submit(partial(close_periods, node, receipts=receipts)).result(60)
+    node.writer.submit(partial(close_periods, node, receipts=receipts, periods_max=10)).result(60)
     for engine in engines:
         event.remove(engine, "before_cursor_execute", note)
     return len(seen)
+
+
+def test_a_month_that_is_looked_at_again_counts_among_those_that_are_closed_together(
+    story: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A visit of March comes late for each of three people: as April closes, two of them are four months."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    rule = parse_program(fitness_program()).rule.spelled_out().model_dump(mode="json", exclude_none=True)
+    taken = {"evidence": "true_up", "up_within_days": 60, "down": "future_only"}
+    insurer.app().programs.publish({**fitness_program(), "version": 2, "rule": {**rule, "late": taken}})
+    story.settle()
+    gym.app().programs.accept("ins-fit", 2)
+    story.settle()
+    people = members(story, "ana", "ben", "eve", days={})
+    story.go_to(MARCH_CLOSES)
+    for person in people:
+        person.visit("2027-03-30 18:00", 50)
+    story.clock.at_s = at(APRIL_CLOSES)
+
+    due = due_receipts(gym.node, rows_max=10)
+    monkeypatch.setattr(jobs, "CLOSED_TOGETHER_MAX", 1)  # what is of one receipt stays together all the same
+    assert run(gym, gym.jobs.close_due(rows_max=2)) == 2
+    assert due_receipts(gym.node, rows_max=10) == due[1:], "the tick had its two months with the first of them"
+    monkeypatch.setattr(jobs, "CLOSED_TOGETHER_MAX", 3)
+    assert decided_in_each_write(gym, gym.jobs.close_due(rows_max=10)) == [2, 2]
+    for person in people:
+        found = gym.app().decisions.find(person.at_gym).decisions[-2:]
+        assert [(each.period, each.outcome) for each in found] == [("2027-04", "not_reached"), ("2027-03", "stands")]
+
+
+def decided_in_each_write(company: Company, work: object) -> list[int]:
+    """Let a node do one piece of its own work; return how many decisions each write of it kept."""
+    found = list[int]()
+
+    def note(*details: Any) -> None:
+        if re.match(rf"INSERT INTO \W?{DECISIONS.name}\b", details[2]):
+            found.append(len(details[3]))
+
+    event.listen(company.node.engine, "before_cursor_execute", note)
+    run(company, work)
+    event.remove(company.node.engine, "before_cursor_execute", note)
+    return found
 
 
 def test_a_withdrawal_does_not_wait_for_a_claim_that_no_head_covers_yet(
@@ -162,7 +207,7 @@ def test_a_partner_s_new_descriptor_counts_at_once(story: Town) -> None:
     assert gym.node.partner("insurer.example").url == "http://127.0.0.1:1"
 
 
-def run(company: Company, work: object) -> None:
-    """Let a node do one piece of its own work, and no more."""
+def run(company: Company, work: object) -> Any:
+    """Let a node do one piece of its own work, and no more; return what comes of it."""
     assert isinstance(company.jobs, Jobs)
-    asyncio.run_coroutine_threadsafe(work, company._loop).result(60)  # type: ignore[arg-type]
+    return asyncio.run_coroutine_threadsafe(work, company._loop).result(60)  # type: ignore[arg-type]

@@ -59,11 +59,20 @@ def due_receipts(node: Node, *, rows_max: int) -> list[str]:
     return [row.id for row in rows]
 
 
-def close_periods(node: Node, transaction: Transaction, receipts: Sequence[str]) -> None:
+def close_periods(node: Node, transaction: Transaction, receipts: Sequence[str], *, periods_max: int) -> int | None:
     """Evaluate the next period of each of these receipts, once; answer what is true; then look to the period after.
 
     After its last one, what came late for a receipt is looked at once more, while it can still be made good. Where one
     of them fails, all of this write does.
+
+    Args:
+        receipts: which.
+        periods_max: how many periods are evaluated at most, those that are looked at again among them; a single
+            receipt's are in any case.
+
+    Returns:
+        How many periods there were, a receipt that had none left counted as one; None where they are more, and nothing
+        was done.
 
     Raises:
         PayloadUnavailable: a key that is needed is missing.
@@ -74,6 +83,9 @@ def close_periods(node: Node, transaction: Transaction, receipts: Sequence[str])
     programs = _Programs(transaction)
     due = [programs.slot(known[receipt]) for receipt in receipts if receipt in known]
     looks = _to_look_at_again(node, transaction, due)
+    periods = len(due) + len(looks)
+    if periods > periods_max and len(due) > 1:
+        return None
     closing = _Closing(node, transaction, [*(slot for slot in due if slot.period), *(again for again, _ in looks)])
     told_again: dict[str, list[tuple[Slot, Told]]] = {}
     for again, told in looks:
@@ -85,6 +97,7 @@ def close_periods(node: Node, transaction: Transaction, receipts: Sequence[str])
             closing.look_again(again, told)
         transaction.collect(_GO_ON, of=slot.row.id, **_following(slot, now_s=transaction.now_s))
     closing.keep()
+    return periods
 
 
 _GO_ON = (

@@ -48,6 +48,9 @@ RELEASE_KEY = "release"
 SLOT = 0
 """Journey 1 pays once a period; programs that pay more often number their slots."""
 
+READ_TOGETHER_MAX = 1_000
+"""Of how many slots the last claims are read in one statement: databases take some tens of thousands of parameters, and
+who stops after years of days has thousands of periods to settle."""
 
 _KEEP = insert(CLAIMS)
 _COUNT_USE = update(RECEIPTS).where(RECEIPTS.c.id == bindparam("of")).values(uses=bindparam("used"))
@@ -69,9 +72,13 @@ class Issuing:
         links = {slot.row.link for slot in slots}
         self._secrets = node.custody.find_many([link_secret_name(link) for link in links])
         nullifiers = [self._nullifier(slot) for slot in slots if link_secret_name(slot.row.link) in self._secrets]
-        before = (CLAIMS.c.nullifier.in_(nullifiers), CLAIMS.c.role == "issuer")
-        last = select(CLAIMS.c.nullifier, CLAIMS.c.digest, CLAIMS.c.receipt, CLAIMS.c.state).where(*before)
-        self._last = {row.nullifier: _Last(*row[1:]) for row in transaction.execute(last.order_by(CLAIMS.c.number))}
+        self._last: dict[str, _Last] = {}
+        for begin in range(0, len(nullifiers), READ_TOGETHER_MAX):
+            some = nullifiers[begin : begin + READ_TOGETHER_MAX]
+            before = (CLAIMS.c.nullifier.in_(some), CLAIMS.c.role == "issuer")
+            last = select(CLAIMS.c.nullifier, CLAIMS.c.digest, CLAIMS.c.receipt, CLAIMS.c.state).where(*before)
+            for row in transaction.execute(last.order_by(CLAIMS.c.number)):
+                self._last[row.nullifier] = _Last(*row[1:])
         self._places = {
             partner: Places(node, transaction, partner=partner, count=count)
             for partner, count in Counter(slot.row.partner for slot in slots).items()

@@ -236,6 +236,26 @@ def test_a_claim_that_waits_is_held_by_the_pause_and_leaves_after_the_renewal(st
     assert_books_agree(story)
 
 
+def test_what_is_settled_of_an_earlier_receipt_is_not_said_to_be_answered_under_the_next(story: Town) -> None:
+    """Ana stops in April, March is settled, and she says yes to a new request that reaches back to it."""
+    person = brought_to("given", story)
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-04-02 12:00")
+    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym, earned="settle_earned")
+    story.settle()
+    asked = person.insurer.app().receipts.request(person.link, events_from=at("2027-03-01 00:00"))
+    story.settle()
+    person.gym.app().receipts.give(asked.receipt, subject=person.at_gym, evidence=evidence())
+    story.go_past_release("2027-04-16 00:00")
+    (march,) = person.gym.app().decisions.find(person.at_gym).decisions
+    assert (march.receipt, march.outcome) == (asked.receipt, "stands")
+    assert [each["code"] for each in march.reasons] == ["told_already"]
+    assert [row.receipt for row in person.insurer.node.rows(select(CLAIMS))] == [person.receipt]
+    assert_books_agree(story)
+
+
 def test_a_claim_that_runs_out_while_it_is_held_is_issued_anew_after_the_renewal(story: Town) -> None:
     person = issued_and_waiting(story)
     person.gym.app().receipts.pause(person.receipt, subject=person.at_gym)

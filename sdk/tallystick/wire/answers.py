@@ -107,7 +107,8 @@ class Decision(Reply):
 
     Attributes:
         outcome: `issued`, `not_reached` or `refused`; where late evidence was looked at, `made_good` by a new claim, or
-            what was told `stands`; where an event was corrected, that or `made_good`, or `taken_back`.
+            what was told `stands`, as where an earlier receipt of the link told it; where an event was corrected, that
+            or `made_good`, or `taken_back`.
         counted: how many events counted.
         not_counted: how many did not, by the reason.
         reasons: why it was refused, each with what would have been permitted.

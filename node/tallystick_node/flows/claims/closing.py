@@ -195,6 +195,9 @@ class _Closing:
             return
         found = evaluate(program.rule, read.events, period=read.period, zones=read.zones)
         claim = self._issue(slot, found) if found.satisfied else ""
+        if found.satisfied and not claim:  # an earlier receipt of the link told it, and nothing is told under this
+            keep_second_look(self._transaction, row, program, period, "better", found=found, claim="")
+            return
         outcome = "issued" if found.satisfied else "not_reached"
         keep_decision(self._transaction, row, program, period, outcome, found=found, claim=claim)
 

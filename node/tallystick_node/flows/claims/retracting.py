@@ -68,9 +68,8 @@ def _remember(transaction: Transaction, said: Retraction, caller: str) -> None:
     is_ours = transaction.row(select(RECEIPTS.c.id).where(*between_us)) is not None
     if not is_ours or is_overtaken(transaction, said.claim, issuer=caller):
         return
-    counted = select(func.count().label("claims")).where(OVERTAKEN.c.receipt == said.receipt)
-    kept = transaction.row(counted)
-    if kept is not None and kept.claims >= OVERTAKEN_MAX:
+    kept = select(func.count()).select_from(OVERTAKEN).where(OVERTAKEN.c.receipt == said.receipt)
+    if transaction.execute(kept).scalar_one() >= OVERTAKEN_MAX:
         raise Refused(
             "limit_reached", "Too many claims under a receipt were taken back unseen.", remedy="Ask why none arrived."
         )

@@ -1,7 +1,7 @@
 """Receipts, as both ends keep them: their rows, their end, and how they are shown.
 
-`receipts_recipient` is the end that asks, `receipts_issuer` the end where the subject answers. Every transition is an
-entry on both ledgers.
+`recipient` is the end that asks, `issuer` and `giving` the end where the subject answers. Every transition is an entry
+on both ledgers.
 
 Source: DESIGN flow 3, CONSTRUCTIONS (keys), SCENARIOS section 0 (withdrawal of consent).
 """

@@ -101,7 +101,7 @@ def _hashlib_all(prefix: bytes, messages: Iterable[bytes | memoryview]) -> list[
     """Return the hash of the prefix and each message.
 
     A copy of a running hash costs less than a new one, and no message is joined to its prefix. One copy lives at a
-    time, so the next takes its place in memory: for nodes a tenth quicker than all copies side by side, in loops of C's.
+    time, so the next takes its place in memory: for nodes a tenth quicker than all copies side by side, in C's loops.
     """
     begun = hashlib.sha256(prefix).copy
     hashes: list[bytes] = []

@@ -30,7 +30,8 @@ from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
 from tallystick_node.flows.claims.retracting import forget_overtaken
-from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links, left_over
+from tallystick_node.flows.links.ending import destroy_ended, expire_links, left_over
+from tallystick_node.flows.links.offers import BY_LETTER, OFFER_LIVES_S
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads

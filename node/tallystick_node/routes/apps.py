@@ -17,9 +17,12 @@ from tallystick.papers import Certificate, Export
 from tallystick_consent.fields import Version
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import IdempotencyMissing, KeyInvalid, ScopeMissing
-from tallystick_node.flows import events, links, programs, trying
+from tallystick_node.flows import events, programs, trying
 from tallystick_node.flows.claims import asks, corrections, decisions, rewards, wallet, why
 from tallystick_node.flows.claims import listing as claims
+from tallystick_node.flows.links import accepting as links_accepting
+from tallystick_node.flows.links import offers as links_offers
+from tallystick_node.flows.links import rows as links
 from tallystick_node.flows.receipts import duties
 from tallystick_node.flows.receipts import giving as receipts_giving
 from tallystick_node.flows.receipts import issuer as receipts_issuer
@@ -136,19 +139,19 @@ RewardsReader = Annotated[App, Depends(require("rewards:read"))]
 @router.post("/links/offers", **writes(wire.LinkOffer, 201))
 async def offer_link(request: Request, node: NodeHere, app: LinksSubjectApp, body: wire.OfferLink) -> Response:
     """Make a link offer for a customer who is logged in."""
-    return answer(await links.offer_link(node, once_of(request, app, body), body))
+    return answer(await links_offers.offer_link(node, once_of(request, app, body), body))
 
 
 @router.post("/links/accept", **writes(wire.Link, 201))
 async def accept_link(request: Request, node: NodeHere, app: LinksSubjectApp, body: wire.AcceptLink) -> Response:
     """Take a partner's link offer for a customer who is logged in."""
-    return answer(await links.accept_link(node, request.app.state.http, once_of(request, app, body), body))
+    return answer(await links_accepting.accept_link(node, request.app.state.http, once_of(request, app, body), body))
 
 
 @router.post("/links/confirm", **writes(wire.Link))
 async def confirm_link(request: Request, node: NodeHere, app: LinksApp, body: wire.ConfirmLink) -> Response:
     """Confirm a link in the session that began it."""
-    return answer(await links.confirm_link(node, once_of(request, app, body), body))
+    return answer(await links_offers.confirm_link(node, once_of(request, app, body), body))
 
 
 @router.post("/links/search")

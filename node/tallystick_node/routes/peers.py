@@ -22,8 +22,10 @@ from tallystick.signing import VerifiedRequest, sign_response, verify_request
 from tallystick_ledger.encoding import canonical_json, parse_json_object, to_base64url
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_node.errors import ReplayDetected
-from tallystick_node.flows import links, programs
+from tallystick_node.flows import programs
 from tallystick_node.flows.claims import accepting, asks, retracting
+from tallystick_node.flows.links import accepting as links_accepting
+from tallystick_node.flows.links import offers as links_offers
 from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
 from tallystick_node.flows.receipts import stopping as receipts_stopping
@@ -56,8 +58,8 @@ class _Call:
 
 ASKS = "/asks"
 CALLS = {
-    "/links": _Call(wire.PeerLink, links.receive_link),
-    "/links/confirmed": _Call(wire.PeerLinkConfirmed, links.receive_link_confirmed),
+    "/links": _Call(wire.PeerLink, links_offers.receive_link),
+    "/links/confirmed": _Call(wire.PeerLinkConfirmed, links_accepting.receive_link_confirmed),
     "/programs": _Call(wire.PeerSigned, programs.receive_program),
     "/agreements": _Call(wire.PeerSigned, programs.receive_agreement),
     "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts_issuer.receive_requested),

@@ -25,7 +25,7 @@ from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims.ending import drop_claims_of
-from tallystick_node.flows.links import await_own_receipt, end_link
+from tallystick_node.flows.links.ending import await_own_receipt, end_link
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program
 from tallystick_node.flows.receipts.duties import discharge_of, keep_after_end

@@ -23,7 +23,7 @@ from tallystick_consent.receipts.states import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
 from tallystick_node.flows.claims.issuing import claim_accepted, claim_message, claim_rejected
 from tallystick_node.flows.receipts.issuer import acknowledged_given
-from tallystick_node.flows.receipts.rows import acknowledged
+from tallystick_node.flows.receipts.steps import acknowledged
 from tallystick_node.flows.subjects import erasure
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node

@@ -28,7 +28,8 @@ from tallystick_node.flows.receipts import giving as receipts_giving
 from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
 from tallystick_node.flows.receipts import resources as receipts_resources
-from tallystick_node.flows.receipts import rows as receipts
+from tallystick_node.flows.receipts import showing as receipts
+from tallystick_node.flows.receipts import steps as receipts_steps
 from tallystick_node.flows.receipts import stopping as receipts_stopping
 from tallystick_node.flows.receipts import versions as receipts_versions
 from tallystick_node.flows.subjects import access, erasure
@@ -175,7 +176,7 @@ def find_receipts(node: NodeHere, _app: ReceiptsReader, body: wire.FindReceipts)
 @router.get("/receipts/unacknowledged")
 def list_unacknowledged(node: NodeHere, _app: ReceiptsReader) -> wire.Unacknowledged:
     """Return the steps of receipts that partners have not signed for."""
-    return receipts.find_unacknowledged(node)
+    return receipts_steps.find_unacknowledged(node)
 
 
 @router.get("/duties")

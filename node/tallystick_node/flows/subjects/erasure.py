@@ -27,16 +27,14 @@ from tallystick_node.errors import NotPublished
 from tallystick_node.flows.claims.ending import last_disclosure, withhold_claims
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.receipts.duties import discharge_of
-from tallystick_node.flows.receipts.rows import (
+from tallystick_node.flows.receipts.ending import end_receipt
+from tallystick_node.flows.receipts.rows import DAY_S, change_receipt, terms_of
+from tallystick_node.flows.receipts.steps import (
     ACKNOWLEDGE_WITHIN_S,
-    DAY_S,
-    change_receipt,
-    end_receipt,
     last_state,
     log_receipt,
     require_timely,
     tell_partner,
-    terms_of,
 )
 from tallystick_node.flows.subjects.burying import (
     bury_link,

@@ -40,7 +40,7 @@ from tallystick_node.flows.receipts.duties import discharge_due
 from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, pause_unconfirmed
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
-from tallystick_node.flows.subjects.erasure import ask_partner, due_erasures
+from tallystick_node.flows.subjects.erasure_asking import ask_partner, due_erasures
 from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction

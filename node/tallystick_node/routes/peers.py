@@ -30,7 +30,7 @@ from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
 from tallystick_node.flows.receipts import stopping as receipts_stopping
 from tallystick_node.flows.receipts import versions as receipts_versions
-from tallystick_node.flows.subjects import erasure
+from tallystick_node.flows.subjects import erasure_attesting
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -70,7 +70,7 @@ CALLS = {
     "/receipts/deferred": _Call(wire.PeerReceiptDeferred, receipts_recipient.receive_deferred),
     "/receipts/renewed": _Call(wire.PeerSigned, receipts_recipient.receive_renewed),
     "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),
-    "/erasures": _Call(wire.PeerSigned, erasure.receive_erasure),
+    "/erasures": _Call(wire.PeerSigned, erasure_attesting.receive_erasure),
     ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
     "/claims/revoked": _Call(wire.PeerSigned, retracting.receive_retraction),
     "/claims": _Call(wire.PeerClaim, accepting.receive_claim, names_list=True),

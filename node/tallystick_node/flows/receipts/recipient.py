@@ -15,12 +15,7 @@ from tallystick_consent.receipts.evidence import check_evidence, check_holders
 from tallystick_consent.receipts.receipt import Terms, parse_terms
 from tallystick_consent.receipts.states import IN_FORCE, ReceiptState, check_transition
 from tallystick_consent.receipts.versions import answers, narrows
-from tallystick_consent.signed import (
-    GivenReceipt,
-    RenewedReceipt,
-    open_object,
-    signed_digest,
-)
+from tallystick_consent.signed import GivenReceipt, RenewedReceipt, open_object, signed_digest
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import agreed_program, known_program
 from tallystick_node.flows.receipts.bounds import (

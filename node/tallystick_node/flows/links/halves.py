@@ -25,6 +25,11 @@ def seal_half(node: Node, half: bytes, hint: str, partner: Descriptor) -> dict[s
 
 
 def open_half(node: Node, sealed: Mapping[str, str], partner: Descriptor) -> tuple[bytes, str]:
+    """Return a partner's half, and what the owner recognises their account there by.
+
+    Raises:
+        SignatureRejected, BadInput: it is not the partner's, not sealed for us, or not of its form.
+    """
     opened = parse_canonical_json(_open_from(node, sealed, partner))
     half, hint = opened.get("half"), opened.get("hint")
     if opened.keys() != {"half", "hint"} or not isinstance(half, str) or not isinstance(hint, str):

@@ -134,6 +134,7 @@ async def confirm_link(node: Node, once: Once, body: wire.ConfirmLink) -> Stored
 
 
 def require_agreed(transaction: Transaction, program: str, *, payer: str, issuer: str) -> None:
+    """Refuse a link for a program that the two partners have not both signed."""
     row = transaction.row(
         select(AGREEMENTS.c.id).where(
             AGREEMENTS.c.payer == payer,

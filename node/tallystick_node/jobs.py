@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 
 from tallystick_consent.receipts.states import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import (
     ClockBehind,
     ForkSuspected,
@@ -41,7 +42,6 @@ from tallystick_node.flows.receipts.stopping import end_settling, expire_receipt
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.subjects.erasure_asking import ask_partner, due_erasures
-from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import PUBLISHING, Node

@@ -7,9 +7,9 @@ import pytest
 from logs import digest, entry_of, identifier
 from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, erase, erasure, receipt, tell
 
-from tallystick_consent.receipts.retention import DAY_S
 from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay, count_undated, without_leaves
 from tallystick_ledger.opening import REMEMBERED_S, Carried, OpeningDraft
+from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.head import Checkpoint
 
 NEW_YEAR_S = int(datetime(2028, 1, 1, tzinfo=UTC).timestamp())

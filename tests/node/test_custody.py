@@ -12,10 +12,11 @@ from signers import NOW_S
 
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
+from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
 from tallystick_node.keys.custody import Custody, SubjectKeys
-from tallystick_node.keys.day_keys import DAY_S, KEY_LIFE_DAYS
+from tallystick_node.keys.day_keys import KEY_LIFE_DAYS
 
 SECRET = bytes(range(32))
 TODAY = NOW_S // DAY_S

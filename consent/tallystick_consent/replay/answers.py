@@ -15,9 +15,10 @@ from tallystick_consent.replay.corrections import check_cause, free_slot
 from tallystick_consent.replay.erasures import is_erased
 from tallystick_consent.replay.state import ON_ITS_WAY_S, TIME_SLACK_S, ConsentState, ReceiptLife, Report
 from tallystick_consent.replay.together import check_told
-from tallystick_consent.rules.periods import DAY_S, dates_of
+from tallystick_consent.rules.periods import dates_of
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.opening import Carried
+from tallystick_ledger.times import DAY_S
 
 _EPOCH = date(1970, 1, 1)
 ZONE_SPREAD_S = 26 * 3600

@@ -6,7 +6,6 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipts.retention import DAY_S
 from tallystick_consent.receipts.states import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.duties import owe_from_end
@@ -19,6 +18,7 @@ from tallystick_consent.replay.state import (
     Report,
 )
 from tallystick_ledger.opening import Carried
+from tallystick_ledger.times import DAY_S
 
 ACKNOWLEDGE_WITHIN_MAX_S = 30 * DAY_S
 """The latest deadline that a stop may name, after its entry: an erasure's. Nobody chooses when it would be late."""

@@ -17,11 +17,12 @@ from tallystick_consent.entries import (
 )
 from tallystick_consent.receipts.states import IN_FORCE, OPEN
 from tallystick_ledger.replay import Finding
+from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S, DAY_S
 
-TIME_SLACK_S = 300
+TIME_SLACK_S = CLOCKS_DIFFER_MAX_S
 """How far two honest clocks may lie apart (P16)."""
 
-ON_ITS_WAY_S = 86_400
+ON_ITS_WAY_S = DAY_S
 """How long an answer that a step lists as on its way may still be logged as delivered: replies take seconds."""
 
 Report = Callable[[str, str], None]

@@ -19,6 +19,7 @@ from tallystick_consent.receipts.states import IN_FORCE, ReceiptState
 from tallystick_consent.rules import days_touched, name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
+from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S
 from tallystick_ledger.vault import Opening, Sealed, Vault
 from tallystick_node.errors import Refused
 from tallystick_node.flows.people.standings import those_that_cover
@@ -29,9 +30,6 @@ from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import EVENTS, LINKS, RECEIPTS
-
-AHEAD_MAX_S = 300
-"""How far an app's clock may be ahead of ours."""
 
 KEPT_UNDER = IN_FORCE | {ReceiptState.PAUSED}
 """Under which receipts events are kept: a pause stops answers, so that what it would have answered can be made up."""
@@ -80,7 +78,7 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
 
 def require_not_ahead(event: JourneyEvent, *, now_s: int) -> None:
     """Refuse an event that has not happened yet."""
-    if event.ended_at.timestamp() > now_s + AHEAD_MAX_S:
+    if event.ended_at.timestamp() > now_s + CLOCKS_DIFFER_MAX_S:
         raise Refused(
             "event_in_future", "An event lies in the future.", remedy="Compare the app's clock with the node's."
         )

@@ -25,6 +25,7 @@ from tallystick_consent.signed import Acceptance, open_object, signed_digest
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadUnavailable
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.accounts import book_step
 from tallystick_node.flows.claims.decisions import keep_refusal
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
@@ -39,7 +40,6 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS, TRANSFERS
 
-DAY_S = 86_400
 ISSUED_AGAIN_AFTER_S = 3_600
 """How long a claim that ran out, and that could not be issued anew for want of a key, is left alone."""
 

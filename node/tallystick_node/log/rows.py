@@ -145,8 +145,10 @@ def drop_blobs(driver: Driver, log: str, *, until: int, size_max_bytes: int = DR
         # What is published is no secret, and to overwrite it with zeros would double what a commit writes.
         (secure,) = driver.run_text("PRAGMA secure_delete").fetchone()
         driver.run_text("PRAGMA secure_delete=OFF")
-        driver.run(_DROP, {"log": log, "until": end})
-        driver.run_text(f"PRAGMA secure_delete={int(secure)}")
+        try:
+            driver.run(_DROP, {"log": log, "until": end})
+        finally:  # the connection lives on, and erases people next
+            driver.run_text(f"PRAGMA secure_delete={int(secure)}")
     else:
         driver.run(_DROP, {"log": log, "until": end})
     return len(oldest)

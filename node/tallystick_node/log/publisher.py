@@ -35,7 +35,7 @@ from tallystick_ledger.tlog.tiles import (
     parse_path,
 )
 from tallystick_node.clock import Clock
-from tallystick_node.errors import LogNotContinued, StoreUnavailable
+from tallystick_node.errors import LogNotContinued, StoreUnavailable, log_unreadable
 from tallystick_node.keys.signing import LogSigners, counting_keys
 from tallystick_node.log.cosigning import Cosigners
 from tallystick_node.log.files import Edge, Place, edge_places, root_of_tile, write_files
@@ -217,24 +217,31 @@ class Publisher:
         self._drop_covered(before, head.size)
 
     def checkpoint(self) -> bytes:
-        """Return the published head, as it is served.
+        """Return the head that stands in the store, whoever put it there; it is judged before another goes over it.
 
         Raises:
-            LookupError: none is published yet.
+            LookupError: there is none.
+            OSError: the store does not answer.
         """
         return self._store.read(CHECKPOINT)
 
     def file(self, path: str) -> bytes | None:
         """Return a published file by its path below the log, None where there is none.
 
-        A tile beyond the published head is none: it may not be whole yet, and who reads it may keep it for ever.
+        A tile beyond the published head is none: it may not be whole yet, and who reads it may keep it for ever. The
+        head is the one that this process knows: whatever else stands in its place was not judged here.
+
+        Raises:
+            LogUnreadable: the store does not answer.
         """
+        if path == CHECKPOINT:
+            return self._published.note or None
         try:
-            if path != CHECKPOINT and not _is_covered(parse_path(path), self.published_size):
-                return None
-            return self._store.read(path)
+            return self._store.read(path) if _is_covered(parse_path(path), self.published_size) else None
         except (LookupError, TileMalformed):
             return None
+        except OSError as error:
+            raise log_unreadable() from error
 
     def reader(self, size: int) -> TileReader:
         """Return a reader of the published files as of a size."""

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 
 from tallystick_ledger.tlog.blob import split_entries
 from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, Frontier
+from tallystick_node.storage.database import storage_errors
 from tallystick_node.storage.driver import Driver, Prepared
 from tallystick_node.storage.tables import BLOBS, HEADS
 
@@ -159,6 +160,7 @@ def stored_entries(engine: Engine, log: str, start: int, end: int) -> Iterator[b
 
     Raises:
         LookupError: the database does not hold them all.
+        StorageUnavailable: it cannot be read.
     """
     while start < end:
         before = start
@@ -180,5 +182,5 @@ def _blobs_from(engine: Engine, log: str, start: int, end: int) -> list[tuple[in
         .order_by(BLOBS.c.first)
         .limit(READ_ROWS_MAX)
     )
-    with engine.connect() as connection:
+    with storage_errors(), engine.connect() as connection:
         return [(row[0], row[1], row[2]) for row in connection.execute(statement)]

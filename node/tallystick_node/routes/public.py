@@ -66,15 +66,15 @@ async def published(request: Request, node: NodeHere, year: str, path: str) -> R
     if shard is None:
         raise no_such_thing()
     if path == CHECKPOINT:
-        return _file(shard, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
+        return await _file(shard, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
     try:
         tile = parse_path(path)
     except TileMalformed as error:
         raise no_such_thing() from error
     if not isinstance(tile, BundlePath):
-        return _file(shard, path, "application/octet-stream", TILE_HEADERS)
+        return await _file(shard, path, "application/octet-stream", TILE_HEADERS)
     await _record_read(request, node, f"{year}/{path}")
-    return _file(shard, path, "application/octet-stream", BUNDLE_HEADERS)
+    return await _file(shard, path, "application/octet-stream", BUNDLE_HEADERS)
 
 
 async def _record_read(request: Request, node: Node, path: str) -> None:
@@ -86,8 +86,8 @@ async def _record_read(request: Request, node: Node, path: str) -> None:
     await node.written(partial(record_read, app=app.id, what=path), even_read_only=True)
 
 
-def _file(shard: Shard, path: str, media_type: str, headers: dict[str, str]) -> Response:
-    content = shard.publisher.file(path)
+async def _file(shard: Shard, path: str, media_type: str, headers: dict[str, str]) -> Response:
+    content = await asyncio.to_thread(shard.publisher.file, path)  # its store may be slow, or away
     if content is None:
         raise no_such_thing()
     return Response(content, headers=headers, media_type=media_type)

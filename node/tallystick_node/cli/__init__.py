@@ -24,7 +24,6 @@ from tallystick_node.cli.shared import (
     passphrase_for,
     role_named,
     stderr,
-    writing_clock,
 )
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, clock_for, load_settings
 from tallystick_node.setup import accept_clock, create_node, migrate_node, open_node, read_fingerprint

@@ -183,7 +183,16 @@ def parse_program(document: object) -> Program:
     try:
         return Program.model_validate_json(canonical_json(document))
     except ValidationError as error:
+        if isinstance(document, dict) and _OF_A_RULE & document.keys() and "rule" not in document:
+            raise ProgramRejected(
+                "This is a rule; a program holds one under `rule`, and says what comes of it.",
+                remedy="Put it into a program: docs/examples/ins-fit.json is one, docs/rules.md has its members.",
+            ) from None
         raise ProgramRejected(
-            f"A program does not have the form it must have, at {places_in(error)}.",
+            f"A program does not have the form it must have, at {places_in(error, document)}.",
             remedy="Compare it with docs/rules.md (The program around it) and docs/examples/ins-fit.json.",
         ) from error
+
+
+_OF_A_RULE = frozenset({"language", "measures", "measure", "requires"})
+"""Members that a rule has, in one of its forms, and a program has not."""

@@ -7,7 +7,7 @@ TallyError
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -108,7 +108,7 @@ def _path_in(document: object, loc: Sequence[int | str], *, is_missing: bool) ->
 def _has(value: object, part: int | str) -> bool:
     if isinstance(value, dict):
         return part in value
-    return isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+    return isinstance(value, list) and isinstance(part, int) and part < len(cast("list[object]", value))
 
 
 def _at(value: Any, part: int | str) -> object:

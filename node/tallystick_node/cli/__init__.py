@@ -171,7 +171,8 @@ def main() -> None:
     try:
         app()
     except TallyError as error:
-        stderr.print(str(error), markup=False)
+        stderr.print(f"{error.code}: {error.problem}", markup=False)
+        stderr.print(f"What to do: {error.remedy}", markup=False)
         sys.exit(2)
 
 

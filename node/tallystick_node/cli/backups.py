@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tallystick.papers.trust import count
 from tallystick_node.backups.node import back_up, put_back
 from tallystick_node.cli.shared import Folder, clock_of, console, passphrase_for, writing_clock
 from tallystick_node.config import SETTINGS_FILE, clock_for
@@ -29,7 +30,9 @@ def restore(folder: Folder, file: Annotated[Path, typer.Argument(help="What `bac
     done = put_back(folder, file, clock=clock, passphrase=passphrase_for())
     console.print(f"{done.host} is as it was at {_time(done.made_at_s)}.", markup=False)
     if done.erased_since_count:
-        console.print(f"Erased since, and gone again: {done.erased_since_count} subjects and links.")
+        console.print(
+            f"Erased since, and gone again: {count(done.erased_since_count, 'subject or link', 'subjects and links')}."
+        )
     console.print(
         "It asks its witnesses and partners before its first head; where they hold a longer log, it only reads."
     )

@@ -60,8 +60,10 @@ def keys_remove(
 @keys.command("list")
 def keys_list(folder: Folder) -> None:
     """Print the node's keys by role, then the keys of its apps; no secret is shown."""
-    for line in read_keys(folder).keys:
-        console.print(f"{line.id:<18} {line.role:<9} from {_time(line.from_s)}{_end(line)}", markup=False)
+    own = read_keys(folder).keys
+    of_id, of_role = max(len(line.id) for line in own), max(len(line.role) for line in own)
+    for line in own:
+        console.print(f"{line.id:<{of_id}} {line.role:<{of_role}} from {_time(line.from_s)}{_end(line)}", markup=False)
     for app in list_app_keys(folder):
         ends = "" if app.expires_at_s is None else f" until {_time(app.expires_at_s)}"
         console.print(f"{app.id}  {app.name}  {' '.join(app.scopes)}{ends}", markup=False)

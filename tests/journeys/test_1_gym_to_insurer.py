@@ -280,6 +280,30 @@ def test_1_08_a_settled_claim_whose_answer_was_lost_is_tried_again_and_paid_once
 
 
 @pytest.mark.long
+def test_1_08_a_settled_claim_whose_answer_was_lost_is_asked_after_also_when_it_ran_out(story: Town) -> None:
+    """The link has ended by then: the insurer took the claim, paid, and tells the gym so; the gym is paid as well."""
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    settle_earned(person)
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    person.insurer.stop()
+    person.gym.recorder.lose_answers_to = None
+    story.go_to("2027-06-17 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    assert secrets_of(person) == 0
+    person.insurer.start()
+    story.go_to("2027-06-17 01:00")
+    (claim,) = person.gym.node.rows(select(CLAIMS))
+    assert (claim.state, claim.token, claim.answer) == ("delivered", "", "")
+    assert [entry.body["amount"] for entry in entries(person.gym, "transfer")] == [100]
+    assert_books_agree(story)
+
+
+@pytest.mark.long
 def test_1_08_settled_in_december_and_paid_in_the_next_years_log(story: Town) -> None:
     person = ana(story)
     story.go_to("2027-12-01 10:00")

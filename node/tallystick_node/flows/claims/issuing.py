@@ -361,15 +361,15 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
     """Replace claims that ran out before they were delivered, with the same nullifier; return how many ran out.
 
     One that may have arrived is neither ended nor replaced before its recipient has said whether it did: the outbox
-    sends it on, and a recipient that has taken it answers like the first time.
+    sends it on, also after an ending that lets it come, and a recipient that has taken it answers like the first time.
     """
     # One that is held is neither ended nor issued anew before its receipt is live again, or has ended.
-    is_over = RECEIPTS.c.ended_at_s.is_not(None) | (RECEIPTS.c.live_leaf.is_not(None) & ~_waits(transaction.now_s))
+    is_held = RECEIPTS.c.ended_at_s.is_(None) & RECEIPTS.c.live_leaf.is_(None)
     rows = transaction.execute(
         select(CLAIMS)
         .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
         .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
-        .where(is_over)
+        .where(~is_held, ~_waits(transaction.now_s))
         .order_by(CLAIMS.c.number)
         .limit(rows_max)
     ).all()

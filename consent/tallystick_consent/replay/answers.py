@@ -42,7 +42,7 @@ def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s:
         state.logged_at_s.setdefault(body.claim, at_s)
         return
     if body.state == "revoked":
-        _revoke(state, body, report)
+        _revoke(state, body, at_s, report)
         return
     if known is None:
         report("P4.not_issued", f"A claim is {body.state} that was never issued here.")
@@ -98,8 +98,9 @@ def carried_disclosure(body: DisclosureBody, *, at_s: int) -> Carried:
     return Carried("answer", answer.document())
 
 
-def _revoke(state: ConsentState, body: DisclosureBody, report: Report) -> None:
+def _revoke(state: ConsentState, body: DisclosureBody, at_s: int, report: Report) -> None:
     """A claim that was issued or delivered, here or in the log before, stands no longer."""
+    state.revoked_at_s.setdefault(body.claim, at_s)
     known, before = state.disclosures.get(body.claim), state.before.get(body.claim)
     if known is not None:
         if known[0].state not in ("issued", "delivered") or _answered(known[0]) != _answered(body):

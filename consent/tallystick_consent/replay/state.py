@@ -184,6 +184,7 @@ class ConsentState:
         delivered: the claim delivered for each nullifier.
         accepted: the claim accepted for each nullifier. Apart from `issued`, since a partner may be either end.
         logged_at_s: when each claim was issued or accepted here, by its digest.
+        revoked_at_s: when each claim was revoked here, by its digest.
         before: answers of the logs that this one continues, by their digest.
         retracted: claims that were accepted here, and that their issuers revoked.
         events: where events stand: from an index to before another, then the next two, in order.
@@ -209,6 +210,7 @@ class ConsentState:
     delivered: dict[str, str] = field(default_factory=dict[str, str])
     accepted: dict[str, str] = field(default_factory=dict[str, str])
     logged_at_s: dict[str, int] = field(default_factory=dict[str, int])
+    revoked_at_s: dict[str, int] = field(default_factory=dict[str, int])
     before: dict[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
     retracted: set[str] = field(default_factory=set[str])
     events: list[int] = field(default_factory=list[int])

@@ -35,7 +35,7 @@ from tallystick.audit.source import AuditNotRun, DirectorySource, Source, WebSou
 from tallystick.audit.state import SavedAudit, Saver, read_state, write_state
 from tallystick.audit.table import report_table
 from tallystick.audit.views.witnesses import has_addresses
-from tallystick_consent.replay import count_undated
+from tallystick_consent.replay import count_undated, count_untold
 from tallystick_ledger.encoding import to_base64
 
 __all__ = [
@@ -130,6 +130,8 @@ def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:
         notes.append(f"Only {log.replay.ledger.size} of {head.checkpoint.size} entries were replayed.")
     if undated := count_undated(log.replay.consent):
         notes.append(f"Pauses and endings that nobody signed for, and that name no deadline: {undated}.")
+    if untold := count_untold(log.replay.consent):
+        notes.append(f"Versions of programs that do not say what their answers tell (version 0.1): {untold}.")
     signed = {each.known: each.timestamp_s for each in head.signed}
     return LogReport(
         where=where,

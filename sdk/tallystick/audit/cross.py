@@ -21,9 +21,17 @@ from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
 from tallystick_consent.receipts.states import ASKED
 from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request, fixed_terms
+from tallystick_consent.rules.periods import DAY_S
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
+
+REVOCATION_SHOWS_S = 2 * DAY_S
+"""How long after a claim is revoked in its issuer's ledger nobody may take it any more: its recipient is told, and its
+status shows it, at a time of the claim's own within 30 hours (P6)."""
+
+RETRACTED_WITHIN_S = REVOCATION_SHOWS_S + 7 * DAY_S
+"""How long after it a recipient that had taken the claim retracts it: a week more, as for its signature for a stop."""
 
 
 def cross_check(
@@ -178,6 +186,32 @@ def _check_acceptances(
             recipient.found.add("X.withheld", place, f"{issuer.host} says that it withheld this claim.")
         elif claim in recipient.replay.consent.retracted and disclosure.state != "revoked":
             recipient.found.add("X.retracted", place, f"{issuer.host} has not revoked this claim.")
+        else:
+            _check_revoked(recipient, claim, place, issuers=hosts[issuer.host], recipients=hosts[recipient.host])
+
+
+def _check_revoked(
+    recipient: AuditedLog, claim: str, place: str, *, issuers: Sequence[AuditedLog], recipients: Sequence[AuditedLog]
+) -> None:
+    """A claim that its issuer revoked is not taken any more, and one that was is taken back; in a later log, perhaps.
+
+    Which of the two is to blame, whoever was not heard or did not listen, no ledger tells.
+    """
+    revoked = [log.replay.consent.revoked_at_s.get(claim) for log in issuers]
+    revoked_s = min((each for each in revoked if each is not None), default=None)
+    if revoked_s is None:
+        return
+    accepted_s = recipient.replay.consent.logged_at_s[claim]
+    newest_s = max(log.replay.times.newest_s for log in recipients)
+    if accepted_s > revoked_s + REVOCATION_SHOWS_S:
+        recipient.found.add("X.revoked", place, "The claim was accepted two days after its issuer had revoked it.")
+    elif newest_s > revoked_s + RETRACTED_WITHIN_S and not any(_retracts(log, claim) for log in recipients):
+        recipient.found.add("X.revoked", place, "The claim was revoked by its issuer nine days ago, and stands here.")
+
+
+def _retracts(log: AuditedLog, claim: str) -> bool:
+    before = log.replay.consent.before.get(claim)
+    return claim in log.replay.consent.retracted or (before is not None and before.state == "retracted")
 
 
 def _answer(body: DisclosureBody | AcceptanceBody, log: AuditedLog) -> tuple[object, ...]:

@@ -103,8 +103,10 @@ class VisitDays(Strict):
 
 
 def _form(document: Any) -> str:
-    return "language" if "language" in names_in(document) else "first"
+    return "in the language" if "language" in names_in(document) else "in the first form"
 
 
-AnyRule = Annotated[Annotated[VisitDays, Tag("first")] | Annotated[Rule, Tag("language")], Discriminator(_form)]
+AnyRule = Annotated[
+    Annotated[VisitDays, Tag("in the first form")] | Annotated[Rule, Tag("in the language")], Discriminator(_form)
+]
 """A rule in either form; a document that names a language is in the language."""

@@ -29,8 +29,8 @@ StandingsApp = Annotated[App, Depends(require("standings:write"))]
 
 @router.post("/standings", **writes(wire.Standing))
 async def record_standing(request: Request, node: NodeHere, app: StandingsApp, body: wire.RecordStanding) -> Response:
-    """Put on record who speaks for a customer."""
-    return answer(await standings.record_standing(node, once_of(request, app, body), body))
+    """Put on record who speaks for a customer; an app that did takes no yes for it."""
+    return answer(await standings.record_standing(node, once_of(request, app, body), body, app=app.name))
 
 
 @router.post("/standings/search")

@@ -50,9 +50,9 @@ def end_receipt(
 
 def finish_settling(transaction: Transaction, receipt: str) -> None:
     """Drop what was settled of a receipt that has ended; once all that its ending lists has come or run out, its link
-    may end."""
+    may end. What may have arrived is asked after beyond that, at its issuer."""
     row = transaction.row(select(RECEIPTS).where(RECEIPTS.c.id == receipt))
-    if row is None or row.settles_until_s is None:
+    if row is None or row.ended_at_s is None or (row.role == "recipient" and row.settles_until_s is None):
         return
     mine = transaction.execute(select(CLAIMS.c.digest, CLAIMS.c.state).where(CLAIMS.c.receipt == receipt)).all()
     if row.role == "issuer":
@@ -62,7 +62,7 @@ def finish_settling(transaction: Transaction, receipt: str) -> None:
         to_come = sorted(set(listed) - {each.digest for each in mine})
     drop_claims_of(transaction, receipt, but=to_come)
     discharge_of(transaction, receipt, "answers", but=to_come)
-    if not to_come or row.settles_until_s <= transaction.now_s:
+    if row.settles_until_s is not None and (not to_come or row.settles_until_s <= transaction.now_s):
         change_receipt(transaction, receipt, settles_until_s=None)
         _end_link_if_last(transaction, row.link)
 

@@ -108,7 +108,7 @@ async def approve_receipt(node: Node, once: Once, receipt: str, body: wire.Appro
 
     def work(transaction: Transaction) -> str:
         asked = _to_give(node, transaction, receipt, body.subject, body.step, body.resources)
-        require_holder(transaction, asked.terms, subject=body.subject, by=body.by)
+        require_holder(transaction, asked.terms, subject=body.subject, by=body.by, app=app)
         if body.by not in approvals_of(transaction, receipt, yes_to=asked.digest):
             seen(
                 node,
@@ -157,7 +157,7 @@ async def narrow_receipt(node: Node, once: Once, receipt: str, body: wire.Narrow
         )
         goes_on = row.state == ReceiptState.PAUSED
         if goes_on:
-            require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset())
+            require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(), app=app)
         else:
             require_stopper(transaction, subject=body.subject, by=body.by)
         less = _ToGive(row, terms, ReceiptState.RENEWED, last_yes(row))
@@ -181,7 +181,7 @@ async def _say_yes(
     def work(transaction: Transaction) -> str:
         asked = _to_give(node, transaction, receipt, body.subject, step, resources)
         terms, approved = asked.terms, approvals_of(transaction, receipt, yes_to=asked.digest)
-        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved))
+        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved), app=app)
         if step == "give":
             program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
             require_within_receipts(transaction, program, link=asked.row.link)

@@ -45,7 +45,7 @@ def export_subject(node: Node, body: wire.ExportSubject) -> Iterator[str]:
     total, size_bytes = node.rows(select(func.count(), func.sum(func.length(EVENTS.c.ciphertext))).where(*mine))[0]
     if total > EVENTS_MAX or (size_bytes or 0) > PAYLOADS_SIZE_MAX_BYTES:
         raise AskedTooMuch(
-            f"One export holds {EVENTS_MAX} events at most, and 8 MiB of them.",
+            f"One export holds {EVENTS_MAX:,} events and 8 MiB of their sealed payloads at most.",
             remedy="Ask for a shorter time: events_from, events_until.",
         )
     return _pieces(node, body, _Pins(node))

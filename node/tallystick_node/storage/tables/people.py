@@ -10,10 +10,11 @@ class Standing(SQLModel, table=True):
     """Who speaks for a subject that does not, or not alone, speak for itself; never leaves the node.
 
     Attributes:
-        kind: `minor`, `joint` or `company`.
+        kind: `minor`, `joint` or `company`; `own` where one speaks for itself again.
         speakers: the ids of those who may speak, a JSON array.
         of_age_from_s: of a minor, from when on it speaks for itself.
         needed: of joint holders, how many must say yes.
+        recorded_by: the name of the app that said so, which may not say yes by it; "" where that was not kept.
     """
 
     subject: str = Field(primary_key=True)
@@ -22,6 +23,7 @@ class Standing(SQLModel, table=True):
     of_age_from_s: int | None = None
     needed: int | None = None
     recorded_at_s: int
+    recorded_by: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class Act(SQLModel, table=True):

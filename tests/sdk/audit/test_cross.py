@@ -20,7 +20,7 @@ from story import (
 )
 
 from tallystick.audit import DirectorySource, Report, audit
-from tallystick_consent.rules.periods import DAY_S
+from tallystick_ledger.times import DAY_S
 
 Spoil = Callable[[Ledger, Ledger], None]
 

@@ -189,7 +189,6 @@ def _check_limits(state: ConsentState, body: DisclosureBody, at_s: int, report: 
     life = state.receipts.get(body.receipt)
     if life is None:
         return
-    life.answered.add(body.nullifier)
     limits = life.body.limits
     if _is_part(state, body, life.body, at_s):
         report("P4.whole", "An answer about a whole period rests on a part of it.")
@@ -243,6 +242,8 @@ def _check_use(state: ConsentState, body: DisclosureBody, report: Report) -> Non
     if life is None:
         return
     again = body.supersedes != "" and body.use == life.uses
+    if not (again and life.carried_leaf is not None):  # one of the log before is counted in what the opening carried
+        life.answered.add(body.nullifier)
     if life.uses is not None and not again and body.use != life.uses + 1:
         report("P4.number", f"An answer is number {body.use} under its receipt, behind number {life.uses}.")
     life.uses = body.use

@@ -1,7 +1,6 @@
-"""A node's own work: what is over goes a piece at a time, and what a job waits for is said once."""
+"""A node's own work: what is over goes a piece at a time."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,7 @@ from databases import settings_for_databases
 from signers import NOW_S
 from sqlalchemy import func, insert, select
 
-from tallystick_node import jobs
 from tallystick_node.clock import SetClock
-from tallystick_node.errors import LogUnasked, StorageUnavailable
 from tallystick_node.jobs import IDEMPOTENCY_LIFE_S, PURGED_TOGETHER_MAX, Jobs
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -59,25 +56,3 @@ def test_a_busy_day_s_replies_go_a_piece_at_a_time_and_younger_ones_stay(node: N
     node.writer.write(fill)
     gone = (PURGED_TOGETHER_MAX, 2 * PURGED_TOGETHER_MAX, count, count)
     assert asyncio.run(ticks()) == [[count + 1 - each] * 2 for each in gone]
-
-
-def test_what_a_job_waits_for_is_said_when_it_begins_and_when_it_changes(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    away, unasked = StorageUnavailable("", remedy=""), LogUnasked("", remedy="")
-    over = asyncio.CancelledError()
-    outcomes = iter([away, away, unasked, unasked, None, unasked, ValueError("a mistake of ours"), None, over])
-
-    async def job() -> None:
-        outcome = next(outcomes)
-        if outcome is not None:
-            raise outcome
-
-    async def at_once(_seconds: float) -> None:
-        return
-
-    monkeypatch.setattr(jobs.asyncio, "sleep", at_once)
-    with caplog.at_level(logging.WARNING), pytest.raises(asyncio.CancelledError):
-        asyncio.run(jobs._again(job, 0))
-    waits = [f"a job waits: {code}" for code in ("storage_unavailable", "log_unasked", "log_unasked")]
-    assert caplog.messages == [*waits, "a job failed"]

@@ -201,5 +201,6 @@ def period_named(name: str, *, rule: HasClose, zone: tzinfo) -> Period:
 
 def _no_period() -> BadInput:
     return BadInput(
-        "A period is not one of the rule's span.", remedy="Write a calendar month as YYYY-MM; docs/rules.md has others."
+        "A period is not one of the rule's span.",
+        remedy="Write a day as 2027-03-09, a week as 2027-W10, a month as 2027-03, a year as 2027.",
     )

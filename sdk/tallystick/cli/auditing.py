@@ -109,12 +109,18 @@ def audit_command(
                 http=None if offline else http,
             )
             report = audit(opened, asked=asked, since=earlier, savers=savers)
+    not_left: AuditNotRun | None = None
+    if evidence is not None:
+        try:
+            _leave(report.exhibits, evidence)
+        except AuditNotRun as error:
+            not_left = error  # what cannot be left must not take the report with it
     if as_json:
         typer.echo(json.dumps(report.document(), indent=2, sort_keys=True))
     else:
-        Console().print(report_table(report))
-    if evidence is not None:  # told before: what cannot be left must not take the report with it
-        _leave(report.exhibits, evidence)
+        Console().print(report_table(report, evidence_kept=evidence is not None and not_left is None))
+    if not_left is not None:
+        raise not_left
     raise typer.Exit(HOLDS if report.holds else FINDINGS)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 import httpx
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
 from tallystick_consent.receipts.states import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
@@ -68,6 +68,10 @@ CLOSED_TOGETHER_MAX = 200
 """How many periods are closed, or looked at again, in one commit at most: an app that records meanwhile waits for no
 more than that, a few tenths of a second, and no more than their events are in memory at once. Those of one receipt stay
 together; a rule looks back for a year and a month at most, so that of days there are about 400."""
+
+PURGED_TOGETHER_MAX = 1_000
+"""How many rows of a kind that have had their time are deleted in one commit, and so in one tick: a busy node has a
+million a day, and nobody must wait for all of them."""
 
 MESSAGES_A_TICK_MAX = 100
 IDEMPOTENCY_LIFE_S = 30 * DAY_S
@@ -188,12 +192,11 @@ class Jobs:
         await asyncio.to_thread(destroy_ended, self._node)
         await self._let_go()
         today = self._node.now_s() // DAY_S
-        if today != self._purged_on_day:
+        if today != self._purged_on_day and not (await self._node.written(_purge)).value:
             try:
                 await asyncio.to_thread(self._node.end_keys)
             except (SettingsInvalid, OSError):
                 log.warning("keys that ended are not destroyed yet")
-            await self._node.written(_purge)
             await self._node.written(partial(forget_outlived, self._node))
             self._purged_on_day = today
 
@@ -371,11 +374,19 @@ class Jobs:
         return any(self._node.row(question) is not None for question in questions)
 
 
-def _purge(transaction: Transaction) -> None:
-    transaction.execute(delete(NONCES).where(NONCES.c.expires_at_s < transaction.now_s))
+def _purge(transaction: Transaction) -> bool:
+    """Delete what has had its time; return whether there is more of it."""
     transaction.execute(delete(LETTERS).where(LETTERS.c.expires_at_s <= transaction.now_s))
     # An offer by letter has run out long before what became of it is forgotten.
     transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.at_s < transaction.now_s - 2 * OFFER_LIVES_S[BY_LETTER]))
     forget_overtaken(transaction)
-    kept_from_s = transaction.now_s - IDEMPOTENCY_LIFE_S
-    transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at_s < kept_from_s))
+    replies = _purge_some(transaction, IDEMPOTENCY, IDEMPOTENCY.c.created_at_s, transaction.now_s - IDEMPOTENCY_LIFE_S)
+    nonces = _purge_some(transaction, NONCES, NONCES.c.expires_at_s, transaction.now_s)
+    return max(replies, nonces) == PURGED_TOGETHER_MAX
+
+
+def _purge_some(transaction: Transaction, table: Table, at_s: ColumnElement[int], before_s: int) -> int:
+    """Delete rows of before a time, so many at most; return how many."""
+    key = tuple_(*table.primary_key.columns)
+    oldest = select(*table.primary_key.columns).where(at_s < before_s).limit(PURGED_TOGETHER_MAX)
+    return int(transaction.execute(delete(table).where(key.in_(oldest))).rowcount)

@@ -206,5 +206,6 @@ def _period_named(name: str, span: Span, close_after_days: int, zone: tzinfo) ->
 
 def _no_period() -> BadInput:
     return BadInput(
-        "A period is not one of the rule's span.", remedy="Write a calendar month as YYYY-MM; docs/rules.md has others."
+        "A period is not one of the rule's span.",
+        remedy="Write a day as 2027-03-09, a week as 2027-W10, a month as 2027-03, a year as 2027.",
     )

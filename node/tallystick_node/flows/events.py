@@ -285,7 +285,14 @@ def _is_about(node: Node, row: Any, event: JourneyEvent) -> bool:
 
 def _uncovered(covering: Sequence[Any]) -> Refused:
     ended = [row.state for row in covering if row.state in _NOT_LIVE]
-    code, problem = _NOT_LIVE[ended[-1]] if ended else ("receipt_missing", "No receipt covers this event.")
+    if not ended:
+        return Refused(
+            "receipt_missing",
+            "No receipt covers this event.",
+            remedy="Ask the subject for consent first. Where there is a receipt, it names no events of this kind,"
+            " or none of that time (events_from, events_until). Nothing was recorded.",
+        )
+    code, problem = _NOT_LIVE[ended[-1]]
     return Refused(code, problem, remedy="Ask the subject for consent first; nothing was recorded.")
 
 

@@ -40,7 +40,7 @@ from tallystick_consent.rules import (
     period_named,
     told_together,
 )
-from tallystick_consent.rules.language import names_in
+from tallystick_consent.rules.comparing import names_in
 from tallystick_consent.rules.periods import DAYS_IN
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 

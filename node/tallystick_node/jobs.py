@@ -31,7 +31,8 @@ from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
 from tallystick_node.flows.claims.retracting import forget_overtaken
-from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links, left_over
+from tallystick_node.flows.links.ending import destroy_ended, expire_links, left_over
+from tallystick_node.flows.links.offers import BY_LETTER, OFFER_LIVES_S
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads
@@ -40,7 +41,7 @@ from tallystick_node.flows.receipts.duties import discharge_due
 from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, pause_unconfirmed
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
-from tallystick_node.flows.subjects.erasure import ask_partner, due_erasures
+from tallystick_node.flows.subjects.erasure_asking import ask_partner, due_erasures
 from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction

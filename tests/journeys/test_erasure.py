@@ -29,7 +29,8 @@ from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.claims.issuing import claim_accepted
-from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
+from tallystick_node.flows.links.rows import link_secret_name
+from tallystick_node.flows.links.uniques import RELINK_AFTER_S
 from tallystick_node.flows.subjects import access
 from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.keys.custody import Custody

@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 from outside import stored_of
 from sqlalchemy import select
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, link, town
+from town import (
+    ANA_MARCH,
+    Company,
+    Membership,
+    Town,
+    agree,
+    at,
+    consent,
+    entries,
+    evidence,
+    fitness_program,
+    link,
+    town,
+)
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused
@@ -162,6 +175,42 @@ def test_1_15_an_answer_that_majority_withheld_is_given_anew_under_the_own_recei
     story.release()
     assert claims(person) == [("withheld", 1), ("delivered", 1)]
     assert rewards(person) == [(2000, "2027-03")]
+    assert_books_agree(story)
+
+
+@pytest.mark.parametrize(
+    "fee", [100, pytest.param(150, marks=pytest.mark.long), pytest.param(None, marks=pytest.mark.long)]
+)
+def test_1_15_what_was_taken_under_one_version_is_paid_by_it_also_where_it_is_heard_under_the_next(
+    story: Town, fee: int | None
+) -> None:
+    """The insurer took March's answer, and its reply was lost; Cleo came of age, and the program has another version
+    when the gym answers March anew: the insurer answers like the first time, and both book the fee of the first."""
+    person, of_age = cleo(story), at("2027-04-20 00:00")
+    gym, insurer = person.gym, person.insurer
+    gym.app().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=of_age)
+    give(person, ask(person, story, authority=GUARDIAN, of_age_from=of_age), story, by="ana-at-gym")
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release("2027-04-16 00:00")
+    story.go_to("2027-04-20 00:00")
+    gym.recorder.lose_answers_to = None
+    story.go_to("2027-05-20 00:00")
+    assert claims(person) == [("expired", 1)]
+
+    second = fitness_program() | {"version": 2, "claim_valid_days": 31}
+    second["fee"] = None if fee is None else {"asset": "USD/2", "amount": fee}
+    insurer.app().programs.publish(second)
+    story.settle()
+    gym.app().programs.accept("ins-fit", 2)
+    story.settle()
+    give(person, ask(person, story, events_from=at("2027-03-01 00:00")), story)
+    story.go_to("2027-05-22 12:00")
+    assert claims(person) == [("expired", 1), ("delivered", 1)]
+    assert rewards(person) == [(2000, "2027-03")]
+    assert [entry.body["amount"] for entry in entries(gym, "transfer")] == [100]
     assert_books_agree(story)
 
 

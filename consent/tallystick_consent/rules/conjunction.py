@@ -14,8 +14,8 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from tallystick_consent.errors import places_in
 from tallystick_consent.fields import Host, ProgramName, Strict, Version
+from tallystick_consent.rules.comparing import BANDS_MAX, Figure, Member, names_in
 from tallystick_consent.rules.errors import RuleRejected
-from tallystick_consent.rules.language import BANDS_MAX, Figure, Member, names_in
 from tallystick_ledger.encoding import canonical_json
 
 DEPTH_MAX = 8

@@ -12,17 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from tallystick_consent.fields import Strict
-from tallystick_consent.rules.language import (
-    AtLeast,
-    DayFigure,
-    OneOf,
-    PeriodTerms,
-    QualifiedDays,
-    Rule,
-    Sessions,
-    Standing,
-    names_in,
-)
+from tallystick_consent.rules.comparing import AtLeast, OneOf, names_in
+from tallystick_consent.rules.language import PeriodTerms, Rule, Standing
+from tallystick_consent.rules.measures import DayFigure, QualifiedDays, Sessions
 from tallystick_consent.rules.periods import Span, ZoneName
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 
 from tallystick import wire
+from tallystick_node.flows.app_keys import App
 from tallystick_node.flows.people import acts, answering, desk, matching, standings
 from tallystick_node.flows.receipts import exporting
-from tallystick_node.routes.apps import (
-    App,
+from tallystick_node.routes.callers import (
     LinksApp,
     NodeHere,
     ReceiptsApp,

@@ -14,13 +14,14 @@ from tallystick_ledger.errors import BadInput, TileMalformed
 from tallystick_ledger.tlog.tiles import BundlePath, parse_path
 from tallystick_node.clock import CLOCK_BACK_MAX_S, steady_s
 from tallystick_node.errors import ScopeMissing, log_read_only
+from tallystick_node.flows.app_keys import find_app, record_read
 from tallystick_node.flows.claims.status import published_list
 from tallystick_node.flows.logs.descriptors import require_taken, take_descriptor
 from tallystick_node.log.cosigning import Standing
 from tallystick_node.log.publisher import CHECKPOINT
 from tallystick_node.log.shards import Shard
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.routes.apps import NodeHere, find_app, record_read
+from tallystick_node.routes.callers import NodeHere
 from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
 from tallystick_node.storage.tables import HEADS, PARTNERS
 
@@ -65,15 +66,15 @@ async def published(request: Request, node: NodeHere, year: str, path: str) -> R
     if shard is None:
         raise no_such_thing()
     if path == CHECKPOINT:
-        return _file(shard, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
+        return await _file(shard, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
     try:
         tile = parse_path(path)
     except TileMalformed as error:
         raise no_such_thing() from error
     if not isinstance(tile, BundlePath):
-        return _file(shard, path, "application/octet-stream", TILE_HEADERS)
+        return await _file(shard, path, "application/octet-stream", TILE_HEADERS)
     await _record_read(request, node, f"{year}/{path}")
-    return _file(shard, path, "application/octet-stream", BUNDLE_HEADERS)
+    return await _file(shard, path, "application/octet-stream", BUNDLE_HEADERS)
 
 
 async def _record_read(request: Request, node: Node, path: str) -> None:
@@ -85,8 +86,8 @@ async def _record_read(request: Request, node: Node, path: str) -> None:
     await node.written(partial(record_read, app=app.id, what=path), even_read_only=True)
 
 
-def _file(shard: Shard, path: str, media_type: str, headers: dict[str, str]) -> Response:
-    content = shard.publisher.file(path)
+async def _file(shard: Shard, path: str, media_type: str, headers: dict[str, str]) -> Response:
+    content = await asyncio.to_thread(shard.publisher.file, path)  # its store may be slow, or away
     if content is None:
         raise no_such_thing()
     return Response(content, headers=headers, media_type=media_type)

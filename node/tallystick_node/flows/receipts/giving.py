@@ -22,19 +22,11 @@ from tallystick_node.flows.outgoing import on_its_way
 from tallystick_node.flows.people.acts import approvals_of, seen
 from tallystick_node.flows.people.standings import require_giver, require_holder, require_stopper
 from tallystick_node.flows.programs import known_program
+from tallystick_node.flows.receipts.bounds import require_within_receipts
 from tallystick_node.flows.receipts.resources import resources_named
-from tallystick_node.flows.receipts.rows import (
-    DAY_S,
-    change_receipt,
-    last_yes,
-    log_receipt,
-    require_within_receipts,
-    row_of_subject,
-    shown_once,
-    stopped,
-    tell_partner,
-    terms_of,
-)
+from tallystick_node.flows.receipts.rows import DAY_S, change_receipt, last_yes, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.showing import shown_once
+from tallystick_node.flows.receipts.steps import log_receipt, tell_partner
 from tallystick_node.flows.receipts.versions import asked_version, put_in_force
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction

@@ -20,8 +20,8 @@ from tallystick_node.errors import AskedTooMuch
 from tallystick_node.flows.claims.decisions import find_decisions
 from tallystick_node.flows.claims.rewards import find_rewards
 from tallystick_node.flows.events import shown_event
-from tallystick_node.flows.links import find_links
-from tallystick_node.flows.receipts.rows import find_receipts
+from tallystick_node.flows.links.rows import find_links
+from tallystick_node.flows.receipts.showing import find_receipts
 from tallystick_node.log.proof_service import Pinned
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, DISCLOSURES, EVENTS, LINKS, RECEIPTS

@@ -449,6 +449,22 @@ class Correction(SQLModel, table=True):
     token: str
 
 
+class MadeGood(SQLModel, table=True):
+    """A period that is to be answered since a correction, at a time of its own; gone once it is, or its receipt ends.
+
+    Attributes:
+        correction: id of the entry that says what was wrong, or missing.
+        log: in which log that stands.
+        due_s: when it is answered.
+    """
+
+    receipt: str = Field(primary_key=True)
+    period: str = Field(primary_key=True)
+    correction: str
+    log: str
+    due_s: int = Field(index=True)
+
+
 class WalletKey(SQLModel, table=True):
     """The key of a subject's wallet, and the one link that it signs for."""
 
@@ -524,7 +540,7 @@ class Message(SQLModel, table=True):
     path: str
     body: str | None = None
     kind: str
-    about: str
+    about: str = Field(index=True)
     receipt: str | None = Field(default=None, index=True)
     state: str
     not_before_s: int
@@ -768,6 +784,7 @@ CLAIMS = _table(Claim)
 STATUS_LISTS = _table(StatusList)
 STATUS_PLACES = _table(StatusPlace)
 OVERTAKEN = _table(Overtaken)
+MADE_GOOD = _table(MadeGood)
 CORRECTIONS = _table(Correction)
 WALLET_KEYS = _table(WalletKey)
 REWARDS = _table(Reward)

@@ -32,7 +32,16 @@ from tallystick_node.flows.receipts.duties import discharge_of, keep_after_end
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, MESSAGES, RECEIPT_VERSIONS, RECEIPTS
+from tallystick_node.storage.tables import (
+    CLAIMS,
+    CONTESTS,
+    DECISIONS,
+    LINKS,
+    MADE_GOOD,
+    MESSAGES,
+    RECEIPT_VERSIONS,
+    RECEIPTS,
+)
 
 DAY_S = 86_400
 CLOSING_TAIL_S = 62 * DAY_S
@@ -338,6 +347,7 @@ def end_receipt(
     transaction.execute(update(RECEIPT_VERSIONS).where(*asked).values(state=state))
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
     transaction.execute(CONTESTS.delete().where(CONTESTS.c.receipt == row.id))
+    transaction.execute(MADE_GOOD.delete().where(MADE_GOOD.c.receipt == row.id))
     own = state is ReceiptState.EXPIRED and terms_of(row).authority == GUARDIAN
     _end_link_if_last(transaction, row.link, awaits_own=own)
 

@@ -32,10 +32,11 @@ from tallystick_node.flows.accounts import book_step, transfer_of
 from tallystick_node.flows.claims.retracting import is_overtaken
 from tallystick_node.flows.claims.rewards import pay_reward
 from tallystick_node.flows.claims.status import require_standing
-from tallystick_node.flows.links import link_secret_name
+from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.duties import keep_answer
-from tallystick_node.flows.receipts.rows import change_receipt, finish_settling, receipt_of, terms_of
+from tallystick_node.flows.receipts.ending import finish_settling
+from tallystick_node.flows.receipts.rows import change_receipt, receipt_of, terms_of
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS

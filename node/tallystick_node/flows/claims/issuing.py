@@ -31,10 +31,11 @@ from tallystick_node.flows.claims.decisions import keep_refusal
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
 from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.claims.status import Places, place_columns
-from tallystick_node.flows.links import link_secret_name
+from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.receipts.rows import finish_settling, receipt_of, with_subject
+from tallystick_node.flows.receipts.ending import finish_settling
+from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS

@@ -25,6 +25,7 @@ from sqlalchemy import delete, func, insert, select
 
 from tallystick.descriptor import Descriptor
 from tallystick.errors import NodeUnreachable
+from tallystick.evidence import TwoHeads
 from tallystick.following import LogSite
 from tallystick.growth import LedgerForked, SeenHead, follow, open_seen
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected, TallyError
@@ -111,7 +112,7 @@ class PeerHeads:
                 await self._node.written(partial(self._record, partner, seen))
         except LedgerForked as error:
             log.critical("the log %s has signed two histories", origin)
-            self._node.evidence.keep(error.proof)
+            await asyncio.to_thread(self._keep, error.proof)
             forked = open_seen(error.note, origin=origin, keys=partner.log_keys(origin))
             await self._node.written(partial(self._record, partner, forked, is_forked=True))
         except NodeUnreachable as error:
@@ -190,6 +191,13 @@ class PeerHeads:
 
     def _followed(self, origin: str, own_log: str) -> Followed:
         return _read(self._node.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin)), own_log)
+
+    def _keep(self, found: TwoHeads) -> None:
+        """Keep what convicts a log; a disk that is full keeps nobody from remembering that it has forked."""
+        try:
+            self._node.evidence.keep(found)
+        except OSError as error:
+            log.critical("evidence against a partner's log is found and NOT KEPT: %s", error.strerror)
 
     def _say(self, origin: str, trouble: str) -> None:
         """Tell the operator of a trouble, and of its end, once."""

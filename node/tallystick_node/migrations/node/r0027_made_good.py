@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0027"
-down_revision = "node_0025"
+down_revision = "node_0026"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -35,7 +35,7 @@ from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.setup import add_app_key, add_partner, create_node, open_node
 from tallystick_node.storage.staging import beside
-from tallystick_node.storage.tables import HEADS, MESSAGES
+from tallystick_node.storage.tables import HEADS, MADE_GOOD, MESSAGES
 
 NEW_YORK = ZoneInfo("America/New_York")
 STARTED_WITHIN_S = 20
@@ -337,13 +337,15 @@ class Town:
         return max([self.clock.at_s, *self.waiting_releases()])
 
     def waiting_releases(self) -> list[int]:
-        """Return when each claim leaves that waits for its release slot, and the word that one is revoked."""
+        """Return when each claim leaves that waits for its release slot, or is issued after a correction, and the word
+        that one is revoked."""
         waits = MESSAGES.c.kind.in_(("claim.issued", "claim.revoked")) & (MESSAGES.c.state == "queued")
         return [
-            row.not_before_s
+            int(row[0])
             for company in self.companies.values()
             if company.is_open
-            for row in company.node.rows(select(MESSAGES.c.not_before_s).where(waits))
+            for query in (select(MESSAGES.c.not_before_s).where(waits), select(MADE_GOOD.c.due_s))
+            for row in company.node.rows(query)
         ]
 
     def close(self) -> None:

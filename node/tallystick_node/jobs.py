@@ -31,6 +31,7 @@ from tallystick_node.errors import (
 from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
+from tallystick_node.flows.claims.made_good import answer_planned
 from tallystick_node.flows.claims.retracting import forget_overtaken
 from tallystick_node.flows.links.ending import destroy_ended, expire_links, left_over
 from tallystick_node.flows.links.offers import BY_LETTER, OFFER_LIVES_S
@@ -54,6 +55,7 @@ from tallystick_node.storage.tables import (
     IDEMPOTENCY,
     LETTERS,
     LINKS,
+    MADE_GOOD,
     MATCHINGS,
     NONCES,
     PARTNERS,
@@ -181,6 +183,7 @@ class Jobs:
                 partial(expire_versions, rows_max=ROWS_A_TICK_MAX),
                 partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
+                partial(answer_planned, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(end_settling, rows_max=ROWS_A_TICK_MAX),
                 partial(discharge_due, rows_max=ROWS_A_TICK_MAX),
                 partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
@@ -368,6 +371,7 @@ class Jobs:
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
             select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
+            select(MADE_GOOD.c.receipt).where(MADE_GOOD.c.due_s <= now_s).limit(1),
             select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
         )

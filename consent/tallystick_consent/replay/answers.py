@@ -50,6 +50,7 @@ def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s:
         return
     if known[0].state != "issued" or _answered(known[0]) != _answered(body):
         report("P4.disclosure", f"A claim that was {known[0].state} is {body.state}, or changed.")
+    check_cause(state, body, report)
     if body.state == "delivered" and not is_erased(state, body, report):
         _check_delivered(state, body, at_s, report)
     state.disclosures[body.claim] = body, known[1]

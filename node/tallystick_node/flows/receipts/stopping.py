@@ -19,6 +19,7 @@ from tallystick_consent.signed import SignedObject, Stop, Withdrawal, open_objec
 from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
+from tallystick_node.flows.claims.made_good import answer_all_planned
 from tallystick_node.flows.outgoing import let_leave, on_its_way, withhold_queued
 from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
@@ -76,6 +77,7 @@ def withdraw(node: Node, transaction: Transaction, receipt: str, body: wire.With
     to_come: dict[str, int] = {}
     if body.earned == "settle_earned":
         settle_periods(node, transaction, receipt)
+        answer_all_planned(node, transaction, receipt)
         to_come = _issued(transaction, receipt)
     content = Withdrawal(
         receipt=receipt,

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import uvicorn
-from databases import ON_POSTGRES, required_server, settings_for_databases
+from databases import ON_POSTGRES, lay_files, required_server, settings_for_databases
 from sqlalchemy import select
 
 from tallystick import Client
@@ -139,6 +139,7 @@ class Company:
             random_bytes=random_bytes,
             **settings_for_databases(on_postgres=on_postgres),
         )
+        lay_files(self.databases)
         self.secret = add_app_key(folder, name="app", scopes=SCOPES, clock=clock).secret
         self.node: Node
         self._server: uvicorn.Server | None = None

@@ -25,6 +25,7 @@ from sqlalchemy import select
 
 from tallystick import Client
 from tallystick.journeys import membership_activated, visit
+from tallystick.tls import tls_context
 from tallystick.wire import SCOPES
 from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.entry import Entry, parse_entry
@@ -81,7 +82,7 @@ class Recorder(httpx.AsyncBaseTransport):
     """
 
     def __init__(self) -> None:
-        self._inner = httpx.AsyncHTTPTransport()
+        self._inner = httpx.AsyncHTTPTransport(verify=tls_context())
         self.lose_answers_to: str | None = None
         self.lose_requests_to: str | None = None
         self.exchanges: list[Exchange] = []

@@ -20,8 +20,9 @@ from tallystick.bounded import client
 from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.peer import PeerClient
 from tallystick.wire import EntryProof
-from tallystick_consent.signed import SignedObject, sign_object
+from tallystick_consent.signed import SignedObject, open_object, sign_object
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
+from tallystick_ledger.errors import SignatureRejected
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.policy import Policy
 from tallystick_ledger.vault import Vault
@@ -61,6 +62,7 @@ WITNESS_KEYS_FILE = "witnesses.vkey"
 PUBLISHING = "publish"
 
 T = TypeVar("T")
+_Object = TypeVar("_Object", bound=SignedObject)
 
 
 class Node:
@@ -393,6 +395,24 @@ class Node:
                 remedy="The operator adds it: tally-node partner add DESCRIPTOR --fingerprint HEX",
             )
         return self._described(row)
+
+    def opened(self, token: str, kind: type[_Object], *, of: str) -> _Object:
+        """Return the content of an object that the partner `of` sent or answered, signed under its `receipt` key.
+
+        It comes under the `http` key that the partner has today. So a `receipt` key counts also where it did when the
+        object was signed: what waits on its way while that key is given up stays good, and who has that key alone
+        cannot send it.
+
+        Raises:
+            PartnerUnknown: no partner of that name was added here.
+            SignatureRejected, BadInput, ReceiptRejected: as `open_object`.
+        """
+        known = self.known_partner(of)
+        try:
+            return open_object(token, kind, keys=known.live(self.now_s()).ed25519("receipt"))
+        except SignatureRejected:
+            signed_s = open_object(token, kind, keys=known.regardless().ed25519("receipt")).at
+            return open_object(token, kind, keys=known.good_at(signed_s).ed25519("receipt"))
 
     def partner_token(self, host: str) -> str:
         """Return a partner's descriptor as it was signed; "" where there is no such partner."""

@@ -35,7 +35,7 @@ BACKOFF_MAX_S = 3_600
 BACKOFF_DOUBLINGS_MAX = 12
 
 WRONG_ANSWERS_MAX = 8
-"""After so many attempts, an answer that cannot be used no longer holds up what waits behind it."""
+"""After so many attempts, what was answered as it cannot be, or refused for its signature, is not tried any more."""
 
 LOOK_AHEAD_MAX = 50
 
@@ -138,7 +138,8 @@ class Outbox:
         except (NodeUnreachable, ReplyForged) as error:
             return await self._wait(message, error)
         except NodeProblem as error:
-            if not _is_final(error):
+            is_given_up = isinstance(error, KeyRefused) and message.attempts + 1 >= WRONG_ANSWERS_MAX
+            if not _is_final(error) and not is_given_up:
                 return await self._wait(message, error)
             log.warning("message %s refused by %s: %s", message.kind, message.partner, error.code)
             await self._node.written(lambda transaction: _refused(transaction, message))
@@ -154,7 +155,7 @@ class Outbox:
         log.info("message %s to %s waits: %s", message.kind, message.partner, error.code)
         if isinstance(error, ReplyForged):
             self._doubt(message.partner)
-        maybe_arrived, alone = not _never_left(error), _is_about_an_answer(message, error)
+        maybe_arrived, alone = not _never_left(error), _is_about_this_alone(message, error)
         await self._node.written(
             lambda transaction: self._later(transaction, message, maybe_arrived=maybe_arrived, alone=alone)
         )
@@ -237,11 +238,13 @@ def _never_left(error: TallyError) -> bool:
     )
 
 
-def _is_about_an_answer(message: Any, error: TallyError) -> bool:
-    """Return whether a partner that can be spoken with cannot use one answer now: whether it stands is not to be had,
-    for example. It says nothing of what else waits there."""
-    unreached = isinstance(error, NodeUnreachable | ReplyForged | RateLimited | KeyRefused)
-    return message.kind == "claim.issued" and not unreached
+def _is_about_this_alone(message: Any, error: TallyError) -> bool:
+    """Return whether a partner that can be spoken with cannot use one message now, which says nothing of what else
+    waits there: whether an answer stands is not to be had, for example, or it does not know the key under which
+    something was signed. Who calls it knows, or its answer would not be signed."""
+    if isinstance(error, KeyRefused):
+        return True
+    return message.kind == "claim.issued" and not isinstance(error, NodeUnreachable | ReplyForged | RateLimited)
 
 
 def _is_final(error: NodeProblem) -> bool:

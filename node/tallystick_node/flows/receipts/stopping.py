@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.receipts.states import ASKED, IN_FORCE, OPEN, ReceiptState, check_transition
-from tallystick_consent.signed import SignedObject, Stop, Withdrawal, open_object, signed_digest
+from tallystick_consent.signed import SignedObject, Stop, Withdrawal, signed_digest
 from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
@@ -147,7 +147,7 @@ def receive_withdrawn(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, or no receipt that can be withdrawn.
     """
-    withdrawn = open_object(body.token, Withdrawal, keys=node.partner(caller).ed25519("receipt"))
+    withdrawn = node.opened(body.token, Withdrawal, of=caller)
     row = row_of_partner(transaction, withdrawn.receipt, partner=caller, role="recipient")
     until_s = min(withdrawn.deliverable_until, transaction.now_s + SETTLES_MAX_S)
     to_come = dict.fromkeys(withdrawn.deliverable, until_s)
@@ -161,7 +161,7 @@ def receive_stopped(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not that partner's to stop, or not now.
     """
-    stop = open_object(body.token, Stop, keys=node.partner(caller).ed25519("receipt"))
+    stop = node.opened(body.token, Stop, of=caller)
     roles = ("issuer", "recipient") if stop.state == "revoked" else ("recipient",)
     row = row_of_partner(transaction, stop.receipt, partner=caller, role=roles)
     return _stopped(node, transaction, row, ReceiptState(stop.state), body.token)

@@ -12,7 +12,7 @@ from tallystick_consent.entries import Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.evidence import check_evidence, check_holders
-from tallystick_consent.receipts.receipt import Terms, parse_terms
+from tallystick_consent.receipts.receipt import VALIDITY_MAX_S, Terms, parse_terms
 from tallystick_consent.receipts.states import IN_FORCE, ReceiptState, check_transition
 from tallystick_consent.receipts.versions import answers, narrows
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
@@ -242,7 +242,7 @@ def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceip
             "events_from_s": start_s,
             "events_until_s": min(until_s, ends_at_s),
             "valid_from_s": now_s,
-            "valid_until_s": min(until_s + CLOSING_TAIL_S, ends_at_s),
+            "valid_until_s": min(until_s + CLOSING_TAIL_S, now_s + VALIDITY_MAX_S, ends_at_s),
             "retention_s": program.retention_days * DAY_S,
             "reward": program.digest(),
             "notice": program.notice.digest(),

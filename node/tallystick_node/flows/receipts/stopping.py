@@ -15,8 +15,8 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.receipts.states import ASKED, IN_FORCE, OPEN, ReceiptState, check_transition
+from tallystick_consent.replay import SETTLES_MAX_S
 from tallystick_consent.signed import SignedObject, Stop, Withdrawal, signed_digest
-from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.claims.made_good import answer_all_planned
@@ -38,9 +38,6 @@ from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import CLAIMS, RECEIPTS, SIGNED_FOR
-
-SETTLES_MAX_S = 2 * 366 * DAY_S
-"""How long after a withdrawal a recipient waits at most for what that lists."""
 
 NOTHING: Mapping[str, int] = {}
 

@@ -19,6 +19,7 @@ from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.public_keys import KEY_SKEW_MAX_S
 from tallystick_node.clock import Clock
 from tallystick_node.errors import SettingsInvalid
+from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.external import KeyHolder
 from tallystick_node.keys.files import SecretFiles
 from tallystick_node.keys.ring import (
@@ -38,7 +39,6 @@ from tallystick_node.keys.ring import (
 )
 from tallystick_node.witness.tally import WitnessTally, tally_name
 
-DAY_S = 86_400
 OVERLAP_DEFAULT_DAYS = 30
 OVERLAP_MAX_DAYS = 366
 

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
 from tallystick_consent.receipts.states import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
+from tallystick_ledger.times import DAY_S
 from tallystick_node.again import again
 from tallystick_node.errors import (
     ClockBehind,
@@ -30,6 +31,7 @@ from tallystick_node.errors import (
 from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
+from tallystick_node.flows.claims.made_good import answer_planned
 from tallystick_node.flows.claims.retracting import forget_overtaken
 from tallystick_node.flows.links.ending import destroy_ended, expire_links, left_over
 from tallystick_node.flows.links.offers import BY_LETTER, OFFER_LIVES_S
@@ -42,7 +44,6 @@ from tallystick_node.flows.receipts.stopping import end_settling, expire_receipt
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.subjects.erasure_asking import ask_partner, due_erasures
-from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import PUBLISHING, Node
@@ -54,6 +55,7 @@ from tallystick_node.storage.tables import (
     IDEMPOTENCY,
     LETTERS,
     LINKS,
+    MADE_GOOD,
     MATCHINGS,
     NONCES,
     PARTNERS,
@@ -186,6 +188,7 @@ class Jobs:
                 partial(expire_versions, rows_max=ROWS_A_TICK_MAX),
                 partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
+                partial(answer_planned, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(end_settling, rows_max=ROWS_A_TICK_MAX),
                 partial(discharge_due, rows_max=ROWS_A_TICK_MAX),
                 partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
@@ -380,6 +383,7 @@ class Jobs:
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
             select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
+            select(MADE_GOOD.c.receipt).where(MADE_GOOD.c.due_s <= now_s).limit(1),
             select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s).limit(1),
             select(CLAIMS.c.digest).where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= now_s).limit(1),
         )

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, plain_fingerprint, require_not_older
 from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
+from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, COSIGNATURE_ML_DSA_44, SignatureKind, VerifierKey
 from tallystick_node.clock import Clock, steady_s
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
@@ -26,7 +27,6 @@ from tallystick_node.errors import PartnerUnknown, SettingsInvalid
 from tallystick_node.flows.logs.descriptors import clashes
 from tallystick_node.flows.subjects.burying import bury_again
 from tallystick_node.keys.changes import KeyFolder
-from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.external import SignerClient
 from tallystick_node.keys.files import AskPassphrase, SecretFiles
 from tallystick_node.keys.ring import NodeKeys, Ring, make_keys, read_ring

@@ -13,11 +13,12 @@ from sqlalchemy import select
 
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
+from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
 from tallystick_node.keys.custody import Custody, SubjectKeys
 from tallystick_node.keys.custody_tables import SECRETS
-from tallystick_node.keys.day_keys import DAY_S, KEY_LIFE_DAYS, DayKeys
+from tallystick_node.keys.day_keys import KEY_LIFE_DAYS, DayKeys
 
 SECRET = bytes(range(32))
 TODAY = NOW_S // DAY_S

@@ -17,9 +17,9 @@ from typing import Literal, get_args
 from tallystick.descriptor import Role
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.public_keys import KEY_SKEW_MAX_S
+from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock
 from tallystick_node.errors import SettingsInvalid
-from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.external import KeyHolder
 from tallystick_node.keys.files import SecretFiles
 from tallystick_node.keys.ring import (

@@ -20,10 +20,11 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from tallystick_ledger.encoding import length_prefixed
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
+from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.custody_tables import DESTROYED, SECRETS, TOMBSTONES
-from tallystick_node.keys.day_keys import DAY_S, DayKeys
+from tallystick_node.keys.day_keys import DayKeys
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.storage.database import Place, close, is_postgres, single_statements, storage_errors, writing
 

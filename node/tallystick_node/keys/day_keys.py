@@ -14,11 +14,11 @@ from pathlib import Path
 
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.files import write_secret_file
 from tallystick_node.storage.durable import flush, overwrite_and_remove
 
-DAY_S = 86_400
 KEY_LIFE_DAYS = 7
 KEY_SIZE_BYTES = 32
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "node_0035"
-down_revision = "node_0026"
+down_revision = "node_0031"
 
 LEAVING = ["partner", "not_before_s", "number"]
 

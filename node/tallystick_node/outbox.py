@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, exists, select, update
 
 from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
@@ -29,6 +29,7 @@ from tallystick_node.flows.subjects import erasure_asking
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables.base import written
 
 BACKOFF_FIRST_S = 5
 BACKOFF_MAX_S = 3_600
@@ -54,7 +55,7 @@ _MAY_LEAVE = (
         # One being sent already is not held: what became of it has to be found out.
         MESSAGES.c.state == "sending"
     )
-    | MESSAGES.c.receipt.in_(select(RECEIPTS.c.id).where(RECEIPTS.c.live_leaf.is_not(None)))
+    | exists().where(RECEIPTS.c.id == MESSAGES.c.receipt, RECEIPTS.c.live_leaf.is_not(None))
 )
 """No answer leaves under a receipt that is not live."""
 
@@ -98,21 +99,17 @@ class Outbox:
         now_s = self._node.now_s()
         due = (
             select(MESSAGES)
-            .where(
-                MESSAGES.c.partner == partner,
-                MESSAGES.c.state.in_(("queued", "sending")),
-                MESSAGES.c.not_before_s <= now_s,
-            )
+            .where(MESSAGES.c.partner == partner, MESSAGES.c.not_before_s <= now_s)
             # Claims that waited for their slot leave in its order, and not in the one they were issued in.
             .order_by(MESSAGES.c.not_before_s, MESSAGES.c.number)
         )
-        is_answer = MESSAGES.c.kind == "claim.issued"
+        is_queued, is_answer = MESSAGES.c.state == written("queued"), MESSAGES.c.kind == written("claim.issued")
         # What was being sent when somebody stopped comes first: what became of it has to be found out.
-        for which in (MESSAGES.c.state == "sending", ~is_answer):
+        for which in (MESSAGES.c.state == "sending", is_queued & ~is_answer):
             row = self._node.row(due.where(which).limit(1))
             if row is not None:
                 return (row, str(row.body)) if row.next_attempt_s <= now_s else None
-        for row in self._node.rows(due.where(is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
+        for row in self._node.rows(due.where(is_queued, is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
             if row.next_attempt_s > now_s:
                 return None
             if not row.maybe_arrived and self._has_run_out(row.about, now_s):

@@ -41,6 +41,7 @@ __all__ = [
     "key_id",
     "open_descriptor",
     "open_self_signed",
+    "plain_fingerprint",
     "public_key",
     "require_newer",
     "require_not_older",
@@ -182,6 +183,11 @@ def sign_descriptor(descriptor: Descriptor, *, identity: Ed25519PrivateKey) -> s
     )
 
 
+def plain_fingerprint(text: str) -> str:
+    """Return a fingerprint as it is kept, whatever colons, spaces and capitals somebody wrote it with."""
+    return text.replace(":", "").replace(" ", "").lower()
+
+
 def open_descriptor(token: str, *, expected_fingerprint: str) -> Descriptor:
     """Return a partner's descriptor, signed by the identity key that two people compared.
 
@@ -191,7 +197,7 @@ def open_descriptor(token: str, *, expected_fingerprint: str) -> Descriptor:
     """
     claimed = _parsed(unchecked_payload(token))
     identity = from_base64url(claimed.key("identity").public)
-    if fingerprint(identity) != expected_fingerprint.replace(":", "").replace(" ", "").lower():
+    if fingerprint(identity) != plain_fingerprint(expected_fingerprint):
         raise SignatureRejected(
             "A descriptor's identity key has another fingerprint.",
             remedy="Compare the fingerprint with the partner by another way, a telephone for example.",

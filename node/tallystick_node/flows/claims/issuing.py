@@ -40,6 +40,7 @@ from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables.base import written
 
 ISSUED_AGAIN_AFTER_S = 3_600
 """How long a claim that ran out, and that could not be issued anew for want of a key, is left alone."""
@@ -389,9 +390,10 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
     rows = transaction.execute(
         select(CLAIMS)
         .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
-        .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
+        .where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= transaction.now_s)
+        .where(CLAIMS.c.role == "issuer")
         .where(~is_held, ~_waits(transaction.now_s))
-        .order_by(CLAIMS.c.number)
+        .order_by(CLAIMS.c.expires_at_s, CLAIMS.c.number)
         .limit(rows_max)
     ).all()
     for row in rows:

@@ -38,6 +38,7 @@ from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import CLAIMS, RECEIPTS, SIGNED_FOR
+from tallystick_node.storage.tables.base import written
 
 NOTHING: Mapping[str, int] = {}
 
@@ -167,9 +168,12 @@ def receive_stopped(node: Node, caller: str, transaction: Transaction, body: wir
 def expire_receipts(transaction: Transaction, *, rows_max: int) -> int:
     """End what has run out: receipts past their validity, and requests that nobody answered. Return how many."""
     now_s = transaction.now_s
-    lapsed = RECEIPTS.c.state.in_(IN_FORCE | {ReceiptState.PAUSED}) & (RECEIPTS.c.valid_until_s <= now_s)
-    unanswered = RECEIPTS.c.state.in_(ASKED) & (RECEIPTS.c.requested_at_s + REQUEST_LIFE_S <= now_s)
-    rows = transaction.execute(select(RECEIPTS).where(lapsed | unanswered).limit(rows_max)).all()
+    running = RECEIPTS.c.ended_at_s.is_(None) & RECEIPTS.c.state.in_(IN_FORCE | {ReceiptState.PAUSED})
+    lapsed = running & (RECEIPTS.c.valid_until_s <= now_s)
+    unanswered = RECEIPTS.c.state.in_(written(ASKED)) & (RECEIPTS.c.requested_at_s <= now_s - REQUEST_LIFE_S)
+    rows: list[Any] = []
+    for over in (lapsed, unanswered):  # one after the other: each has an index of its own
+        rows += transaction.execute(select(RECEIPTS).where(over).limit(rows_max - len(rows))).all()
     for row in rows:
         _take(transaction, row, receipt_body(terms_of(row), ReceiptState.EXPIRED))
     return len(rows)

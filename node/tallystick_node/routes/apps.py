@@ -34,7 +34,8 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import APP_KEYS, AUDIT_READS
 
-PAGE_ROWS_MAX = 1_000
+PageLimit = Annotated[int, Query(ge=1, le=wire.PAGE_SIZE_MAX)]
+PageCursor = Annotated[str | None, Query(max_length=wire.CURSOR_SIZE_MAX_CHARS)]
 
 router = APIRouter(prefix="/v1")
 
@@ -170,15 +171,19 @@ def find_receipts(node: NodeHere, _app: ReceiptsReader, body: wire.FindReceipts)
 
 
 @router.get("/receipts/unacknowledged")
-def list_unacknowledged(node: NodeHere, _app: ReceiptsReader) -> wire.Unacknowledged:
-    """Return the steps of receipts that partners have not signed for."""
-    return receipts.find_unacknowledged(node)
+def list_unacknowledged(
+    node: NodeHere, _app: ReceiptsReader, limit: PageLimit = wire.PAGE_SIZE_MAX, cursor: PageCursor = None
+) -> wire.Unacknowledged:
+    """Return a page of the steps of receipts that partners have not signed for."""
+    return receipts.find_unacknowledged(node, limit=limit, cursor=cursor)
 
 
 @router.get("/duties")
-def list_duties(node: NodeHere, _app: ReceiptsReader) -> wire.Duties:
-    """Return what this company keeps of receipts under which it receives, and until when."""
-    return duties.find_duties(node)
+def list_duties(
+    node: NodeHere, _app: ReceiptsReader, limit: PageLimit = wire.PAGE_SIZE_MAX, cursor: PageCursor = None
+) -> wire.Duties:
+    """Return a page of what this company keeps of receipts under which it receives, and until when."""
+    return duties.find_duties(node, limit=limit, cursor=cursor)
 
 
 @router.get("/receipts/{receipt}")
@@ -374,8 +379,8 @@ async def held_claims(node: NodeHere, _app: ClaimsSubjectApp, body: wire.FindByS
 def list_claims(
     node: NodeHere,
     _app: ClaimsReader,
-    limit: Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX)] = 100,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    limit: PageLimit = 100,
+    cursor: PageCursor = None,
 ) -> wire.Claims:
     """Return a page of the claims this node issued or accepted."""
     return claims.list_claims(node, limit=limit, before=claims.cursor_number(cursor))
@@ -426,9 +431,11 @@ async def contest_decision(
 
 
 @router.get("/decisions/contests")
-def list_contests(node: NodeHere, _app: ReceiptsReader) -> wire.OpenContests:
-    """Return what customers contest."""
-    return why.list_contests(node)
+def list_contests(
+    node: NodeHere, _app: ReceiptsReader, limit: PageLimit = wire.PAGE_SIZE_MAX, cursor: PageCursor = None
+) -> wire.OpenContests:
+    """Return a page of what customers contest."""
+    return why.list_contests(node, limit=limit, cursor=cursor)
 
 
 @router.post("/why/search")

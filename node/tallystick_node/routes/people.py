@@ -11,6 +11,8 @@ from tallystick_node.routes.apps import (
     App,
     LinksApp,
     NodeHere,
+    PageCursor,
+    PageLimit,
     ReceiptsApp,
     ReceiptsReader,
     ReceiptsSubjectApp,
@@ -58,9 +60,11 @@ async def serve(request: Request, node: NodeHere, app: DeskApp, body: wire.Serve
 
 
 @router.get("/desk/requests")
-def list_requests(node: NodeHere, _app: ReceiptsReader) -> wire.OpenRequests:
-    """Return what customers without an app asked for, and nobody has answered."""
-    return answering.list_requests(node)
+def list_requests(
+    node: NodeHere, _app: ReceiptsReader, limit: PageLimit = wire.PAGE_SIZE_MAX, cursor: PageCursor = None
+) -> wire.OpenRequests:
+    """Return a page of what customers without an app asked for, and nobody has answered."""
+    return answering.list_requests(node, limit=limit, cursor=cursor)
 
 
 @router.post("/desk/answers", **writes(wire.Answered))

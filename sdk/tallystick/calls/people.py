@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tallystick.calls.base import body_of, get_call, search_call, write_call
+from tallystick.calls.base import body_of, search_call, write_call
+from tallystick.calls.pages import page_call
 from tallystick.core import Call, unproven
 from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
+    PAGE_SIZE_MAX,
     Acts,
     Answered,
     AnswerRequest,
@@ -133,9 +135,10 @@ class DeskCalls:
 
         return write_call("/v1/desk", body, Served, check, idempotency_key)
 
-    def requests(self) -> Call[OpenRequests]:
-        """Return what customers without an app asked for and nobody has answered, what is due first at the front."""
-        return get_call("/v1/desk/requests", OpenRequests, unproven)
+    def requests(self, *, limit: int = PAGE_SIZE_MAX, cursor: str | None = None) -> Call[OpenRequests]:
+        """Return a page of what customers without an app asked for and nobody has answered, what is due first at the
+        front."""
+        return page_call("/v1/desk/requests", OpenRequests, limit=limit, cursor=cursor)
 
     def answer(
         self,

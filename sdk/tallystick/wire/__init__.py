@@ -30,8 +30,10 @@ from tallystick.wire.answers import (
     Rewards,
 )
 from tallystick.wire.base import (
+    CURSOR_SIZE_MAX_CHARS,
     DOCUMENT_DEPTH_MAX,
     IDEMPOTENCY_KEY_MAX_CHARS,
+    PAGE_SIZE_MAX,
     PROBLEM_BASE,
     REQUEST_SIZE_MAX_BYTES,
     SCOPES,
@@ -41,6 +43,7 @@ from tallystick.wire.base import (
     Hint,
     Login,
     OfferCode,
+    Page,
     PeriodName,
     Problem,
     Proven,
@@ -153,8 +156,10 @@ from tallystick.wire.subjects import EraseSubject, Erasure, Erasures, ExportSubj
 __all__ = [
     "CANDIDATES_MAX",
     "CODE_TOLD_MAX_CHARS",
+    "CURSOR_SIZE_MAX_CHARS",
     "DOCUMENT_DEPTH_MAX",
     "IDEMPOTENCY_KEY_MAX_CHARS",
+    "PAGE_SIZE_MAX",
     "PERIODS_TRIED_MAX",
     "PROBLEM_BASE",
     "PROVEN_MAX",
@@ -232,6 +237,7 @@ __all__ = [
     "OpenRequest",
     "OpenRequests",
     "Opening",
+    "Page",
     "Paid",
     "PauseReceipt",
     "PeerAcknowledged",

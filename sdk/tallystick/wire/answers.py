@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tallystick.wire.base import CorrectionId, PeriodName, Reply, Request, Subject
+from tallystick.wire.base import CorrectionId, Page, PeriodName, Reply, Request, Subject
 from tallystick_consent.fields import LinkId
 from tallystick_consent.receipts.answering import Declined
 from tallystick_consent.receipts.evidence import Agent
@@ -68,12 +68,10 @@ class HeldClaims(Reply):
     claims: tuple[HeldClaim, ...]
 
 
-class Claims(Reply):
+class Claims(Page):
     """A page of claims, newest first."""
 
     claims: tuple[Claim, ...]
-    has_more: bool
-    next_cursor: str | None
 
 
 class Reward(Reply):
@@ -185,8 +183,8 @@ class OpenContest(Contest):
     overdue: bool
 
 
-class OpenContests(Reply):
-    """Contests, what is due first at the front."""
+class OpenContests(Page):
+    """A page of contests, what is due first at the front."""
 
     contests: tuple[OpenContest, ...]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tallystick.wire.base import CorrectionId, Hint, Login, OfferCode, Proven, Reply, Request, Subject
+from tallystick.wire.base import CorrectionId, Hint, Login, OfferCode, Page, Proven, Reply, Request, Subject
 from tallystick.wire.events import Opening
 from tallystick.wire.receipts import Receipt
 from tallystick.wire.subjects import Erasure
@@ -170,8 +170,8 @@ class OpenRequest(Reply):
     overdue: bool
 
 
-class OpenRequests(Reply):
-    """Requests, what is due first at the front."""
+class OpenRequests(Page):
+    """A page of requests, what is due first at the front."""
 
     requests: tuple[OpenRequest, ...]
 

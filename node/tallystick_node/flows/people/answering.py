@@ -18,9 +18,8 @@ from tallystick_node.flows.subjects.erasure import erase_in
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
+from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import ACTS, CONTESTS, CORRECTIONS
-
-LISTED_MAX = 1_000
 
 NEEDS_CORRECTION = frozenset({"count_wrong", "not_mine"})
 """Grounds of a contest that something in the record must be wrong for, so that upholding one corrects it."""
@@ -28,9 +27,14 @@ NEEDS_CORRECTION = frozenset({"count_wrong", "not_mine"})
 _ERASING = frozenset[wire.Scope]({"subjects:erase", "subject:assert"})
 
 
-def list_requests(node: Node) -> wire.OpenRequests:
-    """Return what nobody has answered yet, what is due first at the front."""
-    rows = node.rows(select(ACTS).where(ACTS.c.state == "open").order_by(ACTS.c.at_s, ACTS.c.number).limit(LISTED_MAX))
+def list_requests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenRequests:
+    """Return a page of what nobody has answered yet, what is due first at the front.
+
+    Raises:
+        NotFound: the cursor is not one of this list.
+    """
+    waiting = select(ACTS).where(ACTS.c.state == "open")
+    page = read_page(node, waiting, by=(ACTS.c.at_s, ACTS.c.number), limit=limit, cursor=cursor)
     now_s = node.now_s()
     return wire.OpenRequests(
         requests=tuple(
@@ -43,8 +47,10 @@ def list_requests(node: Node) -> wire.OpenRequests:
                 answer_by=answer_by_s(row.at_s),
                 overdue=now_s >= answer_by_s(row.at_s),
             )
-            for row in rows
-        )
+            for row in page.rows
+        ),
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
     )
 
 

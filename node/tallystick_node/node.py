@@ -115,7 +115,7 @@ class Node:
         self._opened.callback(self.custody.close)
         self.vault = self._vault({})
         agent = {"User-Agent": user_agent(settings.host)}
-        self._witness_http = client(headers=agent)
+        self._witness_http = client(headers=agent, may=settings.may_reach)
         self._opened.callback(self._witness_http.close)
         self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
         self._is_shared = databases.are_shared

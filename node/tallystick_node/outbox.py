@@ -170,7 +170,9 @@ class Outbox:
         return True
 
     async def _wait(self, message: Any, error: TallyError) -> bool:
-        log.info("message %s to %s waits: %s", message.kind, message.partner, error.code)
+        # A partner that is away comes back; one whose name leads to a private address needs somebody to look.
+        level = logging.WARNING if error.code == "address_refused" else logging.INFO
+        log.log(level, "message %s to %s waits: %s", message.kind, message.partner, error.code)
         if isinstance(error, ReplyForged):
             self._doubt(message.partner)
         maybe_arrived, alone = not _never_left(error), _is_about_an_answer(message, error)

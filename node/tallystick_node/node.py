@@ -35,6 +35,7 @@ from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.keys.signing import NodeSigners, counting_keys, write_vkey_files
 from tallystick_node.log.cosigning import Cosigners, load_policy
 from tallystick_node.log.evidence_room import EvidenceRoom
+from tallystick_node.log.missed import Missed
 from tallystick_node.log.own_heads import Seer, Word
 from tallystick_node.log.proof_service import ProofService
 from tallystick_node.log.publisher import Publisher
@@ -131,6 +132,7 @@ class Node:
         )
         if self.publisher.is_behind:
             self.writer.refuse(log_read_only())  # at once; the database is told when others are asked
+        self.missed = Missed()
         self.standing = Standing(
             self.shards,
             self.writer,

@@ -181,6 +181,6 @@ def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONR
     return JSONResponse(
         problem.model_dump(mode="json", exclude_none=True),
         problem.status,
-        {"X-Request-Id": problem.request_id, **problem_headers(problem.status), **(headers or {})},
+        {"X-Request-Id": problem.request_id, **problem_headers(problem), **(headers or {})},
         media_type="application/problem+json",
     )

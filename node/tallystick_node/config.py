@@ -54,6 +54,9 @@ Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
 """Addresses by their first bits, such as `10.20.0.0/16` or `fd00:1::/32`; without a length, a single one."""
 
 
+CallsAMinute = Annotated[int, Field(ge=0, le=100_000_000)]
+
+
 class Settings(BaseModel):
     """What `node.toml` holds.
 
@@ -74,6 +77,8 @@ class Settings(BaseModel):
         log_store_endpoint: that store's address, where it is not the one that the environment names.
         private_networks: in which networks that are not public partners and witnesses may be reached all the same, such
             as `10.20.0.0/16`; absent, and in a live node, in none, and in a sandbox anywhere.
+        app_calls_a_minute, partner_calls_a_minute: how often one app key, or one partner, may call this process; 0:
+            as often as it likes.
         signer: an external signer that holds private keys: `unix:PATH` of its socket, or `exec:COMMAND` to start it; ""
             for none.
         publication_waits: whether a head that the policy does not accept yet stays unpublished.
@@ -102,6 +107,8 @@ class Settings(BaseModel):
     log_store: Annotated[str, Field(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,62}(/[A-Za-z0-9._-]{1,100}){0,8})?$")] = ""
     log_store_endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s?#]{1,300})?$")] = ""
     private_networks: Annotated[list[Network], Field(max_length=32)] | None = None
+    app_calls_a_minute: CallsAMinute = 60_000
+    partner_calls_a_minute: CallsAMinute = 60_000
     signer: Annotated[str, Field(pattern=r"^((unix|exec):[^\x00-\x1f]{1,500})?$")] = ""
 
     @property

@@ -46,6 +46,7 @@ from tallystick_node.log.store_s3 import open_log_store
 from tallystick_node.log.transaction import Transaction, Written
 from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import Schema, open_database
+from tallystick_node.rates import Rates
 from tallystick_node.statuses import OwnLists, PartnersLists
 from tallystick_node.storage.database import close, single_statements, storage_errors
 from tallystick_node.storage.folder_lock import FolderLock
@@ -133,6 +134,8 @@ class Node:
         if self.publisher.is_behind:
             self.writer.refuse(log_read_only())  # at once; the database is told when others are asked
         self.missed = Missed()
+        self.app_rates = Rates(settings.app_calls_a_minute, now_s=clock.now_s)
+        self.partner_rates = Rates(settings.partner_calls_a_minute, now_s=clock.now_s)
         self.standing = Standing(
             self.shards,
             self.writer,

@@ -211,6 +211,7 @@ class Desk(Group[DeskCalls]):
     serve = Blocking(DeskCalls.serve)
     requests = Blocking(DeskCalls.requests)
     answer = Blocking(DeskCalls.answer)
+    delay = Blocking(DeskCalls.delay)
 
     def each_request(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[OpenRequest]:
         """Yield every request that nobody has answered, page by page, each read when it is needed."""
@@ -365,6 +366,7 @@ class AsyncDesk(AsyncGroup[DeskCalls]):
     serve = Awaited(DeskCalls.serve)
     requests = Awaited(DeskCalls.requests)
     answer = Awaited(DeskCalls.answer)
+    delay = Awaited(DeskCalls.delay)
 
     async def each_request(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[OpenRequest]:
         """As `Desk.each_request`, awaited."""

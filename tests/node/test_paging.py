@@ -49,10 +49,10 @@ def gym(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
                 connection.execute(rows(RECEIPTS, {"id": each, "terms": "{}", "unacknowledged_since_s": at_s}))
                 connection.execute(rows(DUTIES, {"receipt": each, "due_s": at_s}))
             for number, (each, at_s) in enumerate(zip(five("act"), TIMES, strict=True), 1):
-                connection.execute(rows(ACTS, {"id": each, "kind": "erase", "state": "open", "at_s": at_s}))
+                connection.execute(rows(ACTS, {"id": each, "kind": "erase", "state": "open", "answer_by_s": at_s}))
                 connection.execute(rows(DECISIONS, {"id": number}))
             for number, (each, at_s) in enumerate(zip(five("cts"), TIMES, strict=True), 1):
-                told_of = {"id": each, "decision": number, "ground": "count_wrong", "contested_at_s": at_s}
+                told_of = {"id": each, "decision": number, "ground": "count_wrong", "answer_by_s": at_s}
                 connection.execute(rows(CONTESTS, {**told_of, "state": "open"}))
             for each, at_s in zip(five("ers"), TIMES, strict=True):
                 connection.execute(rows(ERASURES, {"id": each, "of": "x", "state": "asked", "due_s": at_s}))

@@ -74,6 +74,12 @@ async def answer_request(request: Request, node: NodeHere, app: ReceiptsApp, bod
     return answer(await answering.answer_request(node, once, body, app=app.name, scopes=app.scopes))
 
 
+@router.post("/desk/delays", **writes(wire.AnswerDelayed))
+async def delay_answer(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.DelayAnswer) -> Response:
+    """Record that an answer takes longer than a month, and that the customer was told why."""
+    return answer(await answering.delay_answer(node, once_of(request, app, body), body, app=app.name))
+
+
 @router.post("/decisions/contests/answer", **writes(wire.Contest))
 async def answer_contest(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.AnswerContest) -> Response:
     """Answer what a customer contests."""

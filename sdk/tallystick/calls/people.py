@@ -11,8 +11,10 @@ from tallystick.verify import Verifier
 from tallystick.wire import (
     PAGE_SIZE_MAX,
     Acts,
+    AnswerDelayed,
     Answered,
     AnswerRequest,
+    DelayAnswer,
     FindBySubject,
     Letter,
     OpenRequests,
@@ -22,7 +24,7 @@ from tallystick.wire import (
     Standing,
     WriteLetter,
 )
-from tallystick_consent.receipts.answering import Declined
+from tallystick_consent.receipts.answering import Declined, Delayed
 from tallystick_consent.receipts.evidence import Channel
 
 
@@ -172,3 +174,32 @@ class DeskCalls:
             require((made.request, made.state) == (request, outcome), "The node answered another request.")
 
         return write_call("/v1/desk/answers", body, Answered, check, idempotency_key)
+
+    def delay(
+        self,
+        of: str,
+        *,
+        subject: str,
+        because: Delayed,
+        channel: Channel | Literal["app"],
+        agent: str,
+        idempotency_key: str | None = None,
+    ) -> Call[AnswerDelayed]:
+        """Record that the answer to a request or a contest takes up to three months, and that the customer was told.
+
+        It is said within the first month, and once.
+
+        Args:
+            of: the request's id, from `requests`, or the contest's, from `decisions.contests`.
+            subject: our own id of the customer.
+            because: why it takes longer.
+            channel: how the customer was told so.
+            agent: our own id of who decided and told; sealed.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(lambda: DelayAnswer(subject=subject, of=of, because=because, channel=channel, agent=agent))
+
+        def check(made: AnswerDelayed, _verifier: Verifier) -> None:
+            require((made.of, made.because) == (of, because), "The node delayed another answer.")
+
+        return write_call("/v1/desk/delays", body, AnswerDelayed, check, idempotency_key)

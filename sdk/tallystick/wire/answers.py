@@ -154,7 +154,8 @@ class Contest(Reply):
         decision: the decision's number.
         state: `open`, then `upheld` or `declined`.
         contested_at: when, in seconds since 1970-01-01 UTC.
-        answer_by: until when it is to be answered, likewise: a month.
+        answer_by: until when it is to be answered, likewise: a month, or three where it is delayed.
+        delayed: why it takes longer than a month, as `Delayed` has it; "" where it does not.
         because: why it was declined, as `Declined` has it; "" otherwise.
         correction: what was corrected since it was upheld, "" for nothing.
         answered_at: when, null where it is open.
@@ -169,6 +170,7 @@ class Contest(Reply):
     because: str = ""
     correction: str = ""
     answered_at: int | None = None
+    delayed: str = ""
 
 
 class OpenContest(Contest):

@@ -81,6 +81,7 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
                 decision=body.decision,
                 ground=body.ground,
                 contested_at_s=transaction.now_s,
+                answer_by_s=made.answer_by,
             )
         )
         return made
@@ -97,7 +98,7 @@ def list_contests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenCon
     about = (DECISIONS.c.partner, DECISIONS.c.program, DECISIONS.c.version, DECISIONS.c.period)
     asked = select(CONTESTS, *about).join(DECISIONS, DECISIONS.c.id == CONTESTS.c.decision)
     waiting = asked.where(CONTESTS.c.state == "open")
-    page = read_page(node, waiting, by=(CONTESTS.c.contested_at_s, CONTESTS.c.id), limit=limit, cursor=cursor)
+    page = read_page(node, waiting, by=(CONTESTS.c.answer_by_s, CONTESTS.c.id), limit=limit, cursor=cursor)
     return wire.OpenContests(
         contests=tuple(
             wire.OpenContest(
@@ -108,7 +109,7 @@ def list_contests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenCon
                 program=row.program,
                 version=row.version,
                 period=row.period,
-                overdue=node.now_s() >= answer_by_s(row.contested_at_s),
+                overdue=node.now_s() >= row.answer_by_s,
             )
             for row in page.rows
         ),

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from tallystick import wire
-from tallystick_consent.receipts.answering import GROUNDS_OF, answer_by_s
+from tallystick_consent.receipts.answering import GROUNDS_OF, MONTHS_EXTENDED, answer_by_s
 from tallystick_node.errors import Refused, ScopeMissing
 from tallystick_node.flows.people.acts import keep_act
 from tallystick_node.flows.subjects.erasure import erase_in
@@ -34,7 +34,7 @@ def list_requests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenReq
         NotFound: the cursor is not one of this list.
     """
     waiting = select(ACTS).where(ACTS.c.state == "open")
-    page = read_page(node, waiting, by=(ACTS.c.at_s, ACTS.c.number), limit=limit, cursor=cursor)
+    page = read_page(node, waiting, by=(ACTS.c.answer_by_s, ACTS.c.number), limit=limit, cursor=cursor)
     now_s = node.now_s()
     return wire.OpenRequests(
         requests=tuple(
@@ -44,8 +44,9 @@ def list_requests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenReq
                 subject=row.subject,
                 receipt=row.receipt,
                 asked_at=row.at_s,
-                answer_by=answer_by_s(row.at_s),
-                overdue=now_s >= answer_by_s(row.at_s),
+                answer_by=row.answer_by_s,
+                overdue=now_s >= row.answer_by_s,
+                delayed=row.delayed,
             )
             for row in page.rows
         ),
@@ -126,6 +127,54 @@ async def answer_contest(node: Node, once: Once, body: wire.AnswerContest, *, ap
     return await node.once(once, work, lambda made, _: StoredReply(200, made.model_dump_json()))
 
 
+async def delay_answer(node: Node, once: Once, body: wire.DelayAnswer, *, app: str) -> StoredReply:
+    """Record that an answer takes up to two months longer, why, and that the customer was told.
+
+    Raises:
+        NotFound: no such request or contest of this customer.
+        Refused: it is answered already, its month is over, or it was said before.
+    """
+    of_a_request = body.of.startswith("act_")
+    table = ACTS if of_a_request else CONTESTS
+
+    def work(transaction: Transaction) -> wire.AnswerDelayed:
+        transaction.subject = body.subject
+        mine = (table.c.id == body.of, table.c.subject == body.subject)
+        row = transaction.row(select(table).where(*mine))
+        if row is None or (of_a_request and row.kind not in ("erase", "dispute")):
+            raise no_such_thing()
+        if row.state != "open":
+            raise _answered_already(row.id)
+        _require_in_time(row, now_s=transaction.now_s)
+        asked_at_s = row.at_s if of_a_request else row.contested_at_s
+        due_s = answer_by_s(asked_at_s, months=MONTHS_EXTENDED)
+        transaction.execute(update(table).where(*mine).values(delayed=body.because, answer_by_s=due_s))
+        told = {"because": body.because, "channel": body.channel, "agent": body.agent, "app": app}
+        keep_act(
+            node,
+            transaction,
+            "delay",
+            subject=body.subject,
+            receipt=row.receipt,
+            by=None,
+            grade="clerk",
+            about={**told, "delays": row.id, "answer_by": due_s},
+        )
+        return wire.AnswerDelayed(of=row.id, because=body.because, answer_by=due_s)
+
+    return await node.once(once, work, lambda made, _: StoredReply(200, made.model_dump_json()))
+
+
+def _require_in_time(row: Any, *, now_s: int) -> None:
+    """Refuse to delay an answer twice, or once its month is over: the subject is told within that, or it is late."""
+    if row.delayed:
+        raise Refused(
+            "already_delayed", "It was said before that this takes longer.", remedy="Answer it.", existing_id=row.id
+        )
+    if now_s >= row.answer_by_s:
+        raise Refused("too_late", "The month in which that can be said is over.", remedy="Answer it.")
+
+
 def show_contest(row: Any) -> wire.Contest:
     """Return a contest as its customer sees it."""
     return wire.Contest(
@@ -134,7 +183,8 @@ def show_contest(row: Any) -> wire.Contest:
         ground=row.ground,
         state=row.state,
         contested_at=row.contested_at_s,
-        answer_by=answer_by_s(row.contested_at_s),
+        answer_by=row.answer_by_s,
+        delayed=row.delayed,
         because=row.because,
         correction=row.correction,
         answered_at=row.answered_at_s,

@@ -176,12 +176,7 @@ class Node:
         """Open a log of this node."""
         origin, folder = f"{self.host}/log/{name}", self.shard_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = self.settings
-        if name != settings.log_name:
-            place = f"{SHARDS_FOLDER}/{name}"
-            stored = f"{settings.log_store}/{place}" if settings.log_store else ""
-            settings = settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})
-        store = open_log_store(settings, self.folder)
+        store = open_log_store(shard_settings(self.settings, name), self.folder)
         own = OwnLog(name, origin, NodeSigners(lambda: self.keys, origin=origin))
         cosigners = self._cosigners(folder, own)
         publisher = Publisher(
@@ -429,6 +424,15 @@ class Node:
     def signed(self, content: SignedObject) -> str:
         """Return an object signed as this company, for a partner to keep."""
         return sign_object(content, key_id=self.keys.id("receipt"), private_key=self.keys.ed25519("receipt"))
+
+
+def shard_settings(settings: Settings, name: str) -> Settings:
+    """Return the settings by which a log of a node is stored: those of its first one, or a place below."""
+    if name == settings.log_name:
+        return settings
+    place = f"{SHARDS_FOLDER}/{name}"
+    stored = f"{settings.log_store}/{place}" if settings.log_store else ""
+    return settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})
 
 
 def user_agent(host: str) -> str:

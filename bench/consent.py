@@ -17,7 +17,9 @@ from tallystick_consent.events import JourneyEvent, parse_event
 from tallystick_consent.receipts.receipt import Receipt, Terms, parse_terms
 from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.rules import AnyRule, Filter, Rule, VisitDays, Zones, evaluate, period_named
-from tallystick_consent.rules.language import Average, Bands, DayFigure, PeriodTerms
+from tallystick_consent.rules.comparing import Bands
+from tallystick_consent.rules.language import PeriodTerms
+from tallystick_consent.rules.measures import Average, DayFigure
 from tallystick_ledger.encoding import new_id, to_base64url
 
 GYM, INSURER, PROGRAM, MONTH, ZONE = "gym.example", "insurer.example", "ins-fit", "2027-03", "America/Bogota"

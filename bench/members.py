@@ -22,7 +22,7 @@ from tallystick_consent.rules import VisitDays, dates_of
 from tallystick_ledger.encoding import canonical_json, new_id
 from tallystick_ledger.vault import Vault
 from tallystick_node.clock import SetClock
-from tallystick_node.flows.links import link_secret_name
+from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.node import Node
 from tallystick_node.setup import create_node, open_node
 

@@ -143,6 +143,7 @@ class Company:
         self.node: Node
         self._server: uvicorn.Server | None = None
         self._clients: dict[str, Client] = {}
+        self._office = ""
 
     def _find_address(self) -> None:
         with socket.socket() as probe:
@@ -268,6 +269,14 @@ class Company:
         if key not in self._clients:
             self._clients[key] = Client(self.url, key=key, fingerprint=self.keys.fingerprint)
         return self._clients[key]
+
+    def office(self) -> Client:
+        """Return a client of the company's back office, which keeps on record who speaks for whom."""
+        if not self._office:
+            self._office = add_app_key(
+                self.folder, name="office", scopes=["standings:write", "receipts:read"], clock=self.clock
+            ).secret
+        return self.app(self._office)
 
     def key(self, *scopes: str, life_days: int | None = None) -> str:
         """Return a new app key with only these scopes."""

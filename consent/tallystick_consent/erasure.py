@@ -46,7 +46,7 @@ class FieldAnswer(Strict):
     """What became of one field.
 
     Attributes:
-        fate: `none` where there was nothing of the kind.
+        fate: `none` where nothing of the kind was there any more, or ever.
         ground: where it is kept, why.
         until: where it is kept, until when at the latest, seconds since 1970-01-01 UTC; None: until its subject asks.
     """

@@ -40,6 +40,7 @@ from tallystick_consent.rules import (
     period_named,
     told_together,
 )
+from tallystick_consent.rules.comparing import names_in
 from tallystick_consent.rules.periods import DAYS_IN
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
@@ -183,7 +184,21 @@ def parse_program(document: object) -> Program:
     try:
         return Program.model_validate_json(canonical_json(document))
     except ValidationError as error:
+        if _is_a_rule(document):
+            raise ProgramRejected(
+                "This is a rule; a program holds one under `rule`, and says what comes of it.",
+                remedy="Put it into a program: docs/examples/ins-fit.json is one, docs/rules.md has its members.",
+            ) from None
         raise ProgramRejected(
-            f"A program does not have the form it must have, at {places_in(error)}.",
+            f"A program does not have the form it must have, at {places_in(error, document)}.",
             remedy="Compare it with docs/rules.md (The program around it) and docs/examples/ins-fit.json.",
         ) from error
+
+
+def _is_a_rule(document: object) -> bool:
+    names = names_in(document)
+    return not names.isdisjoint(_OF_A_RULE) and "rule" not in names
+
+
+_OF_A_RULE = frozenset({"language", "measures", "measure", "requires"})
+"""Members that a rule has, in one of its forms, and a program has not."""

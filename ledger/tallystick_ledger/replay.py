@@ -97,7 +97,8 @@ class LedgerReplay:
 
     def pass_over(self) -> None:
         """Replay the next entry, which is known to be well formed, and of a kind that changes nothing here."""
-        if self.size < self._opening_parts():
+        opening = self.opening
+        if self.size < (1 if opening is None else opening.parts):
             self._reporter(self.size)("P1.opening", _MISPLACED)
         self.size += 1
 

@@ -25,7 +25,7 @@ from tallystick_node.flows.logs.witnessing import NodeWitness
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.problems import invalid_form, make_problem, problem_headers, problem_of
-from tallystick_node.routes import apps, peers, people, proofs, public, witness
+from tallystick_node.routes import apps, peers, people, proofs, public, receipts, witness
 
 PEER_CONNECTIONS_MAX = 64
 
@@ -74,7 +74,7 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
     app.state.witness = NodeWitness(node)
     dress(app, node.random_bytes)
     app.include_router(witness.router, prefix="/witness")
-    for router in (apps.router, people.router, proofs.router, peers.router, public.router):
+    for router in (apps.router, receipts.router, people.router, proofs.router, peers.router, public.router):
         app.include_router(router)
     return app
 

@@ -27,10 +27,20 @@ def steady_s(now_s: int, last_s: int) -> int:
     """
     if now_s < last_s - CLOCK_BACK_MAX_S:
         raise ClockBehind(
-            f"The clock is {last_s - now_s} seconds behind the log's last entry; nothing is written until it is right.",
-            remedy="Set the clock right; if it is, and was wrong before: tally-node accept-clock FOLDER",
+            f"The clock is {span_text(last_s - now_s)} behind the log's last entry;"
+            " nothing is written until it is right.",
+            remedy="Set the clock right: that of a sandbox is what TALLYSTICK_CLOCK_FILE names, in every terminal."
+            " If it is right now, and was ahead before: tally-node accept-clock FOLDER",
         )
     return max(now_s, last_s)
+
+
+def span_text(seconds: int) -> str:
+    """Return a span of time as people say it: in the largest unit of which there are two, rounded down."""
+    for unit, size_s in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size_s:
+            return f"{seconds // size_s} {unit}"
+    return f"{seconds} seconds"
 
 
 class Clock(Protocol):

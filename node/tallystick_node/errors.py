@@ -6,9 +6,11 @@ TallyError
   NotFound             nothing here has that id, or the caller may not know of it
     NotPublished       the published head does not cover what is asked for
   OfferRefused         a link offer cannot be taken; why is not said
+  CodeRefused          a code by letter cannot be taken; why is not said
   Refused              the ledger's rules say no, with the code of the decision to take
   AskedTooMuch         more was asked for than one answer has room for
-  IdempotencyRefused   a write without a key, or with a key that was used for something else
+  IdempotencyMissing   a write without a key
+  IdempotencyRefused   a write under a key that was used for something else
   ReplayDetected       a signed request was seen before
   PartnerUnknown       no partner of that name was added here
   PeerUnavailable      a partner's node does not answer now
@@ -17,8 +19,9 @@ TallyError
   StoreUnavailable     the files of the log cannot be read or written; nothing was published
   LogEnded             a successor goes on where this log ended
   LogNotContinued      the database is older than the published log, or of another one
-  LogUnreadable        a file of the published log is missing or damaged
+  LogUnreadable        a file of the published log is missing or damaged, or its store does not answer
   ForkSuspected        a witness has seen a log that this one does not continue
+  WitnessForgot        the database has forgotten what the node's witness keys have cosigned; nothing is cosigned
   FolderInUse          another process runs the node in this folder
   LogReadOnly          others hold a head of this log that it does not continue; nothing is written to it any more
   LogUnasked           nobody could be asked yet whether this log may go on, and the settings say to wait
@@ -159,6 +162,14 @@ class LogUnreadable(TallyError):
     """A file of the published log is missing or damaged, or its store does not answer."""
 
     code = "log_unreadable"
+
+
+def log_unreadable() -> LogUnreadable:
+    """Return the error for a published file that cannot be shown: ours to mend, and no mistake of who asks."""
+    return LogUnreadable(
+        "A file of the published log is missing or damaged, or its store does not answer.",
+        remedy="Try again later; the operator audits the log's folder with tally audit.",
+    )
 
 
 class ForkSuspected(TallyError):

@@ -6,7 +6,7 @@ Every timer reads the node's clock.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 
 from tallystick_consent.receipts.states import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
+from tallystick_node.again import again
 from tallystick_node.errors import (
     ClockBehind,
     ForkSuspected,
@@ -30,7 +31,8 @@ from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
 from tallystick_node.flows.claims.retracting import forget_overtaken
-from tallystick_node.flows.links import BY_LETTER, OFFER_LIVES_S, destroy_ended, expire_links, left_over
+from tallystick_node.flows.links.ending import destroy_ended, expire_links, left_over
+from tallystick_node.flows.links.offers import BY_LETTER, OFFER_LIVES_S
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads
@@ -39,7 +41,7 @@ from tallystick_node.flows.receipts.duties import discharge_due
 from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, pause_unconfirmed
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
-from tallystick_node.flows.subjects.erasure import ask_partner, due_erasures
+from tallystick_node.flows.subjects.erasure_asking import ask_partner, due_erasures
 from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction
@@ -123,7 +125,7 @@ class Jobs:
         ) as error:
             # A node whose witnesses are away still records, and still lets its customers withdraw; one whose log must
             # not be written is still read.
-            log.warning("the first head waits: %s", error.code)
+            log.warning("the first head waits: %s", error)
 
     async def _recover(self) -> None:
         """Queue again what was being sent when the node stopped, and no other process is sending."""
@@ -257,11 +259,11 @@ class Jobs:
         other from being done.
 
         Raises:
-            StorageUnavailable: nothing can be written just now.
+            StorageUnavailable, ClockBehind: nothing can be written just now.
         """
         try:
             return (await self._node.written(work)).value
-        except StorageUnavailable:
+        except (StorageUnavailable, ClockBehind):
             raise
         except TallyError as error:
             log.warning("housekeeping waits: %s", error.code)
@@ -329,19 +331,20 @@ class Jobs:
     async def run(self) -> None:
         """Work until cancelled: a task for the node itself, one for publication, one for each partner."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(_again(self._housekeep_unless_read_only, PAUSE_S))
-            group.create_task(_again(self._ask_the_silent, ASK_AGAIN_AFTER_S))
-            group.create_task(_again(self.publish, self._node.settings.publish_interval_ms / 1000))
+            group.create_task(again("housekeeping", self._housekeep_unless_read_only, PAUSE_S))
+            group.create_task(again("asking those who were silent", self._ask_the_silent, ASK_AGAIN_AFTER_S))
+            group.create_task(again("publication", self.publish, self._node.settings.publish_interval_ms / 1000))
             serving: set[str] = set()
 
             async def serve_new_partners() -> None:
                 for row in await asyncio.to_thread(self._node.rows, select(PARTNERS.c.host)):
                     if row.host not in serving:
                         serving.add(row.host)
-                        group.create_task(_again(partial(self.deliver, row.host), PAUSE_S))
-                        group.create_task(_again(partial(self.look, row.host), PAUSE_S))
+                        host = row.host
+                        group.create_task(again(f"delivery to {host}", partial(self.deliver, host), PAUSE_S))
+                        group.create_task(again(f"following {host}", partial(self.look, host), PAUSE_S))
 
-            group.create_task(_again(serve_new_partners, 1))
+            group.create_task(again("finding new partners", serve_new_partners, 1))
 
     async def _housekeep_unless_read_only(self) -> None:
         await (self._let_go() if await self._is_read_only() else self.housekeep())
@@ -376,17 +379,3 @@ def _purge(transaction: Transaction) -> None:
     forget_overtaken(transaction)
     kept_from_s = transaction.now_s - IDEMPOTENCY_LIFE_S
     transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at_s < kept_from_s))
-
-
-async def _again(job: Callable[[], Awaitable[None]], pause_s: float) -> None:
-    """Do a job again and again; one that fails is logged, and tried again."""
-    while True:
-        try:
-            await job()
-        except TallyError as error:
-            log.warning("a job waits: %s", error.code)
-            await asyncio.sleep(1)
-        except Exception:
-            log.exception("a job failed")
-            await asyncio.sleep(1)
-        await asyncio.sleep(pause_s)

@@ -328,9 +328,9 @@ class Node:
         """Leave the verifier keys of the published head, and the descriptor, in the files beside the log."""
         for name in self.shards.names():
             shard = self.shards.named(name)
-            with suppress(OSError, LookupError):
+            with suppress(OSError):
                 if shard is not None:
-                    write_vkey_files(self.shard_folder(name), shard.publisher.checkpoint(), shard.publisher.log_keys)
+                    write_vkey_files(self.shard_folder(name), shard.publisher.published[1], shard.publisher.log_keys)
         path, text = self.folder / DESCRIPTOR_FILE, self.descriptor() + "\n"
         if not path.exists() or path.read_text(encoding="ascii") != text:
             write_whole(path, text)

@@ -23,8 +23,8 @@ from tallystick_consent.receipts.states import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
 from tallystick_node.flows.claims.issuing import claim_accepted, claim_message, claim_rejected
 from tallystick_node.flows.receipts.issuer import acknowledged_given
-from tallystick_node.flows.receipts.rows import acknowledged
-from tallystick_node.flows.subjects import erasure
+from tallystick_node.flows.receipts.steps import acknowledged
+from tallystick_node.flows.subjects import erasure_asking
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS
@@ -197,7 +197,7 @@ class Outbox:
         elif message.kind == "claim.issued" or (message.kind == "claim.revoked" and token):
             claim_accepted(self._node, transaction, message.about, token)
         elif message.kind == "erasure.asked":
-            erasure.attested(self._node, transaction, message.about, token)
+            erasure_asking.attested(self._node, transaction, message.about, token)
         _settle(transaction, message, "delivered")
 
     def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool, alone: bool, asked_s: int) -> None:
@@ -301,7 +301,7 @@ def _refused(transaction: Transaction, message: Any) -> None:
     if message.kind == "claim.issued":
         claim_rejected(transaction, message.about)
     elif message.kind == "erasure.asked":
-        erasure.refused(transaction, message.about)
+        erasure_asking.refused(transaction, message.about)
     _settle(transaction, message, "rejected")
 
 

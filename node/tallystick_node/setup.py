@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Engine, delete, func, insert, select, update
 
 from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, require_not_older
 from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, COSIGNATURE_ML_DSA_44, SignatureKind, VerifierKey
-from tallystick_node.clock import Clock
+from tallystick_node.clock import Clock, steady_s
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
 from tallystick_node.flows.logs.descriptors import clashes
@@ -375,6 +375,23 @@ def accept_clock(folder: Path, *, clock: Clock) -> int:
             moved_s = max(moved_s, row.last_at_s - now_s)
             connection.execute(update(HEADS).where(HEADS.c.log == row.log).values(last_at_s=now_s))
     return moved_s
+
+
+def require_clock(folder: Path, clock: Clock) -> None:
+    """Return quietly unless the clock is behind the node's log, by which the node itself would write nothing.
+
+    Whatever writes a time beside a running node asks this first: a key that ends, or a backup that dies, by another
+    clock than the node's does so at once, or never.
+
+    Raises:
+        ClockBehind: it is, by more than clocks may differ.
+    """
+    place = databases_of(load_settings(folder), folder, os.environ).node
+    if isinstance(place, Path) and not place.exists():
+        return  # no log yet, and none is made by looking
+    with _database(folder) as engine, storage_errors(), engine.connect() as connection:
+        last_s = connection.scalar(select(func.max(HEADS.c.last_at_s)).where(HEADS.c.successor.is_(None)))
+    steady_s(clock.now_s(), last_s or 0)
 
 
 def list_partners(folder: Path) -> list[tuple[str, str]]:

@@ -7,11 +7,12 @@ Source: API (Python SDK).
 """
 
 import asyncio
+import inspect
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, get_args
 
 import httpx
 
@@ -87,12 +88,21 @@ class AsyncGroup(Generic[_C]):
         self.run = run
 
 
+def _shown(build: Callable[..., Any]) -> dict[str, Any]:
+    """Return what `help` and a shell show of a method: the arguments of the call that it makes, and its reply."""
+    of_call = inspect.signature(build)
+    reply = next(iter(get_args(of_call.return_annotation)), of_call.return_annotation)
+    arguments = list(of_call.parameters.values())[1:]  # without `self`, the calls
+    return {"__signature__": of_call.replace(parameters=arguments, return_annotation=reply)}
+
+
 class Blocking(Generic[_C, _P, _T]):
     """A method that does one of the `calls` and returns its reply; arguments and docstring stay the same."""
 
     def __init__(self, build: Callable[Concatenate[_C, _P], Call[_T]]) -> None:
         """Run what `build` makes."""
         self._build = build
+        self._shown = _shown(build)
         self.__doc__ = build.__doc__
 
     def __get__(self, group: Group[_C], owner: type) -> Callable[_P, _T]:
@@ -102,6 +112,8 @@ class Blocking(Generic[_C, _P, _T]):
             return group.run(self._build(group.calls, *args, **kwargs))
 
         method.__doc__ = self.__doc__
+        method.__dict__.update(self._shown)
+        method.__name__, method.__qualname__ = self._build.__name__, self._build.__qualname__
         return method
 
 
@@ -111,6 +123,7 @@ class Awaited(Generic[_C, _P, _T]):
     def __init__(self, build: Callable[Concatenate[_C, _P], Call[_T]]) -> None:
         """Run what `build` makes."""
         self._build = build
+        self._shown = _shown(build)
         self.__doc__ = build.__doc__
 
     def __get__(self, group: AsyncGroup[_C], owner: type) -> Callable[_P, Coroutine[object, object, _T]]:
@@ -120,6 +133,8 @@ class Awaited(Generic[_C, _P, _T]):
             return group.run(self._build(group.calls, *args, **kwargs))
 
         method.__doc__ = self.__doc__
+        method.__dict__.update(self._shown)
+        method.__name__, method.__qualname__ = self._build.__name__, self._build.__qualname__
         return method
 
 

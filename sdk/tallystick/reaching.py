@@ -12,7 +12,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import httpcore
 import httpx
@@ -102,7 +102,8 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, may: MayReach | None) -> None:
         """Connect only where `may` lets it; None: anywhere."""
         self._may = may
-        self._plain = httpcore.AnyIOBackend()
+        # httpcore writes this class twice, for where anyio is missing, which no type checker follows.
+        self._plain = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
 
     async def connect_tcp(
         self,

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import rulebook
 import second
 from fitness import NEW_YORK, PROGRAM_DOCUMENT, RULE_DOCUMENT
 from story import GYM, INSURER
@@ -64,10 +65,57 @@ def test_no_member_may_be_missing_or_of_another_type(name: str) -> None:
     ],
 )
 def test_a_program_has_bounds(changes: dict[str, object], where: str) -> None:
-    with pytest.raises(ProgramRejected, match=rf"at {where}\.") as refused:
+    with pytest.raises(ProgramRejected, match=rf"at {where}[ .]") as refused:
         program(**changes)
     assert refused.value.code == "program_invalid"
     assert "Ana" not in str(refused.value)
+
+
+TIER: dict[str, Any] = {
+    **DOCUMENT,
+    "rung": "band",
+    "data_classes": ["home", "steps"],
+    "rule": rulebook.document("steps-tier"),
+}
+
+
+def in_tier(**changes: object) -> dict[str, Any]:
+    (measure,) = TIER["rule"]["measures"]
+    return {**TIER, "rule": {**TIER["rule"], "measures": [{**measure, **changes}]}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        (
+            {**DOCUMENT, "rule": {**RULE_DOCUMENT, "at_least": 40}},
+            "/rule/at_least (should be less than or equal to 31)",
+        ),
+        ({**DOCUMENT, "rule": RULE_DOCUMENT | {"day_min_elapsed_s": -1}}, "/rule/day_min_elapsed_s (should be greater"),
+        ({**DOCUMENT, "rung": "token"}, "/ (the rule answers more than the program's rung permits)"),
+        ({**DOCUMENT, "rule": 7}, "/rule."),
+        ({**TIER, "rule": {**TIER["rule"], "language": 3}}, "/rule/language (should be 2)"),
+        (
+            {**TIER, "rule": {**TIER["rule"], "period": {"span": "iso_week", "close_after_days": 1}}},
+            "/rule/period/zone (Field required)",
+        ),
+        (in_tier(outcome={"bands": [5_000]}), "/rule/measures/0/outcome/sent_from (Field required)"),
+        (in_tier(outcome={"at_least": "Ana"}), "/rule/measures/0/outcome/at_least."),
+        (in_tier(outcome={"bands": [5_000, "Ana"], "sent_from": 1}), "/rule/measures/0/outcome/bands/1."),
+    ],
+)
+def test_a_refusal_says_where_in_the_document_as_it_was_written_and_why(wrong: dict[str, Any], where: str) -> None:
+    with pytest.raises(ProgramRejected) as refused:
+        parse_program(wrong)
+    assert f"at {where}" in refused.value.problem
+    assert "Ana" not in refused.value.problem
+
+
+@pytest.mark.parametrize("name", ["steps-tier", "rent-of-the-year"])
+def test_a_rule_alone_is_told_that_a_program_holds_one(name: str) -> None:
+    with pytest.raises(ProgramRejected, match="This is a rule; a program holds one under `rule`") as refused:
+        parse_program(rulebook.document(name))
+    assert "docs/examples/ins-fit.json" in refused.value.remedy
 
 
 def test_a_program_may_stand_at_its_bounds() -> None:

@@ -238,14 +238,12 @@ def delivered_after(wait_s: int, *, earned: str = "drop") -> Spoil:
     return spoil
 
 
-def delivered_after_a_stop(wait_s: int, *, state: str) -> Spoil:
-    """Return what stops the receipt between issue and delivery, lists the claim, and delivers it so much later.
-
-    Nothing says whether it settles anything.
-    """
+def delivered_after_a_stop(wait_s: int, *, state: str, earned: str = "") -> Spoil:
+    """Return what stops the receipt between issue and delivery, lists the claim, and delivers it so much later."""
 
     def spoil(gym: Ledger) -> None:
-        gym.add("stopped", "receipt", receipt(state, deliverable=[digest("claim march")]), after="issued")
+        body = {**receipt(state, deliverable=[digest("claim march")]), "earned": earned}
+        gym.add("stopped", "receipt", body, after="issued")
         if state != "expired":
             gym.add("stop acknowledged", "receipt", receipt(state, acknowledged=True), after="stopped")
         gym["delivered"].at_s = gym["stopped"].at_s + wait_s
@@ -330,6 +328,10 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
         delivered_after_a_stop(86_401, state="withdrawn"),
     ),
     "delivered long into a pause": ("P4.after_withdrawal", delivered_after_a_stop(86_401, state="paused")),
+    "delivered long into a pause that says it settles": (
+        "P4.after_withdrawal",
+        delivered_after_a_stop(86_401, state="paused", earned="settle_earned"),
+    ),
     "delivered long after it was revoked": ("P4.after_withdrawal", delivered_after_a_stop(86_401, state="revoked")),
     "delivered long after it ran out": ("P4.after_withdrawal", delivered_after_a_stop(86_401, state="expired")),
     "settled by what acknowledges a withdrawal": ("P4.after_withdrawal", settle_in_the_acknowledgement),

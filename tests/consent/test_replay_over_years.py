@@ -123,6 +123,24 @@ def test_what_a_stop_of_last_year_lists_comes_within_a_day_of_this_years_beginni
 
 
 @pytest.mark.parametrize(
+    ("rung", "found"), [("token", ["P4.taken_back"]), ("predicate", [])], ids=["taken back", "still covered"]
+)
+def test_what_was_taken_back_last_year_comes_within_a_day_of_this_years_beginning(rung: str, found: list[str]) -> None:
+    """Which of the answers that are still to come had left before the narrower version, the opening does not tell."""
+    ledger, _ = tell()
+    ledger.cut("issued")
+    narrower = {"version": 2, "terms": digest("second"), "previous": TERMS.digest(), "rung": rung}
+    listed = {"deliverable": [digest("claim march")]}
+    ledger.add("narrowed", "receipt", {**receipt("renewed"), **narrower, **listed})
+    ledger.add("narrowed live", "receipt", {**receipt("renewed", acknowledged=True), **narrower})
+    for late_s, expected in ((86_400, []), (86_401, found)):
+        year = continued(replayed(ledger))
+        delivered = disclosure("march", "delivered", receipt_leaf=0)
+        year.take(entry_of("disclosure", delivered, name="late", at_s=NEW_YEAR_S + late_s), 1)
+        assert [finding.rule for finding in year.findings] == expected
+
+
+@pytest.mark.parametrize(
     ("before", "kind", "body", "rule"),
     [
         (lambda: gym("given"), "disclosure", APRIL, "P4.not_live"),
@@ -280,7 +298,7 @@ def owing() -> ConsentReplay:
     _, ledger = tell()
     for step in ("requested", "live"):
         ledger.spoil(step, retention=KEPT)
-    ledger.add("revoked", "receipt", {**receipt("revoked"), "signed": "", "retention": KEPT})
+    ledger.add("expired", "receipt", {**receipt("expired"), "retention": KEPT})
     return continued(replayed(ledger))
 
 

@@ -295,6 +295,16 @@ def make_room_too_late(ledger: Ledger) -> None:
     add_version_two(ledger, after="plus")
 
 
+def keep_quiet_of_the_second(ledger: Ledger) -> None:
+    """As an entry of version 0.1 would, in a log of a node that knows better."""
+    ask_more_beside_it(ledger)
+    del ledger["plus"].body["tells"]
+
+
+def unsigned(state: str) -> dict[str, object]:
+    return {**receipt(state), "signed": ""}
+
+
 def hide_behind_a_higher_rung(ledger: Ledger, *, before: bool = True) -> None:
     """The payer's man of straw is answered about, under a program whose rung permits nearly everything."""
     straw = {"program": "ins-straw", "rung": "field"}
@@ -326,6 +336,8 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "a number given twice": ("P4.number", give_a_number_twice),
     "a signature for another receipt": ("P4.acknowledgement", lambda gym: gym.spoil("live", signed=digest("another"))),
     "a withdrawal that nobody signed": ("P5.unsigned", lambda gym: withdraw(gym, signed="")),
+    "a pause that nobody signed": ("P5.unsigned", lambda gym: gym.add("paused", "receipt", unsigned("paused"))),
+    "a revocation that nobody signed": ("P5.unsigned", lambda gym: gym.add("revoked", "receipt", unsigned("revoked"))),
     "a signature for another withdrawal": ("P5.acknowledgement", sign_for_another_withdrawal),
     "in place of a claim that never was": ("P7.supersedes", replace_what_never_was),
     "one nullifier for two months": ("P7.slot", replace_march_by_april),
@@ -338,6 +350,7 @@ GYM_CASES: dict[str, tuple[str, Spoil]] = {
     "a reward that tells the figure": ("P17.alone", tell_more_by_the_reward),
     "an answer for each day": ("P17.dates", answer_each_day),
     "two thresholds of one figure": ("P17.together", ask_more_beside_it),
+    "two thresholds, and one is not told": ("P17.alone", keep_quiet_of_the_second),
     "two thresholds, a straw man's answer before": ("P17.together", hide_behind_a_higher_rung),
     "two thresholds, and an answer of a higher rung after": ("P17.together", answer_another_of_a_higher_rung),
     "two thresholds, a harmless version after": ("P17.together", make_room_too_late),

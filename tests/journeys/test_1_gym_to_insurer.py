@@ -12,8 +12,11 @@ from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entri
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused, NodeProblem
 from tallystick.journeys import visit
+from tallystick_consent.errors import ClaimRejected
+from tallystick_consent.signed import Acceptance, open_object
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.entry import parse_entry
+from tallystick_node.flows.claims.issuing import claim_accepted
 from tallystick_node.storage.tables import CLAIMS, DECISIONS, EVENTS, HEADS, LINKS
 
 MARCH_CLOSES = "2027-04-16 00:00"
@@ -277,6 +280,30 @@ def test_1_08_a_settled_claim_whose_answer_was_lost_is_tried_again_and_paid_once
 
 
 @pytest.mark.long
+def test_1_08_a_settled_claim_whose_answer_was_lost_is_asked_after_also_when_it_ran_out(story: Town) -> None:
+    """The link has ended by then: the insurer took the claim, paid, and tells the gym so; the gym is paid as well."""
+    person = ana(story)
+    person.train(story, ANA_MARCH)
+    story.go_to("2027-03-26 12:00")
+    settle_earned(person)
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_to(MARCH_CLOSES)
+    story.go_to("2027-04-18 00:00")
+    assert rewards(person) == [(2000, "posted", "2027-03")]
+    person.insurer.stop()
+    person.gym.recorder.lose_answers_to = None
+    story.go_to("2027-06-17 00:00")
+    assert [each.state for each in person.gym.app().claims.each()] == ["issued"]
+    assert secrets_of(person) == 0
+    person.insurer.start()
+    story.go_to("2027-06-17 01:00")
+    (claim,) = person.gym.node.rows(select(CLAIMS))
+    assert (claim.state, claim.token, claim.answer) == ("delivered", "", "")
+    assert [entry.body["amount"] for entry in entries(person.gym, "transfer")] == [100]
+    assert_books_agree(story)
+
+
+@pytest.mark.long
 def test_1_08_settled_in_december_and_paid_in_the_next_years_log(story: Town) -> None:
     person = ana(story)
     story.go_to("2027-12-01 10:00")
@@ -439,6 +466,29 @@ def test_an_answer_that_was_lost_is_given_again_like_the_first(story: Town) -> N
     story.go_to("2027-06-17 01:00")
     assert ("2027-03", "delivered") in [(each.period, each.state) for each in person.gym.app().claims.each()]
     assert rewards(person) == [(2000, "posted", "2027-03")]
+    assert_books_agree(story)
+
+
+@pytest.mark.long
+def test_an_insurer_that_names_a_fee_of_another_slot_or_another_sum_is_not_believed(story: Town) -> None:
+    """April's answer was taken; what the insurer signs for it is not what it owes, and the gym books nothing by it."""
+    person = ana(story)
+    gym, insurer = person.gym.node, person.insurer.node
+    person.train(story, ANA_MARCH)
+    story.go_past_release(MARCH_CLOSES)
+    person.train(story, dict.fromkeys(range(18, 30), 45), month="2027-04")
+    person.gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release("2027-05-16 00:00")
+    march, april = insurer.rows(select(CLAIMS.c.acceptance).order_by(CLAIMS.c.number))
+    keys = gym.partner("insurer.example").ed25519("receipt")
+    of_march, owed = (open_object(row.acceptance, Acceptance, keys=keys) for row in (march, april))
+    for lie in ({"fee": of_march.fee}, {"fee_amount": 1}, {"fee": "", "fee_asset": "", "fee_amount": 0}):
+        token = insurer.signed(owed.model_copy(update=lie))
+        with pytest.raises(ClaimRejected, match="claim_mismatch"):
+            gym.writer.write(lambda transaction, token=token: claim_accepted(gym, transaction, owed.claim, token))
+    person.gym.recorder.lose_answers_to = None
+    story.go_to("2027-05-18 00:00")
+    assert [entry.body["transfer"] for entry in entries(person.gym, "transfer")] == [of_march.fee, owed.fee]
     assert_books_agree(story)
 
 

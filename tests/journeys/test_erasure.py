@@ -4,6 +4,7 @@ DESIGN flow 8 and P9, SCENARIOS I4.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.cli import app
+from tallystick.cli.exporting import NothingHeld
 from tallystick.errors import NodeProblem
 from tallystick.papers import Certificate, CertifiedLink, Export, parse_export
 from tallystick.wire import EntryProof
@@ -27,7 +29,8 @@ from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.claims.issuing import claim_accepted
-from tallystick_node.flows.links import RELINK_AFTER_S, link_secret_name
+from tallystick_node.flows.links.rows import link_secret_name
+from tallystick_node.flows.links.uniques import RELINK_AFTER_S
 from tallystick_node.flows.subjects import access
 from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.keys.custody import Custody
@@ -436,7 +439,7 @@ def test_p9_a_backup_of_custody_that_is_put_back_does_not_bring_her_key_back(sto
     assert gym.node.custody.find(link_secret_name(ana.link)) is None
     assert gym.node.custody.tombstones() == tombstones
     with pytest.raises(NodeProblem) as gone:
-        gym.app().standings.record("ana-at-gym", kind="own")
+        gym.office().standings.record("ana-at-gym", kind="own")
     assert gone.value.code == "payload_erased"
     assert gym.node.custody.find(member) is not None
     story.clock.at_s += RELINK_AFTER_S + 86_400
@@ -486,7 +489,9 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     status, said = verify(file, *(part for each in fingerprints for part in ("--fingerprint", each)))
     assert status == 0
     assert "insurer.example answered, and signed:" in said
-    assert "accounting: kept since a law obliges it to" in said
+    until = r"20[0-9]{2}-[0-9]{2}-[0-9]{2}"
+    assert re.search(rf"^  accounting: kept since a law obliges it to, until {until}$", said, re.MULTILINE)
+    assert "  events: nothing there when it was asked\n" in said  # the insurer never had any
     assert "Not proven by it:" in said
     assert "ONLY IF" not in said
     status, said = verify(file, "--fingerprint", fingerprints[0])
@@ -607,7 +612,18 @@ def assert_exported_by_command(person: Membership, folder: Path) -> None:
     file, part = folder / "ana.json", folder / "part.json"
     node = ["--url", person.gym.url, "--key", person.gym.secret, "--fingerprint", person.gym.keys.fingerprint]
     ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(file), *node])
-    assert (ran.exit_code, "HOLDS." in ran.output) == (0, True)
+    gyms = "gym.example's word."
+    assert ran.exit_code == 0
+    assert ran.output.splitlines() == [
+        f"{file}, {file.stat().st_size:,} bytes: keep it from others, it is readable.",
+        "HOLDS.",
+        "14 events and 1 claim of this subject stand in the ledger of gym.example.",
+        "1 receipt, each with the notice that its terms bind.",
+        "Not proven by it:",
+        f"  That it is complete: {gyms}",
+        f"  1 link, 2 decisions and 0 rewards, with their reasons: {gyms}",
+        "  That anybody but the log itself has seen its heads: give --policy to ask.",
+    ]
     assert len(parse_export(file.read_bytes()).events) == 14
     assert verify(file, "--fingerprint", person.gym.keys.fingerprint)[0] == 0
     assert file.stat().st_mode & 0o777 == 0o600
@@ -620,6 +636,10 @@ def assert_exported_by_command(person: Membership, folder: Path) -> None:
     ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(folder / "away" / "x.json"), *node])
     assert isinstance(ran.exception, BadInput)
     assert sorted(each.name for each in folder.iterdir() if "new" in each.name) == []
+    ran = CliRunner().invoke(app, ["export", "--subject", "nobody-at-gym", str(folder / "nobody.json"), *node])
+    assert isinstance(ran.exception, NothingHeld)
+    assert "nobody-at-gym" not in str(ran.exception)
+    assert not (folder / "nobody.json").exists()
 
 
 def export_lies(honest: Export) -> Iterator[Export]:

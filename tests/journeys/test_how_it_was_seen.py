@@ -106,7 +106,7 @@ def test_an_app_cannot_name_a_record_itself(story: Town, extra: dict[str, object
 def test_two_of_three_holders_must_say_yes_and_any_one_can_stop(story: Town) -> None:
     person = asked(story, "club", Authority(kind="joint", needed=2))
     calls, club, yes = person.gym.app().receipts, person.at_gym, evidence()
-    person.gym.app().standings.record(club, kind="joint", speakers=["ana", "ben", "dov"], needed=2)
+    person.gym.office().standings.record(club, kind="joint", speakers=["ana", "ben", "dov"], needed=2)
 
     def refused_to(step: Any, by: str) -> str:
         with pytest.raises(Conflict) as refused:
@@ -133,7 +133,7 @@ def test_nobody_approves_for_one_who_speaks_for_itself_or_has_an_agent(story: To
     person = asked(story, "ana")
     for kind, code in (("own", "not_authorised"), ("company", "authority_mismatch")):
         speakers = ["ben"] if kind == "company" else []
-        person.gym.app().standings.record(person.at_gym, kind=kind, speakers=speakers)  # type: ignore[arg-type]
+        person.gym.office().standings.record(person.at_gym, kind=kind, speakers=speakers)  # type: ignore[arg-type]
         with pytest.raises(Conflict) as refused:
             person.gym.app().receipts.approve(person.receipt, subject=person.at_gym, evidence=evidence(), by="ben")
         assert refused.value.code == code

@@ -33,7 +33,8 @@ from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import Acknowledgement, GivenReceipt, RenewedReceipt, Stop, signed_digest
 from tallystick_node.clock import SetClock
-from tallystick_node.flows.receipts.rows import ACKNOWLEDGE_WITHIN_S, REQUEST_LIFE_S, acknowledged
+from tallystick_node.flows.receipts.bounds import REQUEST_LIFE_S
+from tallystick_node.flows.receipts.steps import ACKNOWLEDGE_WITHIN_S, acknowledged
 from tallystick_node.storage.database import connect, writing
 from tallystick_node.storage.tables import CLAIMS, HEADS, MESSAGES, RECEIPTS, SIGNED_FOR
 

@@ -13,8 +13,8 @@ from town import ANA_MARCH, Membership, Town, agree, at, consent, evidence, link
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import NodeProblem
-from tallystick_node.flows.links import ANSWERED_KEPT_S, RELINK_AFTER_S, forget_uniques
-from tallystick_node.flows.receipts.rows import LOOKBACK_MAX_S, REQUEST_LIFE_S
+from tallystick_node.flows.links.uniques import ANSWERED_KEPT_S, RELINK_AFTER_S, forget_uniques
+from tallystick_node.flows.receipts.bounds import LOOKBACK_MAX_S, REQUEST_LIFE_S
 from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.storage.database import connect, writing
 from tallystick_node.storage.tables import CLAIMS, LINK_UNIQUE

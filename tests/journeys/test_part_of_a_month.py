@@ -22,7 +22,7 @@ from town import (
 )
 
 from tallystick.audit import DirectorySource, audit
-from tallystick_node.flows.links import link_secret_name
+from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.storage.tables import CLAIMS
 
 

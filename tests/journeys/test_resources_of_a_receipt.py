@@ -249,7 +249,7 @@ def test_a_wallet_signs_what_was_picked_and_holders_approve_exactly_that(story: 
         return Evidence.model_validate({"grade": "wallet_key", "app": "app", "login": "aal2", **told})
 
     ana = asked(story, authority=Authority(kind="joint", needed=2))
-    ana.gym.app().standings.record(ana.at_gym, kind="joint", speakers=["ana", "ben"], needed=2)
+    ana.gym.office().standings.record(ana.at_gym, kind="joint", speakers=["ana", "ben"], needed=2)
     calls = ana.gym.app().receipts
     terms = parse_terms(calls.get(ana.receipt).terms)
     picks = picked(terms, names(ana, SAVINGS))

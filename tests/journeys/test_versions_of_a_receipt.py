@@ -14,7 +14,7 @@ from tallystick.wire import PeerSigned
 from tallystick_consent.entries import ReceiptBody
 from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_consent.signed import RenewedReceipt, signed_digest
-from tallystick_node.flows.receipts.rows import REQUEST_LIFE_S
+from tallystick_node.flows.receipts.bounds import REQUEST_LIFE_S
 from tallystick_node.storage.tables import CLAIMS, RECEIPTS, STATUS_PLACES
 
 DAY_S = 86_400

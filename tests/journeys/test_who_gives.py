@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 from outside import stored_of
 from sqlalchemy import select
-from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, evidence, link, town
+from town import (
+    ANA_MARCH,
+    Company,
+    Membership,
+    Town,
+    agree,
+    at,
+    consent,
+    entries,
+    evidence,
+    fitness_program,
+    link,
+    town,
+)
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused
@@ -29,7 +42,7 @@ def cleo(story: Town) -> Membership:
     """Cleo has a membership and is insured with Ana; the gym knows that she is a minor, and who Ana is."""
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     person = link(gym, insurer, at_gym="cleo-at-gym", at_insurer="cleo-at-ins", town=story)
-    record = gym.app().standings.record
+    record = gym.office().standings.record
     record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=at(OF_AGE))
     return person
 
@@ -91,7 +104,9 @@ def test_1_14_a_child_who_gave_before_anybody_knew_is_answered_about_no_more(sto
     story.go_to("2027-03-01 10:00")
     person.confirm_membership("2027-03-01 09:00")
     person.train(story, ANA_MARCH)
-    gym.app().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=at("2035-01-01 00:00"))
+    gym.office().standings.record(
+        "cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=at("2035-01-01 00:00")
+    )
     with pytest.raises(ConsentRefused) as refused:
         person.visit("2027-03-25 19:00", 30)
     assert refused.value.code == "receipt_missing"
@@ -138,7 +153,7 @@ def test_1_15_a_guardians_receipt_is_over_once_the_gym_knows_that_the_subject_sp
     give(person, ask(person, story, authority=GUARDIAN, of_age_from=at(OF_AGE)), story, by="ana-at-gym")
     story.go_to("2027-03-01 10:00")
     person.confirm_membership("2027-03-01 09:00")
-    person.gym.app().standings.record("cleo-at-gym", kind="own")  # the date was wrong: Cleo has come of age before
+    person.gym.office().standings.record("cleo-at-gym", kind="own")  # the date was wrong: Cleo has come of age before
     with pytest.raises(ConsentRefused, match="receipt_missing"):
         person.visit("2027-03-01 08:00", 45)
 
@@ -147,7 +162,7 @@ def test_1_15_an_answer_that_majority_withheld_is_given_anew_under_the_own_recei
     """March closed, and its answer waited for its release slot, when Cleo came of age: one slot, one answer."""
     person = cleo(story)
     of_age = at("2027-04-16 00:01")
-    person.gym.app().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=of_age)
+    person.gym.office().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=of_age)
     give(person, ask(person, story, authority=GUARDIAN, of_age_from=of_age), story, by="ana-at-gym")
     story.go_to("2027-03-01 10:00")
     person.confirm_membership("2027-03-01 09:00")
@@ -159,6 +174,42 @@ def test_1_15_an_answer_that_majority_withheld_is_given_anew_under_the_own_recei
     story.release()
     assert claims(person) == [("withheld", 1), ("delivered", 1)]
     assert rewards(person) == [(2000, "2027-03")]
+    assert_books_agree(story)
+
+
+@pytest.mark.parametrize(
+    "fee", [100, pytest.param(150, marks=pytest.mark.long), pytest.param(None, marks=pytest.mark.long)]
+)
+def test_1_15_what_was_taken_under_one_version_is_paid_by_it_also_where_it_is_heard_under_the_next(
+    story: Town, fee: int | None
+) -> None:
+    """The insurer took March's answer, and its reply was lost; Cleo came of age, and the program has another version
+    when the gym answers March anew: the insurer answers like the first time, and both book the fee of the first."""
+    person, of_age = cleo(story), at("2027-04-20 00:00")
+    gym, insurer = person.gym, person.insurer
+    gym.app().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=of_age)
+    give(person, ask(person, story, authority=GUARDIAN, of_age_from=of_age), story, by="ana-at-gym")
+    story.go_to("2027-03-01 10:00")
+    person.confirm_membership("2027-03-01 09:00")
+    person.train(story, ANA_MARCH)
+    gym.recorder.lose_answers_to = "/peer/v1/claims"
+    story.go_past_release("2027-04-16 00:00")
+    story.go_to("2027-04-20 00:00")
+    gym.recorder.lose_answers_to = None
+    story.go_to("2027-05-20 00:00")
+    assert claims(person) == [("expired", 1)]
+
+    second = fitness_program() | {"version": 2, "claim_valid_days": 31}
+    second["fee"] = None if fee is None else {"asset": "USD/2", "amount": fee}
+    insurer.app().programs.publish(second)
+    story.settle()
+    gym.app().programs.accept("ins-fit", 2)
+    story.settle()
+    give(person, ask(person, story, events_from=at("2027-03-01 00:00")), story)
+    story.go_to("2027-05-22 12:00")
+    assert claims(person) == [("expired", 1), ("delivered", 1)]
+    assert rewards(person) == [(2000, "2027-03")]
+    assert [entry.body["amount"] for entry in entries(gym, "transfer")] == [100]
     assert_books_agree(story)
 
 
@@ -205,14 +256,33 @@ def test_any_one_who_speaks_for_a_child_can_stop_and_so_can_the_child(story: Tow
     assert person.gym.app().receipts.withdraw(person.receipt, subject="cleo-at-gym").state == "withdrawn"
 
 
+def test_who_puts_a_guardian_on_record_takes_no_yes_from_that_guardian(story: Town) -> None:
+    """The gym's front app may do both; what it says of Cleo is not enough for a yes in the same app."""
+    person = cleo(story)
+    front, office = person.gym.app().standings, person.gym.office().standings
+    guardian = ask(person, story, authority=GUARDIAN, of_age_from=at(OF_AGE))
+    front.record("cleo-at-gym", kind="minor", speakers=["eve-at-gym"], of_age_from=at(OF_AGE))
+    refused_with("recorded_by_giver", person, guardian, story, by="eve-at-gym")
+    front.record("cleo-at-gym", kind="own")  # nor does a child speak for itself by that app's word
+    refused_with("recorded_by_giver", person, guardian, story)
+    front.record("cleo-at-gym", kind="joint", speakers=["ana-at-gym", "eve-at-gym"], needed=2)
+    with pytest.raises(Conflict) as refused:
+        person.gym.app().receipts.approve(guardian, subject="cleo-at-gym", evidence=evidence(), by="eve-at-gym")
+    assert refused.value.code == "recorded_by_giver"
+    office.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=at(OF_AGE))
+    give(person, guardian, story, by="ana-at-gym")
+    front.record("cleo-at-gym", kind="minor", speakers=["eve-at-gym"], of_age_from=at(OF_AGE))
+    assert person.gym.app().receipts.withdraw(guardian, subject="cleo-at-gym", by="eve-at-gym").state == "withdrawn"
+
+
 def test_a_companys_agent_gives_and_somebody_else_does_not(story: Town) -> None:
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     person = link(gym, insurer, at_gym="bakery-at-gym", at_insurer="bakery-at-ins", town=story)
-    gym.app().standings.record("bakery-at-gym", kind="company", speakers=["dov-at-gym"])
+    gym.office().standings.record("bakery-at-gym", kind="company", speakers=["dov-at-gym"])
     receipt = ask(person, story, authority=Authority(kind="agent"))
     refused_with("not_authorised", person, receipt, story, by="eve-at-gym")
     give(person, receipt, story, by="dov-at-gym")
     assert states(gym) == states(insurer) == ["given"]
     assert gym.app().standings.find("bakery-at-gym").speakers == ("dov-at-gym",)
-    gym.app().standings.record("bakery-at-gym", kind="own")
+    gym.office().standings.record("bakery-at-gym", kind="own")
     assert gym.app().standings.find("bakery-at-gym").kind == "own"

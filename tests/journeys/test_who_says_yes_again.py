@@ -55,7 +55,7 @@ class Person:
         self.calls = gym.app().receipts
         if kind != "own":
             more = {"needed": 2} if kind == "joint" else {"of_age_from": OF_AGE_S} if kind == "minor" else {}
-            gym.app().standings.record(self.who.at_gym, kind=kind, speakers=speakers, **more)  # type: ignore[arg-type]
+            gym.office().standings.record(self.who.at_gym, kind=kind, speakers=speakers, **more)  # type: ignore[arg-type]
         self.who.receipt = insurer.app().receipts.request(self.who.link, **asked).receipt
         story.settle()
 

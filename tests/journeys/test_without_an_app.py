@@ -15,7 +15,8 @@ from tallystick.wire import Served
 from tallystick_consent.receipts.channels import CODE_LIFE_S, OPEN_MAX, TRIES_MAX
 from tallystick_consent.receipts.receipt import Notice
 from tallystick_ledger.encoding import from_base64url
-from tallystick_node.flows.links import half_name, offer_digest
+from tallystick_node.flows.links.accepting import half_name
+from tallystick_node.flows.links.offers import offer_digest
 from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.storage.tables import ACCEPTING, LETTERS, LINK_UNIQUE, LINKS, OFFERS
 

@@ -16,7 +16,7 @@ from tallystick_consent.signed import SignedObject, sign_object, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import SignatureRejected
 from tallystick_node.flows.subjects.burying import LINKED_BY, NAMED_BY, SPREAD_S
-from tallystick_node.flows.subjects.erasure import ask_partner, attested, due_erasures
+from tallystick_node.flows.subjects.erasure_asking import ask_partner, attested, due_erasures
 from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
 
 _numbers = iter(range(1, 1_000))

@@ -94,7 +94,7 @@ def give_receipt(scene: Scene) -> Write:
 def approve_receipt(scene: Scene) -> Write:
     person = someone(scene)
     holders = Authority(kind="joint", needed=2)
-    scene.gym.app().standings.record(person.at_gym, kind="joint", speakers=["ana", "ben"], needed=2)
+    scene.gym.office().standings.record(person.at_gym, kind="joint", speakers=["ana", "ben"], needed=2)
     person.receipt = scene.insurer.app().receipts.request(person.link, authority=holders).receipt
     scene.story.settle()
     body = {"subject": person.at_gym, "evidence": evidence().model_dump(exclude_none=True), "by": "ana"}

@@ -216,6 +216,7 @@ def test_the_operator_s_commands(tmp_path: Path) -> None:
     run("keys", "add", gym, "front-desk", "--scope", "events:write", "--days", 30)
     listed = run("keys", "list", gym).splitlines()
     assert len(listed) == 11
+    assert len({line.index(" from ") for line in listed[:-1]}) == 1  # a column is a column, whatever the role
     app_key = listed[-1].split()
     assert (app_key[1:3], app_key[3]) == (["front-desk", "events:write"], "until")
     with pytest.raises(KeysLocked):

@@ -2,12 +2,17 @@
 
 import json
 import os
+import re
+import socket
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from hostile import PRIVATE
+from places import ROOT
 from signers import NOW_S
 from typer.testing import CliRunner
 
@@ -15,12 +20,13 @@ from tallystick.descriptor import Descriptor, PublicKey, open_descriptor, public
 from tallystick.wire import SCOPES
 from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
-from tallystick_node.cli import app
+from tallystick_node.cli import app, main
 from tallystick_node.clock import FileClock, SetClock
 from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE, Settings, clock_for, load_settings
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.files import write_secret_file
 from tallystick_node.keys.ring import NodeKeys, load_keys, make_keys
+from tallystick_node.serving import serve
 from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, open_node
 
 CLOCK = SetClock(NOW_S)
@@ -328,6 +334,33 @@ def test_the_command_line_says_what_is_wrong_without_a_trace(tmp_path: Path) -> 
         assert said.exit_code != 0
         assert isinstance(said.exception, SystemExit | TallyError)
         assert not [word for word in PRIVATE if word in said.output]
+
+
+def test_a_refusal_is_printed_as_tally_prints_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tally-node", "partner", "list", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told, remedy = capsys.readouterr().err.splitlines()
+    assert told == "settings_invalid: There is no node in this folder."
+    assert remedy.startswith("What to do: Run: tally-node init")
+
+
+def test_a_place_where_something_else_listens_is_said_to_be_taken() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(SettingsInvalid, match=f"Nothing can listen at {place}") as refused:
+            serve(FastAPI(), place)
+    assert "--bind" in refused.value.remedy
+
+
+def test_every_setting_is_in_the_manual() -> None:
+    manual = (ROOT / "docs" / "operating.md").read_text()
+    assert [name for name in Settings.model_fields if not re.search(rf"^\|[^|]*`{name}`", manual, re.MULTILINE)] == []
 
 
 def test_settings_hold_nothing_that_is_secret(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.merkle import Frontier, root_at
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.reader import TileReader
-from tallystick_ledger.tlog.tiles import TILE_WIDTH, parse_path
+from tallystick_ledger.tlog.tiles import TILE_WIDTH, parse_path, paths_between, paths_for
 from tallystick_node.errors import LogNotContinued, StoreUnavailable
 from tallystick_node.log import handover
 from tallystick_node.log import store as log_store
+from tallystick_node.log.files import edge_places
 from tallystick_node.log.proof_service import ProofService
 from tallystick_node.log.publisher import CHECKPOINT
 from tallystick_node.log.store import FolderStore
@@ -139,6 +141,98 @@ def test_power_fails_before_every_step_of_a_publication(log: Log, remains: str, 
         assert_tidy(store, len(entries))
         steps += 1
     assert steps > 2 * (1 + more // TILE_WIDTH), "each bundle and tile is a step"
+
+
+def not_yet() -> None:
+    raise NotYet
+
+
+class NotYet(Exception):
+    """A head is not let pass."""
+
+
+def test_a_head_that_is_not_let_pass_for_long_has_each_entry_written_once(log: Log) -> None:
+    """A witness is away for a day, and the log grows; what was made durable is not made again."""
+    store = LossyStore()
+    log.append(finished(0, 250))
+    publisher = log.publisher(store)
+    publisher.publish()
+    written: list[str] = []
+    write = store.write
+    store.write = lambda path, content: written.append(path) or write(path, content)  # type: ignore[method-assign,func-returns-value]
+    sizes = [300, 300, 511, 512, 700, 701]
+    for before, size in pairwise([250, *sizes]):
+        log.append(finished(before, size - before))
+        written.clear()
+        with pytest.raises(NotYet):
+            publisher.publish(still_mine=not_yet)
+        edge = {each.path for each in edge_places(size)}
+        assert set(written) == {each.path for each in paths_between(before, size)} | edge
+        assert len(written) == len(set(written))
+        beyond = set(store.durable) - {CHECKPOINT} - {each.path for each in paths_for(250)}
+        assert {path for path in beyond if ".p/" in path} == edge, "what was left of earlier attempts is gone"
+        assert assert_stands(store, finished(0, size)).size == 250
+    assert publisher.publish()
+    assert assert_stands(store, finished(0, size)).size == size
+    assert_tidy(store, size)
+
+
+@pytest.mark.parametrize("remains", REMAINS)
+def test_power_fails_before_every_step_after_a_head_was_not_let_pass(log: Log, remains: str) -> None:
+    entries = finished(0, 800)
+    log.append(entries[:250])
+    published = LossyStore()
+    log.publisher(published).publish()
+    log.append(entries[250:])
+    steps, is_done = 0, False
+    while not is_done:
+        store = LossyStore()
+        store.durable = dict(published.durable)
+        publisher = log.publisher(store)
+        with pytest.raises(NotYet):
+            publisher.publish(still_mine=not_yet)
+        store.steps_left = steps
+        try:
+            publisher.publish()
+            is_done = True
+        except PowerFailure:
+            pass
+        store.lose_power(REMAINS[remains])
+        assert assert_stands(store, entries).size in (250, 800)
+        log.publisher(store, is_restarted=True).publish()
+        assert assert_stands(store, entries).size == 800
+        assert_tidy(store, 800)
+        steps += 1
+
+
+def test_what_could_not_be_made_durable_is_written_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LossyStore()
+    publisher = log.publisher(store)
+    log.append(finished(0, 300))
+
+    def fail() -> None:
+        store.lose_power(REMAINS["gone"])
+        raise OSError("the disk failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "flush", fail)
+        with pytest.raises(StoreUnavailable):
+            publisher.publish()
+    publisher.publish()
+    assert assert_stands(store, finished(0, 300)).size == 300
+
+
+def test_files_that_another_process_tidied_away_meanwhile_are_there_when_the_head_is(log: Log) -> None:
+    """One that starts beside it finds partial tiles beyond the head, and takes them for a power failure's."""
+    entries = finished(0, 300)
+    store = LossyStore()
+    publisher = log.publisher(store)
+    log.append(entries)
+    with pytest.raises(NotYet):
+        publisher.publish(still_mine=not_yet)
+    log.publisher(store, is_restarted=True)
+    publisher.publish()
+    assert assert_stands(store, entries).size == 300
 
 
 def test_what_lies_beyond_the_head_is_not_served_and_is_written_again(log: Log) -> None:

@@ -256,6 +256,27 @@ def test_a_node_publishes_to_a_bucket_restarts_and_goes_on_and_an_auditor_fetche
     assert not list((log / "tile" / "0").glob("000.p/*")), "partial tiles are removed once the full one is there"
 
 
+def test_a_head_that_somebody_else_put_there_is_not_taken_back_however_often_it_is_read(
+    tmp_path: Path, server: str, bucket: str
+) -> None:
+    make(tmp_path / "gym", server, bucket)
+    node = open_node(tmp_path / "gym", clock=SetClock(NOW_S))
+    write(node, 3)
+    node.publisher.publish()
+    other = opened(server, bucket)
+    other.read("checkpoint")
+    other.replace("checkpoint", b"a head that nobody here has judged")
+    write(node, 3)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            node.publisher.publish()
+        node.say_who_signs()
+        assert node.publisher.file("checkpoint") == node.publisher.published[1]
+    assert other.read("checkpoint") == b"a head that nobody here has judged"
+    other.close()
+    node.close()
+
+
 def test_a_copied_node_that_publishes_too_is_stopped_at_the_head(tmp_path: Path, server: str, bucket: str) -> None:
     make(tmp_path / "gym", server, bucket)
     node = open_node(tmp_path / "gym", clock=SetClock(NOW_S))

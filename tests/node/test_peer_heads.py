@@ -301,6 +301,12 @@ def test_a_fork_signed_with_ml_dsa_alone_is_recorded_once(liar: Liar) -> None:
     assert liar.shows("three", liar.pq) == ("forked", 1)
 
 
+def test_a_fork_is_remembered_also_where_its_evidence_cannot_be_kept(liar: Liar) -> None:
+    (liar.gym.folder / "evidence").write_text("no folder can be made here, as on a disk that is full")
+    assert liar.shows("one", liar.log) == ("following", 0)
+    assert liar.shows("two", liar.log) == ("forked", 0)
+
+
 def test_a_log_that_is_taken_away_or_emptied_is_told_of(liar: Liar, caplog: pytest.LogCaptureFixture) -> None:
     ten = sign_note(Checkpoint(liar.origin, 10, bytes(32)).body(), [liar.log], now_s=NOW_S)
     liar.serves(ten)

@@ -1,11 +1,14 @@
 """The proof service: what auditors and apps are shown of the published log, and how much of it, and in whose sight."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from hostile import Scene, app, log_size, nothing_changes, refused
 from sqlalchemy import select
@@ -278,6 +281,30 @@ def test_a_tile_that_is_gone_or_cut_short_is_the_node_s_own_trouble(gym: Company
         refused(app(gym, "/v1/proofs/consistency", {"old_size": 3}), 503, "log_unreadable")
         refused(app(gym, "/v1/proofs/subtree", {"start": 0, "end": 3}), 503, "log_unreadable")
     assert auditor(gym).proofs.get(0).index == 0
+
+
+def test_a_store_that_fails_is_the_node_s_own_trouble(gym: Company) -> None:
+    gym.node.shards.current.proofs = ProofService(gym.node.publisher)  # nothing kept
+    tile = gym.log / "tile/0/000"
+    with damaged(tile, None):
+        tile.symlink_to(tile)  # a file that can be found and not be read, whoever asks
+        refused(httpx.get(f"{gym.url}/log/2027/tile/0/000"), 503, "log_unreadable")
+        refused(app(gym, "/v1/proofs/inclusion", {"indexes": [0]}), 503, "log_unreadable")
+        assert httpx.get(f"{gym.url}/log/2027/checkpoint").status_code == 200
+        tile.unlink()
+
+
+def test_a_file_that_is_long_in_coming_holds_up_nobody_else(gym: Company) -> None:
+    tile = gym.log / "tile/0/000"
+    content = tile.read_bytes()
+    with damaged(tile, None), ThreadPoolExecutor(1) as another:
+        os.mkfifo(tile)  # whoever reads it waits for its writer
+        waiting = another.submit(httpx.get, f"{gym.url}/log/2027/tile/0/000", timeout=30)
+        with tile.open("wb") as written:  # which waits for its reader
+            assert httpx.get(f"{gym.url}/healthz").status_code == 200
+            written.write(content)
+        assert waiting.result().content == content
+        tile.unlink()
 
 
 @pytest.mark.parametrize("left", [None, 0, 1, 300])

@@ -157,6 +157,9 @@ def test_a_program_is_tried_on_what_stands_and_not_on_what_was_corrected(tmp_pat
         again = {**bands(BY_POSTING_DATE, data_classes=["line"], rung="predicate"), "program": "another"}
         (march,) = person.gym.app().programs.try_out(again, ["2027-03"]).periods
         assert (march.answers, march.counted) == (0, 1)
+        with pytest.raises(NodeProblem, match="not over yet") as running:
+            person.gym.app().programs.try_out(again, ["2027-03", "2027-04"])
+        assert running.value.code == "invalid_input"
 
 
 @pytest.mark.parametrize(

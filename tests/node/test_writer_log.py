@@ -1,13 +1,16 @@
 """What a commit writes: one blob, one head, one after the other, whoever else writes the same log."""
 
+import queue
+import sqlite3
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from databases import Server
-from ownlog import LOG, ORIGIN, Log, finished, own_log
+from ownlog import CLOCK, LOG, ORIGIN, Log, finished, own_log
 from signers import ed25519_key
 from sqlalchemy import insert, select
 
@@ -25,9 +28,10 @@ from tallystick_node.log.proof_service import ProofService
 from tallystick_node.log.rows import BLOB_SIZE_MAX_BYTES, drop_blobs
 from tallystick_node.log.store import FolderStore
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.log.writer import OwnLog
+from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import Schema
 from tallystick_node.node import no_such_thing
+from tallystick_node.storage.database import writing
 from tallystick_node.storage.driver import Driver
 from tallystick_node.storage.tables import BLOBS, HEADS, PARTNERS
 
@@ -159,6 +163,15 @@ def test_a_blob_that_is_published_in_part_is_kept(log: Log, tmp_path: Path) -> N
     assert log.blobs() == [(10, 10), (20, 1)]
 
 
+def test_a_drop_that_fails_leaves_a_connection_that_overwrites_what_it_deletes(log: Log) -> None:
+    """The next that is deleted on it may be somebody's."""
+    log.append(finished(0, 10))
+    with writing(log.engine).begin() as connection:
+        with pytest.raises(sqlite3.DatabaseError, match="append only"):
+            drop_blobs(Driver(connection), "2027", until=10)  # nothing of it is published
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
+
+
 def test_entries_that_are_not_published_are_not_dropped(tmp_path: Path) -> None:
     with own_log(tmp_path, keeps_published=False) as log:
         for start in range(0, 50, 10):
@@ -201,6 +214,69 @@ def test_another_process_appends_nothing_to_a_log_that_has_ended(log: Log, tmp_p
         other.append(finished(1, 1))
     assert entries_of(log) == finished(0, 1)
     other.close()
+
+
+def test_where_the_next_log_cannot_be_opened_nobody_waits_for_ever_and_it_is_tried_again(log: Log) -> None:
+    """Another process has begun the year's log, and just now its place cannot be reached from here."""
+    following = OwnLog("2028", "gym.example/log/2028", FixedSigners(LOG))
+    away = [OSError("the object store failed"), no_such_thing()]
+
+    def opened(name: str) -> OwnLog:
+        assert name == "2028"
+        if away:
+            raise away.pop(0)
+        return following
+
+    other = Writer(log.engine, log=log.own, clock=CLOCK, random_bytes=bytes, log_named=opened)
+    log.append(finished(0, 1))
+    log.writer.go_on_in(following, lambda transaction: transaction.append_finished([b"opening"])).result(WITHIN_S)
+    for refused in (StorageUnavailable, NotFound):
+        with pytest.raises(refused):
+            other.submit(lambda transaction: transaction.append_finished([b"one"])).result(WITHIN_S)
+    assert other.submit(lambda transaction: transaction.append_finished([b"one"])).result(WITHIN_S).indexes == range(
+        1, 2
+    )
+    assert entries_of(log, "2028") == [b"opening", b"one"]
+    other.close()
+
+
+def test_a_log_that_another_process_has_begun_is_not_begun_again(log: Log) -> None:
+    following = OwnLog("2028", "gym.example/log/2028", FixedSigners(LOG))
+    other = Writer(log.engine, log=log.own, clock=CLOCK, random_bytes=bytes, log_named=lambda _: following)
+    log.append(finished(0, 1))
+    for writer, refused in ((log.writer, False), (other, True)):
+        with pytest.raises(LogEnded) if refused else nullcontext():
+            begun = writer.go_on_in(following, lambda transaction: transaction.append_finished([b"opening"]))
+            begun.result(WITHIN_S)
+    other.write(lambda transaction: transaction.append_finished([b"one"]))
+    assert entries_of(log, "2028") == [b"opening", b"one"]
+    other.close()
+
+
+class Slow(queue.SimpleQueue):  # type: ignore[type-arg]
+    """A queue in which much may happen between a look at it and what is then put there."""
+
+    looked, told = threading.Event(), threading.Event()
+
+    def qsize(self) -> int:
+        self.looked.set()
+        self.told.wait(WITHIN_S)
+        return super().qsize()
+
+
+def test_who_comes_while_the_writer_stops_is_not_left_waiting(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(queue, "SimpleQueue", Slow)
+        writer = Writer(log.engine, log=log.own, clock=CLOCK, random_bytes=bytes)
+    with ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(writer.submit, lambda transaction: transaction.append_finished([b"one"]))
+        Slow.looked.wait(WITHIN_S)
+        stopped = threads.submit(writer.close)
+        wait([stopped], timeout=0.2)  # time enough to put an end before it
+        Slow.told.set()
+        assert asked.result(WITHIN_S).result(WITHIN_S).indexes == range(1)
+    with pytest.raises(StorageUnavailable):
+        writer.submit(lambda transaction: transaction.append_finished([b"two"]))
 
 
 # Several writers on one database

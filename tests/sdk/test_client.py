@@ -1,6 +1,8 @@
 """The two clients over httpx: they ask the same, wait and give up alike, and take nothing that is not an answer."""
 
 import asyncio
+import inspect
+import pydoc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -10,10 +12,10 @@ from sdk.stand_in import DESCRIPTOR, FINGERPRINT, LINK, PROGRAM, RECEIPT, SUBJEC
 
 import tallystick
 from tallystick import AsyncClient, Client, Conflict, NodeUnidentified, NodeUnreachable, ReplyForged
-from tallystick.calls import PAGES_MAX, EventCalls, next_cursor
+from tallystick.calls import PAGES_MAX, DeskCalls, EventCalls, next_cursor
 from tallystick.client import AsyncGroup, Awaited, Blocking, Group
 from tallystick.core import DEADLINE_S, REPLY_SIZE_MAX_BYTES, TIMEOUT_S, Answer
-from tallystick.wire import Claims, Event
+from tallystick.wire import Claims, Event, Served
 from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.errors import BadInput
 
@@ -371,6 +373,20 @@ def test_both_clients_can_be_asked_the_same() -> None:
 def test_a_method_says_what_it_does() -> None:
     client = Client(URL, key="k", descriptor=DESCRIPTOR)
     assert client.events.record.__doc__ == EventCalls.record.__doc__
+
+
+def test_a_method_shows_its_arguments_and_what_it_returns(app: App) -> None:
+    serve = app.do(lambda client: client.desk.serve, lambda client: _later(client.desk.serve))
+    shown, call = inspect.signature(serve), inspect.signature(DeskCalls.serve)
+    assert list(shown.parameters.items()) == list(call.parameters.items())[1:]
+    assert shown.return_annotation is Served
+    told = pydoc.render_doc(serve, renderer=pydoc.plaintext)
+    assert "\nserve(" in told
+    assert "*args" not in told
+
+
+async def _later(value: T) -> T:
+    return value
 
 
 def test_a_closed_client_sends_nothing(app: App) -> None:

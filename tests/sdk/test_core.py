@@ -585,7 +585,15 @@ def test_an_argument_of_another_form_is_refused_without_repeating_it() -> None:
     with pytest.raises(BadInput, match="subject") as caught:
         EventCalls().record(subject="anna maria", type="visit.ended", data={})
     assert "anna" not in str(caught.value)
+    assert caught.value.remedy == "Compare it with RecordEvent of tallystick.wire."
     assert caught.value.__cause__ is None
+
+
+def test_what_is_no_period_is_told_how_periods_are_written() -> None:
+    for name in ("march", "2027-13"):
+        with pytest.raises(BadInput) as caught:
+            ProgramCalls().try_out(PROGRAM, ["2027-02", name])
+        assert "a month as 2027-03" in caught.value.remedy
 
 
 def test_a_request_over_its_bound_is_refused() -> None:

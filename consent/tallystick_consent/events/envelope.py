@@ -7,17 +7,18 @@ Source: CloudEvents 1.0 (envelope), RFC 3339 (times).
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from tallystick_consent.errors import places_in
 from tallystick_consent.events.catalogue import CATALOGUE
 from tallystick_consent.events.journey import JourneyEvent
-from tallystick_ledger.encoding import canonical_json, parse_json_object
+from tallystick_ledger.encoding import canonical_json, parse_canonical_json
 from tallystick_ledger.errors import BadInput
 
 MEDIA_TYPE = "application/cloudevents+json"
+_SPEC_VERSION, _DATA_TYPE = "1.0", "application/json"
 
 
 class EventRefused(BadInput):
@@ -33,15 +34,17 @@ def parse_event(event_type: str, data: Mapping[str, Any], *, event_id: str) -> J
         EventRefused: unknown type, wrong data, an end before its start, or one that lasts longer than its type may.
         BadInput: the data has no canonical JSON.
     """
-    return _parsed(event_type, dict(data), event_id=event_id)[0]
+    plain = dict(data)
+    return _parsed(event_type, plain, canonical_json(plain), event_id=event_id)
 
 
-def _parsed(event_type: str, data: dict[str, Any], *, event_id: str) -> tuple[JourneyEvent, bytes]:
-    """Return the event, and the canonical JSON of its data."""
+def _parsed(
+    event_type: str, data: dict[str, Any], raw: bytes, *, event_id: str, recorded_at_s: int | None = None
+) -> JourneyEvent:
+    """Return the event of data whose JSON these bytes are."""
     kind = CATALOGUE.get(event_type)
     if kind is None:
         raise EventRefused("An event's type is not known here.", remedy=f"Use one of {', '.join(sorted(CATALOGUE))}.")
-    raw = canonical_json(data)
     try:
         # By its JSON, since strictness means the types of JSON and not those of Python.
         typed = kind.schema.model_validate_json(raw)
@@ -57,7 +60,7 @@ def _parsed(event_type: str, data: dict[str, Any], *, event_id: str) -> tuple[Jo
             f"An event ends before it starts, or lasts more than {'a day' if days == 1 else f'{days} days'}.",
             remedy="Send both times with their offsets.",
         )
-    return JourneyEvent(event_id, event_type, started_at, ended_at, data), raw
+    return JourneyEvent(event_id, event_type, started_at, ended_at, data, recorded_at_s)
 
 
 def event_payload(event: JourneyEvent, *, source: str, subject: str, receipt: str) -> bytes:
@@ -69,47 +72,45 @@ def event_payload(event: JourneyEvent, *, source: str, subject: str, receipt: st
         subject: the partner's own id of the customer; it stays inside the seal.
         receipt: id of the receipt under which it is kept.
     """
-    return _payload(event, canonical_json(dict(event.data)), source=f"//{source}", subject=subject, receipt=receipt)
-
-
-def _payload(event: JourneyEvent, raw: bytes, *, source: str, subject: str, receipt: str) -> bytes:
-    """Return the envelope of an event whose data are these bytes; data is its first member, since keys are sorted."""
-    around = canonical_json(
+    return canonical_json(
         {
-            "specversion": "1.0",
+            "specversion": _SPEC_VERSION,
             "id": event.id,
-            "source": source,
+            "source": f"//{source}",
             "type": event.type,
             "time": event.started_at.isoformat(),
             "subject": subject,
-            "datacontenttype": "application/json",
+            "datacontenttype": _DATA_TYPE,
             "tallyreceipt": receipt,
+            "data": dict(event.data),
         }
     )
-    return b'{"data":' + raw + b"," + around[1:]
 
 
-def parse_payload(payload: bytes) -> JourneyEvent:
+def parse_payload(payload: bytes, *, recorded_at_s: int | None = None) -> JourneyEvent:
     """Return the event in an opened payload.
+
+    Args:
+        payload: what `event_payload` wrote.
+        recorded_at_s: when the node recorded it, where the reader needs to know.
 
     Raises:
         BadInput: the payload is not one that `event_payload` wrote.
     """
-    envelope = parse_json_object(payload)
-    match envelope:
-        case {
-            "id": str(event_id),
-            "source": str(source),
-            "type": str(event_type),
-            "subject": str(subject),
-            "tallyreceipt": str(receipt),
-            "data": dict(),
-        }:
-            event, raw = _parsed(event_type, envelope["data"], event_id=event_id)
-            source = f"//{source.removeprefix('//')}"
-            # All else in the envelope follows from these, so writing it again checks the rest, its spelling included.
-            if _payload(event, raw, source=source, subject=subject, receipt=receipt) == payload:
-                return event
-        case _:
-            pass
+    texts = parse_canonical_json(payload)
+    data: object = texts.pop("data", None)
+    # By sets: a pattern of so many members takes as long as reading the JSON does.
+    if isinstance(data, dict) and texts.keys() == _TEXTS and {str}.issuperset(map(type, texts.values())):
+        # The data as it stands there: the first member, since keys are sorted. Within a text no quote follows a comma,
+        # so that the last such place is where the envelope's second member begins.
+        raw = payload[len(_BEFORE_DATA) : payload.rindex(_BEHIND_DATA)]
+        plain = cast("dict[str, Any]", data)
+        event = _parsed(texts["type"], plain, raw, event_id=texts["id"], recorded_at_s=recorded_at_s)
+        is_ours = texts["specversion"] == _SPEC_VERSION and texts["datacontenttype"] == _DATA_TYPE
+        if is_ours and texts["source"].startswith("//") and texts["time"] == event.started_at.isoformat():
+            return event
     raise BadInput("A payload is not an event's envelope.", remedy="Record events with this version's node.")
+
+
+_BEFORE_DATA, _BEHIND_DATA = b'{"data":', b',"datacontenttype":'
+_TEXTS = {"datacontenttype", "id", "source", "specversion", "subject", "tallyreceipt", "time", "type"}

@@ -21,6 +21,7 @@ from tallystick_consent.replay.answers import carried_disclosure
 from tallystick_consent.replay.duties import carried_duty
 from tallystick_consent.replay.entries import LEDGER_KINDS, ConsentReplay
 from tallystick_consent.replay.opening import without_leaves
+from tallystick_consent.replay.programs import count_untold
 from tallystick_consent.replay.receipts import (
     acknowledgement_rule,
     answers_request,
@@ -44,6 +45,7 @@ __all__ = [
     "carried_duty",
     "carried_receipt",
     "count_undated",
+    "count_untold",
     "counts_here",
     "fixed_terms",
     "receipt_is_open",

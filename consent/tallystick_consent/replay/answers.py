@@ -42,7 +42,7 @@ def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s:
         state.logged_at_s.setdefault(body.claim, at_s)
         return
     if body.state == "revoked":
-        _revoke(state, body, report)
+        _revoke(state, body, at_s, report)
         return
     if known is None:
         report("P4.not_issued", f"A claim is {body.state} that was never issued here.")
@@ -67,12 +67,15 @@ def take_acceptance(state: ConsentState, body: AcceptanceBody, index: int, at_s:
     state.logged_at_s.setdefault(body.claim, at_s)
 
 
-def carry_disclosure(state: ConsentState, carried: CarriedDisclosure, index: int, report: Report) -> None:
-    """Take an answer that may still be delivered, as the part of the opening at `index` carries it."""
+def carry_disclosure(state: ConsentState, carried: CarriedDisclosure, index: int, at_s: int, report: Report) -> None:
+    """Take an answer that may still be delivered, as the part of the opening at `index`, recorded at `at_s`, carries
+    it."""
     body = carried.disclosure
     life = state.receipts.get(body.receipt)
     if life is None or life.carried_leaf != body.receipt_leaf:
         report("P4.receipt_leaf", "An opening carries an answer, and not the receipt that it names.")
+    elif life.live_leaf is not None:
+        life.left, life.left_until_s = life.left | {body.claim}, at_s + ON_ITS_WAY_S
     state.disclosures[body.claim] = body, index
     state.logged_at_s[body.claim] = carried.at
     state.issued[body.nullifier] = body.claim
@@ -98,8 +101,9 @@ def carried_disclosure(body: DisclosureBody, *, at_s: int) -> Carried:
     return Carried("answer", answer.document())
 
 
-def _revoke(state: ConsentState, body: DisclosureBody, report: Report) -> None:
+def _revoke(state: ConsentState, body: DisclosureBody, at_s: int, report: Report) -> None:
     """A claim that was issued or delivered, here or in the log before, stands no longer."""
+    state.revoked_at_s.setdefault(body.claim, at_s)
     known, before = state.disclosures.get(body.claim), state.before.get(body.claim)
     if known is not None:
         if known[0].state not in ("issued", "delivered") or _answered(known[0]) != _answered(body):
@@ -121,10 +125,12 @@ def _check_delivered(state: ConsentState, body: DisclosureBody, at_s: int, repor
             report("P4.after_withdrawal", "A claim is delivered after its receipt stopped, and the stop lists it not.")
         elif life.listed_until_s is not None and at_s > life.listed_until_s:
             report("P4.after_withdrawal", "A claim is delivered long after a stop by which nothing is settled.")
-    elif life and life.live_leaf != body.receipt_leaf and _is_taken_back(state, body, life):
+    elif (
+        life and (life.live_leaf != body.receipt_leaf or body.claim in life.left) and _is_taken_back(state, body, life)
+    ):
         if body.claim not in life.left:
             report("P4.taken_back", "A claim is delivered that a later version of its receipt covers not, nor lists.")
-        elif at_s > life.confirmed_at_s + ON_ITS_WAY_S:
+        elif at_s > life.left_until_s:
             report("P4.taken_back", "A claim is delivered long after a version of its receipt that covers it not.")
     if state.delivered.setdefault(body.nullifier, body.claim) != body.claim:
         report("P7.nullifier", "Two claims with one nullifier are delivered.")

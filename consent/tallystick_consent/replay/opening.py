@@ -19,7 +19,7 @@ from tallystick_consent.entries import (
 from tallystick_consent.replay.answers import carried_disclosure, carry_answer, carry_disclosure
 from tallystick_consent.replay.duties import carried_duties, carry_duty
 from tallystick_consent.replay.erasures import take_erasure
-from tallystick_consent.replay.programs import take_program
+from tallystick_consent.replay.programs import carry_program
 from tallystick_consent.replay.receipts import carried_receipt, carry_receipt, counts_here, receipt_is_open
 from tallystick_consent.replay.state import ConsentState, Report
 from tallystick_ledger.entry import Entry
@@ -48,13 +48,13 @@ def take_opening(state: ConsentState, entry: Entry, index: int, report: Report) 
         if isinstance(body, ReceiptBody):
             carry_receipt(state, body, index, entry.at_s, report)
         elif isinstance(body, CarriedDisclosure):
-            carry_disclosure(state, body, index, report)
+            carry_disclosure(state, body, index, entry.at_s, report)
         elif isinstance(body, DutyBody):
             carry_duty(state, body, index)
         elif isinstance(body, CarriedAnswer):
             carry_answer(state, body)
         elif isinstance(body, ProgramBody):
-            take_program(state, body, report)
+            carry_program(state, body, report)
         elif isinstance(body, ErasureBody):
             take_erasure(state, body, report)
 

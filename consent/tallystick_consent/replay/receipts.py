@@ -43,8 +43,8 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
     acknowledges = life is not None and _acknowledges(body, life.body)
     if not acknowledges and after not in TRANSITIONS[before]:
         report("P4.transition", f"A receipt that is {before} cannot become {after}.")
-    elif after is ReceiptState.WITHDRAWN and not body.signed:
-        report("P5.unsigned", "A withdrawal names nothing that was signed, so nobody can have been told of it.")
+    elif after in STOPS and not body.signed and not acknowledges:
+        report("P5.unsigned", "A stop names nothing that was signed, so nobody can have been told of it.")
     elif after in IN_FORCE and not acknowledges and not body.grade:
         report("P4.grade", "A receipt is given, and nothing says how that was seen.")
     if body.acknowledgement is not None:

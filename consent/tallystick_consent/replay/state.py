@@ -89,7 +89,9 @@ class ReceiptLife:
         lived_leaf: the same after it was stopped.
         deliverable: digests of claims that may be delivered, and accepted, although it was stopped.
         fewer_leaf: index of the entry by which it came to be about fewer resources, the last such; 0 for none.
-        left: digests of claims that were on their way when it was last given: they may have arrived before that.
+        left: digests of claims that were on their way when it was last given: they may have arrived before that. Of
+            what the log's opening carried nothing tells, so it is all of that.
+        left_until_s: until when these may be delivered although it covers them no more.
         asked: a next version, requested and not answered.
         confirmed_at_s: when the subject last said yes.
         used: how many answers were given before this log, where that is limited.
@@ -121,6 +123,7 @@ class ReceiptLife:
     day: str = ""
     grade: str = ""
     left: frozenset[str] = frozenset()
+    left_until_s: int = 0
     fewer_leaf: int = 0
     listed_until_s: int | None = None
 
@@ -140,7 +143,7 @@ class ReceiptLife:
             self.asked = None
         if body.state in IN_FORCE and not acknowledges:
             self.confirmed_at_s = at_s
-            self.left = frozenset(body.deliverable)
+            self.left, self.left_until_s = frozenset(body.deliverable), at_s + ON_ITS_WAY_S
         if body.state in IN_FORCE and body.acknowledgement is not None:
             self.live_leaf, self.deliverable = index, frozenset()
         elif not acknowledges:
@@ -174,6 +177,7 @@ class ConsentState:
         log: name of the log that is replayed, such as `2027`; "" where nobody says, and places are not looked at.
         continues: it continues another log, whose ended receipts it does not tell of.
         names_deadlines: a stop in it, or in its opening, has named a deadline, as all do since version 0.1.
+        names_figures: a program in it, or in its opening, has said what its answers tell, as all do since version 0.1.
         receipts: each receipt's life, by id.
         crossed: what was signed for here after a receipt had ended, by the receipt's id.
         duties: what is not discharged yet, by the id of its receipt.
@@ -184,6 +188,7 @@ class ConsentState:
         delivered: the claim delivered for each nullifier.
         accepted: the claim accepted for each nullifier. Apart from `issued`, since a partner may be either end.
         logged_at_s: when each claim was issued or accepted here, by its digest.
+        revoked_at_s: when each claim was revoked here, by its digest.
         before: answers of the logs that this one continues, by their digest.
         retracted: claims that were accepted here, and that their issuers revoked.
         events: where events stand: from an index to before another, then the next two, in order.
@@ -199,6 +204,7 @@ class ConsentState:
     log: str = ""
     continues: bool = False
     names_deadlines: bool = False
+    names_figures: bool = False
     receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
     crossed: dict[str, tuple[Acknowledged, ...]] = field(default_factory=dict[str, tuple[Acknowledged, ...]])
     duties: dict[str, tuple[Duty, ...]] = field(default_factory=dict[str, tuple[Duty, ...]])
@@ -209,6 +215,7 @@ class ConsentState:
     delivered: dict[str, str] = field(default_factory=dict[str, str])
     accepted: dict[str, str] = field(default_factory=dict[str, str])
     logged_at_s: dict[str, int] = field(default_factory=dict[str, int])
+    revoked_at_s: dict[str, int] = field(default_factory=dict[str, int])
     before: dict[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
     retracted: set[str] = field(default_factory=set[str])
     events: list[int] = field(default_factory=list[int])
@@ -228,7 +235,9 @@ class ConsentState:
         Nodes of version 0.1 did not say: they did not say either what their programs tell, so one that does and leaves
         this out settles nothing.
         """
-        if body.state != "withdrawn" or body.earned:
+        if body.state != "withdrawn":
+            return False
+        if body.earned:
             return body.earned == "settle_earned"
         program = self.programs.get((body.recipient, body.program, body.program_version))
         return program is None or program.tells is None

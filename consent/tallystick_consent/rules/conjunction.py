@@ -14,8 +14,8 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from tallystick_consent.errors import places_in
 from tallystick_consent.fields import Host, ProgramName, Strict, Version
+from tallystick_consent.rules.comparing import BANDS_MAX, Figure, Member, names_in
 from tallystick_consent.rules.errors import RuleRejected
-from tallystick_consent.rules.language import BANDS_MAX, Figure, Member, names_in
 from tallystick_ledger.encoding import canonical_json
 
 DEPTH_MAX = 8
@@ -153,8 +153,8 @@ def parse_conjunction(document: object) -> Conjunction:
         return Conjunction.model_validate_json(canonical_json(document))
     except ValidationError as error:
         raise RuleRejected(
-            f"A conjunction does not have the form it must have, at {places_in(error)}.",
-            remedy="Compare it with the example in docs/rules.md.",
+            f"A conjunction does not have the form it must have, at {places_in(error, document)}.",
+            remedy="Compare it with those in docs/examples/conjunctions/; docs/rules.md says what they are.",
         ) from error
 
 

@@ -10,28 +10,29 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tallystick_consent.fields import Rung
-from tallystick_consent.rules.first import AnyRule
-from tallystick_consent.rules.language import (
+from tallystick_consent.rules.comparing import (
     AtLeast,
     AtMost,
-    Average,
     Bands,
     Equals,
     IsOneOf,
+    OneOf,
+    OnOrAfter,
+    Reveals,
+    Within,
+)
+from tallystick_consent.rules.first import AnyRule
+from tallystick_consent.rules.language import Rule, Standing
+from tallystick_consent.rules.measures import (
+    Average,
     Last,
     LongestMiss,
     LongestStreak,
     Max,
     Measure,
     MissedDays,
-    OneOf,
-    OnOrAfter,
     QualifiedDays,
-    Reveals,
-    Rule,
-    Standing,
     Sum,
-    Within,
 )
 
 _SPAN = {

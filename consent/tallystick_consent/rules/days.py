@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
 from tallystick_consent.events import CATALOGUE, JourneyEvent, figure_of, figure_reader, identity_of, types_of
-from tallystick_consent.rules.language import RUNS_OF_DAYS, DayMeasure, Last, OneOf, OnOrAfter, Rule, Sessions, Within
+from tallystick_consent.rules.comparing import OneOf, OnOrAfter, Within
+from tallystick_consent.rules.language import Rule
+from tallystick_consent.rules.measures import RUNS_OF_DAYS, DayMeasure, Last, Sessions
 from tallystick_consent.rules.periods import FIRST_ZONE, LAST_ZONE, Period, dates_of
 
 Left = dict[str, str]

@@ -12,15 +12,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from tallystick_consent.events import JourneyEvent, figure_of, types_of
+from tallystick_consent.rules.comparing import AtLeast, AtMost, Bands, Equals, IsOneOf, Reveals
 from tallystick_consent.rules.days import NO_ZONES, Left, Unit, Zones, day_figures, events_of, leave, matches, told_of
 from tallystick_consent.rules.first import AnyRule
-from tallystick_consent.rules.language import (
-    AtLeast,
-    AtMost,
+from tallystick_consent.rules.language import Standing
+from tallystick_consent.rules.measures import (
     Average,
-    Bands,
-    Equals,
-    IsOneOf,
     Last,
     LongestMiss,
     LongestStreak,
@@ -28,8 +25,6 @@ from tallystick_consent.rules.language import (
     Measure,
     MissedDays,
     QualifiedDays,
-    Reveals,
-    Standing,
     Sum,
 )
 from tallystick_consent.rules.periods import Period, dates_of

@@ -12,17 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from tallystick_consent.fields import Strict
-from tallystick_consent.rules.language import (
-    AtLeast,
-    DayFigure,
-    OneOf,
-    PeriodTerms,
-    QualifiedDays,
-    Rule,
-    Sessions,
-    Standing,
-    names_in,
-)
+from tallystick_consent.rules.comparing import AtLeast, OneOf, names_in
+from tallystick_consent.rules.language import PeriodTerms, Rule, Standing
+from tallystick_consent.rules.measures import DayFigure, QualifiedDays, Sessions
 from tallystick_consent.rules.periods import Span, ZoneName
 
 
@@ -110,8 +102,10 @@ class VisitDays(Strict):
 
 
 def _form(document: Any) -> str:
-    return "language" if "language" in names_in(document) else "first"
+    return "in the language" if "language" in names_in(document) else "in the first form"
 
 
-AnyRule = Annotated[Annotated[VisitDays, Tag("first")] | Annotated[Rule, Tag("language")], Discriminator(_form)]
+AnyRule = Annotated[
+    Annotated[VisitDays, Tag("in the first form")] | Annotated[Rule, Tag("in the language")], Discriminator(_form)
+]
 """A rule in either form; a document that names a language is in the language."""

@@ -18,18 +18,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tallystick_consent.fields import RUNG_HEIGHT, DataClass, Digest, Rung, Strict
+from tallystick_consent.rules.comparing import BANDS_MAX, FIGURE_MAX, AtLeast, AtMost, Bands, Equals
 from tallystick_consent.rules.errors import RuleRejected, RulesTellTooMuch
 from tallystick_consent.rules.first import AnyRule
-from tallystick_consent.rules.language import (
-    BANDS_MAX,
-    FIGURE_MAX,
-    AtLeast,
-    AtMost,
-    Bands,
-    Equals,
-    Measure,
-    Rule,
-)
+from tallystick_consent.rules.language import Rule
+from tallystick_consent.rules.measures import Measure
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
 
 EXACT_CUTS_MIN = 3

@@ -188,11 +188,16 @@ def period_named(name: str, *, rule: HasClose, zone: tzinfo) -> Period:
     Raises:
         BadInput: no period of the rule's span, in the years 1970 to 9998, has that name.
     """
-    if span_of(name) != rule.span:
+    return _period_named(name, rule.span, rule.close_after_days, zone)
+
+
+@lru_cache(maxsize=4_096)
+def _period_named(name: str, span: Span, close_after_days: int, zone: tzinfo) -> Period:
+    if span_of(name) != span:
         raise _no_period()
     first, last = dates_of(name)
     following = last + _A_DAY
-    closed = following + timedelta(days=rule.close_after_days)
+    closed = following + timedelta(days=close_after_days)
     start_s, end_s, close_s = (
         int(datetime.combine(each, time(), zone).timestamp()) for each in (first, following, closed)
     )
@@ -201,5 +206,6 @@ def period_named(name: str, *, rule: HasClose, zone: tzinfo) -> Period:
 
 def _no_period() -> BadInput:
     return BadInput(
-        "A period is not one of the rule's span.", remedy="Write a calendar month as YYYY-MM; docs/rules.md has others."
+        "A period is not one of the rule's span.",
+        remedy="Write a day as 2027-03-09, a week as 2027-W10, a month as 2027-03, a year as 2027.",
     )

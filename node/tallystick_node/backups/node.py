@@ -24,7 +24,7 @@ from tallystick_ledger.encoding import canonical_json
 from tallystick_node.backups.files import lines_in, read_label, write_backup
 from tallystick_node.backups.log import Entries, WholeLogs, published_entries
 from tallystick_node.backups.rows import malformed, put_rows, revision_told, rows_of
-from tallystick_node.clock import Clock
+from tallystick_node.clock import Clock, steady_s
 from tallystick_node.config import (
     SETTINGS_FILE,
     Databases,
@@ -185,6 +185,7 @@ def put_back(
         BackupRefused: the backup cannot be opened, or is another node's; or there are rows already; or custody is
             missing, or older than the backup.
         SettingsInvalid, KeysLocked: the keys are not there, or do not open.
+        ClockBehind: the clock is behind the time at which the backup was made.
         FolderInUse: the node runs.
         StorageUnavailable: a database cannot be used.
     """
@@ -210,6 +211,7 @@ def put_back(
         beginning = _beginning(lines)
         settings = here or parse_settings(beginning.settings.encode())
         _require_its_clock(settings)
+        steady_s(clock.now_s(), beginning.made_at)
         with _held(folder):
             keys.destroy_dead(today)  # not before it is known whose time it is: a key that is gone opens nothing again
             _take_settings(folder, beginning, settings)

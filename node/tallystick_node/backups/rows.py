@@ -129,8 +129,8 @@ def _tables(connection: Connection) -> dict[str, Table]:
 
 
 def _rows_of(connection: Connection, query: Select[Any]) -> Iterator[dict[str, Any]]:
-    for row in connection.execute(query):
-        yield dict(row._mapping)
+    for row in connection.execute(query).mappings():
+        yield {str(name): value for name, value in row.items()}
 
 
 def _entries_of(connection: Connection, table: Table, dropped: Dropped | None) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,15 @@ from tallystick_ledger.errors import TallyError
 from tallystick_node.cli.backups import backup, restore
 from tallystick_node.cli.keys import keys
 from tallystick_node.cli.partners import partner
-from tallystick_node.cli.shared import Folder, clock_of, console, new_passphrase, passphrase_for, role_named, stderr
+from tallystick_node.cli.shared import (
+    Folder,
+    clock_of,
+    console,
+    new_passphrase,
+    passphrase_for,
+    role_named,
+    stderr,
+)
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, clock_for, load_settings
 from tallystick_node.setup import accept_clock, create_node, migrate_node, open_node, read_fingerprint
 from tallystick_node.witness.cli import app as witness
@@ -163,7 +171,8 @@ def main() -> None:
     try:
         app()
     except TallyError as error:
-        stderr.print(str(error), markup=False)
+        stderr.print(f"{error.code}: {error.problem}", markup=False)
+        stderr.print(f"What to do: {error.remedy}", markup=False)
         sys.exit(2)
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tallystick.papers.trust import count
 from tallystick_node.backups.node import back_up, put_back
-from tallystick_node.cli.shared import Folder, clock_of, console, passphrase_for
+from tallystick_node.cli.shared import Folder, clock_of, console, passphrase_for, writing_clock
 from tallystick_node.config import SETTINGS_FILE, clock_for
 
 
@@ -20,7 +21,7 @@ def backup(
     ] = False,
 ) -> None:
     """Seal the node's data into a file, beside a running node; it opens with custody's help, for seven days at most."""
-    made = back_up(folder, file, clock=clock_of(folder), with_log=not without_log)
+    made = back_up(folder, file, clock=writing_clock(folder), with_log=not without_log)
     console.print(f"{made.size_bytes:,} bytes; opens until {_time(made.opens_until_s)}, and never after.", markup=False)
     console.print("Keys and custody are not in it: back them up apart from it, custody after it.")
     if made.log_is_apart:
@@ -35,7 +36,9 @@ def restore(folder: Folder, file: Annotated[Path, typer.Argument(help="What `bac
     done = put_back(folder, file, clock=clock, passphrase=passphrase_for())
     console.print(f"{done.host} is as it was at {_time(done.made_at_s)}.", markup=False)
     if done.erased_since_count:
-        console.print(f"Erased since, and gone again: {done.erased_since_count} subjects and links.")
+        console.print(
+            f"Erased since, and gone again: {count(done.erased_since_count, 'subject or link', 'subjects and links')}."
+        )
     console.print(
         "It asks its witnesses and partners before its first head; where they hold a longer log, it only reads."
     )

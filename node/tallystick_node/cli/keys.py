@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from tallystick.wire import SCOPES
-from tallystick_node.cli.shared import Folder, clock_of, console, new_passphrase, passphrase_for, role_named
+from tallystick_node.cli.shared import (
+    Folder,
+    clock_of,
+    console,
+    new_passphrase,
+    passphrase_for,
+    role_named,
+    writing_clock,
+)
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.changes import (
     OVERLAP_DEFAULT_DAYS,
@@ -36,7 +44,7 @@ def keys_add(
 ) -> None:
     """Make a key for an app of this company; it is shown this once."""
     scopes = list(SCOPES) if every_scope else scope or []
-    made = add_app_key(folder, name=name, scopes=scopes, clock=clock_of(folder), life_days=days)
+    made = add_app_key(folder, name=name, scopes=scopes, clock=writing_clock(folder), life_days=days)
     console.print(made.secret)
 
 
@@ -52,8 +60,10 @@ def keys_remove(
 @keys.command("list")
 def keys_list(folder: Folder) -> None:
     """Print the node's keys by role, then the keys of its apps; no secret is shown."""
-    for line in read_keys(folder).keys:
-        console.print(f"{line.id:<18} {line.role:<9} from {_time(line.from_s)}{_end(line)}", markup=False)
+    own = read_keys(folder).keys
+    of_id, of_role = max(len(line.id) for line in own), max(len(line.role) for line in own)
+    for line in own:
+        console.print(f"{line.id:<{of_id}} {line.role:<{of_role}} from {_time(line.from_s)}{_end(line)}", markup=False)
     for app in list_app_keys(folder):
         ends = "" if app.expires_at_s is None else f" until {_time(app.expires_at_s)}"
         console.print(f"{app.id}  {app.name}  {' '.join(app.scopes)}{ends}", markup=False)
@@ -69,7 +79,7 @@ def keys_rotate(
 ) -> None:
     """Put a new key in the place of a role's present one; a running node takes it up, and tells its partners."""
     named = role_named(role)
-    with open_key_folder(folder, clock=clock_of(folder), passphrase=passphrase_for()) as place:
+    with open_key_folder(folder, clock=writing_clock(folder), passphrase=passphrase_for()) as place:
         changed = rotate_key(place, named, overlap_days=overlap_days)
     console.print(f"{changed.id(named)} is used from now on.")
     if named == "identity":
@@ -87,7 +97,7 @@ def keys_revoke(
 ) -> None:
     """Declare that nothing signed with a key since a time counts; a new one takes its place at once."""
     named = role_named(role)
-    with open_key_folder(folder, clock=clock_of(folder), passphrase=passphrase_for()) as place:
+    with open_key_folder(folder, clock=writing_clock(folder), passphrase=passphrase_for()) as place:
         changed = revoke_key(place, named, since_s=_seconds(since), reason=_reason(reason), key=key)
     console.print(f"Revoked. {changed.id(named)} is used from now on.")
 

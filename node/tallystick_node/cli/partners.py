@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tallystick_node.cli.shared import Folder, clock_of, console
+from tallystick_node.cli.shared import Folder, console, writing_clock
 from tallystick_node.setup import add_partner, list_partners, remove_partner
 
 partner = typer.Typer(help="Whom this node trusts.", no_args_is_help=True)
@@ -22,7 +22,7 @@ def partner_add(
         text = descriptor.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter("the descriptor file cannot be read") from error
-    described = add_partner(folder, text, expected_fingerprint=fingerprint, clock=clock_of(folder))
+    described = add_partner(folder, text, expected_fingerprint=fingerprint, clock=writing_clock(folder))
     console.print(f"{described.host} is a partner now, at {described.url}.")
 
 

@@ -14,6 +14,7 @@ from tallystick_node.clock import Clock
 from tallystick_node.config import clock_for, load_settings
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.files import AskPassphrase, checked_passphrase, read_passphrase_file
+from tallystick_node.setup import require_clock
 
 PASSPHRASE_VARIABLE = "TALLYSTICK_PASSPHRASE_FILE"  # noqa: S105  # the name of a file's name
 
@@ -26,6 +27,17 @@ Folder = Annotated[Path, typer.Argument(help="The node's data folder.")]
 def clock_of(folder: Path) -> Clock:
     """Return the clock that the node in `folder` runs by."""
     return clock_for(dict(os.environ), sandbox=load_settings(folder).sandbox)
+
+
+def writing_clock(folder: Path) -> Clock:
+    """Return the clock that the node in `folder` runs by, for a command that writes times.
+
+    Raises:
+        ClockBehind: it is behind the node's log, such as the machine's clock beside a sandbox that has another.
+    """
+    clock = clock_of(folder)
+    require_clock(folder, clock)
+    return clock
 
 
 def role_named(name: str) -> Role:

@@ -6,7 +6,6 @@ Source: DESIGN flow 1, SCENARIOS 1.05 and 1.07 (periods and their close).
 import asyncio
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -204,12 +203,12 @@ def open_permitted(
         if row.data_class not in permit.data_classes or not permit.events_from_s <= row.at_s < permit.events_until_s:
             continue
         try:
-            event = parse_payload(_opened(vault, row).payload)
+            event = parse_payload(_opened(vault, row).payload, recorded_at_s=row.recorded_at_s)
         except PayloadErased:
             continue
         if permit.resources is not None and not (names and names.let_through(event, permit.resources)):
             continue
-        opened.append(replace(event, recorded_at_s=row.recorded_at_s))
+        opened.append(event)
     return opened
 
 
@@ -287,7 +286,14 @@ def _is_about(node: Node, row: Any, event: JourneyEvent) -> bool:
 
 def _uncovered(covering: Sequence[Any]) -> Refused:
     ended = [row.state for row in covering if row.state in _NOT_LIVE]
-    code, problem = _NOT_LIVE[ended[-1]] if ended else ("receipt_missing", "No receipt covers this event.")
+    if not ended:
+        return Refused(
+            "receipt_missing",
+            "No receipt covers this event.",
+            remedy="Ask the subject for consent first. Where there is a receipt, it names no events of this kind,"
+            " or none of that time (events_from, events_until). Nothing was recorded.",
+        )
+    code, problem = _NOT_LIVE[ended[-1]]
     return Refused(code, problem, remedy="Ask the subject for consent first; nothing was recorded.")
 
 

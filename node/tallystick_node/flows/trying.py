@@ -19,7 +19,7 @@ from tallystick_consent.events import JourneyEvent, parse_payload
 from tallystick_consent.program import Program, parse_program
 from tallystick_consent.receipts.purposes import COVERED_BY
 from tallystick_consent.rules import NO_ZONES, PastPeriod, Period, Zones, dry_run, home_zone_name, privacy_cost
-from tallystick_ledger.errors import PayloadErased
+from tallystick_ledger.errors import BadInput, PayloadErased
 from tallystick_node.errors import AskedTooMuch
 from tallystick_node.flows.events import open_event
 from tallystick_node.flows.programs import zone_named, zone_of
@@ -37,12 +37,14 @@ def try_program(node: Node, body: wire.TryProgram) -> wire.TriedProgram:
     closes of a home are read in the zone of each subject, periods begin in the program's.
 
     Raises:
-        ProgramRejected, BadInput: not a program, or a period is not of its span.
+        ProgramRejected, BadInput: not a program, or a period is not of its span, or not over.
         AskedTooMuch: more events than one run opens.
     """
     program = parse_program(body.program)
     zone = zone_of(program)
     periods = [program.period(name, zone=zone) for name in dict.fromkeys(body.periods)]
+    if any(period.end_s > node.now_s() for period in periods):
+        raise BadInput("A period is not over yet, by this node's clock.", remedy="Name periods that are over.")
     mine = _condition(program, periods, issuer=node.host)
     found = select(EVENTS, RECEIPTS.c.terms).join(RECEIPTS, RECEIPTS.c.id == EVENTS.c.receipt).where(*mine)
     rows = node.rows(found.order_by(EVENTS.c.subject, EVENTS.c.at_s).limit(EVENTS_MAX + 1))

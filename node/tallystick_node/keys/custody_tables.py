@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Index, LargeBinary, MetaData, Table, Text
 
-from tallystick_node.storage.tables import WHOLE
+from tallystick_node.storage.tables.base import WHOLE
 
 CUSTODY = MetaData()
 

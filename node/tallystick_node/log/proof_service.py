@@ -28,7 +28,7 @@ from tallystick_ledger.tlog.merkle import Prover
 from tallystick_ledger.tlog.proof import InclusionProof
 from tallystick_ledger.tlog.reader import TileCache, TileReader
 from tallystick_ledger.tlog.subtree import prove_subtree_consistency, subtree_hash
-from tallystick_node.errors import AskedTooMuch, LogUnreadable, NotPublished
+from tallystick_node.errors import AskedTooMuch, NotPublished, log_unreadable
 from tallystick_node.log.publisher import Publisher
 
 CACHE_SIZE_MAX_BYTES = 64 * 1024 * 1024
@@ -92,7 +92,7 @@ class ProofService:
         """Return a published entry with its proof as a file; None before the published head covers it.
 
         Raises:
-            LogUnreadable: a file of the published log is missing or damaged.
+            LogUnreadable: a file of the published log is missing or damaged, or its store does not answer.
         """
         served = self._served()
         if not 0 <= index < served.head.size:
@@ -108,7 +108,7 @@ class ProofService:
         Raises:
             AskedTooMuch: more leaves than an answer has room for, or larger entries.
             NotPublished: the published head does not cover one of them.
-            LogUnreadable: a file of the published log is missing or damaged.
+            LogUnreadable: a file of the published log is missing or damaged, or its store does not answer.
         """
         return self.inclusions_under(self._served(), indexes, with_entries=with_entries)
 
@@ -135,7 +135,7 @@ class ProofService:
         Raises:
             AskedTooMuch: more entries than an answer has room for, or larger ones.
             NotPublished: there are none, or the published head does not cover them.
-            LogUnreadable: a file of the published log is missing or damaged.
+            LogUnreadable: a file of the published log is missing or damaged, or its store does not answer.
         """
         _require_few(end - start)
         served = self._served()
@@ -151,7 +151,7 @@ class ProofService:
 
         Raises:
             NotPublished: the sizes are in the wrong order, or beyond the published head.
-            LogUnreadable: a file of the published log is missing or damaged.
+            LogUnreadable: a file of the published log is missing or damaged, or its store does not answer.
         """
         served = self._served()
         until = served.head.size if new_size is None else new_size
@@ -168,7 +168,7 @@ class ProofService:
         Raises:
             BadInput: the leaves are no subtree.
             NotPublished: the published head does not cover them.
-            LogUnreadable: a file of the published log is missing or damaged.
+            LogUnreadable: a file of the published log is missing or damaged, or its store does not answer.
         """
         served = self._served()
         if end > served.head.size:
@@ -217,10 +217,7 @@ def _reading() -> Generator[None]:
     try:
         yield
     except (LookupError, TileMalformed) as error:
-        raise LogUnreadable(
-            "A file of the published log is missing or damaged.",
-            remedy="Try again later; the operator audits the log's folder with tally audit.",
-        ) from error
+        raise log_unreadable() from error
 
 
 def _require_few(count: int) -> None:

@@ -35,13 +35,14 @@ from tallystick_ledger.tlog.tiles import (
     parse_path,
 )
 from tallystick_node.clock import Clock
-from tallystick_node.errors import LogNotContinued, StoreUnavailable
+from tallystick_node.errors import LogNotContinued, StoreUnavailable, log_unreadable
 from tallystick_node.keys.signing import LogSigners, counting_keys
 from tallystick_node.log.cosigning import Cosigners
 from tallystick_node.log.files import Edge, Place, edge_places, root_of_tile, write_files
 from tallystick_node.log.handover import Handover, Piece, pieces_of
 from tallystick_node.log.rows import stored_entries
 from tallystick_node.log.store import FolderStore, LogStore
+from tallystick_node.storage.database import storage_errors
 from tallystick_node.storage.tables import HEADS
 
 CHECKPOINT = "checkpoint"
@@ -102,6 +103,7 @@ class Publisher:
         self._is_shared = is_shared
         self._even_behind = even_behind
         self._lock = threading.Lock()
+        self._ahead: Edge | None = None  # durable beyond the published head, which waits for witnesses perhaps
         try:
             self._published = self._last_published()
         except OSError as error:
@@ -154,6 +156,7 @@ class Publisher:
             LogNotContinued: what was committed is not a continuation of what was published.
             ForkSuspected, PolicyUnmet: the witnesses that the settings name do not let it pass.
             StoreUnavailable: the files cannot be written; the old head still stands.
+            StorageUnavailable: the database cannot be read.
         """
         with self._lock:
             try:
@@ -198,12 +201,7 @@ class Publisher:
 
     def _publish(self, head: Checkpoint, still_mine: Callable[[], None]) -> None:
         before = self._published.edge
-        # Until the new head stands, all these files lie beyond the old one: nobody is to read them, so they are written
-        # in place. If the power fails here they may be there in part, and the next publication writes them again.
-        edge = write_files(before, head.size, self._pieces(before.size, head.size), self._store.write)
-        if edge.root() != head.root:
-            raise _not_continued()
-        self._store.flush()
+        edge = self._written_until(head)
         # From here on everything that the new head covers is durable.
         now_s = self._clock.now_s()
         note = sign_note(head.body(), self._signers.heads(now_s), now_s=now_s)
@@ -211,38 +209,73 @@ class Publisher:
             note = self._cosigners.gather(head, note, read=self.reader(head.size))
         still_mine()
         self._store.replace(CHECKPOINT, note)
-        self._published = _Published(head, note, edge)
+        self._published, self._ahead = _Published(head, note, edge), None
         self._handover.publish(head.size)
         # If the power fails before they are gone, the next start removes them.
         self._drop_covered(before, head.size)
 
+    def _written_until(self, head: Checkpoint) -> Edge:
+        """Write every file that a head covers, durably, and return their right edge.
+
+        Where an attempt before this one wrote files and its head then waited for witnesses, this one goes on from
+        there: a witness that is away for a day must not have a day's entries written again and again.
+        """
+        before, ahead = self._published.edge, self._ahead
+        begun = before if ahead is None or not before.size < ahead.size <= head.size else ahead
+        # Until the new head stands, all these files lie beyond the old one: nobody is to read them, so they are written
+        # in place. If the power fails here they may be there in part, and the next publication writes them again.
+        edge = write_files(begun, head.size, self._pieces(begun.size, head.size), self._store.write)
+        if edge.root() != head.root:
+            self._ahead = None
+            raise _not_continued()
+        # Full files stay once they are durable; another process that starts tidies partial ones beyond the head away.
+        for path in edge.files.keys() & begun.files.keys() - before.files.keys():
+            self._store.write(path, edge.files[path])
+        self._store.flush()
+        self._ahead = edge
+        if not self._is_shared:  # no other process can have published these
+            for path in begun.files.keys() - edge.files.keys() - before.files.keys():
+                self._store.delete(path)
+        return edge
+
     def checkpoint(self) -> bytes:
-        """Return the published head, as it is served.
+        """Return the head that stands in the store, whoever put it there; it is judged before another goes over it.
 
         Raises:
-            LookupError: none is published yet.
+            LookupError: there is none.
+            OSError: the store does not answer.
         """
         return self._store.read(CHECKPOINT)
 
     def file(self, path: str) -> bytes | None:
         """Return a published file by its path below the log, None where there is none.
 
-        A tile beyond the published head is none: it may not be whole yet, and who reads it may keep it for ever.
+        A tile beyond the published head is none: it may not be whole yet, and who reads it may keep it for ever. The
+        head is the one that this process knows: whatever else stands in its place was not judged here.
+
+        Raises:
+            LogUnreadable: the store does not answer.
         """
+        if path == CHECKPOINT:
+            return self._published.note or None
         try:
-            if path != CHECKPOINT and not _is_covered(parse_path(path), self.published_size):
-                return None
-            return self._store.read(path)
+            return self._store.read(path) if _is_covered(parse_path(path), self.published_size) else None
         except (LookupError, TileMalformed):
             return None
+        except OSError as error:
+            raise log_unreadable() from error
 
     def reader(self, size: int) -> TileReader:
         """Return a reader of the published files as of a size."""
         return TileReader(self._store.read, size)
 
     def committed(self) -> Checkpoint:
-        """Return the head of what is committed, published or not."""
-        with self._engine.connect() as connection:
+        """Return the head of what is committed, published or not.
+
+        Raises:
+            StorageUnavailable: the database cannot be read.
+        """
+        with storage_errors(), self._engine.connect() as connection:
             return self.committed_in(connection)
 
     def committed_in(self, connection: Connection) -> Checkpoint:
@@ -323,7 +356,7 @@ class Publisher:
 
     def _known_published(self) -> int:
         """Return how far the log was published when the last commit was made."""
-        with self._engine.connect() as connection:
+        with storage_errors(), self._engine.connect() as connection:
             row = connection.execute(select(HEADS.c.published_size).where(HEADS.c.log == self._log)).first()
         return 0 if row is None else row.published_size
 
@@ -354,7 +387,8 @@ class Publisher:
     def _drop_covered(self, before: Edge, size: int) -> None:
         """Remove the partial files of the old edge whose full ones are published: C2SP lets readers fall back to them.
 
-        No other tile has any: a tile is made whole in one publication, or is the edge of one.
+        No other tile has any: a tile is made whole in one publication, or is the edge of one. What attempts left whose
+        head was never published is gone by then, or where processes share the log, goes at the next start.
         """
         for place in edge_places(before.size):
             full = replace(place, width=TILE_WIDTH)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 
 from tallystick_ledger.tlog.blob import split_entries
 from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, Frontier
+from tallystick_node.storage.database import storage_errors
 from tallystick_node.storage.driver import Driver, Prepared
 from tallystick_node.storage.tables import BLOBS, HEADS
 
@@ -145,8 +146,10 @@ def drop_blobs(driver: Driver, log: str, *, until: int, size_max_bytes: int = DR
         # What is published is no secret, and to overwrite it with zeros would double what a commit writes.
         (secure,) = driver.run_text("PRAGMA secure_delete").fetchone()
         driver.run_text("PRAGMA secure_delete=OFF")
-        driver.run(_DROP, {"log": log, "until": end})
-        driver.run_text(f"PRAGMA secure_delete={int(secure)}")
+        try:
+            driver.run(_DROP, {"log": log, "until": end})
+        finally:  # the connection lives on, and erases people next
+            driver.run_text(f"PRAGMA secure_delete={int(secure)}")
     else:
         driver.run(_DROP, {"log": log, "until": end})
     return len(oldest)
@@ -157,6 +160,7 @@ def stored_entries(engine: Engine, log: str, start: int, end: int) -> Iterator[b
 
     Raises:
         LookupError: the database does not hold them all.
+        StorageUnavailable: it cannot be read.
     """
     while start < end:
         before = start
@@ -178,5 +182,5 @@ def _blobs_from(engine: Engine, log: str, start: int, end: int) -> list[tuple[in
         .order_by(BLOBS.c.first)
         .limit(READ_ROWS_MAX)
     )
-    with engine.connect() as connection:
+    with storage_errors(), engine.connect() as connection:
         return [(row[0], row[1], row[2]) for row in connection.execute(statement)]

@@ -2,8 +2,8 @@
 
 Tiles and bundles are put in parallel, and `flush` waits for all of them; an object is there whole or not at all. The
 checkpoint is replaced only if it is still the one that was read or written here last (`If-Match`), so that of two
-writers neither takes the other's head back. Every wait has a bound; a store that does not answer is an `OSError`, and
-publication waits.
+writers neither takes the other's head back: it is read by who judges it, and never for a reader. Every wait has a
+bound; a store that does not answer is an `OSError`, and publication waits.
 
 Bucket, prefix and endpoint stand in the settings; credentials and region come from the environment, as the store's own
 tools read them (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, ...).

@@ -143,6 +143,7 @@ class Writer:
         self._dropped_size = 0  # of the log: no blob that ends before it is left
         self._committing = threading.Lock()  # whoever holds it has the connection, and may commit
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._queueing = threading.Lock()  # so that nothing is queued behind the end, where nobody would answer it
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._closed = threading.Event()
         self._thread.start()
@@ -237,15 +238,17 @@ class Writer:
 
     def close(self) -> None:
         """Finish what waits, then stop."""
-        self._closed.set()
-        self._queue.put(None)
+        with self._queueing:
+            self._closed.set()
+            self._queue.put(None)
         self._thread.join()
 
     def _put(self, job: _Job) -> None:
-        self._require_open(job)
-        if self._queue.qsize() >= QUEUE_WRITES_MAX:  # a few more where several threads ask at once
-            raise unavailable()
-        self._queue.put(job)
+        with self._queueing:
+            self._require_open(job)
+            if self._queue.qsize() >= QUEUE_WRITES_MAX:
+                raise unavailable()
+            self._queue.put(job)
 
     def _require_open(self, job: _Job) -> None:
         if self._closed.is_set():
@@ -286,12 +289,11 @@ class Writer:
             return
         except BaseException as error:  # noqa: BLE001  # handed to whoever asked
             self._disconnect()
-            if isinstance(error, LogEnded) and self._follow(error):
-                self._commit(batch)
+            if isinstance(error, LogEnded) and batch[0].successor is None:  # what begins a log is not done in another
+                self._follow(batch, error)
                 return
             if isinstance(error, StorageUnavailable | SignerUnavailable | ClockBehind | LogEnded) or len(batch) == 1:
-                for job in batch:
-                    job.answer.set_exception(error)
+                _refuse(batch, error)
                 return
             log.warning("a commit failed, and nothing of it was written; each of its writes is now tried alone")
             for job in batch:
@@ -306,12 +308,17 @@ class Writer:
             else:
                 outcome.job.answer.set_result(result)
 
-    def _follow(self, ended: LogEnded) -> bool:
-        """Go on in the log that another process has begun; return whether it is known where that is."""
-        if self._log_named is None or ended.successor == self._log.name:
-            return False
-        self._log, self._dropped_size = self._log_named(ended.successor), 0
-        return True
+    def _follow(self, batch: list[_Job], ended: LogEnded) -> None:
+        """Commit to the log that another process has begun, and go on in it."""
+        try:
+            if self._log_named is None or ended.successor == self._log.name:
+                raise ended
+            with storage_errors():
+                self._log, self._dropped_size = self._log_named(ended.successor), 0
+        except Exception as error:  # noqa: BLE001  # its place is away, perhaps: for the next write it is tried again
+            _refuse(batch, error)
+        else:
+            self._commit(batch)
 
     @contextmanager
     def _transaction(self) -> Generator[Connection]:
@@ -437,6 +444,12 @@ class Writer:
             if not drop_blobs(driver, own.name, until=published_size, size_max_bytes=size_bytes):
                 self._dropped_size = published_size
         return Commit(plan, note), pieces
+
+
+def _refuse(batch: Sequence[_Job], error: BaseException) -> None:
+    """Tell everybody of a batch why nothing of it was written."""
+    for job in batch:
+        job.answer.set_exception(error)
 
 
 def _blobs(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:

@@ -22,13 +22,15 @@ from tallystick.signing import VerifiedRequest, sign_response, verify_request
 from tallystick_ledger.encoding import canonical_json, parse_json_object, to_base64url
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_node.errors import ReplayDetected
-from tallystick_node.flows import links, programs
+from tallystick_node.flows import programs
 from tallystick_node.flows.claims import accepting, asks, retracting
+from tallystick_node.flows.links import accepting as links_accepting
+from tallystick_node.flows.links import offers as links_offers
 from tallystick_node.flows.receipts import issuer as receipts_issuer
 from tallystick_node.flows.receipts import recipient as receipts_recipient
 from tallystick_node.flows.receipts import stopping as receipts_stopping
 from tallystick_node.flows.receipts import versions as receipts_versions
-from tallystick_node.flows.subjects import erasure
+from tallystick_node.flows.subjects import erasure_attesting
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -56,8 +58,8 @@ class _Call:
 
 ASKS = "/asks"
 CALLS = {
-    "/links": _Call(wire.PeerLink, links.receive_link),
-    "/links/confirmed": _Call(wire.PeerLinkConfirmed, links.receive_link_confirmed),
+    "/links": _Call(wire.PeerLink, links_offers.receive_link),
+    "/links/confirmed": _Call(wire.PeerLinkConfirmed, links_accepting.receive_link_confirmed),
     "/programs": _Call(wire.PeerSigned, programs.receive_program),
     "/agreements": _Call(wire.PeerSigned, programs.receive_agreement),
     "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts_issuer.receive_requested),
@@ -68,7 +70,7 @@ CALLS = {
     "/receipts/deferred": _Call(wire.PeerReceiptDeferred, receipts_recipient.receive_deferred),
     "/receipts/renewed": _Call(wire.PeerSigned, receipts_recipient.receive_renewed),
     "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),
-    "/erasures": _Call(wire.PeerSigned, erasure.receive_erasure),
+    "/erasures": _Call(wire.PeerSigned, erasure_attesting.receive_erasure),
     ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
     "/claims/revoked": _Call(wire.PeerSigned, retracting.receive_retraction),
     "/claims": _Call(wire.PeerClaim, accepting.receive_claim, names_list=True),

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 
 from tallystick import wire
+from tallystick_node.flows.app_keys import App
 from tallystick_node.flows.people import acts, answering, desk, matching, standings
 from tallystick_node.flows.receipts import exporting
-from tallystick_node.routes.apps import (
-    App,
+from tallystick_node.routes.callers import (
     LinksApp,
     NodeHere,
     PageCursor,
@@ -31,8 +31,8 @@ StandingsApp = Annotated[App, Depends(require("standings:write"))]
 
 @router.post("/standings", **writes(wire.Standing))
 async def record_standing(request: Request, node: NodeHere, app: StandingsApp, body: wire.RecordStanding) -> Response:
-    """Put on record who speaks for a customer."""
-    return answer(await standings.record_standing(node, once_of(request, app, body), body))
+    """Put on record who speaks for a customer; an app that did takes no yes for it."""
+    return answer(await standings.record_standing(node, once_of(request, app, body), body, app=app.name))
 
 
 @router.post("/standings/search")

@@ -12,15 +12,16 @@ from sqlalchemy import select
 from tallystick_consent.claims.status_list import STATUS_MEDIA_TYPE
 from tallystick_ledger.errors import BadInput, TileMalformed
 from tallystick_ledger.tlog.tiles import BundlePath, parse_path
-from tallystick_node.clock import CLOCK_BACK_MAX_S
+from tallystick_node.clock import CLOCK_BACK_MAX_S, steady_s
 from tallystick_node.errors import ScopeMissing, log_read_only
+from tallystick_node.flows.app_keys import find_app, record_read
 from tallystick_node.flows.claims.status import published_list
 from tallystick_node.flows.logs.descriptors import require_taken, take_descriptor
 from tallystick_node.log.cosigning import Standing
 from tallystick_node.log.publisher import CHECKPOINT
 from tallystick_node.log.shards import Shard
 from tallystick_node.node import Node, no_such_thing
-from tallystick_node.routes.apps import NodeHere, find_app, record_read
+from tallystick_node.routes.callers import NodeHere
 from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
 from tallystick_node.storage.tables import HEADS, PARTNERS
 
@@ -65,15 +66,15 @@ async def published(request: Request, node: NodeHere, year: str, path: str) -> R
     if shard is None:
         raise no_such_thing()
     if path == CHECKPOINT:
-        return _file(shard, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
+        return await _file(shard, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
     try:
         tile = parse_path(path)
     except TileMalformed as error:
         raise no_such_thing() from error
     if not isinstance(tile, BundlePath):
-        return _file(shard, path, "application/octet-stream", TILE_HEADERS)
+        return await _file(shard, path, "application/octet-stream", TILE_HEADERS)
     await _record_read(request, node, f"{year}/{path}")
-    return _file(shard, path, "application/octet-stream", BUNDLE_HEADERS)
+    return await _file(shard, path, "application/octet-stream", BUNDLE_HEADERS)
 
 
 async def _record_read(request: Request, node: Node, path: str) -> None:
@@ -85,8 +86,8 @@ async def _record_read(request: Request, node: Node, path: str) -> None:
     await node.written(partial(record_read, app=app.id, what=path), even_read_only=True)
 
 
-def _file(shard: Shard, path: str, media_type: str, headers: dict[str, str]) -> Response:
-    content = shard.publisher.file(path)
+async def _file(shard: Shard, path: str, media_type: str, headers: dict[str, str]) -> Response:
+    content = await asyncio.to_thread(shard.publisher.file, path)  # its store may be slow, or away
     if content is None:
         raise no_such_thing()
     return Response(content, headers=headers, media_type=media_type)
@@ -101,8 +102,14 @@ def healthz() -> dict[str, str]:
 @router.get("/readyz")
 def readyz(node: NodeHere) -> dict[str, str]:
     """Return that the database answers and a head is published; how publication stands with its witnesses, and what
-    an operator should look at, if anything."""
-    if node.row(select(HEADS.c.size)) is None or node.publisher.published_size == 0:
+    an operator should look at, if anything.
+
+    Raises:
+        NotFound: no head is published yet.
+        ClockBehind: every write is refused, since the clock is behind the log.
+    """
+    head = node.row(select(HEADS.c.last_at_s).where(HEADS.c.successor.is_(None)))
+    if head is None or node.publisher.published_size == 0:
         raise no_such_thing()
     cosigners = node.shards.current.cosigners
     told = {
@@ -112,6 +119,8 @@ def readyz(node: NodeHere) -> dict[str, str]:
     }
     if node.standing.is_read_only:
         told |= {"status": "read_only", "log": node.shards.current.own.origin, "remedy": log_read_only().remedy}
+    else:
+        steady_s(node.now_s(), head.last_at_s)
     if node.standing.silent:
         told["not_asked"] = ", ".join(node.standing.silent)
     if missed := node.missed.told():

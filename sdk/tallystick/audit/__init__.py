@@ -9,7 +9,7 @@ integrity    signatures, bundles, tiles, root, and no file more; by one process,
 replay       what the entries mean together
 key_history  what signed, against the keys that the log tells of
 views        what others saw of the log
-log          one log, with every rule
+log          one log, with every rule; `line` the logs in their order
 cross        two companies' books side by side
 state        a saved audit, for the next one to go on from
 exhibits     evidence that convinces a third party
@@ -25,16 +25,17 @@ from tallystick.audit.collecting import without_collecting
 from tallystick.audit.cross import check_chains, cross_check
 from tallystick.audit.exhibits import Exhibit, Exhibits
 from tallystick.audit.explained import SUBJECTS, all_explained, explained
-from tallystick.audit.findings import Findings, printable
+from tallystick.audit.findings import printable
 from tallystick.audit.integrity import ALONE, Crew, Progress, open_crew
-from tallystick.audit.log import Asked, AuditedLog, audit_log
+from tallystick.audit.line import Line
+from tallystick.audit.log import Asked, AuditedLog
 from tallystick.audit.report import KeyUse, LogReport, Report
 from tallystick.audit.rules import LIMITS, RULES, rules_for
 from tallystick.audit.source import AuditNotRun, DirectorySource, Source, WebSource, open_web
 from tallystick.audit.state import SavedAudit, Saver, read_state, write_state
 from tallystick.audit.table import report_table
 from tallystick.audit.views.witnesses import has_addresses
-from tallystick_consent.replay import count_undated
+from tallystick_consent.replay import count_undated, count_untold
 from tallystick_ledger.encoding import to_base64
 
 __all__ = [
@@ -87,17 +88,15 @@ def audit(
     """
     asked = asked or Asked()
     exhibits = Exhibits()
-    audited: list[tuple[Source, Findings, AuditedLog | None]] = []
-    for source, earlier, saver in zip(sources, _each(since, sources), _each(savers, sources), strict=True):
-        found = Findings(source.where)
-        audited.append((source, found, audit_log(source, found, asked, exhibits, since=earlier, saver=saver)))
-    logs = [log for _, _, log in audited if log is not None]
+    line = Line(sources, _each(since, sources), asked, exhibits)
+    audited = [line.finish(at, saver=saver) for at, saver in enumerate(_each(savers, sources))]
+    logs = [log for log in audited if log is not None]
     # Of one log alone, with nothing to hold it against, it is said what was not followed.
     is_one = len(sources) == 1
     notes = list(check_chains(logs)) if is_one else cross_check(logs, exhibits=exhibits, pause=asked.pause)
     return Report(
-        sources=tuple(_told(source, log, asked) for source, _, log in audited),
-        findings=tuple(finding for _, found, _ in audited for finding in found.all()),
+        sources=tuple(_told(source, log, asked) for source, log in zip(sources, audited, strict=True)),
+        findings=tuple(finding for found in line.found for finding in found.all()),
         rules=rules_for(
             len(sources),
             replayed=not asked.integrity_only,
@@ -131,6 +130,8 @@ def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:
         notes.append(f"Only {log.replay.ledger.size} of {head.checkpoint.size} entries were replayed.")
     if undated := count_undated(log.replay.consent):
         notes.append(f"Pauses and endings that nobody signed for, and that name no deadline: {undated}.")
+    if untold := count_untold(log.replay.consent):
+        notes.append(f"Versions of programs that do not say what their answers tell (version 0.1): {untold}.")
     signed = {each.known: each.timestamp_s for each in head.signed}
     return LogReport(
         where=where,

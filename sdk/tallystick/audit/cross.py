@@ -9,6 +9,8 @@ Source: DESIGN section 3 (audit) and section 5 (P4, P8).
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import cast
 
 from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.integrity import reader_of
@@ -19,9 +21,17 @@ from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
 from tallystick_consent.receipts.states import ASKED
 from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request, fixed_terms
+from tallystick_consent.rules.periods import DAY_S
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
+
+REVOCATION_SHOWS_S = 2 * DAY_S
+"""How long after a claim is revoked in its issuer's ledger nobody may take it any more: its recipient is told, and its
+status shows it, at a time of the claim's own within 30 hours (P6)."""
+
+RETRACTED_WITHIN_S = REVOCATION_SHOWS_S + 7 * DAY_S
+"""How long after it a recipient that had taken the claim retracts it: a week more, as for its signature for a stop."""
 
 
 def cross_check(
@@ -116,11 +126,12 @@ def _check_deliveries(issuer: AuditedLog, hosts: dict[str, list[AuditedLog]]) ->
         if disclosure.state != "delivered" or not recipients:
             continue
         taken = next(_acceptances_of(issuer, claim, recipients), None)
-        place = f"entry {index}"
         if taken is None:
-            issuer.found.add("X.acceptance_missing", place, f"{disclosure.recipient} has not accepted this claim.")
+            problem = f"{disclosure.recipient} has not accepted this claim."
+            issuer.found.add("X.acceptance_missing", f"entry {index}", problem)
         elif taken[0].claim == claim and _answer(disclosure, issuer) != _answer(*taken):
-            issuer.found.add("X.acceptance_differs", place, f"{disclosure.recipient} accepted another claim than this.")
+            problem = f"{disclosure.recipient} accepted another claim than this."
+            issuer.found.add("X.acceptance_differs", f"entry {index}", problem)
 
 
 def _acceptances_of(
@@ -175,13 +186,43 @@ def _check_acceptances(
             recipient.found.add("X.withheld", place, f"{issuer.host} says that it withheld this claim.")
         elif claim in recipient.replay.consent.retracted and disclosure.state != "revoked":
             recipient.found.add("X.retracted", place, f"{issuer.host} has not revoked this claim.")
+        else:
+            _check_revoked(recipient, claim, place, issuers=hosts[issuer.host], recipients=hosts[recipient.host])
+
+
+def _check_revoked(
+    recipient: AuditedLog, claim: str, place: str, *, issuers: Sequence[AuditedLog], recipients: Sequence[AuditedLog]
+) -> None:
+    """A claim that its issuer revoked is not taken any more, and one that was is taken back; in a later log, perhaps.
+
+    Which of the two is to blame, whoever was not heard or did not listen, no ledger tells.
+    """
+    revoked = [log.replay.consent.revoked_at_s.get(claim) for log in issuers]
+    revoked_s = min((each for each in revoked if each is not None), default=None)
+    if revoked_s is None:
+        return
+    accepted_s = recipient.replay.consent.logged_at_s[claim]
+    newest_s = max(log.replay.times.newest_s for log in recipients)
+    if accepted_s > revoked_s + REVOCATION_SHOWS_S:
+        recipient.found.add("X.revoked", place, "The claim was accepted two days after its issuer had revoked it.")
+    elif newest_s > revoked_s + RETRACTED_WITHIN_S and not any(_retracts(log, claim) for log in recipients):
+        recipient.found.add("X.revoked", place, "The claim was revoked by its issuer nine days ago, and stands here.")
+
+
+def _retracts(log: AuditedLog, claim: str) -> bool:
+    before = log.replay.consent.before.get(claim)
+    return claim in log.replay.consent.retracted or (before is not None and before.state == "retracted")
 
 
 def _answer(body: DisclosureBody | AcceptanceBody, log: AuditedLog) -> tuple[object, ...]:
     """Return what both halves of an answer must agree on."""
-    parties = (log.host, body.recipient) if isinstance(body, DisclosureBody) else (body.issuer, log.host)
-    program = (body.program, body.program_version, body.period)
-    return (*parties, body.receipt, *program, body.purpose, body.rung, body.nullifier)
+    # The type itself: `isinstance` asks a model's class in Python, which takes longer than all the rest.
+    if type(body) is AcceptanceBody:
+        return body.issuer, log.host, _said(vars(body))
+    return log.host, cast("DisclosureBody", body).recipient, _said(vars(body))
+
+
+_said = itemgetter("receipt", "program", "program_version", "period", "purpose", "rung", "nullifier")
 
 
 def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
@@ -226,14 +267,13 @@ def _check_signatures(
     for receipt, life in log.replay.consent.receipts.items():
         partner = life.body.recipient if life.body.issuer == log.host else life.body.issuer
         logs = hosts.get(partner)
-        if not logs:
+        theirs_to_say = [each for each in life.acknowledged if each.by_partner and each.signed not in answered]
+        if not logs or not theirs_to_say:
             continue
         there = {each.step(): each for known in logs for each in _signed_by(known, receipt)}
-        for each in life.acknowledged:
+        for each in theirs_to_say:
             rule, place = acknowledgement_rule(each.state), f"entry {each.index}"
             theirs = there.get(each.step())
-            if not each.by_partner or each.signed in answered:
-                continue
             if theirs is not None and (theirs.at_s, theirs.digest) != (each.at_s, each.digest):
                 log.found.add(rule, place, f"{partner} has logged another signature for this step.")
             elif theirs is None and _is_whole(logs, origins):

@@ -139,7 +139,8 @@ SUBJECTS: dict[str, Subject] = {
     "X": Subject(
         "Two companies' books agree.",
         "the entries of both logs",
-        "what only one of the two logs could show, where the other one was not given",
+        "what only one of the two logs could show, where the other one was not given; which of the two was not heard,"
+        " or did not listen",
     ),
 }
 """Each promise and each other kind of rule, by what its ids begin with; `PROMISE.rule` is a rule's id."""

@@ -1,14 +1,27 @@
 """Audit one log: its head, its files, and every rule over its entries."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 
 from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.findings import Findings
-from tallystick.audit.integrity import ALONE, Crew, Head, Point, Progress, TreeCheck, check_head, reader_of
+from tallystick.audit.integrity import (
+    ALONE,
+    Ahead,
+    Crew,
+    Head,
+    Point,
+    Progress,
+    Settle,
+    Told,
+    TreeCheck,
+    check_head,
+    nobody,
+    reader_of,
+)
 from tallystick.audit.key_history import check_descriptor_keys, check_head_keys
 from tallystick.audit.replay import TIME_SLACK_S, LogReplay, settle
 from tallystick.audit.source import CHECKPOINT, AuditNotRun, Source
@@ -79,16 +92,95 @@ class AuditedLog:
         return self.replay.host
 
 
-def audit_log(
+@dataclass(frozen=True, slots=True)
+class BegunLog:
+    """A log whose head was checked, and whose entries were not yet.
+
+    Attributes:
+        tree: what is to be read of it.
+        lasting: findings that whoever goes on from this audit takes along.
+        behind: gives the spans of the log that is audited after this one, as `Ahead` has it.
+    """
+
+    log: AuditedLog
+    asked: Asked
+    exhibits: Exhibits
+    tree: TreeCheck
+    lasting: Findings
+    behind: Callable[[], Ahead | None]
+
+    def ahead(self) -> Ahead:
+        """Return the log's spans, of which some may be on their way before it is this log's turn."""
+        return self.tree.ahead(_settle_for(self.asked), self.behind)
+
+    def finish(self, *, saver: Saver | None) -> AuditedLog:
+        """Return the log after its audit.
+
+        Args:
+            saver: keeps how far this one came; None where nobody wants to go on from it.
+
+        Raises:
+            AuditNotRun: the source cannot be read to its end.
+        """
+        log, found, head = self.log, self.log.found, self.log.head
+        root = self._run(saver)
+        if root is not None and root != head.checkpoint.root:
+            found.add("log.checkpoint", CHECKPOINT, "The entries lead to another root than the one that is signed.")
+        if log.whole:
+            check_head_keys(head, log.origin, log.replay.ledger.keys, found)
+            if log.source.keys.descriptor is not None:
+                check_descriptor_keys(log.source.keys.descriptor, head, log.replay.ledger.keys, found)
+        self.exhibits.wrong_files(log.source, head, self.tree.wrong, root=root)
+        _ask_witnesses(log, self.asked, self.exhibits)
+        return log
+
+    def _run(self, saver: Saver | None) -> bytes | None:
+        """Return the root that the entries lead to, after they were hashed, and replayed where that is asked for."""
+        log, asked, tree = self.log, self.asked, self.tree
+        found, replay = log.found, log.replay
+        whole = True
+
+        def saved(point: Point, note: bytes = b"") -> SavedAudit:
+            listed, counts = self.lasting.kept()
+            seen_s = log.head.first_signed_s if note else None
+            return SavedAudit(
+                log.origin, point, note, seen_s, listed, counts, None if asked.integrity_only else log.replay
+            )
+
+        def passed(point: Point) -> None:
+            if saver is not None and saver.is_due:
+                saver.save(saved(point))
+
+        def take(entries: Sequence[Told]) -> None:
+            if not asked.integrity_only:
+                replay.take(entries, found)
+
+        with found.lasting(self.lasting):
+            root = tree.run(take, asked.progress, settle=_settle_for(asked), passed=passed, behind=self.behind)
+            if asked.integrity_only:
+                whole = tree.readable
+            else:
+                whole = log.whole = replay.ledger.size == log.head.checkpoint.size
+        head = log.head
+        if saver is not None and whole and root == head.checkpoint.root:
+            saver.save(saved(Point(head.checkpoint.size, head.checkpoint.root), head.note))
+        elif saver is not None:
+            log.notes.append("The audit was not saved: nobody could go on from a log that does not lead to its head.")
+        if not asked.integrity_only:
+            replay.finish(found)
+        return root
+
+
+def begin_log(
     source: Source,
     found: Findings,
     asked: Asked,
     exhibits: Exhibits,
     *,
     since: SavedAudit | None = None,
-    saver: Saver | None = None,
-) -> AuditedLog | None:
-    """Return the log at `source` after its audit; None where it has no head that can be read.
+    behind: Callable[[], Ahead | None] = nobody,
+) -> BegunLog | None:
+    """Return the log at `source`, whose entries are audited when it is finished; None where no head can be read.
 
     Args:
         source: the log, opened with the keys to check it under.
@@ -96,10 +188,10 @@ def audit_log(
         asked: how to audit it.
         exhibits: keeps the evidence.
         since: the earlier audit to go on from, which is used up by this; None to begin at the start.
-        saver: keeps how far this one came; None where nobody wants to go on from it.
+        behind: gives the spans of the log that is audited after this one, as `Ahead` has it.
 
     Raises:
-        AuditNotRun: the source cannot be read to its end; or the earlier audit did not replay what this one must.
+        AuditNotRun: the source cannot be read; or the earlier audit did not replay what this one must.
     """
     if since is not None and since.replay is None and not asked.integrity_only:
         raise AuditNotRun(
@@ -125,47 +217,11 @@ def audit_log(
     log.replay.times.before_s = head.first_signed_s
     if head.lonely_s is not None and head.lonely_s < (head.first_signed_s or 0) - TIME_SLACK_S:
         log.notes.append("One witness states an earlier time than all others that signed: its clock is not believed.")
-    root = _run(log, tree, lasting, asked, saver)
-    if root is not None and root != head.checkpoint.root:
-        found.add("log.checkpoint", CHECKPOINT, "The entries lead to another root than the one that is signed.")
-    if log.whole:
-        check_head_keys(head, log.origin, log.replay.ledger.keys, found)
-        if source.keys.descriptor is not None:
-            check_descriptor_keys(source.keys.descriptor, head, log.replay.ledger.keys, found)
-    exhibits.wrong_files(source, head, tree.wrong, root=root)
-    _ask_witnesses(log, asked, exhibits)
-    return log
+    return BegunLog(log, asked, exhibits, tree, lasting, behind)
 
 
-def _run(log: AuditedLog, tree: TreeCheck, lasting: Findings, asked: Asked, saver: Saver | None) -> bytes | None:
-    """Return the root that the entries lead to, after they were hashed, and replayed where that is asked for."""
-    found, replay = log.found, log.replay
-    whole = True
-
-    def saved(point: Point, note: bytes = b"") -> SavedAudit:
-        listed, counts = lasting.kept()
-        seen_s = log.head.first_signed_s if note else None
-        return SavedAudit(log.origin, point, note, seen_s, listed, counts, None if asked.integrity_only else log.replay)
-
-    def passed(point: Point) -> None:
-        if saver is not None and saver.is_due:
-            saver.save(saved(point))
-
-    with found.lasting(lasting):
-        if asked.integrity_only:
-            root = tree.run(lambda _: None, asked.progress, passed=passed)
-            whole = tree.readable
-        else:
-            root = tree.run(lambda entries: replay.take(entries, found), asked.progress, settle=settle, passed=passed)
-            whole = log.whole = replay.ledger.size == log.head.checkpoint.size
-    head = log.head
-    if saver is not None and whole and root == head.checkpoint.root:
-        saver.save(saved(Point(head.checkpoint.size, head.checkpoint.root), head.note))
-    elif saver is not None:
-        log.notes.append("The audit was not saved: nobody could go on from a log that does not lead to its head.")
-    if not asked.integrity_only:
-        replay.finish(found)
-    return root
+def _settle_for(asked: Asked) -> Settle | None:
+    return None if asked.integrity_only else settle
 
 
 def _goes_on(

@@ -63,7 +63,7 @@ RULES: dict[str, str] = {
     " so too.",
     "P4.reward": "Every posted reward follows from an acceptance before it in the ledger, and each acceptance from at"
     " most one.",
-    "P5.unsigned": "A withdrawal names what was signed to tell the other partner of it.",
+    "P5.unsigned": "A pause or an ending that the other partner signs for names what was signed to tell it.",
     "P5.acknowledgement": "For a pause or an ending, the other partner signed just what was sent, and its own ledger"
     " says so too; one that met an end is signed for once, and changes nothing.",
     "P7.claim_twice": "A claim is issued once and accepted once.",
@@ -103,7 +103,7 @@ RULES: dict[str, str] = {
     " minutes past it; the deadline is at most 30 days away, and named by all from the first that names one.",
     "P16.stale": "The newest cosignature of the head is no older than was asked for, and from no time to come.",
     "P17.alone": "What a program's answers tell, with their repetition and the size of the reward, is within the rung"
-    " of every receipt they are given under.",
+    " of every receipt they are given under; all programs say it, from the first in a log that does.",
     "P17.dates": "More than one answer about a single day needs a receipt that permits dates, where the program's"
     " entry does not say what it tells.",
     "P17.together": "What the programs up to each rung that one source answers to one recipient for one period tell"
@@ -117,6 +117,8 @@ RULES: dict[str, str] = {
     " content.",
     "X.withheld": "No claim is accepted that its issuer says it withheld, unless the issuer replaced it.",
     "X.retracted": "Every claim that its recipient says was retracted is revoked in its issuer's ledger.",
+    "X.revoked": "No claim is accepted two days after its issuer revoked it, and one that was accepted is retracted"
+    " within nine days of that.",
     "X.receipt_differs": "A version of a receipt has the same terms in both ledgers, and its withdrawal settles alike.",
     "X.program_differs": "A version of a program is the same in both ledgers.",
     "X.erasure_missing": "Every erasure that its partner is said to have attested stands in that partner's ledger.",

@@ -10,18 +10,24 @@ from rich.text import Text
 from tallystick.audit.report import KeyUse, LogReport, Report
 
 
-def report_table(report: Report) -> RenderableType:
-    """Return the report as tables; all of its text is shown as it is, never read as markup."""
-    return Group(*_parts(report))
+def report_table(report: Report, *, evidence_kept: bool = False) -> RenderableType:
+    """Return the report as tables; all of its text is shown as it is, never read as markup.
+
+    Args:
+        report: what was found.
+        evidence_kept: whether its evidence was left in a folder.
+    """
+    return Group(*_parts(report, evidence_kept=evidence_kept))
 
 
-def _parts(report: Report) -> Iterator[RenderableType]:
+def _parts(report: Report, *, evidence_kept: bool) -> Iterator[RenderableType]:
     for source in report.sources:
         yield _source(source)
     if report.findings:
         yield _findings(report)
     for exhibit in report.exhibits:
-        yield Text(f"Evidence, kept with --evidence: {exhibit.name}")
+        kept = "kept" if evidence_kept else "NOT KEPT (--evidence FOLDER does)"
+        yield Text(f"Evidence, {kept}: {exhibit.name}")
     for note in report.notes:
         yield Text(f"Not compared: {note}")
     verdict = "HOLDS" if report.holds else f"DOES NOT HOLD: {_count(len(report.findings), 'finding')}"

@@ -74,7 +74,8 @@ def well_formed(make: Callable[[], _Q]) -> _Q:
         )
         # Not chained: what a validation error quotes may be a person's.
         raise BadInput(
-            f"An argument is not of its form: {', '.join(places)}.", remedy="Compare it with tallystick.wire."
+            f"An argument is not of its form: {', '.join(places)}.",
+            remedy=f"Compare it with {error.title} of tallystick.wire.",
         ) from None
 
 

@@ -17,6 +17,7 @@ from tallystick.wire import (
     TryProgram,
 )
 from tallystick_consent.program import parse_program
+from tallystick_consent.rules import dates_of
 
 
 class ProgramCalls:
@@ -50,8 +51,11 @@ class ProgramCalls:
 
         Raises:
             ProgramRejected: the document is not a program; nothing was sent.
+            BadInput: a name is none of a period.
         """
         parse_program(dict(document))
+        for name in periods:
+            dates_of(name)
         body = body_of(lambda: TryProgram(program=dict(document), periods=[*periods]))
         return search_call("/v1/programs/try", body, TriedProgram, unproven)
 

@@ -109,7 +109,7 @@ def audit_command(
     if as_json:
         typer.echo(json.dumps(report.document(), indent=2, sort_keys=True))
     else:
-        Console().print(report_table(report))
+        Console().print(report_table(report, evidence_kept=evidence is not None))
     raise typer.Exit(HOLDS if report.holds else FINDINGS)
 
 

@@ -13,9 +13,15 @@ from tallystick.audit.findings import printable
 from tallystick.cli.papers import trust_in, verified_paper
 from tallystick.cli.shared import Fingerprint, Key, Subject, Url
 from tallystick.client import Client
-from tallystick_ledger.errors import BadInput
+from tallystick_ledger.errors import BadInput, TallyError
 
 DAYS = ["%Y-%m-%d"]
+
+
+class NothingHeld(TallyError):
+    """There is nothing about a customer of that id."""
+
+    code = "nothing_held"
 
 
 def export_command(
@@ -31,13 +37,19 @@ def export_command(
 ) -> None:
     """Write everything that your node holds about a customer into a file, once every proof in it is verified.
 
-    One file holds 10,000 events and 48 MiB at most; where there are more, the node says so, and --from and --until
-    choose a part.
+    One file holds 10,000 events and 8 MiB of their sealed payloads at most; where there are more, the node says so, and
+    --from and --until choose a part.
     """
     if file.exists():
         raise _exists(file)
     with Client(url, key=key, fingerprint=fingerprint) as client:
         export = client.subjects.export(subject, events_from=_second(since), events_until=_second(until))
+    if not any((export.links, export.receipts, export.claims, export.decisions, export.rewards, export.events)):
+        # Whoever mistypes an id must not be given a signed paper that says that nothing is held.
+        raise NothingHeld(
+            f"{printable(export.host)} has no link, receipt, event, answer or reward of a customer of this id.",
+            remedy="Check the id; nothing was written.",
+        )
     raw = export.model_dump_json().encode() + b"\n"
     verified = verified_paper(raw, trust_in([fingerprint], [], None))
     _write_new(file, raw)

@@ -19,6 +19,7 @@ from tallystick.papers.trust import (
     PaperVerdict,
     Trust,
     count,
+    day_text,
     open_companies,
     parse_paper,
     require,
@@ -36,7 +37,7 @@ from tallystick_ledger.tlog.proof import check_entry, parse_proof
 CERTIFICATE_SIZE_MAX_BYTES = 16 * 1024 * 1024
 LINKS_MAX = 1_000
 
-_FATES = {"erased": "erased", "kept": "kept", "none": "nothing of the kind"}
+_FATES = {"erased": "erased", "kept": "kept", "none": "nothing there when it was asked"}
 _GROUNDS = {
     "legal_obligation": "since a law obliges it to",
     "legal_claims": "for legal claims",
@@ -161,6 +162,6 @@ def _answered(answer: ErasureAttestation) -> list[str]:
     lines = [f"{answer.partner} answered, and signed:"]
     for each in answer.fields:
         kept = "" if each.ground is None else f" {_GROUNDS[each.ground]}"
-        until = "" if each.until is None else f", until {each.until} s since 1970"
+        until = "" if each.until is None else f", until {day_text(each.until)}"
         lines.append(f"  {each.field.replace('_', ' ')}: {_FATES[each.fate]}{kept}{until}")
     return lines

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -134,6 +135,14 @@ def require(is_so: bool, problem: str) -> None:
 def count(number: int, one: str, many: str = "") -> str:
     """Return how many, in words."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def day_text(at_s: int) -> str:
+    """Return the day of a time in UTC, as `2027-03-05`; one beyond every calendar as its seconds since 1970."""
+    try:
+        return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}"
+    except (OverflowError, OSError, ValueError):
+        return f"{at_s} seconds after 1970-01-01"
 
 
 def sentences(each: Iterable[str]) -> tuple[str, ...]:

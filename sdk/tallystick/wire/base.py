@@ -35,8 +35,8 @@ Scope = Literal[
     "audit:read",
 ]
 """What an app's key may be allowed; `subject:assert` lets the app vouch for who is logged in, and with `desk:write` a
-letter's code has to. Who speaks for whom is another matter (`standings:write`): the app in which consent is given
-cannot say that its user is a guardian."""
+letter's code has to. Who speaks for whom is another matter (`standings:write`): an app that has put it on record for a
+customer takes no yes for that one, so that none can say that its user is a guardian."""
 
 SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
 

@@ -66,8 +66,8 @@ class Act(Reply):
     """Something a customer did other than in an app of its own, its sealed record opened.
 
     Attributes:
-        kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
-            `match`.
+        kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute`,
+            `match` or `answer`.
         receipt: the receipt it is about, "" for none.
         state: `done`, or `open` where somebody has to act on it, then `granted` or `declined`.
         because: why it was declined, as `Declined` has it; "" otherwise.

@@ -11,7 +11,7 @@ from rulebook import document, over, parsed
 
 from tallystick_consent.errors import ProgramRejected
 from tallystick_consent.program import Program, parse_program
-from tallystick_consent.rules.language import BANDS_MAX
+from tallystick_consent.rules.comparing import BANDS_MAX
 
 TIER = document("steps-tier")
 MEASURE: dict[str, Any] = TIER["measures"][0]

@@ -97,7 +97,9 @@ def test_an_audit_goes_on_from_an_earlier_one(tmp_path: Path, tally: Tally) -> N
 def test_evidence_is_left_once_and_convicts(tmp_path: Path, tally: Tally) -> None:
     logs = [publish(tmp_path / at, [b"%d" % len(at)], origin=ORIGIN) for at in ("one", "three")]
     ran = tally("audit", *logs, "--evidence", tmp_path / "evidence")
-    assert (ran.status, "001-P1.fork.json" in ran.out) == (1, True)
+    assert (ran.status, "Evidence, kept: 001-P1.fork.json" in ran.out) == (1, True)
+    told = tally("audit", *logs).out
+    assert "Evidence, NOT KEPT (--evidence FOLDER does): 001-P1.fork.json" in told
     file = tmp_path / "evidence" / "001-P1.fork.json"
     ran = tally("verify", file, "--key", tmp_path / "one" / "log.vkey")
     assert (ran.status, ran.out.startswith(f"CONVICTS {ORIGIN}.")) == (0, True)

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from logs import entry_of, plain_entries, publish
@@ -22,7 +24,8 @@ BIN = Path(sys.executable).parent
 @pytest.fixture
 def small_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     """A span of one bundle, so that a small log has several."""
-    monkeypatch.setattr(tree, "SPAN_BUNDLES", 1)
+    for name in ("SPAN_BUNDLES", "REPLAYED_SPAN_BUNDLES"):
+        monkeypatch.setattr(tree, name, 1)
 
 
 @pytest.fixture
@@ -69,9 +72,57 @@ def test_two_processes_find_what_one_does_in_the_same_order(wrong_all_over: Path
 @pytest.mark.usefixtures("small_spans")
 def test_what_a_span_hands_over_has_a_bound(wrong_all_over: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = report_of(wrong_all_over)
-    monkeypatch.setattr(tree, "SPAN_BUNDLES", 64)
+    monkeypatch.setattr(tree, "REPLAYED_SPAN_BUNDLES", 64)
     monkeypatch.setattr(span, "TOLD_MAX_BYTES", 1)
     assert report_of(wrong_all_over) == alone
+
+
+class AtOnce(Executor):
+    """Does each span when it is given away, and keeps the order of what is given away and taken."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done = Taken(self.steps)
+        done.set_result(fn(*args, **kwargs))
+        self.steps.append("given")
+        return done
+
+
+class Taken(Future[Any]):
+    """Says when its result is taken."""
+
+    def __init__(self, steps: list[str]) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._steps.append("taken")
+        return super().result(timeout)
+
+
+@pytest.mark.usefixtures("small_spans")
+def test_the_crew_goes_on_with_the_next_log_while_the_end_of_this_one_is_replayed(
+    wrong_all_over: Path, tmp_path: Path
+) -> None:
+    other = publish(tmp_path / "other", plain_entries(1_000, origin="spa.example/log/2027"), origin=ORIGIN)
+    headless = publish(tmp_path / "headless", plain_entries(9, origin=ORIGIN), origin=ORIGIN)
+    (headless / "checkpoint").write_bytes(b"no head")
+    sources = [DirectorySource(str(each)) for each in (wrong_all_over, other, headless, other)]
+    alone, crew = audit(sources), AtOnce()
+    assert audit(sources, asked=Asked(crew=Crew(crew, ahead=3))) == alone
+    # 8 bundles, then 4, no log at all, and 4; of the first two, each bundle is one that somebody else had for a while.
+    way = [crew.steps[:at].count("given") - crew.steps[:at].count("taken") for at in range(len(crew.steps))]
+    assert max(way) == 3
+    assert crew.steps == ["given"] * 3 + ["taken", "given"] * 13 + ["taken"] * 3
+
+
+def test_turns_are_as_they_were_when_the_crew_has_gone_home() -> None:
+    usual_s = sys.getswitchinterval()
+    with open_crew(workers=1):
+        assert sys.getswitchinterval() < usual_s
+    assert sys.getswitchinterval() == usual_s
 
 
 def test_one_process_more_than_can_be_meant_is_refused() -> None:

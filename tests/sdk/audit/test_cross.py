@@ -20,6 +20,7 @@ from story import (
 )
 
 from tallystick.audit import DirectorySource, Report, audit
+from tallystick_consent.rules.periods import DAY_S
 
 Spoil = Callable[[Ledger, Ledger], None]
 
@@ -173,6 +174,29 @@ def retract_what_stands(_: Ledger, insurer: Ledger) -> None:
     insurer.add("retracted", "retraction", {**body, "signed": digest("retraction")})
 
 
+def revoke(gym: Ledger, insurer: Ledger, *, after: str) -> None:
+    """The visit was somebody else's: the gym takes its answer back, and a week and a half goes by at the insurer."""
+    wrong = {"log": gym.origin, "leaf": gym.index("visit")}
+    gym.add("correction", "correction", {"wrong": wrong, "right": None, "signed": digest("correction")}, after=after)
+    revoked = {**gym["issued"].body, "state": "revoked", "correction": gym.entry_id("correction")}
+    gym.add("revoked", "disclosure", revoked, after="correction")
+    insurer.add("later", "event", {"commitment": digest("later")})
+    insurer["later"].at_s += 10 * DAY_S
+
+
+def keep_what_was_revoked(gym: Ledger, insurer: Ledger) -> None:
+    revoke(gym, insurer, after="delivered")
+
+
+def accept_what_was_revoked(gym: Ledger, insurer: Ledger) -> None:
+    """It is retracted afterwards; but it could not have been taken any more, and was paid for a while."""
+    revoke(gym, insurer, after="issued")
+    del gym.drafts[gym.index("delivered")]
+    retract_what_stands(gym, insurer)
+    for draft in insurer.drafts[insurer.index("accepted") :]:
+        draft.at_s = START_S + 11 * DAY_S
+
+
 CASES: dict[str, tuple[str, str, str, Spoil]] = {
     "an acceptance that is not there": ("X.acceptance_missing", "gym", "issued", forget_the_acceptance),
     "an acceptance of another nullifier": ("X.acceptance_differs", "gym", "issued", accept_another_nullifier),
@@ -187,6 +211,8 @@ CASES: dict[str, tuple[str, str, str, Spoil]] = {
     ),
     "a claim its issuer says it withheld": ("X.withheld", "insurer", "accepted", withhold_what_was_accepted),
     "a claim retracted that its issuer stands by": ("X.retracted", "insurer", "accepted", retract_what_stands),
+    "a claim that was revoked and stands": ("X.revoked", "insurer", "accepted", keep_what_was_revoked),
+    "a claim taken after it was revoked": ("X.revoked", "insurer", "accepted", accept_what_was_revoked),
     "a receipt with other terms": ("X.receipt_differs", "insurer", "", read_other_terms),
     "a receipt that reads otherwise": ("X.receipt_differs", "insurer", "", read_a_longer_range),
     "a withdrawal that settles otherwise": ("X.receipt_differs", "insurer", "", settle_what_is_dropped),
@@ -244,6 +270,18 @@ def test_one_difference_is_one_finding(tmp_path: Path, case: str) -> None:
     assert finding.where.startswith(f"{tmp_path / ledger.host / 'log'}: ")
     if name:
         assert finding.where.endswith(f": entry {ledger.index(name)}")
+
+
+def test_a_claim_that_was_revoked_and_is_taken_back_in_time_or_not_yet_is_no_finding(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    revoke(gym, insurer, after="delivered")
+    retract_what_stands(gym, insurer)
+    insurer["retracted"].at_s = insurer["later"].at_s
+    assert both(tmp_path / "retracted", gym, insurer).findings == ()
+    gym, insurer = tell()
+    revoke(gym, insurer, after="delivered")
+    insurer["later"].at_s -= 2 * DAY_S
+    assert both(tmp_path / "not yet", gym, insurer).findings == ()
 
 
 def test_two_ledgers_that_agree_hold(tmp_path: Path) -> None:

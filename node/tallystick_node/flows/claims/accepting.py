@@ -28,14 +28,15 @@ from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proof
-from tallystick_node.flows.accounts import book_step
+from tallystick_node.flows.accounts import book_step, transfer_of
 from tallystick_node.flows.claims.retracting import is_overtaken
 from tallystick_node.flows.claims.rewards import pay_reward
 from tallystick_node.flows.claims.status import require_standing
-from tallystick_node.flows.links import link_secret_name
+from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.duties import keep_answer
-from tallystick_node.flows.receipts.rows import change_receipt, finish_settling, receipt_of, terms_of
+from tallystick_node.flows.receipts.ending import finish_settling
+from tallystick_node.flows.receipts.rows import change_receipt, receipt_of, terms_of
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS
@@ -101,9 +102,9 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
             issuer=caller,
             claim=digest,
             nullifier=claim.nullifier,
-            fee=fee,
-            fee_asset=program.fee.asset if program.fee else "",
-            fee_amount=program.fee.amount if program.fee else 0,
+            fee=fee.id if fee else "",
+            fee_asset=fee.asset if fee else "",
+            fee_amount=fee.amount_minor if fee else 0,
             at=transaction.now_s,
         )
     )
@@ -267,24 +268,20 @@ def _was_retracted(transaction: Transaction, claim: Claim) -> bool:
     return transaction.row(mine.limit(1)) is not None
 
 
-def _paid_fee(transaction: Transaction, claim: Claim) -> str:
+def _paid_fee(transaction: Transaction, claim: Claim) -> Transfer | None:
     """Return the transfer by which the fee for a slot was paid, where an earlier claim for it was taken, and retracted;
-    else "": one slot brings its issuer one fee, however often it is answered."""
-    row = transaction.row(
-        select(CLAIMS.c.acceptance)
-        .where(CLAIMS.c.nullifier == claim.nullifier, CLAIMS.c.role == "recipient", CLAIMS.c.state == "retracted")
-        .order_by(CLAIMS.c.number)
-    )
-    if row is None:
-        return ""
-    # Our own signed acceptance, as we keep it: its key may have been given up since.
-    return str(unchecked_payload(row.acceptance)["fee"])
+    else None: one slot brings its issuer one fee, however often it is answered, and by whichever version."""
+    retracted = (CLAIMS.c.role == "recipient", CLAIMS.c.state == "retracted", CLAIMS.c.nullifier == claim.nullifier)
+    rows = transaction.execute(select(CLAIMS.c.acceptance).where(*retracted).order_by(CLAIMS.c.number)).all()
+    # Our own signed acceptances, as we keep them: their key may have been given up since.
+    fees = (str(unchecked_payload(row.acceptance)["fee"]) for row in rows)
+    return next((transfer_of(transaction, fee) for fee in fees if fee), None)
 
 
-def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: str) -> str:
+def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: str) -> Transfer | None:
     """Book our half of what the issuer earns for a claim; its half has the same id and terms."""
     if program.fee is None:
-        return ""
+        return None
     transfer = Transfer(
         id=transaction.new_id("trf"),
         state=TransferState.POSTED,
@@ -297,7 +294,7 @@ def _owe_fee(transaction: Transaction, program: Program, issuer: str, *, cause: 
         counterparty=issuer,
     )
     book_step(transaction, transfer)
-    return transfer.id
+    return transfer
 
 
 def _keep(

@@ -14,6 +14,7 @@ from sqlalchemy import Exists, bindparam, exists, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.claims.claim import VCT, Answer, Claim, Confirmation, holder_key, issue_claim
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, claim_digest, nullifier
 from tallystick_consent.claims.release import leaving_at_s, slot_of
 from tallystick_consent.decide import Refusal
@@ -25,18 +26,19 @@ from tallystick_consent.signed import Acceptance, open_object, signed_digest
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadUnavailable
-from tallystick_node.flows.accounts import book_step
+from tallystick_node.flows.accounts import book_step, transfer_of
 from tallystick_node.flows.claims.decisions import keep_refusal
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
 from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.claims.status import Places, place_columns
-from tallystick_node.flows.links import link_secret_name
+from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
-from tallystick_node.flows.receipts.rows import finish_settling, receipt_of, with_subject
+from tallystick_node.flows.receipts.ending import finish_settling
+from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS, TRANSFERS
+from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
 
 DAY_S = 86_400
 ISSUED_AGAIN_AFTER_S = 3_600
@@ -276,8 +278,8 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     if row is None or row.state == "delivered":
         return
     acceptance = open_object(token, Acceptance, keys=node.partner(row.partner).ed25519("receipt"))
-    program = known_program(transaction, row.partner, row.program, row.version)
-    _require_ours(transaction, acceptance, row, program, host=node.host)
+    owed = _owed(transaction, acceptance, row, host=node.host)
+    accepted: dict[str, str] = {"acceptance": token}
     cause = ""
     # One that was revoked on its way stays so, and of a link that was erased meanwhile the ledger says no more: the
     # entry that ended its receipt lists it. The fee is owed all the same.
@@ -285,11 +287,11 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
         signed = signed_digest(token)
         body = last_disclosure(transaction, digest).model_copy(update={"state": "delivered", "acceptance": signed})
         cause = log_disclosure(transaction, body).entry.id
-        delivered = {"state": "delivered", "acceptance": token}
-        transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == digest).values(**delivered))
+        accepted["state"] = "delivered"
+    transaction.execute(update(CLAIMS).where(CLAIMS.c.digest == digest).values(**accepted))
+    if "state" in accepted:
         finish_settling(transaction, row.receipt)
-    booked = select(TRANSFERS.c.id).where(TRANSFERS.c.id == acceptance.fee)
-    if program.fee is None or transaction.row(booked) is not None:
+    if owed is None or owed.fee is None:
         return
     book_step(
         transaction,
@@ -297,10 +299,10 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
             id=acceptance.fee,
             state=TransferState.POSTED,
             debit=f"receivable/{row.partner}",
-            credit=f"income/fees/{program.program}",
-            asset=program.fee.asset,
-            amount_minor=program.fee.amount,
-            terms=program.digest(),
+            credit=f"income/fees/{owed.program}",
+            asset=owed.fee.asset,
+            amount_minor=owed.fee.amount,
+            terms=owed.digest(),
             cause=cause,
             counterparty=row.partner,
         ),
@@ -313,25 +315,39 @@ def _is_erased(transaction: Transaction, link: str) -> bool:
     return transaction.row(select(ERASURES.c.id).where(*logged).limit(1)) is not None
 
 
-def _require_ours(transaction: Transaction, acceptance: Acceptance, row: Any, program: Program, *, host: str) -> None:
-    """Refuse an acceptance of anything but this claim, or an earlier one for its nullifier, at the agreed fee.
+def _owed(transaction: Transaction, acceptance: Acceptance, row: Any, *, host: str) -> Program | None:
+    """Return the version of the program by which the fee for an accepted claim is to be booked, None where none is.
 
-    A recipient that had taken an earlier claim, and whose answer was lost, answers like the first time.
+    A recipient that had taken an earlier claim, and whose answer was lost, answers like the first time: the fee is that
+    of the version which the earlier claim was for. A slot that is answered anew brings no second fee: what says so
+    names the first one, as it was booked here.
+
+    Raises:
+        ClaimRejected: the acceptance is of neither this claim nor an earlier one for its nullifier, or not at the fee
+            that was agreed.
     """
-    ours = transaction.execute(select(CLAIMS.c.digest).where(CLAIMS.c.nullifier == row.nullifier)).all()
-    fee = (program.fee.asset, program.fee.amount) if program.fee else ("", 0)
-    if (
-        acceptance.issuer != host
-        or acceptance.nullifier != row.nullifier
-        or acceptance.claim not in {each.digest for each in ours}
-        or (acceptance.fee_asset, acceptance.fee_amount) != fee
-        or (acceptance.fee == "") != (program.fee is None)
-    ):
-        raise ClaimRejected(
-            "claim_mismatch",
-            "An acceptance is of another claim, or at another fee.",
-            remedy="Accept what was sent, at the fee that was agreed.",
-        )
+    slot = (CLAIMS.c.nullifier == row.nullifier, CLAIMS.c.role == "issuer")
+    mine = transaction.execute(select(CLAIMS.c.digest, CLAIMS.c.version, CLAIMS.c.acceptance).where(*slot)).all()
+    taken = next((each for each in mine if each.digest == acceptance.claim), None)
+    if acceptance.issuer == host and acceptance.nullifier == row.nullifier and taken is not None:
+        said = (acceptance.fee_asset, acceptance.fee_amount)
+        booked = transfer_of(transaction, acceptance.fee)
+        program = known_program(transaction, row.partner, row.program, taken.version)
+        if booked is not None:
+            # Checked when they came; the key that signed them may have been given up since.
+            paid_by = {unchecked_payload(each.acceptance)["fee"] for each in mine if each.acceptance}
+            if acceptance.fee in paid_by and said == (booked.asset, booked.amount_minor):
+                return None
+        elif program.fee is None:
+            if acceptance.fee == "" and said == ("", 0):
+                return None
+        elif acceptance.fee != "" and said == (program.fee.asset, program.fee.amount):
+            return program
+    raise ClaimRejected(
+        "claim_mismatch",
+        "An acceptance is of another claim, or at another fee.",
+        remedy="Accept what was sent, at the fee that was agreed.",
+    )
 
 
 def claim_rejected(transaction: Transaction, digest: str) -> None:
@@ -346,15 +362,15 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
     """Replace claims that ran out before they were delivered, with the same nullifier; return how many ran out.
 
     One that may have arrived is neither ended nor replaced before its recipient has said whether it did: the outbox
-    sends it on, and a recipient that has taken it answers like the first time.
+    sends it on, also after an ending that lets it come, and a recipient that has taken it answers like the first time.
     """
     # One that is held is neither ended nor issued anew before its receipt is live again, or has ended.
-    is_over = RECEIPTS.c.ended_at_s.is_not(None) | (RECEIPTS.c.live_leaf.is_not(None) & ~_waits(transaction.now_s))
+    is_held = RECEIPTS.c.ended_at_s.is_(None) & RECEIPTS.c.live_leaf.is_(None)
     rows = transaction.execute(
         select(CLAIMS)
         .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
         .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
-        .where(is_over)
+        .where(~is_held, ~_waits(transaction.now_s))
         .order_by(CLAIMS.c.number)
         .limit(rows_max)
     ).all()

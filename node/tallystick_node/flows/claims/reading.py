@@ -95,7 +95,7 @@ class Reading:
         asked = self._asked[_key(slot)]
         if asked.period.start_s < slot.row.answered_until_s:
             return ANSWERED_BEFORE
-        receipt = replace(slot.receipt, uses=uses)
+        receipt = slot.receipt if uses == slot.receipt.uses else replace(slot.receipt, uses=uses)
         events: list[JourneyEvent] = []
         permits: list[Permit] = []
         for ask in asked.asks:

@@ -4,7 +4,6 @@ Source: DESIGN flow 5, CONSTRUCTIONS (payer's uniqueness), SCENARIOS 1.10 and 1.
 """
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
@@ -113,7 +112,7 @@ def _pay(transaction: Transaction, row: Any, program: Program) -> bool:
         if error.code != "budget_exhausted":
             raise
         return False
-    book_step(transaction, replace(transfer, state=TransferState.POSTED))
+    book_step(transaction, transfer._replace(state=TransferState.POSTED))
     _change(transaction, row.id, state="posted", posted_at_s=transaction.now_s)
     return True
 

@@ -21,7 +21,7 @@ from tallystick_ledger.replay import paid_record
 from tallystick_node.flows.accounts import balance_in
 from tallystick_node.flows.programs import logged_programs
 from tallystick_node.flows.receipts.duties import duties_under_way
-from tallystick_node.flows.subjects.erasure import erasures_under_way
+from tallystick_node.flows.subjects.erasure_asking import erasures_under_way
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, DISCLOSURES, RECEIPT_VERSIONS, RECEIPTS, REWARDS, TRANSFERS
 

@@ -26,6 +26,7 @@ from sqlalchemy import delete, func, insert, select
 
 from tallystick.descriptor import Descriptor
 from tallystick.errors import NodeUnreachable, ReplyForged
+from tallystick.evidence import TwoHeads, Withheld
 from tallystick.following import LogSite
 from tallystick.growth import LedgerForked, SeenHead, follow, open_seen
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected, TallyError
@@ -116,12 +117,12 @@ class PeerHeads:
                 await self._node.written(partial(self._record, partner, seen))
         except LedgerForked as error:
             log.critical("the log %s has signed two histories", origin)
-            self._node.evidence.keep(error.proof)
+            await asyncio.to_thread(self._keep, error.proof)
             forked = open_seen(error.note, origin=origin, keys=partner.log_keys(origin))
             await self._node.written(partial(self._record, partner, forked, is_forked=True))
         except (NodeUnreachable, ReplyForged) as error:
             if error.code in MISSING_CODES and before.seen is not None:
-                self._miss(before.seen, error.code, note or b"")
+                await self._miss(before.seen, error.code, note or b"")
             # Nothing says that there is such a log: it was only worth a look.
             self._say(origin, error.code if is_known or isinstance(error, ReplyForged) else "")
         except StorageUnavailable:
@@ -136,12 +137,12 @@ class PeerHeads:
         """Look among the others that are looked at side by side."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, look)
 
-    def _miss(self, last: SeenHead, code: str, shown: bytes) -> None:
+    async def _miss(self, last: SeenHead, code: str, shown: bytes) -> None:
         """Take down that a log does not show what it had; once that is no passing trouble, say so and keep evidence."""
         evidence = self._node.missed.missing(last, code=code, shown=shown, now_s=self._node.now_s())
         if evidence is not None:
             log.critical("the log %s does not show any more what it has signed: %s", last.checkpoint.origin, code)
-            self._node.evidence.keep(evidence)
+            await asyncio.to_thread(self._keep, evidence)
 
     def _record(
         self, partner: Descriptor, seen: SeenHead, transaction: Transaction, *, is_forked: bool = False
@@ -194,6 +195,13 @@ class PeerHeads:
 
     def _followed(self, origin: str, own_log: str) -> Followed:
         return _read(self._node.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin)), own_log)
+
+    def _keep(self, found: TwoHeads | Withheld) -> None:
+        """Keep what was found of a log; a disk that is full keeps nobody from remembering that it has forked."""
+        try:
+            self._node.evidence.keep(found)
+        except OSError as error:
+            log.critical("evidence against a partner's log is found and NOT KEPT: %s", error.strerror)
 
     def _say(self, origin: str, trouble: str) -> None:
         """Tell the operator of a trouble, and of its end, once."""

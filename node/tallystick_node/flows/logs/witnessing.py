@@ -101,7 +101,8 @@ class NodeWitness:
         row = await asyncio.to_thread(self._node.row, _COSIGNED.where(WITNESSED.c.origin == origin))
         last = None if row is None else Checkpoint(origin, row.size, bytes(row.root))
         own = self._node.keys.live_witness_keys(self._name, now_s=self._node.now_s())
-        return cosign_subtree(request, keys=keys, own=own, last=last, signer=CosignatureSigner(self._name, pq))
+        signer = CosignatureSigner(self._name, pq)  # perhaps at an external signer, which takes its time
+        return await asyncio.to_thread(cosign_subtree, request, keys=keys, own=own, last=last, signer=signer)
 
     def _signers(self, counted: Mapping[str, int], *, now_s: int) -> list[Signer]:
         """Return what cosigns: the keys under which nothing was forgotten.

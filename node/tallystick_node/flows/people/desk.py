@@ -19,7 +19,8 @@ from tallystick_ledger.encoding import canonical_json, parse_json_object
 from tallystick_node.errors import CodeRefused, Refused
 from tallystick_node.flows.people.acts import keep_act
 from tallystick_node.flows.receipts.issuer import refuse
-from tallystick_node.flows.receipts.rows import row_of_subject, show_receipt, show_receipts
+from tallystick_node.flows.receipts.rows import row_of_subject
+from tallystick_node.flows.receipts.showing import show_receipt, show_receipts
 from tallystick_node.flows.receipts.stopping import withdraw
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction

@@ -13,7 +13,8 @@ from sqlalchemy import insert, select, update
 
 from tallystick import wire
 from tallystick_node.errors import OfferRefused
-from tallystick_node.flows.links import accept_link, offer_digest, offer_refused
+from tallystick_node.flows.links.accepting import accept_link
+from tallystick_node.flows.links.offers import offer_digest, offer_refused
 from tallystick_node.flows.people.acts import keep_act
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction

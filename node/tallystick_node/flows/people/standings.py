@@ -23,7 +23,7 @@ from tallystick_node.node import Node
 from tallystick_node.storage.tables import STANDINGS
 
 # Built once: it is asked for every event.
-_FIND = select(STANDINGS).where(STANDINGS.c.subject == bindparam("subject"))
+_FIND = select(STANDINGS).where(STANDINGS.c.subject == bindparam("subject"), STANDINGS.c.kind != "own")
 
 _GUARDIANS = '"guardian"'
 """Stands in the terms of every receipt that a guardian gives, so that those of others need not be read."""
@@ -35,8 +35,11 @@ NEEDS_OWN = Refusal((Reason("guardian_ended", "an answer under a receipt that th
 """Why nothing is answered under a guardian's receipt about one who speaks for itself by now."""
 
 
-async def record_standing(node: Node, once: Once, body: wire.RecordStanding) -> StoredReply:
+async def record_standing(node: Node, once: Once, body: wire.RecordStanding, *, app: str) -> StoredReply:
     """Put on record who speaks for a customer.
+
+    Args:
+        app: the name of the key that says so; no yes for this customer is taken from it.
 
     Raises:
         PayloadErased: the customer was erased.
@@ -46,17 +49,17 @@ async def record_standing(node: Node, once: Once, body: wire.RecordStanding) -> 
         node.require_not_erased(body.subject)
         transaction.subject = body.subject
         transaction.execute(delete(STANDINGS).where(STANDINGS.c.subject == body.subject))
-        if body.kind != "own":
-            transaction.execute(
-                insert(STANDINGS).values(
-                    subject=body.subject,
-                    kind=body.kind,
-                    speakers=canonical_json(sorted(body.speakers)).decode(),
-                    of_age_from_s=body.of_age_from,
-                    needed=body.needed,
-                    recorded_at_s=transaction.now_s,
-                )
+        transaction.execute(
+            insert(STANDINGS).values(
+                subject=body.subject,
+                kind=body.kind,
+                speakers=canonical_json(sorted(body.speakers)).decode(),
+                of_age_from_s=body.of_age_from,
+                needed=body.needed,
+                recorded_at_s=transaction.now_s,
+                recorded_by=app,
             )
+        )
         return wire.Standing.model_validate(body.model_dump(exclude={"subject"}))
 
     return await node.once(once, work, lambda standing, _: StoredReply(200, standing.model_dump_json()))
@@ -72,16 +75,18 @@ def find_standing(node: Node, subject: str) -> wire.Standing:
 
 
 def require_giver(
-    transaction: Transaction, terms: Terms, *, subject: str, by: str | None, approved_by: frozenset[str]
+    transaction: Transaction, terms: Terms, *, subject: str, by: str | None, approved_by: frozenset[str], app: str
 ) -> None:
     """Refuse a yes that is not for `by` to say, or not on the authority or for the time that the receipt names.
 
     Args:
         approved_by: of joint holders, who said yes before.
+        app: the name of the key that vouches for who says it.
 
     Raises:
-        ReceiptRejected: as `check_giving` says.
+        ReceiptRejected: as `check_giving` says, or from the app that put on record who may say it.
     """
+    _require_another_app(transaction, subject=subject, app=app)
     check_giving(
         terms.authority,
         standing_of(transaction, subject),
@@ -92,12 +97,14 @@ def require_giver(
     )
 
 
-def require_holder(transaction: Transaction, terms: Terms, *, subject: str, by: str) -> None:
+def require_holder(transaction: Transaction, terms: Terms, *, subject: str, by: str, app: str) -> None:
     """Refuse an approval by somebody who is not one of several holders.
 
     Raises:
-        ReceiptRejected: not on record for the subject, or the receipt does not stand on joint holders.
+        ReceiptRejected: not on record for the subject, from the app that put it on record, or the receipt does not
+            stand on joint holders.
     """
+    _require_another_app(transaction, subject=subject, app=app)
     check_speaker(standing_of(transaction, subject), by=by, now_s=transaction.now_s)
     if terms.authority is None or terms.authority.kind != "joint":
         raise ReceiptRejected(
@@ -135,8 +142,22 @@ def standing_of(transaction: Transaction, subject: str) -> Standing | None:
 
 def standings_of(transaction: Transaction, subjects: Collection[str]) -> dict[str, Standing]:
     """Return what is on record of these subjects; those who speak for themselves are not in it."""
-    rows = transaction.execute(select(STANDINGS).where(STANDINGS.c.subject.in_(subjects))).all()
+    kept = STANDINGS.c.subject.in_(subjects), STANDINGS.c.kind != "own"
+    rows = transaction.execute(select(STANDINGS).where(*kept)).all()
     return {row.subject: _standing(row) for row in rows}
+
+
+def _require_another_app(transaction: Transaction, *, subject: str, app: str) -> None:
+    """Refuse a yes from the app that said who may say it: else one key could make its user anybody's guardian, or have
+    a child speak for itself."""
+    row = transaction.row(select(STANDINGS.c.recorded_by).where(STANDINGS.c.subject == subject))
+    if row is not None and row.recorded_by == app:
+        raise ReceiptRejected(
+            "recorded_by_giver",
+            "The app that put on record who speaks for this customer says yes for it.",
+            remedy="Let another app say yes, or record it anew under a key of its own: tally-node keys add FOLDER NAME"
+            " --scope standings:write",
+        )
 
 
 def _standing(row: Any) -> Standing:

@@ -22,19 +22,11 @@ from tallystick_node.flows.outgoing import on_its_way
 from tallystick_node.flows.people.acts import approvals_of, seen
 from tallystick_node.flows.people.standings import require_giver, require_holder, require_stopper
 from tallystick_node.flows.programs import known_program
+from tallystick_node.flows.receipts.bounds import require_within_receipts
 from tallystick_node.flows.receipts.resources import resources_named
-from tallystick_node.flows.receipts.rows import (
-    DAY_S,
-    change_receipt,
-    last_yes,
-    log_receipt,
-    require_within_receipts,
-    row_of_subject,
-    shown_once,
-    stopped,
-    tell_partner,
-    terms_of,
-)
+from tallystick_node.flows.receipts.rows import DAY_S, change_receipt, last_yes, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.showing import shown_once
+from tallystick_node.flows.receipts.steps import log_receipt, tell_partner
 from tallystick_node.flows.receipts.versions import asked_version, put_in_force
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
@@ -115,7 +107,7 @@ async def approve_receipt(node: Node, once: Once, receipt: str, body: wire.Appro
 
     def work(transaction: Transaction) -> str:
         asked = _to_give(node, transaction, receipt, body.subject, body.step, body.resources)
-        require_holder(transaction, asked.terms, subject=body.subject, by=body.by)
+        require_holder(transaction, asked.terms, subject=body.subject, by=body.by, app=app)
         if body.by not in approvals_of(transaction, receipt, yes_to=asked.digest):
             seen(
                 node,
@@ -164,7 +156,7 @@ async def narrow_receipt(node: Node, once: Once, receipt: str, body: wire.Narrow
         )
         goes_on = row.state == ReceiptState.PAUSED
         if goes_on:
-            require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset())
+            require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(), app=app)
         else:
             require_stopper(transaction, subject=body.subject, by=body.by)
         less = _ToGive(row, terms, ReceiptState.RENEWED, last_yes(row))
@@ -188,7 +180,7 @@ async def _say_yes(
     def work(transaction: Transaction) -> str:
         asked = _to_give(node, transaction, receipt, body.subject, step, resources)
         terms, approved = asked.terms, approvals_of(transaction, receipt, yes_to=asked.digest)
-        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved))
+        require_giver(transaction, terms, subject=body.subject, by=body.by, approved_by=frozenset(approved), app=app)
         if step == "give":
             program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
             require_within_receipts(transaction, program, link=asked.row.link)

@@ -21,23 +21,18 @@ from tallystick_consent.rules import name_of, period_named
 from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.programs import agreed_program, known_program, zone_of
+from tallystick_node.flows.receipts.bounds import CLOSING_TAIL_S, REQUEST_LIFE_S, require_none_open, require_recent
+from tallystick_node.flows.receipts.ending import end_receipt
 from tallystick_node.flows.receipts.rows import (
-    CLOSING_TAIL_S,
     DAY_S,
-    REQUEST_LIFE_S,
-    acknowledged,
     change_receipt,
-    end_receipt,
     insert_receipt,
-    log_receipt,
-    require_none_open,
-    require_recent,
     row_of_partner,
     row_of_subject,
-    shown_once,
-    tell_partner,
     terms_of,
 )
+from tallystick_node.flows.receipts.showing import shown_once
+from tallystick_node.flows.receipts.steps import acknowledged, log_receipt, tell_partner
 from tallystick_node.flows.receipts.versions import answer_version, ask_version, asked_version
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction

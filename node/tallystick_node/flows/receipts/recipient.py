@@ -15,31 +15,27 @@ from tallystick_consent.receipts.evidence import check_evidence, check_holders
 from tallystick_consent.receipts.receipt import Terms, parse_terms
 from tallystick_consent.receipts.states import IN_FORCE, ReceiptState, check_transition
 from tallystick_consent.receipts.versions import answers, narrows
-from tallystick_consent.signed import (
-    GivenReceipt,
-    RenewedReceipt,
-    open_object,
-    signed_digest,
-)
+from tallystick_consent.signed import GivenReceipt, RenewedReceipt, open_object, signed_digest
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import agreed_program, known_program
-from tallystick_node.flows.receipts.rows import (
+from tallystick_node.flows.receipts.bounds import (
     CLOSING_TAIL_S,
-    DAY_S,
-    GUARDIAN,
-    acknowledge,
-    change_receipt,
-    end_receipt,
-    insert_receipt,
-    last_yes,
-    log_receipt,
     require_none_open,
     require_recent,
     require_within_receipts,
+)
+from tallystick_node.flows.receipts.ending import end_receipt
+from tallystick_node.flows.receipts.rows import (
+    DAY_S,
+    GUARDIAN,
+    change_receipt,
+    insert_receipt,
+    last_yes,
     row_of_partner,
-    shown_once,
     terms_of,
 )
+from tallystick_node.flows.receipts.showing import shown_once
+from tallystick_node.flows.receipts.steps import acknowledge, log_receipt
 from tallystick_node.flows.receipts.versions import ask_version, put_in_force, require_may_follow
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction

@@ -21,22 +21,16 @@ from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.outgoing import let_leave, on_its_way, withhold_queued
 from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
-from tallystick_node.flows.receipts.rows import (
+from tallystick_node.flows.receipts.bounds import REQUEST_LIFE_S
+from tallystick_node.flows.receipts.ending import end_receipt, finish_settling
+from tallystick_node.flows.receipts.rows import DAY_S, change_receipt, row_of_partner, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.showing import shown_once
+from tallystick_node.flows.receipts.steps import (
     ACKNOWLEDGE_WITHIN_S,
-    DAY_S,
-    REQUEST_LIFE_S,
     acknowledge,
-    change_receipt,
-    end_receipt,
-    finish_settling,
     last_state,
     log_receipt,
-    row_of_partner,
-    row_of_subject,
-    shown_once,
-    stopped,
     tell_partner,
-    terms_of,
 )
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction

@@ -20,8 +20,8 @@ from tallystick_node.errors import AskedTooMuch
 from tallystick_node.flows.claims.decisions import find_decisions
 from tallystick_node.flows.claims.rewards import find_rewards
 from tallystick_node.flows.events import shown_event
-from tallystick_node.flows.links import find_links
-from tallystick_node.flows.receipts.rows import find_receipts
+from tallystick_node.flows.links.rows import find_links
+from tallystick_node.flows.receipts.showing import find_receipts
 from tallystick_node.log.proof_service import Pinned
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, DISCLOSURES, EVENTS, LINKS, RECEIPTS
@@ -45,7 +45,7 @@ def export_subject(node: Node, body: wire.ExportSubject) -> Iterator[str]:
     total, size_bytes = node.rows(select(func.count(), func.sum(func.length(EVENTS.c.ciphertext))).where(*mine))[0]
     if total > EVENTS_MAX or (size_bytes or 0) > PAYLOADS_SIZE_MAX_BYTES:
         raise AskedTooMuch(
-            f"One export holds {EVENTS_MAX} events at most, and 8 MiB of them.",
+            f"One export holds {EVENTS_MAX:,} events and 8 MiB of their sealed payloads at most.",
             remedy="Ask for a shorter time: events_from, events_until.",
         )
     return _pieces(node, body, _Pins(node))

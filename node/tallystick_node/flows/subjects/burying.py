@@ -21,7 +21,10 @@ from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_ledger.opening import REMEMBERED_S
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.claims.ending import drop_claims_of
-from tallystick_node.flows.links import RELINK_AFTER_S, end_link, forget_uniques, half_name, link_secret_name
+from tallystick_node.flows.links.accepting import half_name
+from tallystick_node.flows.links.ending import end_link
+from tallystick_node.flows.links.rows import link_secret_name
+from tallystick_node.flows.links.uniques import RELINK_AFTER_S, forget_uniques
 from tallystick_node.flows.outgoing import withhold
 from tallystick_node.keys.custody import Tomb
 from tallystick_node.log.transaction import Transaction

@@ -14,6 +14,7 @@ from typing import Any
 
 from tallystick.audit.collecting import without_collecting
 from tallystick.audit.integrity.span import Checked, Span, check_span
+from tallystick.audit.integrity.turns import short_turns
 from tallystick.audit.source import CHECKPOINT, AuditNotRun, Files
 from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
 
@@ -106,7 +107,7 @@ def open_crew(*, workers: int | None = None, dask: str | None = None) -> Generat
         AuditNotRun: there are too many workers to be meant, or the scheduler cannot be reached.
     """
     if dask is not None:
-        with _dask_crew(dask) as crew:
+        with _dask_crew(dask) as crew, short_turns():
             yield crew
         return
     count = (os.cpu_count() or 1) if workers is None else workers
@@ -118,10 +119,11 @@ def open_crew(*, workers: int | None = None, dask: str | None = None) -> Generat
     # Begun anew and not forked: a fork would copy the threads' locks of whoever audits, in whatever state they are.
     executor = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     try:
-        if workers is None:
-            yield Crew(executor, ahead=3 * count, replayed_min=REPLAYED_MIN, hashed_min=HASHED_MIN)
-        else:
-            yield Crew(executor, ahead=3 * count)
+        with short_turns():
+            if workers is None:
+                yield Crew(executor, ahead=3 * count, replayed_min=REPLAYED_MIN, hashed_min=HASHED_MIN)
+            else:
+                yield Crew(executor, ahead=3 * count)
     finally:
         executor.shutdown(cancel_futures=True)
 

@@ -6,17 +6,16 @@ with the log.
 Source: c2sp.org/tlog-tiles; RFC 6962 section 2.1; LEDGER-FORMATS section 10.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from tallystick.audit.findings import Findings
+from tallystick.audit.integrity.ahead import Ahead, nobody
 from tallystick.audit.integrity.crew import ALONE, Crew
 from tallystick.audit.integrity.files import TILE_SIZE_MAX_BYTES, WRONG_FILES_MAX, FileCheck, Kin, Place
 from tallystick.audit.integrity.listing import check_listing
-from tallystick.audit.integrity.span import Checked, Settle, Span, Told, tile_tops
+from tallystick.audit.integrity.span import Settle, Span, Told, tile_tops
 from tallystick.audit.source import Files, Source
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.merkle import root_at
@@ -26,6 +25,9 @@ from tallystick_ledger.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, TilePath
 SPAN_BUNDLES = 64
 """16,384 entries: long enough that handing it over costs little, short enough that the last ones end together.
 It divides 256."""
+
+REPLAYED_SPAN_BUNDLES = 16
+"""4,096 entries, where they are replayed: the replay of a log waits for the first of them. It divides 256."""
 
 Take = Callable[[Sequence[Told]], None]
 Progress = Callable[[int, int], None]
@@ -93,6 +95,7 @@ class TreeCheck:
         self.readable = True
         self.wrong = self._check.wrong
         self._crew = crew
+        self._ahead: Ahead | None = None
 
     def resume(self, since: Point) -> bool:
         """Go on where an earlier audit was; return whether the log is a continuation of what that one saw.
@@ -119,6 +122,19 @@ class TreeCheck:
         self._from = since.size
         return True
 
+    def ahead(self, settle: Settle | None, behind: Callable[[], Ahead | None]) -> Ahead:
+        """Return the log's spans, of which some may be on their way before it is this log's turn.
+
+        Args:
+            settle, behind: as `run` has them.
+        """
+        if self._ahead is None:
+            crew = self._crew
+            worth_it = self._size - self._from >= (crew.hashed_min if settle is None else crew.replayed_min)
+            given = crew if self._source.portable and worth_it else ALONE
+            self._ahead = Ahead(self._source.files, self._spans(settle), given, behind)
+        return self._ahead
+
     def run(
         self,
         take: Take,
@@ -126,6 +142,7 @@ class TreeCheck:
         *,
         settle: Settle | None = None,
         passed: Callable[[Point], None] | None = None,
+        behind: Callable[[], Ahead | None] = nobody,
     ) -> bytes | None:
         """Return the root that the entries lead to; None, which is a finding, where not all could be read.
 
@@ -134,10 +151,9 @@ class TreeCheck:
             progress: is told how far this is.
             settle: what the replay needs of entries; done with the hashing, by whoever does that.
             passed: is told of points at which everything before was read, and `take` was given all of it.
+            behind: gives the spans of the log that is audited after this one, as `Ahead` has it.
         """
-        crew = self._crew
-        worth_it = self._size - self._from >= (crew.hashed_min if settle is None else crew.replayed_min)
-        for checked in self._checked(settle, crew if self._source.portable and worth_it else ALONE):
+        for checked in self.ahead(settle, behind).checked():
             for each in checked.findings:
                 self._found.add(each.rule, each.where, each.problem)
             self.wrong += checked.wrong[: max(0, WRONG_FILES_MAX - len(self.wrong))]
@@ -160,38 +176,17 @@ class TreeCheck:
                 passed(Point(done, self._root(done, ())))
         return self._root(self._size, ())
 
-    def _checked(self, settle: Settle | None, crew: Crew) -> Iterator[Checked]:
-        """Yield what comes of each span, in order, with so many others on their way as the crew may have."""
-        waiting: deque[tuple[Span, Future[Checked]]] = deque()
-        try:
-            for span in self._spans(settle):
-                waiting.append((span, crew.start(self._source.files, span)))
-                if len(waiting) >= crew.ahead:
-                    yield from self._finished(*waiting.popleft(), crew)
-            while waiting:
-                yield from self._finished(*waiting.popleft(), crew)
-        finally:
-            for _, started in waiting:
-                started.cancel()
-
-    def _finished(self, span: Span, started: "Future[Checked]", crew: Crew) -> Iterator[Checked]:
-        """Yield what comes of a span, and of what it left to others because it carried enough."""
-        checked = crew.finish(started)
-        yield checked
-        while checked.end < span.end and not checked.cut:
-            checked = crew.finish(crew.start(self._source.files, replace(span, first=checked.end)))
-            yield checked
-
     def _spans(self, settle: Settle | None) -> Iterator[Span]:
         end = -(-self._size // TILE_WIDTH)
+        length = SPAN_BUNDLES if settle is None else REPLAYED_SPAN_BUNDLES
         older: dict[int, list[Place]] = {}
         for (level, index), places in self._older.items():
             if level <= 0:  # bundles, and tiles of level 0
-                older.setdefault(index // SPAN_BUNDLES, []).extend(places)
+                older.setdefault(index // length, []).extend(places)
         first = self._from // TILE_WIDTH
         while first < end:
-            number = first // SPAN_BUNDLES
-            until = min(end, (number + 1) * SPAN_BUNDLES)
+            number = first // length
+            until = min(end, (number + 1) * length)
             kin = tuple(older.get(number, ()))
             yield Span(first, until, self._size, self._listed, kin, settle, self._from)
             first = until

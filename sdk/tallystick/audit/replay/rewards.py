@@ -11,6 +11,7 @@ Source: DESIGN section 5 (P3, P4, P7, P8, P14).
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tallystick_consent.entries import AcceptanceBody
 from tallystick_consent.replay import ConsentReplay
@@ -33,6 +34,12 @@ _ACCOUNT = re.compile(
 """Every name that an account may have: what it is for, the partner it is with, or the pseudonym of a link."""
 
 _Report = Callable[[str, str], None]
+
+
+@lru_cache(maxsize=1_024)
+def _is_account(name: str) -> bool:
+    """Return whether a name is one that an account may have; budgets and fees are asked about again and again."""
+    return _ACCOUNT.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class RewardReplay:
                 self._posted(transfer, books, consent, report)
 
     def _check_names(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
-        if not (_ACCOUNT.fullmatch(transfer.debit) and _ACCOUNT.fullmatch(transfer.credit)):
+        if not (_is_account(transfer.debit) and _is_account(transfer.credit)):
             report("P3.account", "An account is named by other than its purpose, a partner, or a link's pseudonym.")
         if transfer.unique and (transfer.unique in consent.accepted or transfer.unique in consent.acceptances):
             report("P3.unique", "A payment's unique value is one that the claim's issuer knows.")

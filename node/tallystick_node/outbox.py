@@ -149,12 +149,17 @@ class Outbox:
         return True
 
     async def _wait(self, message: Any, error: TallyError) -> bool:
-        log.info("message %s to %s waits: %s", message.kind, message.partner, error.code)
+        # A partner that is away comes back; one whose name leads to a private address needs somebody to look.
+        level = logging.WARNING if error.code == "address_refused" else logging.INFO
+        log.log(level, "message %s to %s waits: %s", message.kind, message.partner, error.code)
         if isinstance(error, ReplyForged):
             self._doubt(message.partner)
         maybe_arrived, alone = not _never_left(error), _is_about_this_alone(message, error)
+        asked_s = min(error.retry_after_s or 0, BACKOFF_MAX_S) if isinstance(error, RateLimited) else 0
         await self._node.written(
-            lambda transaction: self._later(transaction, message, maybe_arrived=maybe_arrived, alone=alone)
+            lambda transaction: self._later(
+                transaction, message, maybe_arrived=maybe_arrived, alone=alone, asked_s=asked_s
+            )
         )
         return False
 
@@ -174,11 +179,12 @@ class Outbox:
             erasure_asking.attested(self._node, transaction, message.about, token)
         _settle(transaction, message, "delivered")
 
-    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool, alone: bool) -> None:
+    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool, alone: bool, asked_s: int) -> None:
         """Queue a message again, behind a growing pause; one whose receipt has ended is not tried any more.
 
         Args:
             alone: nothing behind it waits with it.
+            asked_s: how long the partner asks us to wait.
         """
         if _is_settled(transaction, message):
             return
@@ -190,7 +196,7 @@ class Outbox:
         limit_s = min(BACKOFF_FIRST_S * 2 ** min(attempts - 1, BACKOFF_DOUBLINGS_MAX), BACKOFF_MAX_S)
         # Half of it fixed, half of it chance, so that partners that fell together do not rise together.
         jitter = int.from_bytes(self._node.random_bytes(4), "big") / 2**32
-        again_s = transaction.now_s + max(1, int(limit_s / 2 * (1 + jitter)))
+        again_s = transaction.now_s + max(1, asked_s, int(limit_s / 2 * (1 + jitter)))
         transaction.execute(
             update(MESSAGES)
             .where(MESSAGES.c.number == message.number)

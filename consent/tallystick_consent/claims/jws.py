@@ -21,6 +21,9 @@ ALGORITHM = "Ed25519"
 
 TOKEN_SIZE_MAX_BYTES = 64 * 1024
 
+_BY_ID, _ALONE = frozenset({"alg", "kid", "typ"}), frozenset({"alg", "typ"})
+"""What a header has, and nothing else: where it names the key, and where that is known from elsewhere."""
+
 CheckSignature = Callable[[bytes, bytes], None]
 """Takes signature and message; raises `InvalidSignature`. `Ed25519PublicKey.verify` is one."""
 
@@ -119,7 +122,7 @@ def key_by_id(keys: Mapping[str, Ed25519PublicKey]) -> FindKey:
     """Return the policy for headers of exactly alg `Ed25519`, typ, and the kid of one of `keys`."""
 
     def find(header: Mapping[str, object]) -> CheckSignature:
-        _require_header(header, {"alg", "kid", "typ"})
+        _require_header(header, _BY_ID)
         key_id = header["kid"]
         key = keys.get(key_id) if isinstance(key_id, str) else None
         if key is None:
@@ -135,14 +138,14 @@ def only_key(key: Ed25519PublicKey) -> FindKey:
     """Return the policy for headers of exactly alg `Ed25519` and typ, where `key` is known from elsewhere."""
 
     def find(header: Mapping[str, object]) -> CheckSignature:
-        _require_header(header, {"alg", "typ"})
+        _require_header(header, _ALONE)
         return key.verify
 
     return find
 
 
-def _require_header(header: Mapping[str, object], names: set[str]) -> None:
-    if set(header) != names:
+def _require_header(header: Mapping[str, object], names: frozenset[str]) -> None:
+    if header.keys() != names:
         raise SignatureRejected(
             "A token's header has too many or too few members.", remedy=f"Send exactly {', '.join(sorted(names))}."
         )

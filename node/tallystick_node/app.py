@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tallystick.tls import tls_context
 from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Problem
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import TallyError
@@ -43,7 +44,8 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         limits = httpx.Limits(max_connections=PEER_CONNECTIONS_MAX)
-        async with httpx.AsyncClient(transport=node.transport, limits=limits, trust_env=False) as http:
+        meets = httpx.AsyncClient(transport=node.transport, verify=tls_context(), limits=limits, trust_env=False)
+        async with meets as http:
             app.state.http = http
             app.state.jobs = Jobs(node, http)
             app.state.status_fetches = StatusFetches(node)
@@ -71,7 +73,8 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
     dress(app, node.random_bytes)
     app.include_router(witness.router, prefix="/witness")
     for router in (apps.router, receipts.router, people.router, proofs.router, peers.router, public.router):
-        app.include_router(router)
+        # As they are: `include_router` would make each route once more, with all its forms, under the first request.
+        app.router.routes.extend(router.routes)
     return app
 
 

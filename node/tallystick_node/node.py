@@ -88,7 +88,7 @@ class Node:
         self.random_bytes = random_bytes
         self.host = settings.host
         self.transport = transport
-        self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
+        self._partners: dict[str, tuple[str, Descriptor]] = {}  # by host, opened once: a replaced one counts at once
         self.own_lists, self.partners_lists = OwnLists(), PartnersLists()
         self._opened = ExitStack()
         self._opened.callback(key_folder.close)
@@ -405,9 +405,11 @@ class Node:
         return [self._described(row).live(now_s) for row in self.rows(select(PARTNERS))]
 
     def _described(self, row: Any) -> Descriptor:
-        if row.descriptor not in self._partners:
-            self._partners[row.descriptor] = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
-        return self._partners[row.descriptor]
+        text, described = self._partners.get(row.host, ("", None))
+        if described is None or text != row.descriptor:
+            described = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
+            self._partners[row.host] = row.descriptor, described
+        return described
 
     def peer(self, host: str, http: httpx.AsyncClient) -> PeerClient:
         """Return the client that calls a partner as this node."""

@@ -22,6 +22,7 @@ from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimi
 from tallystick_consent.receipts.states import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
 from tallystick_node.flows.claims.issuing import claim_accepted, claim_message, claim_rejected
+from tallystick_node.flows.outgoing import PATHS
 from tallystick_node.flows.receipts.issuer import acknowledged_given
 from tallystick_node.flows.receipts.steps import acknowledged
 from tallystick_node.flows.subjects import erasure_asking
@@ -40,26 +41,6 @@ LOOK_AHEAD_MAX = 50
 
 FINAL_STATUSES = frozenset({400, 404, 409, 410, 422})
 """A partner that answers with one of these will not answer otherwise to the same message."""
-
-BODIES: dict[str, type[wire.Request]] = {
-    "link.confirmed": wire.PeerLinkConfirmed,
-    "program.published": wire.PeerSigned,
-    "agreement.signed": wire.PeerSigned,
-    "receipt.requested": wire.PeerReceiptRequested,
-    "receipt.given": wire.PeerSigned,
-    "receipt.refused": wire.PeerReceiptRefused,
-    "receipt.withdrawn": wire.PeerSigned,
-    "receipt.version_refused": wire.PeerVersionRefused,
-    "receipt.deferred": wire.PeerReceiptDeferred,
-    "receipt.renewed": wire.PeerSigned,
-    "receipt.paused": wire.PeerSigned,
-    "receipt.revoked": wire.PeerSigned,
-    "receipt.invalidated": wire.PeerSigned,
-    "erasure.asked": wire.PeerSigned,
-    "claim.ask": wire.PeerAsk,
-    "claim.issued": wire.PeerClaim,
-    "claim.revoked": wire.PeerSigned,
-}
 
 GIVEN_AGAIN = ("receipt.given", "receipt.renewed")
 STOPPED = ("receipt.withdrawn", "receipt.paused", "receipt.revoked", "receipt.invalidated")
@@ -105,7 +86,7 @@ class Outbox:
         taken = await self._node.written(lambda transaction: _take(transaction, message, body))
         if not taken.value:
             return True
-        return await self._send(message, BODIES[message.kind].model_validate_json(body))
+        return await self._send(message, wire.PEER_CALLS[PATHS[message.kind]].model_validate_json(body))
 
     def _next(self, partner: str) -> tuple[Any, str] | None:
         """Return the first message that can be sent, and its body: of all but answers in order, then of answers.

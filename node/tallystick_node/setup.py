@@ -19,6 +19,7 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, require_not_older
 from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
+from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, COSIGNATURE_ML_DSA_44, SignatureKind, VerifierKey
 from tallystick_node.clock import Clock, steady_s
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
@@ -309,7 +310,7 @@ def add_app_key(
                 name=name,
                 scopes=" ".join(sorted(set(scopes))),
                 created_at_s=now_s,
-                expires_at_s=None if life_days is None else now_s + life_days * 86_400,
+                expires_at_s=None if life_days is None else now_s + life_days * DAY_S,
             )
         )
     return key

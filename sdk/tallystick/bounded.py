@@ -22,6 +22,8 @@ from urllib.request import getproxies
 import httpcore
 import httpx
 
+from tallystick.tls import tls_context
+
 PLAIN = {"Accept-Encoding": "identity"}
 """The header of every request whose answer is read here."""
 
@@ -60,7 +62,7 @@ def client(*, headers: Mapping[str, str] | None = None, trust_env: bool = False)
             answer is then bounded for each read alone.
     """
     if trust_env and getproxies():
-        return httpx.Client(headers=headers, follow_redirects=False)
+        return httpx.Client(headers=headers, follow_redirects=False, verify=tls_context())
     return httpx.Client(transport=_Transport(), headers=headers, follow_redirects=False, trust_env=False)
 
 
@@ -137,9 +139,9 @@ class _Transport(httpx.HTTPTransport):
     """HTTP over connections that heed `until`."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(verify=tls_context())
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=tls_context(),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,

@@ -536,6 +536,23 @@ def test_a_renewal_begins_the_days_anew() -> None:
     assert rules(gym) == []
 
 
+@pytest.mark.parametrize(("days", "found"), [(29, []), (30, ["P4.reconfirm"])])
+def test_a_narrower_version_is_no_yes_that_begins_the_days_anew(days: int, found: list[str]) -> None:
+    """Who may only stop, a child or one of two holders, may narrow as well."""
+    gym, _ = tell()
+    narrow_before_delivery(data_classes=["visit"])(gym)
+    gym.cut("renewed live")
+    gym.drafts.append(gym.drafts.pop(gym.index("issued")))
+    for step in ("requested", "given", "live", "renewed", "renewed live"):
+        gym.spoil(step, limits={"reconfirm_days": 30})
+    gym.spoil("issued", receipt_leaf=gym.index("renewed live"))
+    for step in ("renewed", "renewed live"):
+        gym[step].at_s = gym["given"].at_s + 20 * 86_400
+    gym.spoil("renewed live", acknowledgement={"at": gym["renewed"].at_s, "digest": digest("renewed")})
+    gym["issued"].at_s = gym["given"].at_s + days * 86_400
+    assert rules(gym) == found
+
+
 def test_a_finding_says_where() -> None:
     gym, _ = tell()
     only("issued", rung="raw")(gym)

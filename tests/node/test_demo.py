@@ -115,12 +115,18 @@ def test_a_real_month_of_steps_is_somebody_s_of_whom_enough_days_agree_with_thei
 
 def test_only_an_earlier_demo_is_removed(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DemoNotRun):
-        make_room(tmp_path)
+    (tmp_path / "gym").mkdir()
+    for name in ("report.json", "report.html", "wire.jsonl"):  # names that others give their files too
+        (tmp_path / name).touch()
+        with pytest.raises(DemoNotRun):
+            make_room(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
-    (tmp_path / "wire.jsonl").touch()
+    (tmp_path / "gym" / "node.toml").touch()  # a demo of before there was a mark
     make_room(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    for _ in range(2):
+        assert [each.name for each in tmp_path.iterdir()] == [".tallystick-demo"]
+        (tmp_path / "half a demo").touch()
+        make_room(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,10 @@ from tallystick_ledger.replay import CARRIED_KINDS
 
 
 def take_opening(state: ConsentState, entry: Entry, index: int, report: Report) -> None:
-    """Take what the part of an opening at `index` carries."""
+    """Take what the part of an opening at `index` carries; one that stands behind other entries opens nothing."""
+    if index != state.opened:
+        return
+    state.opened += 1
     try:
         opening = parse_opening(entry.body)
     except EntryMalformed:

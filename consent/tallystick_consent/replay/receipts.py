@@ -6,7 +6,6 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipts.retention import DAY_S
 from tallystick_consent.receipts.states import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.duties import owe_from_end
@@ -19,6 +18,7 @@ from tallystick_consent.replay.state import (
     Report,
 )
 from tallystick_ledger.opening import Carried
+from tallystick_ledger.times import DAY_S
 
 ACKNOWLEDGE_WITHIN_MAX_S = 30 * DAY_S
 """The latest deadline that a stop may name, after its entry: an erasure's. Nobody chooses when it would be late."""
@@ -31,6 +31,7 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
         return
     life = state.receipts.get(body.receipt)
     after = _STATES[body.state]
+    confirms = not _is_narrowing(life, body)
     _check_parties(state, body, report)
     if life is not None and body.version > life.body.version:
         if not _takes_over(life, body, after, report):
@@ -59,7 +60,7 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
     _check_deadline(state, body, at_s, report)
     if life is None:
         life = state.receipts[body.receipt] = ReceiptLife(body)
-    life.step(body, index, at_s, acknowledges=acknowledges, settles=state.settles(body))
+    life.step(body, index, at_s, acknowledges=acknowledges, confirms=confirms, settles=state.settles(body))
     if life.has_ended and before in HELD:
         owe_from_end(state, life, index, at_s)
     if body.acknowledgement is not None:
@@ -202,6 +203,14 @@ def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, repor
         report("P4.transition", f"A version that is {before} cannot become {after}.")
     life.asked = body if after in ASKED else None
     return False
+
+
+def _is_narrowing(life: ReceiptLife | None, body: ReceiptBody) -> bool:
+    """Return whether a step gives less of what goes on, which takes no yes: who may only stop may do it as well."""
+    if life is None or body.version == life.body.version or body.state not in IN_FORCE:
+        return False
+    was_asked = life.asked is not None and answers_request(life.asked, body)
+    return life.body.state in IN_FORCE and not was_asked
 
 
 def answers_request(asked: ReceiptBody, given: ReceiptBody) -> bool:

@@ -37,8 +37,11 @@ from tallystick_node.setup import read_fingerprint
 
 KEPT, BROKEN = 0, 1
 
-_OURS = ("wire.jsonl", "report.json", f"gym/{SETTINGS_FILE}")
-"""What an earlier demo leaves: a folder without any of these is not touched."""
+_MARK = ".tallystick-demo"
+"""The first thing that a demo leaves in its folder: one without it is not touched."""
+
+_OF_BEFORE = ("wire.jsonl", f"gym/{SETTINGS_FILE}")
+"""What a demo of a version before there was a mark has left, both of them."""
 
 
 def play_demo(out: Path, *, data: Path | None, console: Console) -> int:
@@ -101,7 +104,7 @@ def _play_alone(
 
 
 def make_room(out: Path) -> None:
-    """Make an empty folder of `out`; what an earlier demo left there is removed, and nothing else ever is.
+    """Make a folder of `out` that holds its mark alone; what an earlier demo left there is removed, and nothing else.
 
     Raises:
         DemoNotRun: something else is there.
@@ -109,12 +112,14 @@ def make_room(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise DemoNotRun("The folder to leave the demo in is no folder.", remedy="Give another --out.")
     if out.is_dir() and any(out.iterdir()):
-        if not any((out / name).is_file() for name in _OURS):
+        is_ours = (out / _MARK).is_file() or all((out / name).is_file() for name in _OF_BEFORE)
+        if not is_ours:
             raise DemoNotRun(
                 "There is something else than an earlier demo in that folder.", remedy="Give another --out."
             )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
+    (out / _MARK).touch()
 
 
 @dataclass(frozen=True, slots=True)

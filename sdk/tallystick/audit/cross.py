@@ -21,9 +21,9 @@ from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
 from tallystick_consent.receipts.states import ASKED
 from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request, fixed_terms
-from tallystick_consent.rules.periods import DAY_S
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
+from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.merkle import root_at
 
 REVOCATION_SHOWS_S = 2 * DAY_S
@@ -151,12 +151,16 @@ def _acceptances_of(
 
 
 def _standing(issuer: AuditedLog, claim: str) -> str:
-    """Return the state of the claim that stands now where `claim` was issued: that one, or the last to replace it."""
-    known = issuer.replay.consent.disclosures.get(claim)
+    """Return the state of the claim that stands now where `claim` was issued: that one, or the last to replace it.
+
+    What an opening says was issued last, with nothing to show for it, replaces nothing.
+    """
+    disclosures = issuer.replay.consent.disclosures
+    known = disclosures.get(claim)
     if known is None:
         return ""
     last = issuer.replay.consent.issued.get(known[0].nullifier, claim)
-    return issuer.replay.consent.disclosures[last][0].state
+    return disclosures.get(last, known)[0].state
 
 
 def _check_acceptances(
@@ -345,11 +349,13 @@ def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
 
 
 def _in_flight(payer: AuditedLog, half: Half, partners: Sequence[AuditedLog]) -> bool:
-    """Return whether the transfer pays for an answer whose acceptance has not come back to the issuer."""
+    """Return whether the transfer pays for an answer whose acceptance has not come back to the issuer: one that was
+    revoked meanwhile brings it with the word of that, which leaves at a time of its own (P6)."""
     accepted = payer.replay.rewards.acceptances.get(half.transfer.cause)
     if accepted is None:
         return False
-    return any(_standing(log, accepted.claim) == "issued" for log in partners if log.host == accepted.issuer)
+    to_come = ("issued", "revoked")
+    return any(_standing(log, accepted.claim) in to_come for log in partners if log.host == accepted.issuer)
 
 
 def _match(log: AuditedLog, half: Half, partner: AuditedLog, other: Half) -> bool:

@@ -62,6 +62,7 @@ from tallystick.wire.events import (
 )
 from tallystick.wire.links import AcceptLink, ConfirmLink, Link, LinkOffer, Links, OfferLink
 from tallystick.wire.peers import (
+    PEER_CALLS,
     PeerAcknowledged,
     PeerAsk,
     PeerClaim,
@@ -155,6 +156,7 @@ __all__ = [
     "CODE_TOLD_MAX_CHARS",
     "DOCUMENT_DEPTH_MAX",
     "IDEMPOTENCY_KEY_MAX_CHARS",
+    "PEER_CALLS",
     "PERIODS_TRIED_MAX",
     "PROBLEM_BASE",
     "PROVEN_MAX",

@@ -20,7 +20,9 @@ from story import (
 )
 
 from tallystick.audit import DirectorySource, Report, audit
-from tallystick_consent.rules.periods import DAY_S
+from tallystick_ledger.opening import Carried, Opening
+from tallystick_ledger.times import DAY_S
+from tallystick_ledger.tlog.head import Checkpoint
 
 Spoil = Callable[[Ledger, Ledger], None]
 
@@ -295,6 +297,24 @@ def test_a_claim_on_its_way_is_no_finding(tmp_path: Path) -> None:
     gym, insurer = tell()
     gym.cut("issued")
     assert both(tmp_path, gym, insurer).holds
+
+
+def test_a_fee_whose_claim_was_revoked_before_the_answer_came_back_is_no_finding(tmp_path: Path) -> None:
+    """The word of the revocation, by whose answer the gym learns of the fee, leaves at a time of its own."""
+    gym, insurer = tell()
+    revoke(gym, insurer, after="issued")
+    gym.cut("revoked")
+    insurer["later"].at_s -= 9 * DAY_S
+    assert both(tmp_path, gym, insurer).findings == ()
+
+
+def test_a_ledger_that_invents_the_last_claim_of_a_slot_ends_in_a_report(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    slot = {"nullifier": digest("nullifier march"), "state": "withheld", "at": START_S}
+    carried = tuple(Carried("answer", {"claim": digest(claim), **slot}) for claim in ("claim march", "invented"))
+    before = Checkpoint(f"{gym.host}/log/2026", 1, bytes(32))
+    gym.spoil("opening", **Opening(gym.origin, before, carried=carried).body())
+    assert not both(tmp_path, gym, insurer).holds
 
 
 def test_a_claim_that_was_not_sent_yet_is_no_finding(tmp_path: Path) -> None:

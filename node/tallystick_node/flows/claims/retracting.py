@@ -9,13 +9,14 @@ from tallystick import wire
 from tallystick_consent.entries import RetractionBody
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.signed import Retraction, open_object, signed_digest
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims.rewards import take_back_reward
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, OVERTAKEN, RECEIPTS
 
-OVERTAKEN_KEPT_S = 2 * 366 * 86_400
+OVERTAKEN_KEPT_S = 2 * 366 * DAY_S
 """How long a claim that was overtaken is remembered: a claim is valid for a year from its period's close at most."""
 
 OVERTAKEN_MAX = 1_000

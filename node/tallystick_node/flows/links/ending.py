@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.links.accepting import half_name
 from tallystick_node.flows.links.offers import OFFER_LIFE_S
 from tallystick_node.flows.links.rows import link_secret_name
@@ -12,10 +13,10 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import ACCEPTING, LINK_UNIQUE, LINKS, OFFERS
 
-OWN_RECEIPT_WITHIN_S = 90 * 86_400
+OWN_RECEIPT_WITHIN_S = 90 * DAY_S
 """How long a link waits for the own receipt of a subject that has come of age."""
 
-UNCONFIRMED_LIFE_S = {"recipient": 2 * OFFER_LIFE_S, "issuer": 86_400}
+UNCONFIRMED_LIFE_S = {"recipient": 2 * OFFER_LIFE_S, "issuer": DAY_S}
 """How long a link may wait: the issuer waits longer, since the word that it is confirmed may be on its way."""
 
 

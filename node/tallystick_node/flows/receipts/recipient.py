@@ -16,6 +16,7 @@ from tallystick_consent.receipts.receipt import Terms, parse_terms
 from tallystick_consent.receipts.states import IN_FORCE, ReceiptState, check_transition
 from tallystick_consent.receipts.versions import answers, narrows
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, open_object, signed_digest
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import agreed_program, known_program
 from tallystick_node.flows.receipts.bounds import (
@@ -26,7 +27,6 @@ from tallystick_node.flows.receipts.bounds import (
 )
 from tallystick_node.flows.receipts.ending import end_receipt
 from tallystick_node.flows.receipts.rows import (
-    DAY_S,
     GUARDIAN,
     change_receipt,
     insert_receipt,

@@ -14,8 +14,9 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.states import IN_FORCE, OPEN, ReceiptState
 from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.outgoing import queue_message
-from tallystick_node.flows.receipts.rows import DAY_S, change_receipt, terms_of
+from tallystick_node.flows.receipts.rows import change_receipt, terms_of
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import MESSAGES, RECEIPTS

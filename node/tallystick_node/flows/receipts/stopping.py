@@ -16,14 +16,16 @@ from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.receipts.states import ASKED, IN_FORCE, OPEN, ReceiptState, check_transition
 from tallystick_consent.signed import SignedObject, Stop, Withdrawal, open_object, signed_digest
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
+from tallystick_node.flows.claims.made_good import answer_all_planned
 from tallystick_node.flows.outgoing import let_leave, on_its_way, withhold_queued
 from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.receipts.bounds import REQUEST_LIFE_S
 from tallystick_node.flows.receipts.ending import end_receipt, finish_settling
-from tallystick_node.flows.receipts.rows import DAY_S, change_receipt, row_of_partner, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.rows import change_receipt, row_of_partner, row_of_subject, stopped, terms_of
 from tallystick_node.flows.receipts.showing import shown_once
 from tallystick_node.flows.receipts.steps import (
     ACKNOWLEDGE_WITHIN_S,
@@ -75,6 +77,7 @@ def withdraw(node: Node, transaction: Transaction, receipt: str, body: wire.With
     to_come: dict[str, int] = {}
     if body.earned == "settle_earned":
         settle_periods(node, transaction, receipt)
+        answer_all_planned(node, transaction, receipt)
         to_come = _issued(transaction, receipt)
     content = Withdrawal(
         receipt=receipt,

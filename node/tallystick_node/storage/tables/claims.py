@@ -104,9 +104,26 @@ class Overtaken(SQLModel, table=True):
     at_s: int
 
 
+class MadeGood(SQLModel, table=True):
+    """A period that is to be answered since a correction, at a time of its own; gone once it is, or its receipt ends.
+
+    Attributes:
+        correction: id of the entry that says what was wrong, or missing.
+        log: in which log that stands.
+        due_s: when it is answered.
+    """
+
+    receipt: str = Field(primary_key=True)
+    period: str = Field(primary_key=True)
+    correction: str
+    log: str
+    due_s: int = Field(index=True)
+
+
 ASKS = table_of(Ask)
 DISCLOSURES = table_of(Disclosure)
 CLAIMS = table_of(Claim)
 STATUS_LISTS = table_of(StatusList)
 STATUS_PLACES = table_of(StatusPlace)
 OVERTAKEN = table_of(Overtaken)
+MADE_GOOD = table_of(MadeGood)

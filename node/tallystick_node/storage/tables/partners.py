@@ -31,7 +31,7 @@ class Message(SQLModel, table=True):
     path: str
     body: str | None = None
     kind: str
-    about: str
+    about: str = Field(index=True)
     receipt: str | None = Field(default=None, index=True)
     state: str
     not_before_s: int

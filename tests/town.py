@@ -20,11 +20,12 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import uvicorn
-from databases import ON_POSTGRES, required_server, settings_for_databases
+from databases import ON_POSTGRES, lay_files, required_server, settings_for_databases
 from sqlalchemy import select
 
 from tallystick import Client
 from tallystick.journeys import membership_activated, visit
+from tallystick.tls import tls_context
 from tallystick.wire import SCOPES
 from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.entry import Entry, parse_entry
@@ -81,7 +82,7 @@ class Recorder(httpx.AsyncBaseTransport):
     """
 
     def __init__(self) -> None:
-        self._inner = httpx.AsyncHTTPTransport()
+        self._inner = httpx.AsyncHTTPTransport(verify=tls_context())
         self.lose_answers_to: str | None = None
         self.lose_requests_to: str | None = None
         self.exchanges: list[Exchange] = []
@@ -139,6 +140,7 @@ class Company:
             random_bytes=random_bytes,
             **settings_for_databases(on_postgres=on_postgres),
         )
+        lay_files(self.databases)
         self.secret = add_app_key(folder, name="app", scopes=SCOPES, clock=clock).secret
         self.node: Node
         self._server: uvicorn.Server | None = None

@@ -39,41 +39,50 @@ from tallystick_node.storage.tables import NONCES
 
 NONCE_SIZE_BYTES = 16
 
-router = APIRouter(prefix="/peer/v1")
+PREFIX = "/peer/v1"
+
+router = APIRouter(prefix=PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a path takes, and what is done with it.
+    """What is done with what comes to a path.
 
     Attributes:
         names_list: whether its body names a status list of the caller, which is fetched first.
     """
 
-    body: type[wire.Request]
+    path: str
     receive: Callable[[Node, str, Transaction, Any], wire.Reply]
     status: int = 200
     names_list: bool = False
 
+    @property
+    def body(self) -> type[wire.Request]:
+        """What the path takes."""
+        return wire.PEER_CALLS[PREFIX + self.path]
 
-ASKS = "/asks"
+
 CALLS = {
-    "/links": _Call(wire.PeerLink, links_offers.receive_link),
-    "/links/confirmed": _Call(wire.PeerLinkConfirmed, links_accepting.receive_link_confirmed),
-    "/programs": _Call(wire.PeerSigned, programs.receive_program),
-    "/agreements": _Call(wire.PeerSigned, programs.receive_agreement),
-    "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts_issuer.receive_requested),
-    "/receipts/given": _Call(wire.PeerSigned, receipts_recipient.receive_given),
-    "/receipts/refused": _Call(wire.PeerReceiptRefused, receipts_recipient.receive_refused),
-    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts_stopping.receive_withdrawn),
-    "/receipts/version-refused": _Call(wire.PeerVersionRefused, receipts_versions.receive_version_refused),
-    "/receipts/deferred": _Call(wire.PeerReceiptDeferred, receipts_recipient.receive_deferred),
-    "/receipts/renewed": _Call(wire.PeerSigned, receipts_recipient.receive_renewed),
-    "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),
-    "/erasures": _Call(wire.PeerSigned, erasure_attesting.receive_erasure),
-    ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
-    "/claims/revoked": _Call(wire.PeerSigned, retracting.receive_retraction),
-    "/claims": _Call(wire.PeerClaim, accepting.receive_claim, names_list=True),
+    each.path: each
+    for each in (
+        _Call("/links", links_offers.receive_link),
+        _Call("/links/confirmed", links_accepting.receive_link_confirmed),
+        _Call("/programs", programs.receive_program),
+        _Call("/agreements", programs.receive_agreement),
+        _Call("/receipts/requested", receipts_issuer.receive_requested),
+        _Call("/receipts/given", receipts_recipient.receive_given),
+        _Call("/receipts/refused", receipts_recipient.receive_refused),
+        _Call("/receipts/withdrawn", receipts_stopping.receive_withdrawn),
+        _Call("/receipts/version-refused", receipts_versions.receive_version_refused),
+        _Call("/receipts/deferred", receipts_recipient.receive_deferred),
+        _Call("/receipts/renewed", receipts_recipient.receive_renewed),
+        _Call("/receipts/stopped", receipts_stopping.receive_stopped),
+        _Call("/erasures", erasure_attesting.receive_erasure),
+        _Call("/asks", asks.receive_ask, status=202),
+        _Call("/claims/revoked", retracting.receive_retraction),
+        _Call("/claims", accepting.receive_claim, names_list=True),
+    )
 }
 
 
@@ -87,9 +96,9 @@ async def receive(request: Request, call: str) -> Response:
     except TallyError as error:
         # Whoever this is, it is not a partner: the answer is not signed, and says nothing of what is here.
         problem = problem_of(error, request_id=request.state.request_id)
-        return _response(StoredReply(problem.status, problem.model_dump_json()), {})
-    reply = await _apply(node, request, partner, verified, f"/{call}", content)
-    headers = sign_response(
+        return _response(StoredReply(problem.status, problem.model_dump_json()), problem_headers(problem))
+    reply, told = await _answered(node, request, partner, verified, f"/{call}", content)
+    signed = sign_response(
         status=reply.status,
         body=reply.body.encode(),
         request_headers=request.headers,
@@ -98,7 +107,7 @@ async def receive(request: Request, call: str) -> Response:
         now_s=node.now_s(),
         nonce=to_base64url(node.random_bytes(NONCE_SIZE_BYTES)),
     )
-    return _response(reply, headers)
+    return _response(reply, {**told, **signed})
 
 
 def _identify(node: Node, request: Request, content: bytes) -> tuple[str, VerifiedRequest]:
@@ -123,10 +132,31 @@ def _identify(node: Node, request: Request, content: bytes) -> tuple[str, Verifi
     return whose[verified.key_id], verified
 
 
+async def _answered(
+    node: Node, request: Request, partner: str, verified: VerifiedRequest, path: str, content: bytes
+) -> tuple[StoredReply, dict[str, str]]:
+    """Return what a partner is answered, and the headers of it that are not signed."""
+    try:
+        node.partner_rates.count(partner)
+        return await _apply(node, request, partner, verified, path, content), {}
+    except ValidationError as error:
+        problem = invalid_form(
+            error.errors(include_input=False, include_url=False, include_context=False),
+            request_id=request.state.request_id,
+        )
+    except TallyError as error:
+        problem = problem_of(error, request_id=request.state.request_id)
+    return StoredReply(problem.status, problem.model_dump_json()), problem_headers(problem)
+
+
 async def _apply(
     node: Node, request: Request, partner: str, verified: VerifiedRequest, path: str, content: bytes
 ) -> StoredReply:
-    request_id = request.state.request_id
+    """Do what a partner asks, once.
+
+    Raises:
+        ValidationError, TallyError: as the form, or the flow, refuses it.
+    """
     named = canonical_json([request.method, request.url.path, partner])
     once = Once(
         caller=f"peer:{partner}",
@@ -135,29 +165,17 @@ async def _apply(
         guard=lambda transaction: _remember(transaction, verified),
     )
     call = CALLS.get(path)
-    try:
-        if call is None:
-            raise BadInput("There is no such call between partners.", remedy="Compare the protocol versions.")
-        body = _parse(call, content)
-        if call.names_list and body is not None:
-            await request.app.state.status_fetches.fetch(partner, body)
+    if call is None:
+        raise BadInput("There is no such call between partners.", remedy="Compare the protocol versions.")
+    body = _parse(call, content)
+    if call.names_list and body is not None:
+        await request.app.state.status_fetches.fetch(partner, body)
 
-        def receive(transaction: Transaction) -> wire.Reply:
-            transaction.subject = ""  # what a partner is answered tells of nobody by itself; else its receiver says so
-            return call.receive(node, partner, transaction, body) if body else wire.Asked()
+    def receive(transaction: Transaction) -> wire.Reply:
+        transaction.subject = ""  # what a partner is answered tells of nobody by itself; else its receiver says so
+        return call.receive(node, partner, transaction, body) if body else wire.Asked()
 
-        return await node.once(
-            once,
-            receive,
-            lambda reply, _: StoredReply(call.status, reply.model_dump_json()),
-        )
-    except ValidationError as error:
-        problem = invalid_form(
-            error.errors(include_input=False, include_url=False, include_context=False), request_id=request_id
-        )
-    except TallyError as error:
-        problem = problem_of(error, request_id=request_id)
-    return StoredReply(problem.status, problem.model_dump_json())
+    return await node.once(once, receive, lambda reply, _: StoredReply(call.status, reply.model_dump_json()))
 
 
 def _parse(call: _Call, content: bytes) -> wire.Request | None:
@@ -183,4 +201,4 @@ def _remember(transaction: Transaction, verified: VerifiedRequest) -> None:
 
 def _response(reply: StoredReply, headers: dict[str, str]) -> Response:
     media_type = "application/problem+json" if reply.status >= 400 else "application/json"
-    return Response(reply.body, reply.status, {**problem_headers(reply.status), **headers}, media_type=media_type)
+    return Response(reply.body, reply.status, headers, media_type=media_type)

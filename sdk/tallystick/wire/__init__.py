@@ -30,8 +30,10 @@ from tallystick.wire.answers import (
     Rewards,
 )
 from tallystick.wire.base import (
+    CURSOR_SIZE_MAX_CHARS,
     DOCUMENT_DEPTH_MAX,
     IDEMPOTENCY_KEY_MAX_CHARS,
+    PAGE_SIZE_MAX,
     PROBLEM_BASE,
     REQUEST_SIZE_MAX_BYTES,
     SCOPES,
@@ -41,6 +43,7 @@ from tallystick.wire.base import (
     Hint,
     Login,
     OfferCode,
+    Page,
     PeriodName,
     Problem,
     Proven,
@@ -62,6 +65,7 @@ from tallystick.wire.events import (
 )
 from tallystick.wire.links import AcceptLink, ConfirmLink, Link, LinkOffer, Links, OfferLink
 from tallystick.wire.peers import (
+    PEER_CALLS,
     PeerAcknowledged,
     PeerAsk,
     PeerClaim,
@@ -79,8 +83,10 @@ from tallystick.wire.people import (
     CODE_TOLD_MAX_CHARS,
     Act,
     Acts,
+    AnswerDelayed,
     Answered,
     AnswerRequest,
+    DelayAnswer,
     FindMatch,
     Letter,
     Match,
@@ -153,8 +159,11 @@ from tallystick.wire.subjects import EraseSubject, Erasure, Erasures, ExportSubj
 __all__ = [
     "CANDIDATES_MAX",
     "CODE_TOLD_MAX_CHARS",
+    "CURSOR_SIZE_MAX_CHARS",
     "DOCUMENT_DEPTH_MAX",
     "IDEMPOTENCY_KEY_MAX_CHARS",
+    "PAGE_SIZE_MAX",
+    "PEER_CALLS",
     "PERIODS_TRIED_MAX",
     "PROBLEM_BASE",
     "PROVEN_MAX",
@@ -166,6 +175,7 @@ __all__ = [
     "Act",
     "Acts",
     "AnswerContest",
+    "AnswerDelayed",
     "AnswerRequest",
     "Answered",
     "ApproveReceipt",
@@ -184,6 +194,7 @@ __all__ = [
     "Decision",
     "Decisions",
     "DeferReceipt",
+    "DelayAnswer",
     "Document",
     "Duties",
     "Duty",
@@ -232,6 +243,7 @@ __all__ = [
     "OpenRequest",
     "OpenRequests",
     "Opening",
+    "Page",
     "Paid",
     "PauseReceipt",
     "PeerAcknowledged",

@@ -12,12 +12,12 @@ from typing import Any, Literal
 from sqlalchemy import select, update
 
 from tallystick_consent.entries import CarriedAnswer, DisclosureBody, ReceiptBody, SoFar
-from tallystick_consent.receipts.receipt import DAY_S
 from tallystick_consent.replay import carried_disclosure, carried_receipt, counts_here, receipt_is_open
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.encoding import parse_canonical_json
 from tallystick_ledger.opening import REMEMBERED_S, Carried, Opening, OpeningDraft
 from tallystick_ledger.replay import paid_record
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.accounts import balance_in
 from tallystick_node.flows.programs import logged_programs
 from tallystick_node.flows.receipts.duties import duties_under_way

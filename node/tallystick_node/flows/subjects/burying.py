@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from tallystick_consent.erasure import RECEIPTS_MAX
 from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_ledger.opening import REMEMBERED_S
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links.accepting import half_name
@@ -55,7 +56,7 @@ from tallystick_node.storage.tables import (
     WALLET_KEYS,
 )
 
-SPREAD_S = 86_400
+SPREAD_S = DAY_S
 """Over how long the links of a subject are erased in the ledger and at partners, so that they are not one person's."""
 
 NAMED_BY = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from erasing import MARCH_CLOSES, ana, erase_at_gym, files_of, found
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entries, fitness_program, link, town
 from typer.testing import CliRunner
 
@@ -34,7 +34,8 @@ from tallystick_node.flows.links.uniques import RELINK_AFTER_S
 from tallystick_node.flows.subjects import access
 from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.keys.custody import Custody
-from tallystick_node.keys.custody_tables import SECRETS
+from tallystick_node.keys.custody_tables import DESTROYED, SECRETS, TOMBSTONES
+from tallystick_node.storage.database import writing
 from tallystick_node.storage.tables import (
     CLAIMS,
     DECISIONS,
@@ -445,6 +446,31 @@ def test_p9_a_backup_of_custody_that_is_put_back_does_not_bring_her_key_back(sto
     story.clock.at_s += RELINK_AFTER_S + 86_400
     story.settle()
     assert gym.node.custody.find(member) is None  # no longer than if custody had never been lost
+
+
+@pytest.mark.long
+def test_p9_a_custody_that_is_put_back_under_a_running_node_takes_no_number_twice(story: Town) -> None:
+    """Ben is erased after it: his tombstone is not taken for hers, and at the next start her key dies anew."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    ana, _ = (
+        consent(link(gym, insurer, at_gym=f"{name}-at-gym", at_insurer=f"{name}-at-ins", town=story), story)
+        for name in ("ana", "ben")
+    )
+    custody, key = gym.node.custody, gym.node.secret_name("subject", ana.at_gym)
+    secret = custody.find_or_make(key)
+    gym.app().subjects.erase(ana.at_gym)
+    with writing(custody.engine).begin() as connection:
+        for table in (TOMBSTONES, DESTROYED):
+            connection.execute(delete(table))
+    custody.keep(key, secret)
+    gym.app().subjects.erase("ben-at-gym")
+    assert list(custody.tombstones()) == [2]
+    gym.stop()
+    gym.start()
+    assert gym.node.custody.find(key) is None
+    assert gym.node.custody.tombstones() == {
+        number: gym.node.secret_name("subject", f"{name}-at-gym") for number, name in ((1, "ana"), (2, "ben"))
+    }
 
 
 @pytest.mark.long

@@ -233,7 +233,9 @@ def _to_look_at_again(node: Node, transaction: Transaction, due: Sequence[Slot])
     taking = [slot for slot in due if slot.program.rule.spelled_out().late.evidence == "true_up"]
     if not taking:
         return []
-    told_by = told_under(transaction, [slot.row.id for slot in taking])
+    # What was decided longer ago is about periods that closed before that, whose late evidence changes nothing.
+    within_s = max(slot.program.rule.spelled_out().late.up_within_days for slot in taking) * DAY_S + TOO_LATE_TOLD_S
+    told_by = told_under(transaction, [slot.row.id for slot in taking], since_s=transaction.now_s - within_s)
     before = [
         (slot._replace(period=told.period), told)
         for slot in taking

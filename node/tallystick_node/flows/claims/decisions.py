@@ -102,9 +102,10 @@ class Told(NamedTuple):
     left_late: bool
 
 
-def told_under(transaction: Transaction, receipts: Collection[str]) -> dict[str, list[Told]]:
-    """Return what was told under receipts, each with its periods; one under which nothing was told is not in it."""
-    kept = select(DECISIONS).where(DECISIONS.c.receipt.in_(receipts)).order_by(DECISIONS.c.id)
+def told_under(transaction: Transaction, receipts: Collection[str], *, since_s: int) -> dict[str, list[Told]]:
+    """Return what was told under receipts since a time, each with its periods; one without any is not in it."""
+    kept = select(DECISIONS).where(DECISIONS.c.receipt.in_(receipts), DECISIONS.c.decided_at_s >= since_s)
+    kept = kept.order_by(DECISIONS.c.id)
     rows: dict[str, list[Any]] = {}
     for row in transaction.execute(kept).all():
         rows.setdefault(row.receipt, []).append(row)

@@ -21,12 +21,21 @@ from tallystick_consent.entries import CorrectionBody
 from tallystick_consent.events import JourneyEvent, parse_event, parse_payload
 from tallystick_consent.places import EventPlace
 from tallystick_consent.program import Program
-from tallystick_consent.rules import MARGIN_S, days_touched, evaluate, name_of, period_after, statement_of, with_late
-from tallystick_consent.rules.corrected import follows
+from tallystick_consent.rules import (
+    MARGIN_S,
+    Because,
+    days_touched,
+    evaluate,
+    follows,
+    name_of,
+    period_after,
+    statement_of,
+    with_late,
+)
 from tallystick_consent.signed import Correction, Retraction, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_node.errors import Refused
-from tallystick_node.flows.claims.decisions import keep_corrected
+from tallystick_node.flows.claims.decisions import keep_another_look
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
 from tallystick_node.flows.claims.issuing import issue_answer, release_key
 from tallystick_node.flows.claims.reading import Reading, Slot
@@ -111,11 +120,12 @@ def _correct(
     if wrong_row is not None:
         marked = {"corrected_by": correction}
         transaction.execute(update(EVENTS).where(EVENTS.c.id == wrong_row.id).values(**marked))
+    because: Because = "missing" if wrong_row is None else "wrong"
     effects = [
         effect
         for row in _receipts_of(transaction, body.subject)
         if any(covered_by(row, event) for event in events)
-        for effect in _evaluate_again(node, transaction, row, correction, events, was_wrong=wrong_row is not None)
+        for effect in _evaluate_again(node, transaction, row, correction, events, because=because)
     ]
     return wire.Correction(
         correction=correction,
@@ -151,7 +161,7 @@ def _receipts_of(transaction: Transaction, subject: str) -> Sequence[Any]:
 
 
 def _evaluate_again(
-    node: Node, transaction: Transaction, row: Any, correction: str, events: Sequence[JourneyEvent], *, was_wrong: bool
+    node: Node, transaction: Transaction, row: Any, correction: str, events: Sequence[JourneyEvent], *, because: Because
 ) -> list[wire.CorrectionEffect]:
     """Evaluate the periods again that were answered under a receipt, from the first that the events lie in."""
     terms = receipt_of(row).terms
@@ -169,7 +179,7 @@ def _evaluate_again(
         start_s = program.period(name, zone=zone).start_s
         if name == row.next_period or not is_closed or start_s >= terms.events_until_s:
             break
-        outcome = _settle(node, transaction, row, program, name, correction, was_wrong=was_wrong)
+        outcome = _settle(node, transaction, row, program, name, correction, because=because)
         if name >= own or outcome not in _AS_BEFORE:  # else it holds none of the events, and they change nothing there
             effects.append(
                 wire.CorrectionEffect(
@@ -189,7 +199,7 @@ def _settle(
     name: str,
     correction: str,
     *,
-    was_wrong: bool,
+    because: Because,
 ) -> str:
     """Hold what a period comes to now, every event counted as if it had come in time, against what was told of it;
     tell the difference, and keep it for the subject to read."""
@@ -205,7 +215,7 @@ def _settle(
     found = evaluate(program.rule, with_late(read.events), period=read.period, zones=read.zones)
     told = last if last is not None and last.state in ("issued", "delivered") else None
     statement = None if told is None else Answer.model_validate_json(told.answer).statement
-    outcome = follows(program.rule, statement, found, was_wrong=was_wrong, period=read.period, now_s=transaction.now_s)
+    outcome = follows(program.rule, statement, found, because=because, period=read.period, now_s=transaction.now_s)
     claim = ""
     if outcome in ("revoked", "superseded"):
         assert told is not None, "only what was told is taken back"
@@ -218,7 +228,8 @@ def _settle(
         claim = issue_answer(node, transaction, slot, answer, correction=correction)
         if claim == "":
             return "stands"  # the slot is answered under another receipt of the link
-    keep_corrected(transaction, row, program, name, outcome, found=found, claim=claim)
+    if outcome not in _AS_BEFORE:
+        keep_another_look(transaction, row, program, name, outcome, found=found, claim=claim)
     return outcome
 
 

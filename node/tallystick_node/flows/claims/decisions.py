@@ -9,8 +9,7 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.decide import Reason, Refusal
 from tallystick_consent.program import Program
-from tallystick_consent.rules import Evaluation, TrueUp
-from tallystick_consent.rules.corrected import Outcome
+from tallystick_consent.rules import Evaluation, Outcome
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import DECISIONS
@@ -20,25 +19,21 @@ AFTER_CLOSE = "after_close"
 
 _KEEP = insert(DECISIONS)
 
-_STANDS: dict[TrueUp, str] = {
-    "same": "what was told, which late evidence does not change",
-    "better": "what was told: its claim stands, and no second one may take its place",
-    "better_too_late": "what was told: late evidence counts for a limited time",
-    "worse_future_only": "what was told: late evidence takes nothing back",
-    "worse_reversed": "what was told: late evidence alone takes nothing back; a correction does",
-    "not_taken": "what was told: this rule takes no late evidence",
+_SAME = Reason("same", "what was told, which late evidence does not change")
+_TOLD = Reason("told_already", "what was told: its claim stands, and no second one may take its place")
+_STANDS: dict[Outcome, Reason] = {
+    "stands": _SAME,
+    "not_reached": _SAME,
+    "issued": _TOLD,
+    "superseded": _TOLD,
+    "not_taken": Reason("not_taken", "what was told: this rule takes no late evidence"),
+    "too_late": Reason("too_late", "what was told: late evidence counts for a limited time"),
+    "future_only": Reason("future_only", "what was told: this rule takes nothing back"),
+    "needs_correction": Reason(
+        "needs_correction", "what was told: late evidence alone takes nothing back; a correction does"
+    ),
 }
-"""What of a period stands after a second look, and why, in plain words."""
-
-_STANDS_CORRECTED: dict[str, str] = {
-    "not_taken": "what was told: this rule takes no late evidence",
-    "too_late": "what was told: late evidence counts for a limited time",
-    "future_only": "what was told: this rule takes nothing back",
-}
-"""What of a period stands although a correction changed what it comes to, and why, in plain words."""
-
-_CORRECTED = {"issued": "made_good", "superseded": "made_good", "revoked": "taken_back"}
-"""What of a period changes because of a correction, as a word of `wire.Decision`."""
+"""What of a period stands after another look at it, where no claim tells it anew, and why, in plain words."""
 
 
 def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
@@ -126,31 +121,7 @@ def _told(rows: Sequence[Any]) -> list[Told]:
     return list(found.values())
 
 
-def keep_second_look(
-    transaction: Transaction,
-    row: Any,
-    program: Program,
-    period: str,
-    follows: TrueUp,
-    *,
-    found: Evaluation,
-    claim: str,
-) -> None:
-    """Keep what follows from evidence that came after a period's close.
-
-    Args:
-        follows: what the rule makes of it.
-        found: what the rule comes to with it.
-        claim: digest of the claim that makes it good, "" where none does.
-    """
-    if claim:
-        keep_decision(transaction, row, program, period, "made_good", found=found, claim=claim)
-        return
-    reason = Reason("told_already" if follows == "better" else follows, _STANDS[follows])
-    keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
-
-
-def keep_corrected(
+def keep_another_look(
     transaction: Transaction,
     row: Any,
     program: Program,
@@ -160,18 +131,19 @@ def keep_corrected(
     found: Evaluation,
     claim: str,
 ) -> None:
-    """Keep what follows from a correction, where it changes what was told, or would if the rule let it.
+    """Keep what follows from evidence that came after a period's close, or from a correction.
 
     Args:
         follows: what the rule makes of it.
         found: what the rule comes to with it.
-        claim: digest of the claim that tells it, or that was taken back; "" for none.
+        claim: digest of the claim that tells it, or that was taken back; "" where what was told stands.
     """
-    if follows in _CORRECTED:
-        keep_decision(transaction, row, program, period, _CORRECTED[follows], found=found, claim=claim)
-    elif follows in _STANDS_CORRECTED:
-        reasons = json.dumps([Reason(follows, _STANDS_CORRECTED[follows])._asdict()])
-        keep_decision(transaction, row, program, period, "stands", found=found, reasons=reasons)
+    if claim:
+        outcome = "taken_back" if follows == "revoked" else "made_good"
+        keep_decision(transaction, row, program, period, outcome, found=found, claim=claim)
+        return
+    reasons = json.dumps([_STANDS[follows]._asdict()])
+    keep_decision(transaction, row, program, period, "stands", found=found, reasons=reasons)
 
 
 def find_decisions(node: Node, subject: str) -> wire.Decisions:

@@ -157,24 +157,23 @@ def sealed_events(
 ) -> dict[str, list[Any]]:
     """Return the events of these subjects, classes and times, sealed as they are, by subject; but for what was
     corrected."""
+    asked = select(
+        EVENTS.c.id,
+        EVENTS.c.subject,
+        EVENTS.c.data_class,
+        EVENTS.c.at_s,
+        EVENTS.c.commitment,
+        EVENTS.c.ciphertext,
+        EVENTS.c.recorded_at_s,
+    ).where(
+        EVENTS.c.subject.in_(subjects),
+        EVENTS.c.data_class.in_(sorted(data_classes)),
+        EVENTS.c.at_s >= from_s,
+        EVENTS.c.at_s < until_s,
+        EVENTS.c.corrected_by.is_(None),
+    )
     found: dict[str, list[Any]] = {}
-    for row in transaction.execute(
-        select(
-            EVENTS.c.id,
-            EVENTS.c.subject,
-            EVENTS.c.data_class,
-            EVENTS.c.at_s,
-            EVENTS.c.commitment,
-            EVENTS.c.ciphertext,
-            EVENTS.c.recorded_at_s,
-        ).where(
-            EVENTS.c.subject.in_(subjects),
-            EVENTS.c.data_class.in_(sorted(data_classes)),
-            EVENTS.c.at_s >= from_s,
-            EVENTS.c.at_s < until_s,
-            EVENTS.c.corrected_by.is_(None),
-        )
-    ):
+    for row in transaction.execute(asked).all():
         found.setdefault(row.subject, []).append(row)
     return found
 

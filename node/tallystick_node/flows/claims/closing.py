@@ -195,7 +195,7 @@ class _Closing:
         found = evaluate(program.rule, read.events, period=read.period, zones=read.zones)
         claim = self._issue(slot, found) if found.satisfied else ""
         if found.satisfied and not claim:  # an earlier receipt of the link told it, and nothing is told under this
-            keep_another_look(self._transaction, row, program, period, "issued", found=found, claim="")
+            keep_another_look(self._transaction, row, program, period, "issued", found=found, told_already=True)
             return
         outcome = "issued" if found.satisfied else "not_reached"
         keep_decision(self._transaction, row, program, period, outcome, found=found, claim=claim)
@@ -222,7 +222,9 @@ class _Closing:
         outcome = follows(program.rule, statement, found, because="late", period=read.period, now_s=now_s)
         # "" where one stands already
         claim = self._issue(slot, found) if outcome in ("issued", "superseded") else ""
-        keep_another_look(self._transaction, row, program, period, outcome, found=found, claim=claim)
+        keep_another_look(
+            self._transaction, row, program, period, outcome, found=found, claim=claim, told_already=not claim
+        )
 
     def _issue(self, slot: Slot, found: Evaluation) -> str:
         statement = statement_of(slot.program.rule, slot.period, found)

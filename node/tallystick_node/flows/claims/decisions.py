@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from tallystick import wire
 from tallystick_consent.decide import Reason, Refusal
@@ -19,13 +19,12 @@ AFTER_CLOSE = "after_close"
 
 _KEEP = insert(DECISIONS)
 
-_SAME = Reason("same", "what was told, which late evidence does not change")
-_TOLD = Reason("told_already", "what was told: its claim stands, and no second one may take its place")
+_CHANGES: dict[Outcome, str] = {"issued": "made_good", "superseded": "made_good", "revoked": "taken_back"}
+"""What of a period changes when it is looked at again, as a word of `wire.Decision`."""
+
 _STANDS: dict[Outcome, Reason] = {
-    "stands": _SAME,
-    "not_reached": _SAME,
-    "issued": _TOLD,
-    "superseded": _TOLD,
+    "stands": Reason("same", "what was told, which late evidence does not change"),
+    "not_reached": Reason("same", "what was told, which late evidence does not change"),
     "not_taken": Reason("not_taken", "what was told: this rule takes no late evidence"),
     "too_late": Reason("too_late", "what was told: late evidence counts for a limited time"),
     "future_only": Reason("future_only", "what was told: this rule takes nothing back"),
@@ -33,7 +32,9 @@ _STANDS: dict[Outcome, Reason] = {
         "needs_correction", "what was told: late evidence alone takes nothing back; a correction does"
     ),
 }
-"""What of a period stands after another look at it, where no claim tells it anew, and why, in plain words."""
+"""Why what was told of a period stands, in a word and in plain words."""
+
+_TOLD_ALREADY = Reason("told_already", "what was told: its claim stands, and no second one may take its place")
 
 
 def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
@@ -129,21 +130,30 @@ def keep_another_look(
     follows: Outcome,
     *,
     found: Evaluation,
-    claim: str,
+    claim: str = "",
+    told_already: bool = False,
 ) -> None:
     """Keep what follows from evidence that came after a period's close, or from a correction.
 
     Args:
         follows: what the rule makes of it.
         found: what the rule comes to with it.
-        claim: digest of the claim that tells it, or that was taken back; "" where what was told stands.
+        claim: digest of the claim that tells it, or that was taken back; "" for none, and where it is issued later.
+        told_already: what is better now cannot be told, since the claim that told the period stands.
     """
-    if claim:
-        outcome = "taken_back" if follows == "revoked" else "made_good"
-        keep_decision(transaction, row, program, period, outcome, found=found, claim=claim)
+    if follows in _CHANGES and not told_already:
+        keep_decision(transaction, row, program, period, _CHANGES[follows], found=found, claim=claim)
         return
-    reasons = json.dumps([_STANDS[follows]._asdict()])
-    keep_decision(transaction, row, program, period, "stands", found=found, reasons=reasons)
+    reason = _TOLD_ALREADY if follows in _CHANGES else _STANDS[follows]
+    keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
+
+
+def name_claim(transaction: Transaction, receipt: str, period: str, claim: str) -> None:
+    """Say which claim tells what a correction made good, once that is issued."""
+    mine = (DECISIONS.c.receipt == receipt, DECISIONS.c.period == period, DECISIONS.c.outcome == "made_good")
+    last = transaction.row(select(DECISIONS.c.id).where(*mine).order_by(DECISIONS.c.id.desc()))
+    if last is not None:
+        transaction.execute(update(DECISIONS).where(DECISIONS.c.id == last.id).values(claim=claim))
 
 
 def find_decisions(node: Node, subject: str) -> wire.Decisions:

@@ -50,7 +50,8 @@ def carry_over(transaction: Transaction, draft: OpeningDraft, *, host: str) -> l
             draft.add(Carried("answer", body.document()))
             continue
         if body.state == "issued":
-            body = body.model_copy(update={"receipt_leaf": places[body.receipt]})
+            # The correction because of which it was issued is none of the new log's.
+            body = body.model_copy(update={"receipt_leaf": places[body.receipt], "correction": ""})
             moved = {"body": body.model_dump_json()}
             transaction.execute(update(DISCLOSURES).where(DISCLOSURES.c.claim == body.claim).values(**moved))
         draft.add(carried_disclosure(body, at_s=at_s))

@@ -46,6 +46,7 @@ from tallystick_node.storage.tables import (
     LETTERS,
     LINK_UNIQUE,
     LINKS,
+    MADE_GOOD,
     MATCHINGS,
     MESSAGES,
     OFFERS,
@@ -140,7 +141,7 @@ def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) 
         drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
     transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
-    for table in (DECISIONS, CONTESTS):
+    for table in (DECISIONS, CONTESTS, MADE_GOOD):
         transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
     # A dispute of our own customer's that nobody has answered is theirs, whoever is erased at the other end.
     theirs, unanswered = ACTS.c.receipt.in_(receipts), (ACTS.c.kind == "dispute") & (ACTS.c.state == "open")

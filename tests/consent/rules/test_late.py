@@ -1,12 +1,11 @@
-"""What a correction does to what was told: taken back, told anew, or left as it is, by the rule's own terms."""
+"""What late evidence and corrections do to what was told: it is taken back, told anew, or left, by the rule's terms."""
 
 from typing import Any
 
 import pytest
 from rulebook import document, over, parsed
 
-from tallystick_consent.rules import Evaluation, Rule, statement_of
-from tallystick_consent.rules.corrected import Outcome, follows
+from tallystick_consent.rules import Because, Evaluation, Outcome, Rule, follows, statement_of
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.times import DAY_S
 
@@ -25,55 +24,61 @@ def answer(band: int) -> Evaluation:
     return Evaluation(satisfied=band >= 2, figure=0, assurance="device", counted=31, not_counted={}, band=band)
 
 
-def outcome(late: dict[str, Any], told: int, found: int, *, was_wrong: bool, days_later: int = 10) -> Outcome:
+def outcome(late: dict[str, Any], told: int, found: int, *, because: Because, days_later: int = 10) -> Outcome:
     """Return what follows where one band was told, and another is found."""
     plan = rule(late)
     march = over(plan, "2027-03")
     statement = statement_of(plan, march.name, answer(told)) if told >= 2 else None
     now_s = march.close_s + days_later * DAY_S
-    return follows(plan, statement, answer(found), was_wrong=was_wrong, period=march, now_s=now_s)
+    return follows(plan, statement, answer(found), because=because, period=march, now_s=now_s)
 
 
 @pytest.mark.parametrize("late", [REFUSED, FUTURE_ONLY, REVERSED])
-@pytest.mark.parametrize("was_wrong", [True, False])
-def test_what_is_still_so_stands(late: dict[str, Any], was_wrong: bool) -> None:
-    assert outcome(late, 4, 4, was_wrong=was_wrong) == "stands"
-    assert outcome(late, 1, 1, was_wrong=was_wrong) == "not_reached"
+@pytest.mark.parametrize("because", ["late", "missing", "wrong"])
+def test_what_is_still_so_stands(late: dict[str, Any], because: Because) -> None:
+    assert outcome(late, 4, 4, because=because) == "stands"
+    assert outcome(late, 1, 1, because=because) == "not_reached"
 
 
 @pytest.mark.parametrize(
-    ("late", "told", "found", "was_wrong", "follows_then"),
+    ("late", "told", "found", "because", "follows_then"),
     [
-        (REFUSED, 4, 1, True, "revoked"),  # it was never so
-        (REFUSED, 4, 3, True, "superseded"),
-        (REFUSED, 4, 3, False, "not_taken"),  # only late, and nothing late is taken
-        (REFUSED, 3, 4, True, "not_taken"),
-        (REFUSED, 1, 4, False, "not_taken"),
-        (FUTURE_ONLY, 4, 1, True, "future_only"),
-        (FUTURE_ONLY, 4, 3, False, "future_only"),
-        (FUTURE_ONLY, 3, 4, False, "superseded"),
-        (FUTURE_ONLY, 1, 4, True, "issued"),
-        (REVERSED, 4, 1, False, "revoked"),
-        (REVERSED, 4, 3, True, "superseded"),
-        (REVERSED, 3, 4, True, "superseded"),
-        (REVERSED, 1, 2, False, "issued"),
+        (REFUSED, 4, 1, "wrong", "revoked"),  # it was never so
+        (REFUSED, 4, 3, "wrong", "superseded"),
+        (REFUSED, 4, 3, "missing", "not_taken"),  # only late, and nothing late is taken
+        (REFUSED, 3, 4, "wrong", "not_taken"),
+        (REFUSED, 1, 4, "missing", "not_taken"),
+        (FUTURE_ONLY, 4, 1, "wrong", "future_only"),
+        (FUTURE_ONLY, 4, 3, "missing", "future_only"),
+        (FUTURE_ONLY, 3, 4, "missing", "superseded"),
+        (FUTURE_ONLY, 1, 4, "wrong", "issued"),
+        (REVERSED, 4, 1, "missing", "revoked"),
+        (REVERSED, 4, 3, "wrong", "superseded"),
+        (REVERSED, 3, 4, "wrong", "superseded"),
+        (REVERSED, 1, 2, "missing", "issued"),
+        (REFUSED, 4, 3, "late", "not_taken"),
+        (FUTURE_ONLY, 4, 3, "late", "future_only"),
+        (REVERSED, 4, 3, "late", "needs_correction"),  # evidence alone takes nothing back
+        (REVERSED, 4, 1, "late", "needs_correction"),
+        (REVERSED, 3, 4, "late", "superseded"),
+        (REVERSED, 1, 2, "late", "issued"),
     ],
 )
 def test_what_is_not_so_any_more_follows_the_rules_terms(
-    late: dict[str, Any], told: int, found: int, was_wrong: bool, follows_then: Outcome
+    late: dict[str, Any], told: int, found: int, because: Because, follows_then: Outcome
 ) -> None:
-    assert outcome(late, told, found, was_wrong=was_wrong) == follows_then
+    assert outcome(late, told, found, because=because) == follows_then
 
 
 def test_what_is_better_is_made_good_for_so_many_days_and_what_is_worse_is_taken_back_whenever() -> None:
     for told, then in ((1, "issued"), (3, "superseded")):
-        assert outcome(REVERSED, told, 4, was_wrong=False, days_later=59) == then
-        assert outcome(REVERSED, told, 4, was_wrong=False, days_later=60) == "too_late"
-    assert outcome(REVERSED, 4, 1, was_wrong=True, days_later=300) == "revoked"
+        assert outcome(REVERSED, told, 4, because="missing", days_later=59) == then
+        assert outcome(REVERSED, told, 4, because="missing", days_later=60) == "too_late"
+    assert outcome(REVERSED, 4, 1, because="wrong", days_later=300) == "revoked"
 
 
 def test_what_the_rule_cannot_have_told_is_refused() -> None:
     plan = rule(REVERSED)
     march = over(plan, "2027-03")
     with pytest.raises(BadInput):
-        follows(plan, "steps.average(2027-03) in band 9", answer(4), was_wrong=True, period=march, now_s=march.close_s)
+        follows(plan, "steps.average(2027-03) in band 9", answer(4), because="wrong", period=march, now_s=march.close_s)

@@ -9,8 +9,7 @@ from sqlalchemy import insert, select, update
 from tallystick import wire
 from tallystick_consent.decide import Reason, Refusal
 from tallystick_consent.program import Program
-from tallystick_consent.rules import Evaluation, TrueUp
-from tallystick_consent.rules.corrected import Outcome
+from tallystick_consent.rules import Evaluation, Outcome
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import DECISIONS
@@ -20,25 +19,22 @@ AFTER_CLOSE = "after_close"
 
 _KEEP = insert(DECISIONS)
 
-_STANDS: dict[TrueUp, str] = {
-    "same": "what was told, which late evidence does not change",
-    "better": "what was told: its claim stands, and no second one may take its place",
-    "better_too_late": "what was told: late evidence counts for a limited time",
-    "worse_future_only": "what was told: late evidence takes nothing back",
-    "worse_reversed": "what was told: late evidence alone takes nothing back; a correction does",
-    "not_taken": "what was told: this rule takes no late evidence",
-}
-"""What of a period stands after a second look, and why, in plain words."""
+_CHANGES: dict[Outcome, str] = {"issued": "made_good", "superseded": "made_good", "revoked": "taken_back"}
+"""What of a period changes when it is looked at again, as a word of `wire.Decision`."""
 
-_STANDS_CORRECTED: dict[str, str] = {
-    "not_taken": "what was told: this rule takes no late evidence",
-    "too_late": "what was told: late evidence counts for a limited time",
-    "future_only": "what was told: this rule takes nothing back",
+_STANDS: dict[Outcome, Reason] = {
+    "stands": Reason("same", "what was told, which late evidence does not change"),
+    "not_reached": Reason("same", "what was told, which late evidence does not change"),
+    "not_taken": Reason("not_taken", "what was told: this rule takes no late evidence"),
+    "too_late": Reason("too_late", "what was told: late evidence counts for a limited time"),
+    "future_only": Reason("future_only", "what was told: this rule takes nothing back"),
+    "needs_correction": Reason(
+        "needs_correction", "what was told: late evidence alone takes nothing back; a correction does"
+    ),
 }
-"""What of a period stands although a correction changed what it comes to, and why, in plain words."""
+"""Why what was told of a period stands, in a word and in plain words."""
 
-_CORRECTED = {"issued": "made_good", "superseded": "made_good", "revoked": "taken_back"}
-"""What of a period changes because of a correction, as a word of `wire.Decision`."""
+_TOLD_ALREADY = Reason("told_already", "what was told: its claim stands, and no second one may take its place")
 
 
 def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
@@ -127,31 +123,7 @@ def _told(rows: Sequence[Any]) -> list[Told]:
     return list(found.values())
 
 
-def keep_second_look(
-    transaction: Transaction,
-    row: Any,
-    program: Program,
-    period: str,
-    follows: TrueUp,
-    *,
-    found: Evaluation,
-    claim: str,
-) -> None:
-    """Keep what follows from evidence that came after a period's close.
-
-    Args:
-        follows: what the rule makes of it.
-        found: what the rule comes to with it.
-        claim: digest of the claim that makes it good, "" where none does.
-    """
-    if claim:
-        keep_decision(transaction, row, program, period, "made_good", found=found, claim=claim)
-        return
-    reason = Reason("told_already" if follows == "better" else follows, _STANDS[follows])
-    keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
-
-
-def keep_corrected(
+def keep_another_look(
     transaction: Transaction,
     row: Any,
     program: Program,
@@ -159,20 +131,22 @@ def keep_corrected(
     follows: Outcome,
     *,
     found: Evaluation,
-    claim: str,
+    claim: str = "",
+    told_already: bool = False,
 ) -> None:
-    """Keep what follows from a correction, where it changes what was told, or would if the rule let it.
+    """Keep what follows from evidence that came after a period's close, or from a correction.
 
     Args:
         follows: what the rule makes of it.
         found: what the rule comes to with it.
-        claim: digest of the claim that tells it, or that was taken back; "" for none.
+        claim: digest of the claim that tells it, or that was taken back; "" for none, and where it is issued later.
+        told_already: what is better now cannot be told, since the claim that told the period stands.
     """
-    if follows in _CORRECTED:
-        keep_decision(transaction, row, program, period, _CORRECTED[follows], found=found, claim=claim)
-    elif follows in _STANDS_CORRECTED:
-        reasons = json.dumps([Reason(follows, _STANDS_CORRECTED[follows])._asdict()])
-        keep_decision(transaction, row, program, period, "stands", found=found, reasons=reasons)
+    if follows in _CHANGES and not told_already:
+        keep_decision(transaction, row, program, period, _CHANGES[follows], found=found, claim=claim)
+        return
+    reason = _TOLD_ALREADY if follows in _CHANGES else _STANDS[follows]
+    keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
 
 
 def name_claim(transaction: Transaction, receipt: str, period: str, claim: str) -> None:

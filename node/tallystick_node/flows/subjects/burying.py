@@ -2,8 +2,8 @@
 
 The tombstone and the end of the keys come first, in custody; from there on nothing is readable that was sealed. Then,
 in one transaction, every row that tells of the subject: deleted, or emptied where others lead to it. What the ledger
-must still say, one link after the other, is planned here and done in `erasure`. If the node stops in between, the
-tombstone that its rows have not obeyed is obeyed at the next start, before anybody is served; so is every tombstone
+must still say, one link after the other, is planned here and done in `erasure_asking`. If the node stops in between,
+the tombstone that its rows have not obeyed is obeyed at the next start, before anybody is served; so is every tombstone
 after the rows came back from a backup, since custody does not come back with them.
 
 Source: DESIGN flow 8 and P9, CONSTRUCTIONS (keys).

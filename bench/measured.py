@@ -25,11 +25,11 @@ def main(folder: Path, *, count: int, batch: int, singles: int) -> dict[str, int
             log.append_finished([raws[index % DISTINCT] for index in range(at, at + some)])
             at += some
     log.close()
-    return {"entries": count, "entries_bytes": count * len(raws[0]), "resident_max_bytes": _resident_max_bytes()}
+    return {"entries": count, "entries_bytes": count * len(raws[0]), "resident_max_bytes": resident_max_bytes()}
 
 
-def _resident_max_bytes() -> int:
-    """Return the most memory that this process had resident.
+def resident_max_bytes() -> int:
+    """Return the most memory that this process had resident so far.
 
     Not `ru_maxrss` where there is another way: on Linux that goes on over fork and exec, and so tells of the process
     that started this one.

@@ -1,14 +1,15 @@
 """A gym's node on PostgreSQL with many members, each with a consent and a month of visits, as a node would hold them.
 
-Every visit is sealed under its member's own key, and every key wrapped in custody. They are put there in bulk, so the
-log has no entries of what came before: closing a period reads none.
+Every visit is an event as the node records it, sealed by its vault under the member's own key and committed to, and
+every key is wrapped in custody. They do not come through the node's API: they are put into its tables in bulk, so the
+log has no entries of what came before. Closing a period reads none.
 """
 
 import secrets
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,16 @@ class Gym:
                 "UPDATE receipt SET next_period = %s, next_close_s = %s, uses = 0", (self.period, self.close_s)
             )
             connection.execute("VACUUM ANALYZE receipt")
+
+    def due(self) -> int:
+        """Return how many months are to be closed."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM receipt WHERE next_close_s <= %s", (self.close_s,)
+            ).fetchone()
+        return -1 if row is None else int(row[0])
 
     def wrong(self) -> int:
         """Return how many decisions are not as they were made to be."""
@@ -223,7 +234,7 @@ def _noon(day: date, zone: ZoneInfo) -> datetime:
 
 def _terms(gym: Gym, link: str) -> Terms:
     first, _ = dates_of(gym.period)
-    from_s = int(datetime(first.year, first.month, first.day).timestamp()) - 60 * 86_400  # noqa: DTZ001
+    from_s = int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp()) - 60 * 86_400
     return Terms(
         receipt=_id("rcp"),
         version=1,

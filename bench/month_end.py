@@ -10,6 +10,7 @@ two together (tests/consent/rules/test_month_end.py). The reasons that `evaluate
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial
@@ -21,18 +22,23 @@ import httpx
 
 from bench import logs, members, servers
 from bench.harness import ROUNDS_MIN, Contest, Size, benchmark, rate, require
+from bench.measured import resident_max_bytes
 from bench.members import VISITS_EACH
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.rules import Period, VisitDays, dates_of
 from tallystick_consent.rules.first import Filter
 from tallystick_consent.rules.periods import period_named
 from tallystick_node.flows.claims.closing import close_periods, due_receipts
-from tallystick_node.jobs import CLOSED_TOGETHER_MAX, Jobs
+from tallystick_node.jobs import CLOSED_A_TICK_MAX, CLOSED_TOGETHER_MAX, Jobs
+from tallystick_node.log.transaction import Transaction
 
 LOOPED = 200
 """How many subjects a turn of the other side closes."""
 
 LOOPED_TOGETHER = 20
+WRITES_EACH_S = 0.05
+"""How long another waits between two writes of its own, each of which waits behind what is being closed."""
+
 FLOOR_MAX = 20_000
 """How many subjects' visits lie in clear at most, to find what one statement takes."""
 
@@ -164,53 +170,96 @@ def _contest(urls: tuple[str, str], size: Size) -> Generator[Contest]:
     part = max(1, size.count // ROUNDS_MIN)
     everybody = part * ROUNDS_MIN + LOOPED * ROUNDS_MIN
     floor = round(_floor(urls[0], min(size.count, FLOOR_MAX)))
+    began_s = time.perf_counter()
     with logs.folder() as folder, members.gym(folder, urls, rule=RULE, period=MONTH, members=everybody) as gym:
-        left = everybody
-
-        def turn(count: int, close: Callable[[int], Awaitable[None]]) -> float:
-            nonlocal left
-            if left < count:
-                gym.reopen()
-                left = everybody
-            left -= count
-
-            async def closed() -> None:
-                await close(count)
-                await jobs.publish()
-
-            found = rate(count, lambda: asyncio.run(closed()))
-            require(len(due_receipts(gym.node, rows_max=everybody)) == left, "Other months were closed.")
-            require(gym.wrong() == 0, "A month was decided otherwise than it was made to be.")
-            return found
-
-        async def as_a_set(count: int) -> None:
-            await jobs.close_due(rows_max=count)
-
-        async def one_by_one(count: int) -> None:
-            due = due_receipts(gym.node, rows_max=count)
-            for begin in range(0, count, LOOPED_TOGETHER):
-                some = due[begin : begin + LOOPED_TOGETHER]
-                alone = partial(close_periods, gym.node, periods_max=1)
-                await asyncio.gather(*(gym.node.written(partial(alone, receipts=[each])) for each in some))
-
-        jobs = Jobs(gym.node, httpx.AsyncClient())
+        told: dict[str, object] = {
+            "members": everybody,
+            "prepared": "sealed visits, receipts, links and wrapped keys, put into the node's tables in bulk",
+            "prepared_s": round(time.perf_counter() - began_s),
+            "a_turn": part,
+            "visits_each": VISITS_EACH,
+            "a_commit": CLOSED_TOGETHER_MAX,
+            "their_count": LOOPED,
+            "their_commit": LOOPED_TOGETHER,
+            "ours": "keys unwrapped, visits unsealed, decided, evaluated, claims signed, logged, queued; published",
+            "opened_visits_one_statement": floor,
+            "opened_visits": "a floor that no node takes: visits in clear, counted in SQL; nothing signed or kept",
+        }
+        turns = _Turns(gym, told)
         yield Contest(
-            lambda: turn(part, as_a_set),
-            "the same node, one receipt after the other",
-            lambda: turn(LOOPED, one_by_one),
-            {
-                "members": everybody,
-                "a_turn": part,
-                "visits_each": VISITS_EACH,
-                "a_commit": CLOSED_TOGETHER_MAX,
-                "their_count": LOOPED,
-                "their_commit": LOOPED_TOGETHER,
-                "ours": "keys unwrapped, visits unsealed, decided, evaluated, claims signed, logged, queued; published",
-                "opened_visits_one_statement": floor,
-                "opened_visits": "a floor that no node takes: visits in clear, counted in SQL; nothing signed or kept",
-                "load": round(os.getloadavg()[0], 1),
-            },
+            lambda: turns.ours(part), "the same node, one receipt after the other", lambda: turns.theirs(LOOPED), told
         )
+
+
+class _Turns:
+    """Turns of both sides over one gym, and what ours took beside its time, which is told once all are done."""
+
+    def __init__(self, gym: members.Gym, told: dict[str, object]) -> None:
+        self._gym, self._told = gym, told
+        self._jobs = Jobs(gym.node, httpx.AsyncClient())
+        self._left = gym.members
+        self._closed, self._took_s, self._cpu_s, self._waited_s = 0, 0.0, 0.0, 0.0
+
+    def ours(self, count: int) -> float:
+        """Close months as a node does by itself, so many a tick, while somebody else writes now and then."""
+        cpu_s = time.process_time()
+        found = self._turn(count, self._as_sets)
+        self._closed += count
+        self._took_s += count / found
+        self._cpu_s += time.process_time() - cpu_s
+        self._told.update(
+            closed=self._closed,
+            closed_s=round(self._took_s, 1),
+            node_cpu_us_each=round(self._cpu_s / self._closed * 1e6),
+            another_write_waited_ms_at_most=round(self._waited_s * 1e3),
+            resident_max_mb=round(resident_max_bytes() / 1e6),
+            load=round(os.getloadavg()[0], 1),
+        )
+        return found
+
+    def theirs(self, count: int) -> float:
+        """Close months one by one."""
+        return self._turn(count, self._one_by_one)
+
+    def _turn(self, count: int, close: Callable[[int], Awaitable[None]]) -> float:
+        if self._left < count:
+            self._gym.reopen()
+            self._left = self._gym.members
+        self._left -= count
+
+        async def closed() -> None:
+            await close(count)
+            await self._jobs.publish()
+
+        found = rate(count, lambda: asyncio.run(closed()))
+        require(self._gym.due() == self._left, "Other months were closed.")
+        require(self._gym.wrong() == 0, "A month was decided otherwise than it was made to be.")
+        return found
+
+    async def _as_sets(self, count: int) -> None:
+        another = asyncio.create_task(self._write_now_and_then())
+        for begin in range(0, count, CLOSED_A_TICK_MAX):
+            await self._jobs.close_due(rows_max=min(CLOSED_A_TICK_MAX, count - begin))
+            await self._jobs.publish()
+        another.cancel()
+
+    async def _write_now_and_then(self) -> None:
+        while True:
+            began_s = time.perf_counter()
+            await self._gym.node.written(_nothing)
+            self._waited_s = max(self._waited_s, time.perf_counter() - began_s)
+            await asyncio.sleep(WRITES_EACH_S)
+
+    async def _one_by_one(self, count: int) -> None:
+        due = due_receipts(self._gym.node, rows_max=count)
+        alone = partial(close_periods, self._gym.node, periods_max=1)
+        for begin in range(0, count, LOOPED_TOGETHER):
+            some = due[begin : begin + LOOPED_TOGETHER]
+            await asyncio.gather(*(self._gym.node.written(partial(alone, receipts=[each])) for each in some))
+
+
+def _nothing(_transaction: Transaction) -> None:
+    """Write nothing: what is told of it is how long it waits for its turn."""
 
 
 def _floor(url: str, count: int) -> float:

@@ -21,7 +21,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tallystick_node.config import Databases
 from tallystick_node.migrations import Schema, migrate
+from tallystick_node.storage.staging import beside
 
 KIND_VARIABLE = "TALLYSTICK_TEST_DATABASE"
 SERVER_VARIABLE = "TALLYSTICK_TEST_POSTGRES"
@@ -120,6 +122,24 @@ def settings_for_databases(*, on_postgres: bool = ON_POSTGRES) -> dict[str, str]
         return {}
     here = required_server()
     return {"database": here.fresh(Schema.NODE), "custody_database": here.fresh(Schema.CUSTODY)}
+
+
+def lay_files(databases: Databases) -> None:
+    """Put migrated databases where a new node keeps its rows and keys in files: copies, as `Server.fresh` makes."""
+    for place, schema in ((databases.node, Schema.NODE), (databases.custody, Schema.CUSTODY)):
+        if isinstance(place, Path):
+            place.parent.mkdir(mode=0o700, exist_ok=True)
+            place.touch(mode=0o600)
+            place.write_bytes(_migrated_file(schema))
+
+
+@cache
+def _migrated_file(schema: Schema) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="tally-template-") as folder:
+        file = Path(folder) / "fresh.db"
+        migrate(file, schema)
+        assert not any(each.exists() for each in beside(file)[1:]), "all of it is in the one file"
+        return file.read_bytes()
 
 
 _AS_LONG_AS_WE_RUN = '"$@" & read -r _; kill -QUIT $!; wait'

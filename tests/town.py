@@ -20,11 +20,12 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import uvicorn
-from databases import ON_POSTGRES, required_server, settings_for_databases
+from databases import ON_POSTGRES, lay_files, required_server, settings_for_databases
 from sqlalchemy import select
 
 from tallystick import Client
 from tallystick.journeys import membership_activated, visit
+from tallystick.tls import tls_context
 from tallystick.wire import SCOPES
 from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.entry import Entry, parse_entry
@@ -35,7 +36,7 @@ from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
 from tallystick_node.setup import add_app_key, add_partner, create_node, open_node
 from tallystick_node.storage.staging import beside
-from tallystick_node.storage.tables import HEADS, MESSAGES
+from tallystick_node.storage.tables import HEADS, MADE_GOOD, MESSAGES
 
 NEW_YORK = ZoneInfo("America/New_York")
 STARTED_WITHIN_S = 20
@@ -81,7 +82,7 @@ class Recorder(httpx.AsyncBaseTransport):
     """
 
     def __init__(self) -> None:
-        self._inner = httpx.AsyncHTTPTransport()
+        self._inner = httpx.AsyncHTTPTransport(verify=tls_context())
         self.lose_answers_to: str | None = None
         self.lose_requests_to: str | None = None
         self.exchanges: list[Exchange] = []
@@ -139,6 +140,7 @@ class Company:
             random_bytes=random_bytes,
             **settings_for_databases(on_postgres=on_postgres),
         )
+        lay_files(self.databases)
         self.secret = add_app_key(folder, name="app", scopes=SCOPES, clock=clock).secret
         self.node: Node
         self._server: uvicorn.Server | None = None
@@ -337,13 +339,15 @@ class Town:
         return max([self.clock.at_s, *self.waiting_releases()])
 
     def waiting_releases(self) -> list[int]:
-        """Return when each claim leaves that waits for its release slot, and the word that one is revoked."""
+        """Return when each claim leaves that waits for its release slot, or is issued after a correction, and the word
+        that one is revoked."""
         waits = MESSAGES.c.kind.in_(("claim.issued", "claim.revoked")) & (MESSAGES.c.state == "queued")
         return [
-            row.not_before_s
+            int(row[0])
             for company in self.companies.values()
             if company.is_open
-            for row in company.node.rows(select(MESSAGES.c.not_before_s).where(waits))
+            for query in (select(MESSAGES.c.not_before_s).where(waits), select(MADE_GOOD.c.due_s))
+            for row in company.node.rows(query)
         ]
 
     def close(self) -> None:

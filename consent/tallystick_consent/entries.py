@@ -148,7 +148,8 @@ class DisclosureBody(Sparse, Body):
         supersedes: digest of an expired claim for the same nullifier that this one replaces; "" for none.
         acceptance: digest of the recipient's signed acceptance, where delivered.
         correction: id of the entry of the correction because of which it was revoked, or was issued after its period
-            had been answered; "" for none, and left out then.
+            had been answered; "" for none, and left out then. Of what was issued, the entry of its delivery names it:
+            its recipient is shown that of its issue, and others are answered because of the same correction (P6).
         key: id of the key that signed the claim; "" in the entries of version 0.1.
     """
 

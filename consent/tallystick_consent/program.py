@@ -29,7 +29,7 @@ from tallystick_consent.fields import (
 )
 from tallystick_consent.receipts.purposes import KnownPurpose
 from tallystick_consent.receipts.receipt import NO_LIMITS, Limits, Notice
-from tallystick_consent.receipts.retention import DAY_S, Retentions, require_consistent
+from tallystick_consent.receipts.retention import Retentions, require_consistent
 from tallystick_consent.rules import (
     LAST_ZONE,
     MARGIN_S,
@@ -43,6 +43,7 @@ from tallystick_consent.rules import (
 from tallystick_consent.rules.comparing import names_in
 from tallystick_consent.rules.periods import DAYS_IN
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
+from tallystick_ledger.times import DAY_S
 
 
 class Amount(Strict):
@@ -142,7 +143,7 @@ class Program(Sparse, Strict):
             purpose=self.purpose,
             data_classes=rule.measured_classes,
             rung=self.rung,
-            events_from_s=max(0, period.start_s - MARGIN_S - rule.lookback_days * 86_400),
+            events_from_s=max(0, period.start_s - MARGIN_S - rule.lookback_days * DAY_S),
             events_until_s=max(period.end_s + MARGIN_S, period.close_s if rule.reads_to_close else 0),
         )
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput, EntryMalformed
+from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.head import ORIGIN_SIZE_MAX_BYTES, Checkpoint
 from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES
 
@@ -24,11 +25,12 @@ PART_SIZE_MAX_BYTES = 60_000
 
 PARTS_MAX = 1_000_000
 
-REMEMBERED_S = 800 * 86_400
+REMEMBERED_S = 1_500 * DAY_S
 """How long after it was written a value that counts once is carried from opening to opening.
 
-Consent may reach back 366 days, a claim lives 366 at most, a receipt outlives its events by 62: what is older cannot
-come again in order. A node refuses it at any age, and so does an audit that reads the older logs as well.
+A receipt is valid for 1,096 days at most, and while it is, what was answered under it can be corrected; a claim lives
+366: what is older cannot come again in order. A node refuses it at any age, and so does an audit that reads the older
+logs as well.
 """
 
 _CONTINUING = {"log", "predecessor", "abandoned", "part", "parts", "carried"}

@@ -22,6 +22,7 @@ KEY_SIZE_BYTES = 32
 SALT_SIZE_BYTES = 32
 NONCE_SIZE_BYTES = 12
 PAYLOAD_SIZE_MAX_BYTES = 256 * 1024
+_COMMIT = length_prefixed("tallystick/commit/v1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def commit(opening: Opening, *, origin: str, entry_id: str, media_type: str) -> 
     """
     assert len(opening.salt) == SALT_SIZE_BYTES, "a commitment's salt is 32 bytes"
     named = length_prefixed(origin, entry_id, media_type, opening.payload)
-    return hashlib.sha256(length_prefixed("tallystick/commit/v1") + opening.salt + named).digest()
+    return hashlib.sha256(_COMMIT + opening.salt + named).digest()
 
 
 def check_commitment(commitment: bytes, opening: Opening, *, origin: str, entry_id: str, media_type: str) -> None:
@@ -103,6 +104,7 @@ class Vault:
         self._keys = keys
         self._origin = origin
         self._random_bytes = random_bytes
+        self._bound = length_prefixed("tallystick/seal/v1", origin)
 
     def seal(self, payload: bytes, *, subject: str, entry_id: str, media_type: str) -> tuple[Sealed, Opening]:
         """Return the payload sealed under the subject's key, and the opening of its commitment.
@@ -145,4 +147,4 @@ class Vault:
         self._keys.destroy(subject)
 
     def _bound_to(self, entry_id: str, media_type: str) -> bytes:
-        return length_prefixed("tallystick/seal/v1", self._origin, entry_id, media_type)
+        return self._bound + length_prefixed(entry_id, media_type)

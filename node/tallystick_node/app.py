@@ -75,7 +75,8 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
     dress(app, node.random_bytes)
     app.include_router(witness.router, prefix="/witness")
     for router in (apps.router, receipts.router, people.router, proofs.router, peers.router, public.router):
-        app.include_router(router)
+        # As they are: `include_router` would make each route once more, with all its forms, under the first request.
+        app.router.routes.extend(router.routes)
     return app
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import ClockBehind, SettingsInvalid
 
 CLOCK_BACK_MAX_S = 300
@@ -37,7 +38,7 @@ def steady_s(now_s: int, last_s: int) -> int:
 
 def span_text(seconds: int) -> str:
     """Return a span of time as people say it: in the largest unit of which there are two, rounded down."""
-    for unit, size_s in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+    for unit, size_s in (("days", DAY_S), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size_s:
             return f"{seconds // size_s} {unit}"
     return f"{seconds} seconds"

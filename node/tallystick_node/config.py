@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tallystick.reaching import MayReach, is_public, may_reach
 from tallystick_consent.fields import Host
+from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock, FileClock, SystemClock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.storage.database import POSTGRES, Place
@@ -100,7 +101,7 @@ class Settings(BaseModel):
     keeps_published_entries: bool = True
     witness_policy: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,100})?$")] = ""
     publication_waits: bool = True
-    follow_interval_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    follow_interval_s: Annotated[int, Field(ge=0, le=DAY_S)] = 300
     writes_wait_for_word: bool = False
     database: DatabaseName = DATABASE_FILE
     custody_database: DatabaseName = CUSTODY_FILE

@@ -12,10 +12,11 @@ from functools import partial
 from typing import TypeVar
 
 import httpx
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
 from tallystick_consent.receipts.states import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
+from tallystick_ledger.times import DAY_S
 from tallystick_node.again import again
 from tallystick_node.errors import (
     ClockBehind,
@@ -30,6 +31,7 @@ from tallystick_node.errors import (
 from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
 from tallystick_node.flows.claims.issuing import expire_claims
+from tallystick_node.flows.claims.made_good import answer_planned
 from tallystick_node.flows.claims.retracting import forget_overtaken
 from tallystick_node.flows.links.ending import destroy_ended, expire_links, left_over
 from tallystick_node.flows.links.offers import BY_LETTER, OFFER_LIVES_S
@@ -42,7 +44,6 @@ from tallystick_node.flows.receipts.stopping import end_settling, expire_receipt
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.subjects.erasure_asking import ask_partner, due_erasures
-from tallystick_node.keys.day_keys import DAY_S
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import PUBLISHING, Node
@@ -54,12 +55,14 @@ from tallystick_node.storage.tables import (
     IDEMPOTENCY,
     LETTERS,
     LINKS,
+    MADE_GOOD,
     MATCHINGS,
     NONCES,
     PARTNERS,
     RECEIPT_VERSIONS,
     RECEIPTS,
 )
+from tallystick_node.storage.tables.base import written
 from tallystick_node.storage.turns import Turn
 
 ROWS_A_TICK_MAX = 200
@@ -69,9 +72,16 @@ CLOSED_TOGETHER_MAX = 200
 more than that, a few tenths of a second, and no more than their events are in memory at once. Those of one receipt stay
 together; a rule looks back for a year and a month at most, so that of days there are about 400."""
 
+PURGED_TOGETHER_MAX = 1_000
+"""How many rows of a kind that have had their time are deleted in one commit, and so in one tick: a busy node has a
+million a day, and nobody must wait for all of them."""
+
 MESSAGES_A_TICK_MAX = 100
 IDEMPOTENCY_LIFE_S = 30 * DAY_S
 PAUSE_S = 0.1
+LINKS_ENDED_LOOKED_BACK_S = 3_600
+"""How long after its end it is seen to that a link's secret is gone: longer than any commit takes."""
+
 ASK_AGAIN_AFTER_S = 15
 """How long whoever did not say what it has seen of our log is left in peace."""
 
@@ -93,6 +103,7 @@ class Jobs:
         self._peer_heads = PeerHeads(node)
         self._keys_logged: NodeKeys | None = None
         self._publishing = asyncio.Lock()
+        self._links_ended_from_s = 0
         self._wrapped_on_day = -1
         self._purged_on_day = -1
         self._turns_again_s = 0
@@ -177,6 +188,7 @@ class Jobs:
                 partial(expire_versions, rows_max=ROWS_A_TICK_MAX),
                 partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
+                partial(answer_planned, self._node, rows_max=ROWS_A_TICK_MAX),
                 partial(end_settling, rows_max=ROWS_A_TICK_MAX),
                 partial(discharge_due, rows_max=ROWS_A_TICK_MAX),
                 partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
@@ -185,17 +197,23 @@ class Jobs:
         for erasure in await asyncio.to_thread(due_erasures, self._node, rows_max=ROWS_A_TICK_MAX):
             await self._attempt(partial(ask_partner, self._node, erasure=erasure))
         await self.close_due(rows_max=CLOSED_A_TICK_MAX)
-        await asyncio.to_thread(destroy_ended, self._node)
+        await self._destroy_ended()
         await self._let_go()
         today = self._node.now_s() // DAY_S
-        if today != self._purged_on_day:
+        if today != self._purged_on_day and not (await self._node.written(_purge)).value:
             try:
                 await asyncio.to_thread(self._node.end_keys)
             except (SettingsInvalid, OSError):
                 log.warning("keys that ended are not destroyed yet")
-            await self._node.written(_purge)
             await self._node.written(partial(forget_outlived, self._node))
             self._purged_on_day = today
+
+    async def _destroy_ended(self) -> None:
+        """Destroy the secrets of links that have ended: after a start of all, so that a crash skips none."""
+        lately_s = self._node.now_s() - LINKS_ENDED_LOOKED_BACK_S
+        since_s = min(self._links_ended_from_s, lately_s)  # a clock that was ahead may have been set right
+        await asyncio.to_thread(destroy_ended, self._node, since_s=since_s)
+        self._links_ended_from_s = lately_s
 
     async def _let_go(self) -> None:
         """Let what is to be unreadable become so: deleted rows overwritten, and the keys of a week ago destroyed."""
@@ -357,25 +375,34 @@ class Jobs:
         now_s = self._node.now_s()
         questions = (
             select(ASKS.c.id).limit(1),
-            select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
+            select(LINKS.c.id).where(LINKS.c.state == written("pending")).limit(1),
             select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s).limit(1),
             *(query.limit(1) for query in left_over(now_s)),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(written(ASKED))).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
             select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
+            select(MADE_GOOD.c.receipt).where(MADE_GOOD.c.due_s <= now_s).limit(1),
             select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s).limit(1),
-            select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
+            select(CLAIMS.c.digest).where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= now_s).limit(1),
         )
         return any(self._node.row(question) is not None for question in questions)
 
 
-def _purge(transaction: Transaction) -> None:
-    transaction.execute(delete(NONCES).where(NONCES.c.expires_at_s < transaction.now_s))
+def _purge(transaction: Transaction) -> bool:
+    """Delete what has had its time; return whether there is more of it."""
     transaction.execute(delete(LETTERS).where(LETTERS.c.expires_at_s <= transaction.now_s))
     # An offer by letter has run out long before what became of it is forgotten.
     transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.at_s < transaction.now_s - 2 * OFFER_LIVES_S[BY_LETTER]))
     forget_overtaken(transaction)
-    kept_from_s = transaction.now_s - IDEMPOTENCY_LIFE_S
-    transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.created_at_s < kept_from_s))
+    replies = _purge_some(transaction, IDEMPOTENCY, IDEMPOTENCY.c.created_at_s, transaction.now_s - IDEMPOTENCY_LIFE_S)
+    nonces = _purge_some(transaction, NONCES, NONCES.c.expires_at_s, transaction.now_s)
+    return max(replies, nonces) == PURGED_TOGETHER_MAX
+
+
+def _purge_some(transaction: Transaction, table: Table, at_s: ColumnElement[int], before_s: int) -> int:
+    """Delete rows of before a time, so many at most; return how many."""
+    key = tuple_(*table.primary_key.columns)
+    oldest = select(*table.primary_key.columns).where(at_s < before_s).limit(PURGED_TOGETHER_MAX)
+    return int(transaction.execute(delete(table).where(key.in_(oldest))).rowcount)

@@ -20,8 +20,9 @@ from tallystick.bounded import client
 from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.peer import PeerClient
 from tallystick.wire import EntryProof
-from tallystick_consent.signed import SignedObject, sign_object
+from tallystick_consent.signed import SignedObject, open_object, sign_object
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
+from tallystick_ledger.errors import SignatureRejected
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.policy import Policy
 from tallystick_ledger.vault import Vault
@@ -63,6 +64,7 @@ WITNESS_KEYS_FILE = "witnesses.vkey"
 PUBLISHING = "publish"
 
 T = TypeVar("T")
+_Object = TypeVar("_Object", bound=SignedObject)
 
 
 class Node:
@@ -90,7 +92,7 @@ class Node:
         self.random_bytes = random_bytes
         self.host = settings.host
         self.transport = transport
-        self._partners: dict[str, Descriptor] = {}  # opened once for each text: a replaced one counts at once
+        self._partners: dict[str, tuple[str, Descriptor]] = {}  # by host, opened once: a replaced one counts at once
         self.own_lists, self.partners_lists = OwnLists(), PartnersLists()
         self._opened = ExitStack()
         self._opened.callback(key_folder.close)
@@ -394,6 +396,24 @@ class Node:
             )
         return self._described(row)
 
+    def opened(self, token: str, kind: type[_Object], *, of: str) -> _Object:
+        """Return the content of an object that the partner `of` sent or answered, signed under its `receipt` key.
+
+        It comes under the `http` key that the partner has today. So a `receipt` key counts also where it did when the
+        object was signed: what waits on its way while that key is given up stays good, and who has that key alone
+        cannot send it.
+
+        Raises:
+            PartnerUnknown: no partner of that name was added here.
+            SignatureRejected, BadInput, ReceiptRejected: as `open_object`.
+        """
+        known = self.known_partner(of)
+        try:
+            return open_object(token, kind, keys=known.live(self.now_s()).ed25519("receipt"))
+        except SignatureRejected:
+            signed_s = open_object(token, kind, keys=known.regardless().ed25519("receipt")).at
+            return open_object(token, kind, keys=known.good_at(signed_s).ed25519("receipt"))
+
     def partner_token(self, host: str) -> str:
         """Return a partner's descriptor as it was signed; "" where there is no such partner."""
         row = self.row(select(PARTNERS.c.descriptor).where(PARTNERS.c.host == host))
@@ -405,9 +425,11 @@ class Node:
         return [self._described(row).live(now_s) for row in self.rows(select(PARTNERS))]
 
     def _described(self, row: Any) -> Descriptor:
-        if row.descriptor not in self._partners:
-            self._partners[row.descriptor] = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
-        return self._partners[row.descriptor]
+        text, described = self._partners.get(row.host, ("", None))
+        if described is None or text != row.descriptor:
+            described = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
+            self._partners[row.host] = row.descriptor, described
+        return described
 
     def peer(self, host: str, http: httpx.AsyncClient) -> PeerClient:
         """Return the client that calls a partner as this node."""

@@ -15,51 +15,33 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, exists, select, update
 
 from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
 from tallystick_consent.receipts.states import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
 from tallystick_node.flows.claims.issuing import claim_accepted, claim_message, claim_rejected
+from tallystick_node.flows.outgoing import PATHS
 from tallystick_node.flows.receipts.issuer import acknowledged_given
 from tallystick_node.flows.receipts.steps import acknowledged
 from tallystick_node.flows.subjects import erasure_asking
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables.base import written
 
 BACKOFF_FIRST_S = 5
 BACKOFF_MAX_S = 3_600
 BACKOFF_DOUBLINGS_MAX = 12
 
 WRONG_ANSWERS_MAX = 8
-"""After so many attempts, an answer that cannot be used no longer holds up what waits behind it."""
+"""After so many attempts, what was answered as it cannot be, or refused for its signature, is not tried any more."""
 
 LOOK_AHEAD_MAX = 50
 
 FINAL_STATUSES = frozenset({400, 404, 409, 410, 422})
 """A partner that answers with one of these will not answer otherwise to the same message."""
-
-BODIES: dict[str, type[wire.Request]] = {
-    "link.confirmed": wire.PeerLinkConfirmed,
-    "program.published": wire.PeerSigned,
-    "agreement.signed": wire.PeerSigned,
-    "receipt.requested": wire.PeerReceiptRequested,
-    "receipt.given": wire.PeerSigned,
-    "receipt.refused": wire.PeerReceiptRefused,
-    "receipt.withdrawn": wire.PeerSigned,
-    "receipt.version_refused": wire.PeerVersionRefused,
-    "receipt.deferred": wire.PeerReceiptDeferred,
-    "receipt.renewed": wire.PeerSigned,
-    "receipt.paused": wire.PeerSigned,
-    "receipt.revoked": wire.PeerSigned,
-    "receipt.invalidated": wire.PeerSigned,
-    "erasure.asked": wire.PeerSigned,
-    "claim.ask": wire.PeerAsk,
-    "claim.issued": wire.PeerClaim,
-    "claim.revoked": wire.PeerSigned,
-}
 
 GIVEN_AGAIN = ("receipt.given", "receipt.renewed")
 STOPPED = ("receipt.withdrawn", "receipt.paused", "receipt.revoked", "receipt.invalidated")
@@ -73,7 +55,7 @@ _MAY_LEAVE = (
         # One being sent already is not held: what became of it has to be found out.
         MESSAGES.c.state == "sending"
     )
-    | MESSAGES.c.receipt.in_(select(RECEIPTS.c.id).where(RECEIPTS.c.live_leaf.is_not(None)))
+    | exists().where(RECEIPTS.c.id == MESSAGES.c.receipt, RECEIPTS.c.live_leaf.is_not(None))
 )
 """No answer leaves under a receipt that is not live."""
 
@@ -105,7 +87,7 @@ class Outbox:
         taken = await self._node.written(lambda transaction: _take(transaction, message, body))
         if not taken.value:
             return True
-        return await self._send(message, BODIES[message.kind].model_validate_json(body))
+        return await self._send(message, wire.PEER_CALLS[PATHS[message.kind]].model_validate_json(body))
 
     def _next(self, partner: str) -> tuple[Any, str] | None:
         """Return the first message that can be sent, and its body: of all but answers in order, then of answers.
@@ -117,21 +99,17 @@ class Outbox:
         now_s = self._node.now_s()
         due = (
             select(MESSAGES)
-            .where(
-                MESSAGES.c.partner == partner,
-                MESSAGES.c.state.in_(("queued", "sending")),
-                MESSAGES.c.not_before_s <= now_s,
-            )
+            .where(MESSAGES.c.partner == partner, MESSAGES.c.not_before_s <= now_s)
             # Claims that waited for their slot leave in its order, and not in the one they were issued in.
             .order_by(MESSAGES.c.not_before_s, MESSAGES.c.number)
         )
-        is_answer = MESSAGES.c.kind == "claim.issued"
+        is_queued, is_answer = MESSAGES.c.state == written("queued"), MESSAGES.c.kind == written("claim.issued")
         # What was being sent when somebody stopped comes first: what became of it has to be found out.
-        for which in (MESSAGES.c.state == "sending", ~is_answer):
+        for which in (MESSAGES.c.state == "sending", is_queued & ~is_answer):
             row = self._node.row(due.where(which).limit(1))
             if row is not None:
                 return (row, str(row.body)) if row.next_attempt_s <= now_s else None
-        for row in self._node.rows(due.where(is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
+        for row in self._node.rows(due.where(is_queued, is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
             if row.next_attempt_s > now_s:
                 return None
             if not row.maybe_arrived and self._has_run_out(row.about, now_s):
@@ -157,7 +135,8 @@ class Outbox:
         except (NodeUnreachable, ReplyForged) as error:
             return await self._wait(message, error)
         except NodeProblem as error:
-            if not _is_final(error):
+            is_given_up = isinstance(error, KeyRefused) and message.attempts + 1 >= WRONG_ANSWERS_MAX
+            if not _is_final(error) and not is_given_up:
                 return await self._wait(message, error)
             log.warning("message %s refused by %s: %s", message.kind, message.partner, error.code)
             await self._node.written(lambda transaction: _refused(transaction, message))
@@ -175,7 +154,7 @@ class Outbox:
         log.log(level, "message %s to %s waits: %s", message.kind, message.partner, error.code)
         if isinstance(error, ReplyForged):
             self._doubt(message.partner)
-        maybe_arrived, alone = not _never_left(error), _is_about_an_answer(message, error)
+        maybe_arrived, alone = not _never_left(error), _is_about_this_alone(message, error)
         asked_s = min(error.retry_after_s or 0, BACKOFF_MAX_S) if isinstance(error, RateLimited) else 0
         await self._node.written(
             lambda transaction: self._later(
@@ -262,11 +241,13 @@ def _never_left(error: TallyError) -> bool:
     )
 
 
-def _is_about_an_answer(message: Any, error: TallyError) -> bool:
-    """Return whether a partner that can be spoken with cannot use one answer now: whether it stands is not to be had,
-    for example. It says nothing of what else waits there."""
-    unreached = isinstance(error, NodeUnreachable | ReplyForged | RateLimited | KeyRefused)
-    return message.kind == "claim.issued" and not unreached
+def _is_about_this_alone(message: Any, error: TallyError) -> bool:
+    """Return whether a partner that can be spoken with cannot use one message now, which says nothing of what else
+    waits there: whether an answer stands is not to be had, for example, or it does not know the key under which
+    something was signed. Who calls it knows, or its answer would not be signed."""
+    if isinstance(error, KeyRefused):
+        return True
+    return message.kind == "claim.issued" and not isinstance(error, NodeUnreachable | ReplyForged | RateLimited)
 
 
 def _is_final(error: NodeProblem) -> bool:

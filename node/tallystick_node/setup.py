@@ -16,9 +16,10 @@ from pathlib import Path
 import httpx
 from sqlalchemy import Engine, delete, func, insert, select, update
 
-from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, require_not_older
+from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, plain_fingerprint, require_not_older
 from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
+from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, COSIGNATURE_ML_DSA_44, SignatureKind, VerifierKey
 from tallystick_node.clock import Clock, steady_s
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
@@ -254,7 +255,7 @@ def add_partner(folder: Path, descriptor: str, *, expected_fingerprint: str, clo
             raise SettingsInvalid(
                 "Another partner has a key of the same id.", remedy="Ask the new partner to renew its keys."
             )
-        compared = expected_fingerprint.replace(":", "").replace(" ", "").lower()
+        compared = plain_fingerprint(expected_fingerprint)
         known = connection.execute(select(PARTNERS).where(PARTNERS.c.host == described.host)).first()
         if known is not None and known.fingerprint == compared:
             require_not_older(described, open_descriptor(known.descriptor, expected_fingerprint=compared))
@@ -309,7 +310,7 @@ def add_app_key(
                 name=name,
                 scopes=" ".join(sorted(set(scopes))),
                 created_at_s=now_s,
-                expires_at_s=None if life_days is None else now_s + life_days * 86_400,
+                expires_at_s=None if life_days is None else now_s + life_days * DAY_S,
             )
         )
     return key

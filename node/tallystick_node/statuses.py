@@ -104,4 +104,4 @@ def _is_recent(kept: _Signed, now_s: int) -> bool:
 
 def _bound(kept: dict[Any, Any]) -> None:
     while len(kept) > KEPT_MAX:
-        kept.pop(next(iter(kept)))
+        kept.pop(next(iter(kept)), None)  # another thread may have taken the same one

@@ -23,6 +23,7 @@ import httpcore
 import httpx
 
 from tallystick.reaching import MayReach, reachable
+from tallystick.tls import tls_context
 
 PLAIN = {"Accept-Encoding": "identity"}
 """The header of every request whose answer is read here."""
@@ -62,7 +63,7 @@ def client(
         may: which addresses may be connected to, where not all; then no proxy is used.
     """
     if trust_env and may is None and getproxies():
-        return httpx.Client(headers=headers, follow_redirects=False)
+        return httpx.Client(headers=headers, follow_redirects=False, verify=tls_context())
     return httpx.Client(transport=_Transport(may), headers=headers, follow_redirects=False, trust_env=False)
 
 
@@ -139,9 +140,9 @@ class _Transport(httpx.HTTPTransport):
     """HTTP over connections that heed `until`."""
 
     def __init__(self, may: MayReach | None) -> None:
-        super().__init__()
+        super().__init__(verify=tls_context())
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=tls_context(),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,

@@ -46,6 +46,7 @@ from tallystick.core import (
 )
 from tallystick.descriptor import Descriptor
 from tallystick.errors import ReplyForged
+from tallystick.tls import tls_context
 from tallystick.wire import PAGE_SIZE_MAX, Claim, Duty, Erasure, OpenContest, OpenRequest, Page, UnacknowledgedStep
 
 _C = TypeVar("_C")
@@ -528,7 +529,7 @@ class Client:
         )
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
         self._sleep, self._monotonic_s = sleep, monotonic_s
-        self._http = httpx.Client(transport=transport, follow_redirects=False)
+        self._http = httpx.Client(transport=transport, follow_redirects=False, verify=tls_context())
         self.links = Links(LinkCalls(random_bytes), self._run)
         self.receipts = Receipts(ReceiptCalls(), self._run)
         self.standings = Standings(StandingCalls(), self._run)
@@ -636,7 +637,7 @@ class AsyncClient:
         )
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
         self._sleep, self._monotonic_s = sleep, monotonic_s
-        self._http = httpx.AsyncClient(transport=transport, follow_redirects=False)
+        self._http = httpx.AsyncClient(transport=transport, follow_redirects=False, verify=tls_context())
         self.links = AsyncLinks(LinkCalls(random_bytes), self._run)
         self.receipts = AsyncReceipts(ReceiptCalls(), self._run)
         self.standings = AsyncStandings(StandingCalls(), self._run)

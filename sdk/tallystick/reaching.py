@@ -17,6 +17,8 @@ from typing import Any, TypeAlias, cast
 import httpcore
 import httpx
 
+from tallystick.tls import tls_context
+
 ADDRESSES_MAX = 4
 """How many addresses of one name are tried."""
 
@@ -89,7 +91,7 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
         """Connect only where `may` lets it; None: anywhere."""
         super().__init__(trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=tls_context(),
             max_connections=connections_max,
             keepalive_expiry=5.0,
             network_backend=AsyncBackend(may),

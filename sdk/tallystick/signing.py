@@ -24,10 +24,11 @@ from http_message_signatures.signatures import HTTPMessageSigner, HTTPMessageVer
 from http_message_signatures.structures import VerifyResult
 
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
+from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S
 
 SIGNATURE_TAG = "tallystick"
 SIGNATURE_LIFETIME_MAX_S = 300
-CLOCK_SKEW_MAX_S = 300
+CLOCK_SKEW_MAX_S = CLOCKS_DIFFER_MAX_S
 SIGNED_HEADERS_SIZE_MAX_BYTES = 8 * 1024
 """What the values of the headers read here may weigh together; the body's bound is the caller's."""
 

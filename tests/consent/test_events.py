@@ -1,5 +1,6 @@
 """Journey events: strictly typed, with times that say where they were read; and the envelope they are sealed in."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -160,6 +161,12 @@ def test_every_kind_of_event_reads_back() -> None:
     for event in (track, ended):
         payload = event_payload(event, source="gym.example", subject="ana", receipt=RECEIPT)
         assert parse_payload(payload) == event
+
+
+def test_a_subject_that_looks_like_an_envelope_reads_back() -> None:
+    event = parse_event("visit.ended", VISIT, event_id=EVENT_ID)
+    payload = event_payload(event, source="gym.example", subject='},"datacontenttype":"', receipt=RECEIPT)
+    assert parse_payload(payload, recorded_at_s=7) == replace(event, recorded_at_s=7)
 
 
 def envelope(**changes: object) -> bytes:

@@ -536,6 +536,23 @@ def test_a_renewal_begins_the_days_anew() -> None:
     assert rules(gym) == []
 
 
+@pytest.mark.parametrize(("days", "found"), [(29, []), (30, ["P4.reconfirm"])])
+def test_a_narrower_version_is_no_yes_that_begins_the_days_anew(days: int, found: list[str]) -> None:
+    """Who may only stop, a child or one of two holders, may narrow as well."""
+    gym, _ = tell()
+    narrow_before_delivery(data_classes=["visit"])(gym)
+    gym.cut("renewed live")
+    gym.drafts.append(gym.drafts.pop(gym.index("issued")))
+    for step in ("requested", "given", "live", "renewed", "renewed live"):
+        gym.spoil(step, limits={"reconfirm_days": 30})
+    gym.spoil("issued", receipt_leaf=gym.index("renewed live"))
+    for step in ("renewed", "renewed live"):
+        gym[step].at_s = gym["given"].at_s + 20 * 86_400
+    gym.spoil("renewed live", acknowledgement={"at": gym["renewed"].at_s, "digest": digest("renewed")})
+    gym["issued"].at_s = gym["given"].at_s + days * 86_400
+    assert rules(gym) == found
+
+
 def test_a_finding_says_where() -> None:
     gym, _ = tell()
     only("issued", rung="raw")(gym)
@@ -549,6 +566,15 @@ def test_what_the_withdrawal_lists_may_still_be_delivered_and_accepted() -> None
     gym.add("withdrawal acknowledged", "receipt", {**listed, "acknowledgement": receipt_acknowledgement()})
     insurer.add("withdrawn", "receipt", listed, after="live")
     assert rules(gym) == rules(insurer) == []
+
+
+def test_what_the_withdrawal_lists_may_come_when_the_receipt_would_have_run_out() -> None:
+    _, insurer = tell()
+    listed = receipt("withdrawn", deliverable=[str(insurer["accepted"].body["claim"])])
+    insurer.add("withdrawn", "receipt", {**listed, "earned": "settle_earned"}, after="live")
+    for draft in insurer.drafts[insurer.index("accepted") :]:
+        draft.at_s = TERMS.valid_until_s + 4 * 86_400
+    assert rules(insurer) == []
 
 
 def test_a_subject_who_put_off_the_answer_may_still_give_it() -> None:

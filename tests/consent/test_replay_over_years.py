@@ -7,9 +7,10 @@ import pytest
 from logs import digest, entry_of, identifier
 from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, erase, erasure, receipt, tell
 
-from tallystick_consent.receipts.retention import DAY_S
+from tallystick_consent.receipts.receipt import VALIDITY_MAX_S
 from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay, count_undated, without_leaves
 from tallystick_ledger.opening import REMEMBERED_S, Carried, OpeningDraft
+from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.head import Checkpoint
 
 NEW_YEAR_S = int(datetime(2028, 1, 1, tzinfo=UTC).timestamp())
@@ -228,6 +229,38 @@ def test_an_answer_that_was_replaced_stays_replaced() -> None:
     assert before.issued == {digest("nullifier march"): digest("second")}
     third = {"claim": digest("third"), "supersedes": digest("second"), "use": 3}
     assert rules(before, "disclosure", {**disclosure("march", "issued", receipt_leaf=0), **third}) == []
+
+
+def test_an_answer_of_last_year_that_is_given_again_is_no_other_use() -> None:
+    ledger, _ = tell()
+    ledger.cut("issued")
+    for step in ("requested", "given", "live"):
+        ledger.spoil(step, limits={"uses_max": 1})
+    year = continued(replayed(ledger))
+    withheld = disclosure("march", "withheld", receipt_leaf=0)
+    year.take(entry_of("disclosure", withheld, name="withheld", at_s=NEW_YEAR_S), 1)
+    again = {**disclosure("march", "issued", receipt_leaf=0), "claim": digest("2"), "supersedes": digest("claim march")}
+    year.take(entry_of("disclosure", again, name="again", at_s=NEW_YEAR_S), 2)
+    assert (year.findings, year.receipts[TERMS.receipt].so_far.uses) == ([], 1)
+    year.take(entry_of("disclosure", APRIL, name="april", at_s=NEW_YEAR_S), 3)
+    assert [finding.rule for finding in year.findings] == ["P4.uses"]
+
+
+def test_an_opening_behind_other_entries_carries_nothing() -> None:
+    """The ledger floor says that it is misplaced."""
+    year = gym("live")
+    invented = {"claim": digest("invented"), "nullifier": digest("invented"), "state": "delivered", "at": NEW_YEAR_S}
+    draft = OpeningDraft(f"{GYM}/log/2028", Checkpoint(f"{GYM}/log/2027", 1, bytes(32)))
+    draft.add(Carried("answer", invented))
+    (late,) = draft.parts()
+    year.take(entry_of("event", {"commitment": digest("visit")}, name="visit", at_s=NEW_YEAR_S), 1)
+    year.take(entry_of("opening", late.body(), name="late", at_s=NEW_YEAR_S), 2)
+    assert digest("invented") not in year.before
+
+
+def test_what_can_be_corrected_is_remembered() -> None:
+    """As long as the receipt under which it was answered may be open, and then a claim may live: 366 days."""
+    assert REMEMBERED_S > VALIDITY_MAX_S + 366 * DAY_S
 
 
 def test_what_has_ended_is_not_carried() -> None:

@@ -6,8 +6,9 @@ import pytest
 from logs import digest, identifier
 from story import GYM, INSURER, START_S, TERMS, Ledger, acceptance, disclosure, erasure, program, receipt, tell
 
-from tallystick_consent.receipts.retention import DAY_S, DISCHARGE_WITHIN_S
+from tallystick_consent.receipts.retention import DISCHARGE_WITHIN_S
 from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay
+from tallystick_ledger.times import DAY_S
 
 Spoil = Callable[[Ledger], None]
 

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
 from tallystick_ledger.encoding import to_base64url
+from tallystick_ledger.times import DAY_S
 from tallystick_node.backups import node as backups
 from tallystick_node.backups.log import Entries, WholeLogs
 from tallystick_node.backups.node import BackedUp, PutBack, back_up, put_back
@@ -28,7 +29,7 @@ from tallystick_node.backups.rows import put_rows, revision_told, rows_of
 from tallystick_node.cli import app
 from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE, load_settings
 from tallystick_node.errors import BackupRefused, FolderInUse
-from tallystick_node.keys.day_keys import DAY_S, KEY_LIFE_DAYS
+from tallystick_node.keys.day_keys import KEY_LIFE_DAYS
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.migrations import (
     Schema,

@@ -35,7 +35,15 @@ from tallystick_ledger.tlog.tiles import decode_bundle
 from tallystick_node.flows.claims import issuing
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S, TTL_S
-from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, MESSAGES, STATUS_LISTS, STATUS_PLACES, TRANSFERS
+from tallystick_node.storage.tables import (
+    CLAIMS,
+    CORRECTIONS,
+    MADE_GOOD,
+    MESSAGES,
+    STATUS_LISTS,
+    STATUS_PLACES,
+    TRANSFERS,
+)
 
 MARCH_CLOSES = "2027-04-16 00:00"
 
@@ -289,6 +297,45 @@ def test_two_partners_of_one_person_hear_of_one_correction_at_two_times(story: T
     assert audited(story).holds
 
 
+@pytest.mark.long
+def test_two_partners_of_one_person_are_answered_after_one_correction_at_two_times(tmp_path: Path) -> None:
+    """P6: neither the claims, nor the entries that are shown with them, tell that they follow from one correction."""
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        gym, bank = person.gym, story.company("bank.example")
+        late = {**fitness_program(payer="bank.example"), "program": "bank-fit", "rule": rule_that_takes_late_evidence()}
+        bank.app().programs.publish(late)
+        story.settle()
+        gym.app().programs.accept("bank-fit", 1)
+        story.settle()
+        there = link(gym, bank, at_gym=person.at_gym, at_insurer="ana-at-bank", town=story, program="bank-fit")
+        asked = bank.app().receipts.request(there.link, events_from=at("2027-03-01 00:00"))
+        story.settle()
+        gym.app().receipts.give(asked.receipt, subject=person.at_gym, evidence=evidence())
+        story.settle()
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        story.clock.at_s = at("2027-04-20 09:00")
+        kind, data = told_visit("2027-03-25 18:00", 51)
+        added = gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
+        assert outcomes(added) == [("2027-03", "issued")] * 2
+        for at_s in sorted(story.waiting_releases()):
+            story.clock.at_s = at_s
+            story.settle()
+        issued, delivered = (
+            [each for each in entries(gym) if each["kind"] == "disclosure" and each["body"]["state"] == state]
+            for state in ("issued", "delivered")
+        )
+        times = {row.logged_at_s for row in gym.node.rows(select(CLAIMS.c.logged_at_s))}
+        assert {each["at"] for each in issued} == times
+        assert len(times | {added.recorded_at}) == 3
+        assert [each["body"].get("correction", "") for each in issued] == ["", ""]
+        assert [each["body"]["correction"] for each in delivered] == [added.correction] * 2
+        tokens = [row.token for row in gym.node.rows(select(CLAIMS.c.token))]
+        assert {json.loads(from_base64url(token.split(".")[1]))["iat"] for token in tokens} == times
+        assert audited(story).holds
+
+
 def listed_for(gym: Company, partner_host: str) -> str:
     (row,) = gym.node.rows(select(STATUS_LISTS.c.id).where(STATUS_LISTS.c.partner == partner_host))
     return str(row.id)
@@ -304,11 +351,34 @@ def retracted(company: Company) -> bool:
     return any(each.state == "retracted" for each in company.app().claims.each())
 
 
-def member_where_late_evidence_counts(story: Town, **more: Any) -> Membership:
-    gym, insurer = story.company("gym.example"), story.company("insurer.example")
+@pytest.mark.long
+@pytest.mark.parametrize("earned", ["drop", "settle_earned"])
+def test_what_was_made_good_and_not_issued_yet_is_settled_or_dropped_like_what_was(tmp_path: Path, earned: Any) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        kind, data = told_visit("2027-03-25 18:00", 51)
+        person.gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
+        assert states(person) == ([], [])
+        person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym, earned=earned)
+        story.settle()
+        story.go_to("2027-04-20 06:00")
+        paid = [each.state for each in person.insurer.app().rewards.find(person.at_insurer).rewards]
+        assert paid == (["posted"] if earned == "settle_earned" else [])
+        assert person.gym.node.rows(select(MADE_GOOD)) == []
+        assert audited(story).holds
+
+
+def rule_that_takes_late_evidence() -> dict[str, Any]:
     late = {"evidence": "true_up", "up_within_days": 60, "down": "reversed"}
     rule = parse_program(fitness_program()).rule.spelled_out().model_dump(mode="json", exclude_none=True)
-    insurer.app().programs.publish({**fitness_program(), "rule": {**rule, "late": late}, **more})
+    return {**rule, "late": late}
+
+
+def member_where_late_evidence_counts(story: Town, **more: Any) -> Membership:
+    gym, insurer = story.company("gym.example"), story.company("insurer.example")
+    insurer.app().programs.publish({**fitness_program(), "rule": rule_that_takes_late_evidence(), **more})
     story.settle()
     gym.app().programs.accept("ins-fit", 1)
     story.settle()

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from hostile import locked
 from signers import NOW_S
+from sqlalchemy import select
 
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
+from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
 from tallystick_node.keys.custody import Custody, SubjectKeys
-from tallystick_node.keys.day_keys import DAY_S, KEY_LIFE_DAYS
+from tallystick_node.keys.custody_tables import SECRETS
+from tallystick_node.keys.day_keys import KEY_LIFE_DAYS, DayKeys
 
 SECRET = bytes(range(32))
 TODAY = NOW_S // DAY_S
@@ -137,6 +140,40 @@ def test_a_wrapping_key_lives_seven_days_and_no_longer(tmp_path: Path, clock: Se
     custody.rewrap()
     assert not first.exists()
     assert custody.find("link/a") == SECRET
+
+
+def test_a_wrapping_key_that_was_damaged_is_the_custody_s_trouble_and_no_caller_s(
+    tmp_path: Path, custody: Custody
+) -> None:
+    custody.keep("link/a", SECRET)
+    key = tmp_path / "custody" / f"wrap-{TODAY}.key"
+    for damaged in ("", "A", "AAAA", "not base64url!"):
+        key.write_text(damaged)
+        with pytest.raises(SettingsInvalid, match="wrap key cannot be read"):
+            custody.find("link/a")
+
+
+def test_many_secrets_are_wrapped_anew_a_piece_at_a_time_and_none_is_left_out(
+    clock: SetClock, custody: Custody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick_node.keys.custody.REWRAPPED_AT_ONCE", 3)
+    names = [f"link/{each}" for each in range(8)]
+    custody.keep_many(dict.fromkeys(names, SECRET))
+    clock.at_s += DAY_S
+    custody.keep("link/55", SECRET)  # of today, between the others
+    custody.destroy("link/2")
+    custody.rewrap()
+    with custody.engine.connect() as connection:
+        days = {row.name: row.day for row in connection.execute(select(SECRETS))}
+    assert days == dict.fromkeys({*names, "link/55"} - {"link/2"}, TODAY + 1)
+    assert set(custody.find_many(names).values()) == {SECRET}
+
+
+def test_where_there_is_no_folder_no_key_has_to_be_destroyed(tmp_path: Path) -> None:
+    """A backup is asked for, or to be put back, where custody is missing: that is told, and no traceback."""
+    keys = DayKeys(tmp_path / "nowhere", "backup", random_bytes=bytes)
+    keys.destroy_dead(TODAY)
+    assert keys.find(TODAY) is None
 
 
 def test_a_secret_put_under_another_name_does_not_open(tmp_path: Path, custody: Custody) -> None:

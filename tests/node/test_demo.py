@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran = run_demo(out)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "BROKEN" not in ran.stdout
+    (out.parent / "stdout").write_text(ran.stdout)
     return out
 
 
@@ -46,6 +48,22 @@ def test_it_leaves_what_outsiders_check(demo: Path) -> None:
     assert [audit["holds"] for audit in report["audits"]] == [True] * 6
     for journey, partners in zip(report["journeys"], ({"gym", "insurer"}, {"track", "pace"}), strict=True):
         assert journey["learned"].keys() == journey["not_learned"].keys() == set(journey["partners"]) == partners
+
+
+def test_the_screen_can_be_read_by_who_was_not_there(demo: Path) -> None:
+    """Scenes are counted, companies are called what they are, and every command that is shown works as it is shown."""
+    told = (demo.parent / "stdout").read_text()
+    scenes = [int(number) for number in re.findall(r"^([0-9]+)\. ", told, re.MULTILINE)]
+    assert scenes == list(range(1, len(scenes) + 1))
+    assert len(scenes) >= 10
+    assert not re.search(r"\b[Tt]he (pace|track)\b", told)
+    assert "What the bank learned" in told
+    assert "That 1 claim was taken" in told
+    assert "tally audit --explain P4. Not shown here: P6 P11 P12 P15 P16 P17" in told
+    (shown,) = re.findall(r"^  - tally (verify .*)$", told, re.MULTILINE)
+    command = [sys.executable, "-c", "from tallystick.cli import main; main()", *shown.split()]
+    verified = subprocess.run(command, capture_output=True, text=True, timeout=DEMO_MAX_S, check=False)
+    assert (verified.returncode, verified.stdout.splitlines()[0]) == (0, "HOLDS.")
 
 
 def test_the_recording_has_both_directions_the_outage_and_no_private_value(demo: Path) -> None:
@@ -97,12 +115,18 @@ def test_a_real_month_of_steps_is_somebody_s_of_whom_enough_days_agree_with_thei
 
 def test_only_an_earlier_demo_is_removed(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DemoNotRun):
-        make_room(tmp_path)
+    (tmp_path / "gym").mkdir()
+    for name in ("report.json", "report.html", "wire.jsonl"):  # names that others give their files too
+        (tmp_path / name).touch()
+        with pytest.raises(DemoNotRun):
+            make_room(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
-    (tmp_path / "wire.jsonl").touch()
+    (tmp_path / "gym" / "node.toml").touch()  # a demo of before there was a mark
     make_room(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    for _ in range(2):
+        assert [each.name for each in tmp_path.iterdir()] == [".tallystick-demo"]
+        (tmp_path / "half a demo").touch()
+        make_room(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from town import Membership, at, consent, link
 
 from tallystick_consent.events import TRACK_POINTS_MAX
 from tallystick_ledger.encoding import from_base64url
+from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S
 from tallystick_ledger.vault import PAYLOAD_SIZE_MAX_BYTES
-from tallystick_node.flows.events import AHEAD_MAX_S
 from tallystick_node.storage.tables import EVENTS
 
 NOON = "2027-02-27T12:00:00-05:00"
@@ -38,7 +38,7 @@ def test_the_visit_that_each_test_spoils_is_recorded_as_it_stands(scene: Scene) 
 
 def test_an_event_may_be_five_minutes_ahead_and_no_second_more(scene: Scene) -> None:
     assert scene.story.clock.at_s == at("2027-02-27 09:00")
-    assert AHEAD_MAX_S == 300
+    assert CLOCKS_DIFFER_MAX_S == 300
     assert app(scene.gym, "/v1/events", visit(ended_at="2027-02-27T09:05:00-05:00")).status_code == 201
     with nothing_changes(scene.gym):
         ahead = visit(ended_at="2027-02-27T09:05:01-05:00")

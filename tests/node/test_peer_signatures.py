@@ -22,10 +22,12 @@ from hostile import (
 from sqlalchemy import select, update
 from town import link
 
-from tallystick.wire import PeerAsk
+from tallystick.wire import PEER_CALLS, PeerAsk
 from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
+from tallystick_node.flows.outgoing import PATHS
 from tallystick_node.keys.ring import load_keys
+from tallystick_node.routes.peers import CALLS, PREFIX
 from tallystick_node.storage.tables import DECISIONS, MESSAGES, OFFERS
 
 ASKS = "/peer/v1/asks"
@@ -138,6 +140,12 @@ def test_what_is_not_signed_as_it_must_be_is_refused_unsigned_and_unheard(scene:
         answer = deliver(scene.gym, path, raw, headers)
         refused(answer, 401, "signature_invalid")
     assert "signature" not in answer.headers
+
+
+def test_every_call_of_the_table_is_answered_here_and_what_is_queued_goes_to_one_of_them() -> None:
+    """`/links` alone is called while an app waits, and never queued."""
+    assert {PREFIX + path for path in CALLS} == PEER_CALLS.keys()
+    assert set(PATHS.values()) == PEER_CALLS.keys() - {"/peer/v1/links"}
 
 
 def test_headers_of_more_than_8_kib_are_not_read(scene: Scene) -> None:

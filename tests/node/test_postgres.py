@@ -12,18 +12,18 @@ import psycopg
 import pytest
 from databases import Server
 from hostile import locked
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 
 from tallystick_node.clock import SetClock
 from tallystick_node.config import CUSTODY_VARIABLE, DATABASE_VARIABLE, Settings, databases_of
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
-from tallystick_node.log.transaction import Transaction
+from tallystick_node.log.transaction import COPIED_FROM, Transaction
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.node import Node
 from tallystick_node.setup import create_node, open_node
 from tallystick_node.storage import postgres as bounds
 from tallystick_node.storage.database import connect, single_statements, storage_errors, writing
-from tallystick_node.storage.tables import HEADS
+from tallystick_node.storage.tables import HEADS, MESSAGES
 
 WITHIN_S = 20
 SILENT_S = 0.5
@@ -155,6 +155,37 @@ def test_a_connection_that_ends_in_the_middle_of_a_write_leaves_nothing_of_it(no
     with pytest.raises(StorageUnavailable):
         node.writer.submit(work).result(WITHIN_S)
     assert append_again(node) == 1
+
+
+_QUEUE = insert(MESSAGES)
+ODD_TEXTS = ("", "\\N", "\\.", "a\tb", "two\r\nlines", "back\\slash", '"quoted", too', "{n}", "Zoë 走る", None)
+
+
+def queue(transaction: Transaction, bodies: list[str | None]) -> None:
+    """Queue messages with these bodies, collected so that they are put in together."""
+    for number, body in enumerate(bodies):
+        named = {"partner": "insurer.example", "path": "/", "kind": "claim.issued", "about": "x", "receipt": None}
+        times = {"not_before_s": 2**40 + number, "attempts": 0, "next_attempt_s": 0}
+        rest = {"state": "queued", "maybe_arrived": number % 2 == 1}
+        transaction.collect(_QUEUE, id=f"msg_{number:03}", body=body, **named, **times, **rest)
+
+
+def test_rows_that_are_put_in_together_hold_what_was_said_whatever_that_is(node: Node) -> None:
+    bodies = [*ODD_TEXTS] * COPIED_FROM
+    node.writer.submit(lambda transaction: queue(transaction, bodies)).result(WITHIN_S)
+    shown = (MESSAGES.c.body, MESSAGES.c.not_before_s, MESSAGES.c.maybe_arrived, MESSAGES.c.receipt)
+    rows = node.rows(select(*shown).order_by(MESSAGES.c.id))
+    assert [tuple(row) for row in rows] == [
+        (body, 2**40 + number, number % 2 == 1, None) for number, body in enumerate(bodies)
+    ]
+
+
+def test_of_rows_that_are_put_in_together_none_is_there_where_one_is_there_already(node: Node) -> None:
+    node.writer.submit(lambda transaction: queue(transaction, ["first"])).result(WITHIN_S)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        node.writer.submit(lambda transaction: queue(transaction, ["again"] * COPIED_FROM)).result(WITHIN_S)
+    assert [row.body for row in node.rows(select(MESSAGES.c.body))] == ["first"]
+    assert append(node) == 0
 
 
 def test_reads_find_no_trace_of_a_server_that_was_away_between_them(node: Node, relay: Relay) -> None:

@@ -1,11 +1,13 @@
 """Programs: each payer's names are its own, so nobody takes another's."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 from town import fitness_program, town
 
 from tallystick.errors import Conflict
+from tallystick_node.flows.programs import logged_programs
 
 
 def test_a_partner_that_takes_a_name_first_blocks_nobody(tmp_path: Path) -> None:
@@ -28,3 +30,15 @@ def test_a_partner_that_takes_a_name_first_blocks_nobody(tmp_path: Path) -> None
         assert offer.offer.startswith("insurer.example~ins-fit~")
         with pytest.raises(Conflict):
             eve.app().links.offer(subject="ana", partner=gym.host, program="ins-fit", hint="policy", login="aal2")
+
+
+def test_the_next_years_log_carries_programs_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    """By it an audit knows which of them somebody could be asked for beside which (P17)."""
+    with town(tmp_path) as story:
+        _, insurer = (story.company(f"{name}.example") for name in ("gym", "insurer"))
+        came = [("walk", 1), ("swim", 1), ("walk", 2), ("ride", 1)]
+        for name, version in came:
+            document = {**fitness_program(payer=insurer.host), "program": name, "version": version}
+            insurer.app().programs.publish(document)
+        carried = insurer.node.writer.submit(partial(logged_programs, host=insurer.host)).result().value
+        assert [(each.program, each.program_version) for each in carried] == came

@@ -18,7 +18,7 @@ from tallystick_node.clock import SetClock
 from tallystick_node.errors import SettingsInvalid, SignerUnavailable
 from tallystick_node.jobs import open_log
 from tallystick_node.keys.changes import rotate_key
-from tallystick_node.keys.external import ANSWER_SIZE_MAX_BYTES, SILENT_FOR_S, SignerClient
+from tallystick_node.keys.external import ANSWER_SIZE_MAX_BYTES, SIGNER_TIMEOUT_S, SILENT_FOR_S, SignerClient
 from tallystick_node.keys.ring import SIGNER_ROLES, load_keys
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -153,7 +153,7 @@ def test_a_node_that_cannot_reach_its_signer_is_not_made(tmp_path: Path) -> None
         create_node(tmp_path / "c", **named, at_signer=("log",))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("address", ["", "unix:", "exec:", "tcp:1", "unix"])
+@pytest.mark.parametrize("address", ["", "unix:", "exec:", "tcp:1", "unix", "exec:sign 'with a quote"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(SettingsInvalid):
         SignerClient(address)
@@ -258,6 +258,19 @@ def test_a_silent_signer_is_waited_for_once_and_not_asked_again_for_a_while(
             with pytest.raises(SignerUnavailable, match=problem):
                 client.sign("log-00000000", b"")
         assert puppet.asked == 1
+    finally:
+        client.close()
+        puppet.close()
+
+
+def test_a_signer_whose_connection_took_all_the_time_is_asked_nothing(tmp_path: Path) -> None:
+    puppet = Puppet(tmp_path / "s", [b'{"signature":"AAAA"}\n'])
+    times = iter([0.0, 0.0, *[SIGNER_TIMEOUT_S] * 3])
+    client = SignerClient(f"unix:{tmp_path / 's'}", monotonic_s=lambda: next(times))
+    try:
+        with pytest.raises(SignerUnavailable, match="does not answer"):
+            client.sign("log-00000000", b"")
+        assert puppet.asked == 0
     finally:
         client.close()
         puppet.close()

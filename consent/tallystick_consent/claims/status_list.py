@@ -21,6 +21,7 @@ from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.fields import Seconds, Strict
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
+from tallystick_ledger.times import DAY_S
 
 STATUS_TYP = "statuslist+jwt"
 STATUS_MEDIA_TYPE = "application/statuslist+jwt"
@@ -31,7 +32,7 @@ INVALID = 1
 LIST_SIZE_MAX_BYTES = 16 * 1024
 """How large a list may be once it is inflated: 131,072 claims of one bit; at the worst it still fits a token."""
 
-LIFE_MAX_S = 86_400
+LIFE_MAX_S = DAY_S
 """The longest time for which one token may speak."""
 
 Bits = Literal[1, 2, 4, 8]

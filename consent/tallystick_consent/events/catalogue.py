@@ -16,6 +16,7 @@ from functools import cache
 from tallystick_consent.events import shapes
 from tallystick_consent.events.journey import JourneyEvent
 from tallystick_consent.events.shapes import Data
+from tallystick_ledger.times import DAY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +158,7 @@ CATALOGUE: dict[str, EventType] = {
         starts="scheduled_at",
         ends="actual_at",
         figures=frozenset({"segment", "delay_s"}),
-        lasts_max_s=30 * 86_400,
+        lasts_max_s=30 * DAY_S,
     ),
     "arrival.expected": EventType(
         schema=shapes.ArrivalExpected,

@@ -16,6 +16,7 @@ from tallystick_consent.events.catalogue import CATALOGUE
 from tallystick_consent.events.journey import JourneyEvent
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
 from tallystick_ledger.errors import BadInput
+from tallystick_ledger.times import DAY_S
 
 MEDIA_TYPE = "application/cloudevents+json"
 _SPEC_VERSION, _DATA_TYPE = "1.0", "application/json"
@@ -55,7 +56,7 @@ def _parsed(
         ) from error
     started_at, ended_at = (datetime.fromisoformat(getattr(typed, name)) for name in (kind.starts, kind.ends))
     if kind.lasts_max_s is not None and not 0 <= (ended_at - started_at).total_seconds() <= kind.lasts_max_s:
-        days = kind.lasts_max_s // 86_400
+        days = kind.lasts_max_s // DAY_S
         raise EventRefused(
             f"An event ends before it starts, or lasts more than {'a day' if days == 1 else f'{days} days'}.",
             remedy="Send both times with their offsets.",

@@ -16,6 +16,7 @@ import hmac
 import re
 
 from tallystick_ledger.encoding import length_prefixed
+from tallystick_ledger.times import DAY_S
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: no I, L, O or U."""
@@ -23,7 +24,7 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_SYMBOLS = 12
 TRIES_MAX = 5
 OPEN_MAX = 3
-CODE_LIFE_S = 30 * 86_400
+CODE_LIFE_S = 30 * DAY_S
 
 _LABEL = "tallystick/letter/v1"
 _HEARD_AS = str.maketrans("ILO", "110")

@@ -16,8 +16,8 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import Notice, Terms
 from tallystick_consent.receipts.retention import Retention
 from tallystick_consent.receipts.states import ReceiptState
+from tallystick_ledger.times import DAY_S
 
-DAY_S = 86_400
 DPV = "https://w3id.org/dpv"
 
 _FHIR_STATUS = {

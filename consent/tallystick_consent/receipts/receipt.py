@@ -42,9 +42,9 @@ from tallystick_consent.receipts.states import (
     ReceiptState,
 )
 from tallystick_ledger.encoding import canonical_json, length_prefixed, to_base64url
+from tallystick_ledger.times import DAY_S
 
-DAY_S = 86_400
-VALIDITY_MAX_S = 3 * 366 * 86_400
+VALIDITY_MAX_S = 3 * 366 * DAY_S
 
 
 class Notice(Strict):

@@ -13,8 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tallystick_consent.fields import Strict
-
-DAY_S = 86_400
+from tallystick_ledger.times import DAY_S
 
 DISCHARGE_WITHIN_S = 7 * DAY_S
 """How long after its time a duty may wait before it is overdue: a week, in which a node that is down is mended."""

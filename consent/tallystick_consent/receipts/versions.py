@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.fields import RUNG_HEIGHT, Rung
-from tallystick_consent.receipts.receipt import DAY_S, Limits, Terms, in_order, parse_terms
+from tallystick_consent.receipts.receipt import Limits, Terms, in_order, parse_terms
 from tallystick_consent.receipts.resources import Resource
 from tallystick_consent.receipts.retention import Retention, keeps_more
+from tallystick_ledger.times import DAY_S
 
 
 class Extent(NamedTuple):

@@ -15,9 +15,10 @@ from tallystick_consent.replay.corrections import check_cause, free_slot
 from tallystick_consent.replay.erasures import is_erased
 from tallystick_consent.replay.state import ON_ITS_WAY_S, TIME_SLACK_S, ConsentState, ReceiptLife, Report
 from tallystick_consent.replay.together import check_told
-from tallystick_consent.rules.periods import DAY_S, dates_of
+from tallystick_consent.rules.periods import dates_of
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.opening import Carried
+from tallystick_ledger.times import DAY_S
 
 _EPOCH = date(1970, 1, 1)
 ZONE_SPREAD_S = 26 * 3600
@@ -49,6 +50,7 @@ def take_disclosure(state: ConsentState, body: DisclosureBody, index: int, at_s:
         return
     if known[0].state != "issued" or _answered(known[0]) != _answered(body):
         report("P4.disclosure", f"A claim that was {known[0].state} is {body.state}, or changed.")
+    check_cause(state, body, report)
     if body.state == "delivered" and not is_erased(state, body, report):
         _check_delivered(state, body, at_s, report)
     state.disclosures[body.claim] = body, known[1]
@@ -144,7 +146,9 @@ def _check_covered(
         report("P4.no_receipt", "An answer names a receipt that is not in this ledger.")
         return
     terms, live_leaf = life.body, life.leaf_for(body)
-    if live_leaf is None or not terms.valid_from <= at_s < terms.valid_until:
+    # What an ending lists is looked at as of that, and may come when the receipt would have run out.
+    is_valid = terms.valid_from <= at_s and (at_s < terms.valid_until or life.is_listed(body))
+    if live_leaf is None or not is_valid:
         report("P4.not_live", f"An answer names a receipt that is {terms.state} or not acknowledged here.")
     elif body.receipt_leaf != live_leaf:
         report("P4.receipt_leaf", "An answer names another entry than the one that made its receipt live.")
@@ -188,7 +192,6 @@ def _check_limits(state: ConsentState, body: DisclosureBody, at_s: int, report: 
     life = state.receipts.get(body.receipt)
     if life is None:
         return
-    life.answered.add(body.nullifier)
     limits = life.body.limits
     if _is_part(state, body, life.body, at_s):
         report("P4.whole", "An answer about a whole period rests on a part of it.")
@@ -242,6 +245,8 @@ def _check_use(state: ConsentState, body: DisclosureBody, report: Report) -> Non
     if life is None:
         return
     again = body.supersedes != "" and body.use == life.uses
+    if not (again and life.carried_leaf is not None):  # one of the log before is counted in what the opening carried
+        life.answered.add(body.nullifier)
     if life.uses is not None and not again and body.use != life.uses + 1:
         report("P4.number", f"An answer is number {body.use} under its receipt, behind number {life.uses}.")
     life.uses = body.use

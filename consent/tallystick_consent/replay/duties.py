@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tallystick_consent.entries import AcceptanceBody, DischargeBody, DutyBody
-from tallystick_consent.receipts.retention import DAY_S, DISCHARGE_WITHIN_S
+from tallystick_consent.receipts.retention import DISCHARGE_WITHIN_S
 from tallystick_consent.replay.state import TIME_SLACK_S, ConsentState, Duty, ReceiptLife, Report
 from tallystick_ledger.opening import Carried
+from tallystick_ledger.times import DAY_S
 
 
 def owe_answer(state: ConsentState, body: AcceptanceBody, index: int, at_s: int) -> None:

@@ -6,7 +6,6 @@ Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent state
 from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
-from tallystick_consent.receipts.retention import DAY_S
 from tallystick_consent.receipts.states import ASKED, HELD, IN_FORCE, OPEN, STOPS, TRANSITIONS, ReceiptState
 from tallystick_consent.receipts.versions import Extent, widens
 from tallystick_consent.replay.duties import owe_from_end
@@ -19,9 +18,14 @@ from tallystick_consent.replay.state import (
     Report,
 )
 from tallystick_ledger.opening import Carried
+from tallystick_ledger.times import DAY_S
 
 ACKNOWLEDGE_WITHIN_MAX_S = 30 * DAY_S
 """The latest deadline that a stop may name, after its entry: an erasure's. Nobody chooses when it would be late."""
+
+
+SETTLES_MAX_S = 2 * 366 * DAY_S
+"""How long after an ending what it lists may come, at most: claims live a year, and are issued anew once."""
 
 
 def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
@@ -31,6 +35,7 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
         return
     life = state.receipts.get(body.receipt)
     after = _STATES[body.state]
+    confirms = not _is_narrowing(life, body)
     _check_parties(state, body, report)
     if life is not None and body.version > life.body.version:
         if not _takes_over(life, body, after, report):
@@ -59,12 +64,12 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
     _check_deadline(state, body, at_s, report)
     if life is None:
         life = state.receipts[body.receipt] = ReceiptLife(body)
-    life.step(body, index, at_s, acknowledges=acknowledges, settles=state.settles(body))
+    life.step(body, index, at_s, acknowledges=acknowledges, confirms=confirms, settles=state.settles(body))
     if life.has_ended and before in HELD:
         owe_from_end(state, life, index, at_s)
     if body.acknowledgement is not None:
         by_partner = acknowledges or (state.host == body.issuer and body.state in _TOLD_BY_ISSUER)
-        life.acknowledged += (_acknowledged(body, index, by_partner=by_partner),)
+        life.acknowledged.append(_acknowledged(body, index, by_partner=by_partner))
 
 
 def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
@@ -121,11 +126,11 @@ def receipt_is_open(body: ReceiptBody, *, host: str, at_s: int) -> bool:
     """Return whether more may come of a receipt after its last step `body`, answers under way apart.
 
     An ending that was signed stays open where that was until the other side has signed for it; one that lists what is
-    still to come, at the recipient `host`, while the receipt would have been valid.
+    still to come, at the recipient `host`, as long as that may come.
     """
     if body.state in OPEN or (body.signed != "" and body.acknowledgement is None):
         return True
-    return body.recipient == host and bool(body.deliverable) and at_s < body.valid_until
+    return body.recipient == host and bool(body.deliverable) and at_s < body.valid_until + SETTLES_MAX_S
 
 
 def counts_here(body: ReceiptBody, *, host: str) -> bool:
@@ -202,6 +207,14 @@ def _takes_over(life: ReceiptLife, body: ReceiptBody, after: ReceiptState, repor
         report("P4.transition", f"A version that is {before} cannot become {after}.")
     life.asked = body if after in ASKED else None
     return False
+
+
+def _is_narrowing(life: ReceiptLife | None, body: ReceiptBody) -> bool:
+    """Return whether a step gives less of what goes on, which takes no yes: who may only stop may do it as well."""
+    if life is None or body.version == life.body.version or body.state not in IN_FORCE:
+        return False
+    was_asked = life.asked is not None and answers_request(life.asked, body)
+    return life.body.state in IN_FORCE and not was_asked
 
 
 def answers_request(asked: ReceiptBody, given: ReceiptBody) -> bool:

@@ -17,11 +17,12 @@ from tallystick_consent.entries import (
 )
 from tallystick_consent.receipts.states import IN_FORCE, OPEN
 from tallystick_ledger.replay import Finding
+from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S, DAY_S
 
-TIME_SLACK_S = 300
+TIME_SLACK_S = CLOCKS_DIFFER_MAX_S
 """How far two honest clocks may lie apart (P16)."""
 
-ON_ITS_WAY_S = 86_400
+ON_ITS_WAY_S = DAY_S
 """How long an answer that a step lists as on its way may still be logged as delivered: replies take seconds."""
 
 Report = Callable[[str, str], None]
@@ -118,7 +119,7 @@ class ReceiptLife:
     carried_leaf: int | None = None
     stepped_leaf: int = 0
     stepped_at_s: int = 0
-    acknowledged: tuple[Acknowledged, ...] = ()
+    acknowledged: list[Acknowledged] = field(default_factory=list[Acknowledged])
     uses: int | None = 0
     day: str = ""
     grade: str = ""
@@ -127,12 +128,15 @@ class ReceiptLife:
     fewer_leaf: int = 0
     listed_until_s: int | None = None
 
-    def step(self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool, settles: bool) -> None:
+    def step(
+        self, body: ReceiptBody, index: int, at_s: int, *, acknowledges: bool, confirms: bool, settles: bool
+    ) -> None:
         """Take the next step, at `index`: one that is in force and acknowledged makes it live, any other stops it.
 
         Args:
             at_s: when it was logged.
             acknowledges: it records that the other partner signed the step before, and so lists nothing anew.
+            confirms: if it is in force, it is a yes to all that the receipt permits.
             settles: it is a withdrawal that lets what it lists come as long as that is valid.
         """
         if body.version != self.body.version and _is_fewer(self.body, body):
@@ -142,7 +146,7 @@ class ReceiptLife:
         if self.has_ended:
             self.asked = None
         if body.state in IN_FORCE and not acknowledges:
-            self.confirmed_at_s = at_s
+            self.confirmed_at_s = at_s if confirms else self.confirmed_at_s
             self.left, self.left_until_s = frozenset(body.deliverable), at_s + ON_ITS_WAY_S
         if body.state in IN_FORCE and body.acknowledgement is not None:
             self.live_leaf, self.deliverable = index, frozenset()
@@ -164,8 +168,11 @@ class ReceiptLife:
 
     def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
         """Return the index of the entry by which the receipt covers an answer now, None where it does not."""
-        on_its_way = type(body) is AcceptanceBody and body.claim in self.deliverable
-        return self.lived_leaf if on_its_way else self.live_leaf
+        return self.lived_leaf if self.is_listed(body) else self.live_leaf
+
+    def is_listed(self, body: DisclosureBody | AcceptanceBody) -> bool:
+        """Return whether an answer is accepted that was on its way when the receipt was stopped."""
+        return type(body) is AcceptanceBody and body.claim in self.deliverable
 
 
 @dataclass(slots=True)
@@ -176,6 +183,7 @@ class ConsentState:
         host: the partner whose ledger it is.
         log: name of the log that is replayed, such as `2027`; "" where nobody says, and places are not looked at.
         continues: it continues another log, whose ended receipts it does not tell of.
+        opened: how many parts of its opening it began with, so far.
         names_deadlines: a stop in it, or in its opening, has named a deadline, as all do since version 0.1.
         names_figures: a program in it, or in its opening, has said what its answers tell, as all do since version 0.1.
         receipts: each receipt's life, by id.
@@ -197,12 +205,15 @@ class ConsentState:
         erasures: the last step of each erasure, by its id.
         erased: receipts of links that were erased.
         answered: the programs, and their versions, answered for each other partner and period.
+        held: what was held together and found within its rung, for each other partner and period: payer, program,
+            version and the height of the rung, after so many programs were logged, and so many of them answered.
         unchecked: kinds without rules, and how many entries of each; those of records as `opening/KIND`.
     """
 
     host: str
     log: str = ""
     continues: bool = False
+    opened: int = 0
     names_deadlines: bool = False
     names_figures: bool = False
     receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
@@ -225,6 +236,9 @@ class ConsentState:
     erased: set[str] = field(default_factory=set[str])
     answered: dict[tuple[str, str], frozenset[tuple[str, int]]] = field(
         default_factory=dict[tuple[str, str], frozenset[tuple[str, int]]]
+    )
+    held: dict[tuple[str, str], tuple[tuple[int, int], frozenset[tuple[str, str, int, int]]]] = field(
+        default_factory=dict[tuple[str, str], tuple[tuple[int, int], frozenset[tuple[str, str, int, int]]]]
     )
     unchecked: dict[str, int] = field(default_factory=dict[str, int])
     findings: list[Finding] = field(default_factory=list[Finding])

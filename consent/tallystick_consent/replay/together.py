@@ -17,6 +17,7 @@ from tallystick_consent.replay.state import ConsentState, Report
 from tallystick_consent.rules.linter import figures_together
 
 _NONE: frozenset[tuple[str, int]] = frozenset()
+_UNKNOWN: tuple[tuple[int, int], frozenset[tuple[str, str, int, int]]] = ((0, 0), frozenset())
 _DAY_SIZE = len("2027-03-05")
 _DATE_RUNG: Rung = "field"
 """What answers about single days tell: on which."""
@@ -52,8 +53,17 @@ def check_told(
         answered = state.answered[here] = answered | {program_version}
     if len(answered) < 2:
         return
-    if program is not None and _tell_too_much(_versions(state, payer, answered), program, answered, permitted):
+    if program is None:
+        return
+    known = (len(state.programs), len(answered))
+    held = state.held.get(here, _UNKNOWN)
+    within, question = (held[1] if held[0] == known else frozenset()), (payer, *program_version, permitted)
+    if question in within:
+        return
+    if _tell_too_much(_versions(state, payer, answered), program, answered, permitted):
         report("P17.together", "What the programs answered for one period tell together is above the rung of each.")
+    else:
+        state.held[here] = known, within | {question}
 
 
 def _program_of(terms: ReceiptBody) -> tuple[str, str, int]:

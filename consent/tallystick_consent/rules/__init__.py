@@ -63,8 +63,9 @@ from tallystick_consent.rules.periods import (
     span_of,
 )
 from tallystick_consent.rules.words import why_not
+from tallystick_ledger.times import DAY_S
 
-MARGIN_S = 2 * 86_400
+MARGIN_S = 2 * DAY_S
 """How far beyond a period events are read: days are local to a place, and visits merge over the edge."""
 
 __all__ = [

@@ -11,7 +11,8 @@ from typing import Literal
 
 from tallystick_consent.rules.evaluate import Evaluation, read_statement, statement_of
 from tallystick_consent.rules.first import AnyRule
-from tallystick_consent.rules.periods import DAY_S, Period
+from tallystick_consent.rules.periods import Period
+from tallystick_ledger.times import DAY_S
 
 Outcome = Literal["stands", "not_reached", "issued", "superseded", "revoked", "not_taken", "too_late", "future_only"]
 

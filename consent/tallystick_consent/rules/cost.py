@@ -34,6 +34,7 @@ from tallystick_consent.rules.measures import (
     QualifiedDays,
     Sum,
 )
+from tallystick_ledger.times import DAY_S
 
 _SPAN = {
     "calendar_day": "on a day",
@@ -216,7 +217,7 @@ def _money(measure: Measure, minor: int) -> str:
 
 
 def _duration(seconds: int) -> str:
-    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+    for size, name in ((DAY_S, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size} {name}{'' if seconds == size else 's'}"
     return f"{seconds:,} seconds"

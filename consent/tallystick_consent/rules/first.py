@@ -16,6 +16,7 @@ from tallystick_consent.rules.comparing import AtLeast, OneOf, names_in
 from tallystick_consent.rules.language import PeriodTerms, Rule, Standing
 from tallystick_consent.rules.measures import DayFigure, QualifiedDays, Sessions
 from tallystick_consent.rules.periods import Span, ZoneName
+from tallystick_ledger.times import DAY_S
 
 
 class Filter(Strict):
@@ -44,9 +45,9 @@ class VisitDays(Strict):
 
     events: Literal["visit.ended"]
     where: Annotated[tuple[Filter, ...], Field(max_length=8)] = ()
-    merge_within_s: Annotated[int, Field(ge=0, le=86_400)]
+    merge_within_s: Annotated[int, Field(ge=0, le=DAY_S)]
     day_basis: Literal["facility_local"]
-    day_min_elapsed_s: Annotated[int, Field(ge=0, le=86_400)]
+    day_min_elapsed_s: Annotated[int, Field(ge=0, le=DAY_S)]
     measure: Literal["qualified_days"]
     at_least: Annotated[int, Field(ge=1, le=31)]
     period: Literal["calendar_month"]

@@ -12,7 +12,8 @@ from typing import Literal
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.rules.evaluate import Evaluation
 from tallystick_consent.rules.first import AnyRule
-from tallystick_consent.rules.periods import DAY_S, Period
+from tallystick_consent.rules.periods import Period
+from tallystick_ledger.times import DAY_S
 
 TrueUp = Literal["same", "better", "better_too_late", "worse_future_only", "worse_reversed", "not_taken"]
 

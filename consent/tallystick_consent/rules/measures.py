@@ -28,6 +28,7 @@ from tallystick_consent.rules.comparing import (
     Within,
     Word,
 )
+from tallystick_ledger.times import DAY_S
 
 EVENTS_A_DAY_MAX = 10_000
 """What a count of a day is bounded by."""
@@ -60,8 +61,8 @@ class Sessions(Strict):
         elapsed_at_least_s: what a session must last; time between merged events does not count.
     """
 
-    merge_within_s: Annotated[int, Field(ge=0, le=86_400)]
-    elapsed_at_least_s: Annotated[int, Field(ge=0, le=86_400)]
+    merge_within_s: Annotated[int, Field(ge=0, le=DAY_S)]
+    elapsed_at_least_s: Annotated[int, Field(ge=0, le=DAY_S)]
 
 
 class DayFigure(Strict):

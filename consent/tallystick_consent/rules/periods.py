@@ -16,7 +16,6 @@ from pydantic import Field
 
 from tallystick_ledger.errors import BadInput
 
-DAY_S = 86_400
 WINDOW_DAYS_MAX = 366
 YEAR_FIRST, YEAR_LAST = 1970, 9998
 """Outside of these, a close or a margin would not have a date."""

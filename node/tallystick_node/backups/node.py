@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, select
 
 from tallystick_ledger.encoding import canonical_json
+from tallystick_ledger.times import DAY_S
 from tallystick_node.backups.files import lines_in, read_label, write_backup
 from tallystick_node.backups.log import Entries, WholeLogs, published_entries
 from tallystick_node.backups.rows import malformed, put_rows, revision_told, rows_of
@@ -37,7 +38,7 @@ from tallystick_node.config import (
 from tallystick_node.errors import BackupRefused, SettingsInvalid
 from tallystick_node.keys.custody import BACKING_UP
 from tallystick_node.keys.custody_tables import TOMBSTONES
-from tallystick_node.keys.day_keys import DAY_S, DayKeys, dies_at_s
+from tallystick_node.keys.day_keys import DayKeys, dies_at_s
 from tallystick_node.keys.files import AskPassphrase, replace_file
 from tallystick_node.log.store_s3 import open_log_store
 from tallystick_node.migrations import DatabaseNotEmpty, Schema, latest, rebuild, revision_of

@@ -25,6 +25,7 @@ from tallystick_node.cli.shared import (
     role_named,
     stderr,
 )
+from tallystick_node.clock import span_text
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, clock_for, load_settings
 from tallystick_node.setup import accept_clock, create_node, migrate_node, open_node, read_fingerprint
 from tallystick_node.witness.cli import app as witness
@@ -143,7 +144,7 @@ def successor(folder: Folder) -> None:
 def accept_clock_command(folder: Folder) -> None:
     """Go on by a clock that is behind the log's last entry, since it was ahead when that was written."""
     moved_s = accept_clock(folder, clock=clock_of(folder))
-    said = f"The log goes on {moved_s} seconds before its last entry." if moved_s else "There is nothing to accept."
+    said = f"The log goes on {span_text(moved_s)} before its last entry." if moved_s else "There is nothing to accept."
     console.print(said)
 
 

@@ -45,13 +45,13 @@ def erase(
     )
     town.go_to(then)
     attested = town.wait(
-        f"the {town.payer.name} has attested", lambda: _attested(town, person), tick_max_s=LONG_TICK_MAX_S
+        f"the {town.payer.called} has attested", lambda: _attested(town, person), tick_max_s=LONG_TICK_MAX_S
     )
     town.rest()
     kept = [each for each in attested.fields if each.fate == "kept"]
     answered = "; ".join(f"{each.field} kept ({each.ground})" for each in kept) or "nothing kept"
     screen.step(
-        f"Both ledgers say it, of the link alone. The {town.payer.name} answered for {len(attested.fields)} fields,"
+        f"Both ledgers say it, of the link alone. The {town.payer.called} answered for {len(attested.fields)} fields,"
         f" and signed: {answered}."
     )
     file = town.issuer.folder.parent / CERTIFICATE_FILE
@@ -59,7 +59,7 @@ def erase(
     fingerprints = [each.keys.fingerprint for each in town.companies.values()]
     screen.check(
         "P9",
-        f"{first} gets a certificate that names nobody: tally verify {CERTIFICATE_FILE} says that it holds.",
+        f"{first} gets a certificate that names nobody; tally verify says that it holds (command at the end).",
         _verifies(file, fingerprints) and not holds_plain({person.at_gym, person.name}, {file.name: file.read_bytes()}),
     )
     screen.check(

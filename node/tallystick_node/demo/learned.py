@@ -5,6 +5,7 @@ What was learned is read from the recording; what was not is only said where a c
 
 from dataclasses import dataclass
 
+from tallystick.papers.trust import count
 from tallystick_node.demo.crossed import crossed_claims
 from tallystick_node.demo.story import Story
 from tallystick_node.demo.town import Town
@@ -39,7 +40,7 @@ def what_was_learned(town: Town, story: Story) -> Learned:
     ]
     gym = [
         f"That {len(story.people)} of its members are customers of the insurer, in the program ins-fit",
-        f"That {len(claims)} claims were taken, and that it earns $1.00 for each",
+        f"{taken_of(len(claims))}, and that it earns $1.00 for each",
         "How long the insurer's whole ledger is at each of its heads, which anybody may read and the gym cosigns",
         "What each person knows the policy by, for that person to see: "
         + ", ".join(f'"{person.insurer_hint}"' for person in story.people),
@@ -60,6 +61,11 @@ def what_was_learned(town: Town, story: Story) -> Learned:
             ],
         },
     )
+
+
+def taken_of(claim_count: int) -> str:
+    """Return that claims were taken, for what an issuer learned."""
+    return f"That {count(claim_count, 'claim')} {'was' if claim_count == 1 else 'were'} taken"
 
 
 def _short(link: str) -> str:

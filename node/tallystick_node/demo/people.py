@@ -138,5 +138,13 @@ PROGRAM: dict[str, Any] = {
 }
 """The contract of the two companies, as data: SCENARIOS section 1."""
 
+_CALLED = {"track": "activity app", "pace": "bank"}
+
+
+def called(company: str) -> str:
+    """Return what the story calls a company, by the name of its folder."""
+    return _CALLED.get(company, company)
+
+
 AGREED = ["12", "100", "1800", "2000", "10000", "28800", "$1.00", "$20.00"]
 """Values that both know by that contract."""

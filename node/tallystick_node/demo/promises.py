@@ -3,6 +3,9 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+PROMISES = tuple(f"P{number}" for number in range(1, 18))
+"""Of the whole product; `tally audit --explain` says what each is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

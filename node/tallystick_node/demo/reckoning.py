@@ -24,7 +24,7 @@ def run_audits(town: Town, screen: Screen) -> list[Report]:
         (source,) = report.sources
         screen.check(
             "P1",
-            f"The audit of {company.host} holds: {source.size} entries, {len(report.rules)} rules, "
+            f"The audit of {company.host} holds: {source.size} entries, {len(report.rules)} rules of one log, "
             f"{len(report.findings)} findings.",
             report.holds,
         )
@@ -55,7 +55,7 @@ def check_fees(town: Town, screen: Screen, *, claim_count: int, fee_minor: int) 
     owed_minor = claim_count * fee_minor
     screen.check(
         "P8",
-        f"Both books agree, transfer by transfer: the {town.payer.name} owes the {town.issuer.name} "
+        f"Both books agree, transfer by transfer: the {town.payer.called} owes the {town.issuer.called} "
         f"${owed_minor / 100:.2f}, ${fee_minor / 100:.2f} a claim.",
         owed == earned and sum(owed.values()) == owed_minor,
     )
@@ -78,7 +78,7 @@ def check_leaks(town: Town, screen: Screen, *, agreed: Sequence[str]) -> None:
     paid = {each.id for each in _transfers(town.payer) if not each.counterparty}
     screen.check(
         "P3",
-        f"Of the {town.payer.name}'s own transfers, its rewards among them, nothing crosses.",
+        f"Of the {town.payer.called}'s own transfers, its rewards among them, nothing crosses.",
         bool(paid) and not holds_plain(paid, crossed),
     )
 
@@ -87,7 +87,7 @@ def check_stores(town: Town, screen: Screen) -> None:
     """Look for one company's private values in all that the other keeps: database, keys, logs, everything."""
     at_payer = holds_plain(town.private.issuer - town.private.payer, stored(town.payer.folder))
     at_issuer = holds_plain(town.private.payer - town.private.issuer, stored(town.issuer.folder))
-    issuer, payer = town.issuer.name, town.payer.name
+    issuer, payer = town.issuer.called, town.payer.called
     screen.check("P3", f"The {payer}'s data hold no private value of the {issuer}'s.", not at_payer)
     screen.check("P3", f"The {issuer}'s data hold no private value of the {payer}'s.", not at_issuer)
 
@@ -95,8 +95,9 @@ def check_stores(town: Town, screen: Screen) -> None:
 def check_erased(town: Town, screen: Screen) -> None:
     """Look for who was erased in all that each company keeps."""
     for name, values in town.private.erased.items():
-        found = holds_plain(values, stored(town.companies[name].folder))
-        screen.check("P9", f"No file of the {name}'s names Ana any more.", not found)
+        company = town.companies[name]
+        found = holds_plain(values, stored(company.folder))
+        screen.check("P9", f"No file of the {company.called}'s names Ana any more.", not found)
 
 
 def _audited(companies: Iterable[Company]) -> Report:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tallystick.audit import Report
 from tallystick_node.demo.learned import Learned
-from tallystick_node.demo.people import Private
+from tallystick_node.demo.people import Private, called
 from tallystick_node.demo.promises import Promises
 
 
@@ -70,7 +70,7 @@ def write_private(out: Path, played: Sequence[Played]) -> None:
 
 def _page(journeys: Sequence[dict[str, Any]], promises: Promises, audits: Sequence[Report]) -> str:
     sections = [
-        _section(f"{partner}: {title}", _list(journey[key].get(partner, [])))
+        _section(f"{called(partner)}: {title}", _list(journey[key].get(partner, [])))
         for journey in journeys
         for partner in journey["partners"]
         for key, title in (("learned", "learned"), ("not_learned", "did not learn"))

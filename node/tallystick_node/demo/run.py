@@ -16,10 +16,11 @@ from tallystick.audit import Report
 from tallystick_ledger.errors import TallyError
 from tallystick_node.config import SETTINGS_FILE
 from tallystick_node.demo.crossed import crossed_claims
+from tallystick_node.demo.erasing import CERTIFICATE_FILE
 from tallystick_node.demo.errors import DemoNotRun
 from tallystick_node.demo.learned import Learned, what_was_learned
-from tallystick_node.demo.people import AGREED, PROGRAM
-from tallystick_node.demo.promises import Promises
+from tallystick_node.demo.people import AGREED, PROGRAM, called
+from tallystick_node.demo.promises import PROMISES, Promises
 from tallystick_node.demo.proxy import Wire
 from tallystick_node.demo.reckoning import check_erased, check_fees, check_heads, check_leaks, check_stores, run_audits
 from tallystick_node.demo.report import Played, write_private, write_report
@@ -32,11 +33,15 @@ from tallystick_node.demo.walkers import AGREED as STEPS_AGREED
 from tallystick_node.demo.walkers import PROGRAM as STEPS_PROGRAM
 from tallystick_node.demo.walkers import Walker, find_real_walker
 from tallystick_node.demo.workouts import RealWorkout, find_real_workouts
+from tallystick_node.setup import read_fingerprint
 
 KEPT, BROKEN = 0, 1
 
-_OURS = ("wire.jsonl", "report.json", f"gym/{SETTINGS_FILE}")
-"""What an earlier demo leaves: a folder without any of these is not touched."""
+_MARK = ".tallystick-demo"
+"""The first thing that a demo leaves in its folder: one without it is not touched."""
+
+_OF_BEFORE = ("wire.jsonl", f"gym/{SETTINGS_FILE}")
+"""What a demo of a version before there was a mark has left, both of them."""
 
 
 def play_demo(out: Path, *, data: Path | None, console: Console) -> int:
@@ -99,7 +104,7 @@ def _play_alone(
 
 
 def make_room(out: Path) -> None:
-    """Make an empty folder of `out`; what an earlier demo left there is removed, and nothing else ever is.
+    """Make a folder of `out` that holds its mark alone; what an earlier demo left there is removed, and nothing else.
 
     Raises:
         DemoNotRun: something else is there.
@@ -107,12 +112,14 @@ def make_room(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise DemoNotRun("The folder to leave the demo in is no folder.", remedy="Give another --out.")
     if out.is_dir() and any(out.iterdir()):
-        if not any((out / name).is_file() for name in _OURS):
+        is_ours = (out / _MARK).is_file() or all((out / name).is_file() for name in _OF_BEFORE)
+        if not is_ours:
             raise DemoNotRun(
                 "There is something else than an earlier demo in that folder.", remedy="Give another --out."
             )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
+    (out / _MARK).touch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,23 +176,39 @@ def _summarise(screen: Screen, played: Sequence[Played], promises: Promises, *, 
         if journey.learned is None:
             continue
         for partner in reversed(journey.partners):
-            screen.act(f"What the {partner} learned")
+            screen.act(f"What the {called(partner)} learned")
             for sentence in journey.learned.learned[partner]:
                 screen.step(sentence)
-            screen.act(f"What the {partner} did not learn")
+            screen.act(f"What the {called(partner)} did not learn")
             for sentence in journey.learned.not_learned[partner]:
                 screen.step(sentence)
     screen.act("Promises", f"{len(promises.checks)} checks in {took_s:.0f} seconds")
     verdicts = promises.verdicts()
     screen.step("held: " + (" ".join(each for each, held in verdicts.items() if held) or "none"))
+    unseen = " ".join(each for each in PROMISES if each not in verdicts)
+    screen.step(
+        f"What each promises, and what no audit can see of it: tally audit --explain P4. Not shown here: {unseen}"
+    )
     if promises.stopped:
         screen.broken(f"NOT PLAYED TO ITS END: {promises.stopped}")
     for check in promises.broken():
         screen.broken(f"BROKEN {check.promise}: {check.sentence}")
     screen.act("Look for yourself")
     for journey in played:
-        screen.step("tally audit " + " ".join(f"{out}/{partner}/log" for partner in journey.partners))
+        logs = " ".join(f"{out}/{partner}/log" for partner in journey.partners)
+        screen.step(f"tally audit {logs}{_rules_of(journey)}")
+        if journey.private.erased:
+            named = " ".join(f"--fingerprint {read_fingerprint(out / partner)}" for partner in journey.partners)
+            screen.step(f"tally verify {out}/{CERTIFICATE_FILE} {named}")
     screen.step(f"{out}/report.html, {out}/wire.jsonl (all that crossed), {out}/private.json (all that must not)")
+
+
+def _rules_of(journey: Played) -> str:
+    """Return why an audit of both logs checks more rules than that of one."""
+    if not journey.audits:
+        return ""
+    alone, together = len(journey.audits[0].rules), len(journey.audits[-1].rules)
+    return f"  ({together} rules: {alone} of each log alone, {together - alone} between the two)"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from tallystick.wire import EntryProof, Erasure, Explanation
 from tallystick_node.demo.crossed import crossed_claims
 from tallystick_node.demo.erasing import erase
 from tallystick_node.demo.joining import agree_on, join
-from tallystick_node.demo.learned import Learned
+from tallystick_node.demo.learned import Learned, taken_of
 from tallystick_node.demo.people import NEW_YORK, ZONE
 from tallystick_node.demo.screen import Screen
 from tallystick_node.demo.town import LONG_TICK_MAX_S, Town
@@ -53,10 +53,11 @@ class SavingsStory:
 
     def _agree(self) -> None:
         town, screen = self._town, self._screen
-        screen.act("8. Another journey: an activity app and a bank agree", "27 February 2027")
+        screen.scene("Another journey: an activity app and a bank agree", "27 February 2027")
         tried = town.issuer.app.programs.try_out(PROGRAM, ["2027-01"])
         agree_on(town, PROGRAM)
-        screen.step(f'The bank publishes "{PROGRAM["title"]}"; the activity app signs it.')
+        bank, app = town.payer.host, town.issuer.host
+        screen.step(f'The bank ({bank}) publishes "{PROGRAM["title"]}"; the activity app ({app}) signs it.')
         screen.step(f'What it costs, in the rule\'s own words: "{" ".join(tried.learns)}"')
         for walker in self.walkers:
             self._join(walker)
@@ -72,7 +73,7 @@ class SavingsStory:
 
     def _walk(self) -> None:
         town, screen = self._town, self._screen
-        screen.act("9. March: everybody walks", "the trackers are read on 2 April 2027")
+        screen.scene("March: everybody walks", "the trackers are read on 2 April 2027")
         town.go_to("2027-04-02 10:00")
         before = town.wire.count()
         for walker in self.walkers:
@@ -102,7 +103,7 @@ class SavingsStory:
 
     def _close(self) -> None:
         town, screen = self._town, self._screen
-        screen.act("10. March closes", "4 April 2027, once it has closed in the last zone on Earth")
+        screen.scene("March closes", "4 April 2027, once it has closed in the last zone on Earth")
         before = town.wire.count()
         told = [each for each in self.walkers if each.is_told()]
         town.go_to("2027-04-04 08:01")
@@ -140,7 +141,7 @@ class SavingsStory:
         self._explain(told, silent)
 
     def _erase(self) -> None:
-        self._screen.act("11. Ana asks the activity app to forget her", "6 April 2027")
+        self._screen.scene("Ana asks the activity app to forget her", "6 April 2027")
         self._town.go_to("2027-04-06 10:00")
         self.erased = erase(
             self._town, self._screen, self.walkers[0].person, self._days_of_ana, then="2027-04-07 10:05"
@@ -186,7 +187,7 @@ def what_was_learned(town: Town, story: SavingsStory) -> Learned:
             ],
             town.issuer.name: [
                 f"That {people} of its customers save at the bank, in the program {PROGRAM_NAME}",
-                f"That {len(claims)} claims were taken, and that it earns $0.10 for each",
+                f"{taken_of(len(claims))}, and that it earns $0.10 for each",
                 "What is left of Ana, who was erased: places in its ledger that name nobody, whose proofs still verify",
             ],
         },

@@ -13,6 +13,7 @@ class Screen:
         """Print to `console`, and keep checks in `promises`."""
         self._console = console
         self._promises = promises
+        self._scenes = 0
 
     def title(self, text: str) -> None:
         """Print what this is."""
@@ -21,6 +22,11 @@ class Screen:
     def act(self, text: str, when: str = "") -> None:
         """Print the heading of an act."""
         self._console.print(f"\n[bold cyan]{escape(text)}[/bold cyan]  [dim]{escape(when)}[/dim]")
+
+    def scene(self, text: str, when: str) -> None:
+        """Print the heading of an act of a story, numbered on through all stories."""
+        self._scenes += 1
+        self.act(f"{self._scenes}. {text}", when)
 
     def step(self, text: str) -> None:
         """Print something that was done."""

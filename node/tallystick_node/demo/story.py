@@ -84,7 +84,7 @@ class Story:
 
     def _agree(self) -> None:
         town, screen = self._town, self._screen
-        screen.act("1. Two companies agree", "27 February 2027")
+        screen.scene("Two companies agree", "27 February 2027")
         for company in (town.issuer, town.payer):
             screen.step(
                 f"{company.host}: process {company.process.id}, public address {company.proxy.url}, "
@@ -101,7 +101,7 @@ class Story:
         asked, shown, given = join(town, person, PROGRAM_NAME)
         self.proofs += asked.proofs
         if not quiet:
-            screen.act("2. Ana links her two accounts and says yes", "27 February 2027")
+            screen.scene("Ana links her two accounts and says yes", "27 February 2027")
             screen.step(f"Neither company's id of her crosses: both call the link {person.link}.")
             screen.step(f'She reads: "{shown.notice.statement} {shown.notice.hidden}"')
             screen.step(f'And: "{shown.notice.silence}"')
@@ -114,7 +114,7 @@ class Story:
 
     def _march(self) -> None:
         town, screen = self._town, self._screen
-        screen.act("3. March: thirteen visits", "close of the month: 16 April 2027")
+        screen.scene("March: thirteen visits", "close of the month: 16 April 2027")
         before = town.wire.count()
         last = self._train(self.ana, "2027-03", ANA_MARCH)
         screen.step("The club's turnstile records 13 visits at the gym's node; each is sealed, logged and proven.")
@@ -158,7 +158,7 @@ class Story:
 
     def _april(self) -> None:
         town, screen = self._town, self._screen
-        screen.act("4. April: eleven visits", "close of the month: 16 May 2027")
+        screen.scene("April: eleven visits", "close of the month: 16 May 2027")
         before = town.wire.count()
         self._train(self.ana, "2027-04", _part(ANA_APRIL, until=16), at="2027-04-17 22:00")
         self._train(self.ana, "2027-04", _part(ANA_APRIL, after=16))
@@ -187,7 +187,7 @@ class Story:
 
     def _may(self) -> None:
         town, screen = self._town, self._screen
-        screen.act("5. May: Ana stops", "20 May 2027")
+        screen.scene("May: Ana stops", "20 May 2027")
         self._train(self.ana, "2027-05", _part(ANA_MAY, after=15))
         town.go_to("2027-05-20 12:00")
         before = town.wire.count()
@@ -215,7 +215,7 @@ class Story:
 
     def _june(self) -> None:
         town, screen = self._town, self._screen
-        screen.act("6. June: the insurer is down when Ben's month closes", "15 to 18 June 2027")
+        screen.scene("June: the insurer is down when Ben's month closes", "15 to 18 June 2027")
         self._train(self.ben, "2027-05", _part(BEN_MAY, after=15), at="2027-05-29 22:00")
         waiting = [self.ben]
         if self._workouts:

@@ -19,7 +19,7 @@ from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_node.config import SETTINGS_FILE, load_settings
 from tallystick_node.demo.errors import StoryStopped
-from tallystick_node.demo.people import Private, local_s
+from tallystick_node.demo.people import Private, called, local_s
 from tallystick_node.demo.processes import POLL_S, NodeProcess, StoryClock, free_port
 from tallystick_node.demo.proxy import LOOPBACK, RecordingProxy, Wire
 from tallystick_node.keys.ring import NodeKeys
@@ -52,6 +52,7 @@ class Company:
     def __init__(self, folder: Path, *, host: str, clock: StoryClock, wire: Wire) -> None:
         """Found it in `folder`; the node is started by `process.start`."""
         self.name = folder.name
+        self.called = called(self.name)
         self.host = host
         self.folder = folder
         port = free_port()

@@ -18,6 +18,7 @@ from tallystick_consent.receipts.states import IN_FORCE, ReceiptState
 from tallystick_consent.rules import days_touched, name_of
 from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object, to_base64url
 from tallystick_ledger.errors import PayloadErased
+from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S
 from tallystick_ledger.vault import Opening, Sealed, Vault
 from tallystick_node.errors import Refused
 from tallystick_node.flows.people.standings import those_that_cover
@@ -28,9 +29,6 @@ from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import EVENTS, LINKS, RECEIPTS
-
-AHEAD_MAX_S = 300
-"""How far an app's clock may be ahead of ours."""
 
 KEPT_UNDER = IN_FORCE | {ReceiptState.PAUSED}
 """Under which receipts events are kept: a pause stops answers, so that what it would have answered can be made up."""
@@ -79,7 +77,7 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
 
 def require_not_ahead(event: JourneyEvent, *, now_s: int) -> None:
     """Refuse an event that has not happened yet."""
-    if event.ended_at.timestamp() > now_s + AHEAD_MAX_S:
+    if event.ended_at.timestamp() > now_s + CLOCKS_DIFFER_MAX_S:
         raise Refused(
             "event_in_future", "An event lies in the future.", remedy="Compare the app's clock with the node's."
         )
@@ -159,24 +157,23 @@ def sealed_events(
 ) -> dict[str, list[Any]]:
     """Return the events of these subjects, classes and times, sealed as they are, by subject; but for what was
     corrected."""
+    asked = select(
+        EVENTS.c.id,
+        EVENTS.c.subject,
+        EVENTS.c.data_class,
+        EVENTS.c.at_s,
+        EVENTS.c.commitment,
+        EVENTS.c.ciphertext,
+        EVENTS.c.recorded_at_s,
+    ).where(
+        EVENTS.c.subject.in_(subjects),
+        EVENTS.c.data_class.in_(sorted(data_classes)),
+        EVENTS.c.at_s >= from_s,
+        EVENTS.c.at_s < until_s,
+        EVENTS.c.corrected_by.is_(None),
+    )
     found: dict[str, list[Any]] = {}
-    for row in transaction.execute(
-        select(
-            EVENTS.c.id,
-            EVENTS.c.subject,
-            EVENTS.c.data_class,
-            EVENTS.c.at_s,
-            EVENTS.c.commitment,
-            EVENTS.c.ciphertext,
-            EVENTS.c.recorded_at_s,
-        ).where(
-            EVENTS.c.subject.in_(subjects),
-            EVENTS.c.data_class.in_(sorted(data_classes)),
-            EVENTS.c.at_s >= from_s,
-            EVENTS.c.at_s < until_s,
-            EVENTS.c.corrected_by.is_(None),
-        )
-    ):
+    for row in transaction.execute(asked).all():
         found.setdefault(row.subject, []).append(row)
     return found
 

@@ -29,7 +29,7 @@ PATHS = {
     "claim.issued": "/peer/v1/claims",
     "claim.revoked": "/peer/v1/claims/revoked",
 }
-
+"""Where each kind of message is delivered; what is taken there is in `tallystick.wire.PEER_CALLS`."""
 
 _QUEUE = insert(MESSAGES)
 

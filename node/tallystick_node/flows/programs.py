@@ -9,13 +9,13 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.entries import AgreementBody, ProgramBody
 from tallystick_consent.errors import ProgramRejected
 from tallystick_consent.program import Program, parse_program, told_by
-from tallystick_consent.signed import Agreement, Proposal, open_object, signed_digest
+from tallystick_consent.signed import Agreement, Proposal, signed_digest
 from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
 from tallystick_node.errors import Refused
@@ -64,7 +64,7 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
         for issuer in program.issuers:
             require_within_beside(program, [each for each in ours if issuer in each.issuers])
         _insert_program(transaction, program)
-        transaction.append("program", _program_body(program).document())
+        _log_program(transaction, program)
         for issuer in program.issuers:
             _propose(node, transaction, program, issuer)
         return program
@@ -103,7 +103,7 @@ def receive_program(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ProgramRejected: not signed by the caller, or not a proposal to us.
     """
-    proposed = open_object(body.token, Proposal, keys=node.partner(caller).ed25519("receipt"))
+    proposed = node.opened(body.token, Proposal, of=caller)
     program = parse_program(proposed.program)
     zone_of(program)
     _require_runs_here(program)
@@ -177,7 +177,7 @@ async def accept_program(node: Node, once: Once, name: str, version: int, body: 
         proposal = signed_digest(row.payer_token)
         token = node.signed(Agreement(agreement=row.id, proposal=proposal, at=transaction.now_s))
         transaction.execute(update(AGREEMENTS).where(AGREEMENTS.c.id == row.id).values(issuer_token=token))
-        transaction.append("program", _program_body(program).document())
+        _log_program(transaction, program)
         for signed, signer in ((row.payer_token, program.payer), (token, node.host)):
             transaction.append("agreement", _agreement_body(row.id, program, node.host, signed, signer=signer))
         queue_message(
@@ -200,7 +200,7 @@ def receive_agreement(
     Raises:
         SignatureRejected, BadInput, NotFound: not signed by the caller, or no such proposal to it.
     """
-    signed = open_object(body.token, Agreement, keys=node.partner(caller).ed25519("receipt"))
+    signed = node.opened(body.token, Agreement, of=caller)
     row = transaction.row(select(AGREEMENTS).where(AGREEMENTS.c.id == signed.agreement, AGREEMENTS.c.issuer == caller))
     if row is None or signed.proposal != signed_digest(row.payer_token):
         raise no_such_thing()
@@ -211,14 +211,26 @@ def receive_agreement(
     return wire.PeerAcknowledged()
 
 
+def _log_program(transaction: Transaction, program: Program) -> None:
+    """Add a version of a program to the ledger, and remember after which others: which could be asked for beside it
+    follows from that, also in the years to come (P17)."""
+    transaction.append("program", _program_body(program).document())
+    after = select(func.coalesce(func.max(PROGRAMS.c.logged), 0) + 1).scalar_subquery()
+    mine = (PROGRAMS.c.payer == program.payer, PROGRAMS.c.program == program.program)
+    transaction.execute(update(PROGRAMS).where(*mine, PROGRAMS.c.version == program.version).values(logged=after))
+
+
 def logged_programs(transaction: Transaction, *, host: str) -> list[ProgramBody]:
-    """Return every version of a program that this node logged: its own, and those of partners that it signed."""
+    """Return every version of a program that this node logged, in that order: its own, and those of partners that it
+    signed."""
     signed = select(AGREEMENTS.c.program, AGREEMENTS.c.version, AGREEMENTS.c.payer).where(
         AGREEMENTS.c.issuer == host, AGREEMENTS.c.issuer_token.is_not(None)
     )
     agreed = {(row.payer, row.program, row.version) for row in transaction.execute(signed)}
     rows = transaction.execute(
-        select(PROGRAMS).order_by(PROGRAMS.c.payer, PROGRAMS.c.program, PROGRAMS.c.version)
+        select(PROGRAMS).order_by(
+            func.coalesce(PROGRAMS.c.logged, 0), PROGRAMS.c.payer, PROGRAMS.c.program, PROGRAMS.c.version
+        )
     ).all()
     return [
         _program_body(parse_program(parse_canonical_json(row.document.encode())))

@@ -17,6 +17,7 @@ from typing import Literal, get_args
 from tallystick.descriptor import Role
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.public_keys import KEY_SKEW_MAX_S
+from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.external import KeyHolder
@@ -38,7 +39,6 @@ from tallystick_node.keys.ring import (
 )
 from tallystick_node.witness.tally import WitnessTally, tally_name
 
-DAY_S = 86_400
 OVERLAP_DEFAULT_DAYS = 30
 OVERLAP_MAX_DAYS = 366
 

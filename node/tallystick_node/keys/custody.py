@@ -9,7 +9,7 @@ wrapping key is gone, which lies in the node's folder and never in a database.
 Source: CONSTRUCTIONS (keys), NIST SP 800-38D.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,10 +20,11 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from tallystick_ledger.encoding import length_prefixed
 from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
+from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.custody_tables import DESTROYED, SECRETS, TOMBSTONES
-from tallystick_node.keys.day_keys import DAY_S, DayKeys
+from tallystick_node.keys.day_keys import DayKeys
 from tallystick_node.migrations import Schema, open_database
 from tallystick_node.storage.database import Place, close, is_postgres, single_statements, storage_errors, writing
 
@@ -104,9 +105,7 @@ class Custody:
     def find_many(self, names: Collection[str]) -> dict[str, bytes]:
         """Return the secrets that there are of these names, a few thousand at most, each under its name."""
         with storage_errors(), self._reading.connect() as connection:
-            rows = connection.execute(_FIND_MANY, {"names": list(names)}).all()
-        ciphers = {day: AESGCM(self._wrapping_key(day)) for day in {row.day for row in rows}}
-        return {row.name: _unwrapped(ciphers[row.day], row.name, row.day, row.wrapped) for row in rows}
+            return self._find_many(connection, names)
 
     def keep(self, name: str, secret: bytes) -> None:
         """Keep a secret under a new name, durably."""
@@ -202,12 +201,11 @@ class Custody:
         """Wrap every secret under today's key, then destroy the keys that have lived their seven days."""
         today = self._today()
         with storage_errors():
-            with self._reading.connect() as connection:
-                stale = connection.scalars(select(SECRETS.c.name).where(SECRETS.c.day < today)).all()
-            for at in range(0, len(stale), REWRAPPED_AT_ONCE):
+            last = ""
+            while stale := self._stale(today, after=last):
                 with self._writing.begin() as connection:
-                    for name in stale[at : at + REWRAPPED_AT_ONCE]:
-                        self._rewrap(connection, name)
+                    self._rewrap(connection, stale)
+                last = stale[-1]
             for keys in (self._wrapping, self._backing_up):
                 keys.destroy_dead(today)
 
@@ -228,18 +226,29 @@ class Custody:
                 self._keep(connection, {name: secret})
             return secret
 
-    def _rewrap(self, connection: Connection, name: str) -> None:
-        """Wrap one secret anew, or none where it was destroyed meanwhile: nobody else writes until this is done."""
-        secret = self._find(connection, name)
-        if secret is not None:
-            connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
-            self._keep(connection, {name: secret})
+    def _stale(self, today: int, *, after: str) -> Sequence[str]:
+        """Return the next names of secrets that are wrapped under an older key."""
+        names = select(SECRETS.c.name).where(SECRETS.c.name > after, SECRETS.c.day < today)
+        with self._reading.connect() as connection:
+            return connection.scalars(names.order_by(SECRETS.c.name).limit(REWRAPPED_AT_ONCE)).all()
+
+    def _rewrap(self, connection: Connection, names: Sequence[str]) -> None:
+        """Wrap secrets anew, but for those that were destroyed meanwhile: nobody else writes until this is done."""
+        found = self._find_many(connection, names)
+        if found:
+            connection.execute(delete(SECRETS).where(SECRETS.c.name.in_(found)))
+            self._keep(connection, found)
 
     def _find(self, connection: Connection, name: str) -> bytes | None:
         row = connection.execute(_FIND, {"name": name}).first()
         if row is None:
             return None
         return _unwrapped(AESGCM(self._wrapping_key(row.day)), name, row.day, row.wrapped)
+
+    def _find_many(self, connection: Connection, names: Collection[str]) -> dict[str, bytes]:
+        rows = connection.execute(_FIND_MANY, {"names": list(names)}).all()
+        ciphers = {day: AESGCM(self._wrapping_key(day)) for day in {row.day for row in rows}}
+        return {row.name: _unwrapped(ciphers[row.day], row.name, row.day, row.wrapped) for row in rows}
 
     def _keep(self, connection: Connection, made: Mapping[str, bytes]) -> None:
         day = self._today()

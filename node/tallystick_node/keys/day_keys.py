@@ -13,11 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from tallystick_ledger.encoding import from_base64url, to_base64url
+from tallystick_ledger.errors import BadInput
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.files import write_secret_file
 from tallystick_node.storage.durable import flush, overwrite_and_remove
 
-DAY_S = 86_400
 KEY_LIFE_DAYS = 7
 KEY_SIZE_BYTES = 32
 
@@ -38,13 +39,14 @@ class DayKeys:
             SettingsInvalid: it cannot be read.
         """
         try:
-            return from_base64url(self._path(day).read_text(encoding="ascii"))
+            key = from_base64url(self._path(day).read_text(encoding="ascii"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise SettingsInvalid(
-                f"A {self._purpose} key cannot be read.", remedy="Restore the custody folder from its own backup."
-            ) from error
+        except (OSError, ValueError, BadInput) as error:
+            raise self._unreadable() from error
+        if len(key) != KEY_SIZE_BYTES:
+            raise self._unreadable()
+        return key
 
     def find_or_make(self, day: int) -> bytes:
         """Return the key of a day, made durably first where there is none, so before anything is sealed under it."""
@@ -62,7 +64,7 @@ class DayKeys:
         whole = re.compile(rf"{self._purpose}-([0-9]+)\.key")
         half_made = re.compile(rf"\.{self._purpose}-([0-9]+)\.key\.[0-9a-f]+\.new")
         stays: OSError | None = None
-        for path in sorted(self._folder.iterdir()):
+        for path in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
             made, begun = whole.fullmatch(path.name), half_made.fullmatch(path.name)
             if (made and is_dead(int(made[1]), today=today)) or (begun and int(begun[1]) < today):
                 try:
@@ -74,6 +76,11 @@ class DayKeys:
                 f"A dead {self._purpose} key cannot be destroyed.",
                 remedy="Give the custody folder's files to the user that runs the node.",
             ) from stays
+
+    def _unreadable(self) -> SettingsInvalid:
+        return SettingsInvalid(
+            f"A {self._purpose} key cannot be read.", remedy="Restore the custody folder from its own backup."
+        )
 
     def _path(self, day: int) -> Path:
         return self._folder / f"{self._purpose}-{day}.key"

@@ -79,8 +79,11 @@ class SignerClient:
         kind, _, rest = address.partition(":")
         if kind not in ("unix", "exec") or not rest:
             raise SettingsInvalid("A signer's address is not of its form.", remedy="Use unix:PATH or exec:COMMAND.")
-        self._connect = self._connect_unix if kind == "unix" else self._start
-        self._target = rest
+        try:
+            self._command = shlex.split(rest) if kind == "exec" else []
+        except ValueError as error:  # a quote that does not end
+            raise SettingsInvalid("A signer's command is not of its form.", remedy="Close its quotes.") from error
+        self._path = rest if kind == "unix" else ""
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -129,26 +132,29 @@ class SignerClient:
     def _exchange(self, line: bytes) -> bytes:
         until_s = self._monotonic_s() + SIGNER_TIMEOUT_S
         if self._socket is None:
-            self._socket = self._connect()
-        self._socket.settimeout(SIGNER_TIMEOUT_S)
-        self._socket.sendall(line)
+            self._socket = self._connect_unix() if self._path else self._start()
+        self._socket.settimeout(self._left_s(until_s))
+        self._socket.sendall(line)  # all of it within that time
         received = bytearray()
         while not received.endswith(b"\n"):
-            left_s = until_s - self._monotonic_s()
-            if left_s <= 0:
-                raise TimeoutError
-            self._socket.settimeout(left_s)
+            self._socket.settimeout(self._left_s(until_s))
             chunk = self._socket.recv(ANSWER_SIZE_MAX_BYTES)
             received += chunk
             if not chunk or len(received) > ANSWER_SIZE_MAX_BYTES or b"\n" in received[:-1]:
                 raise ConnectionError
         return bytes(received)
 
+    def _left_s(self, until_s: float) -> float:
+        left_s = until_s - self._monotonic_s()
+        if left_s <= 0:
+            raise TimeoutError
+        return left_s
+
     def _connect_unix(self) -> socket.socket:
         opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             opened.settimeout(SIGNER_TIMEOUT_S)
-            opened.connect(self._target)
+            opened.connect(self._path)
         except OSError:
             opened.close()
             raise
@@ -157,8 +163,8 @@ class SignerClient:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         try:
-            end, command = theirs.fileno(), shlex.split(self._target)
-            self._process = subprocess.Popen(command, stdin=end, stdout=end)  # noqa: S603  # the operator's command
+            end = theirs.fileno()
+            self._process = subprocess.Popen(self._command, stdin=end, stdout=end)  # noqa: S603  # the operator's command
         except OSError:
             ours.close()
             raise

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.errors import BadInput
 from tallystick_node.errors import KeysLocked, SettingsInvalid
-from tallystick_node.storage.durable import flush
+from tallystick_node.storage.durable import flush, overwrite_and_remove
 
 KEY_FILE_MODE = 0o600
 FILE_SIZE_MAX_BYTES = 4_096
@@ -160,11 +160,7 @@ class SecretFiles:
         """Overwrite a secret and remove it, where there is one; a journal or a flash disk may keep an old copy."""
         for path in (self._path(name), self._beside(name)):
             if path.is_file():
-                with path.open("r+b") as file:
-                    file.write(bytes(path.stat().st_size))
-                    file.flush()
-                    os.fsync(file.fileno())
-                path.unlink()
+                overwrite_and_remove(path)
                 flush(self.folder)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Insert
 from sqlalchemy.sql.expression import Executable
 
 from tallystick.wire import EntryProof
@@ -17,6 +17,11 @@ from tallystick_ledger.encoding import new_id
 from tallystick_ledger.entry import BLIND_SIZE_BYTES, ENTRY_SIZE_MAX_BYTES, Entry, make_entry
 from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.tlog.proof import InclusionProof
+from tallystick_node.storage.database import is_postgres
+from tallystick_node.storage.driver import Driver
+
+COPIED_FROM = 8
+"""How many rows that belong together are put into a PostgreSQL by its own way of taking many."""
 
 T = TypeVar("T")
 
@@ -104,7 +109,8 @@ class Transaction:
         rows takes a small part of what it takes for each.
 
         Args:
-            statement: one object for all that belong together, such as a constant of its module.
+            statement: one object for all that belong together, such as a constant of its module; an `insert` names its
+                table and nothing else, since many rows may go there without it.
             values: of its parameters, or of its columns.
         """
         self._collected.setdefault((statement, tuple(values)), []).append(values)
@@ -112,8 +118,11 @@ class Transaction:
     def run_collected(self) -> None:
         """Run what was collected."""
         collected, self._collected = self._collected, {}
-        for (statement, _), values in collected.items():
-            self._connection.execute(statement, values)
+        for (statement, names), rows in collected.items():
+            if isinstance(statement, Insert) and len(rows) >= COPIED_FROM and is_postgres(self._connection.engine):
+                Driver(self._connection).copy_in(statement.table.name, names, rows)
+            else:
+                self._connection.execute(statement, rows)
 
     def drop_collected(self) -> None:
         """Leave undone what was collected: the write that it belongs to has failed."""

@@ -39,41 +39,50 @@ from tallystick_node.storage.tables import NONCES
 
 NONCE_SIZE_BYTES = 16
 
-router = APIRouter(prefix="/peer/v1")
+PREFIX = "/peer/v1"
+
+router = APIRouter(prefix=PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a path takes, and what is done with it.
+    """What is done with what comes to a path.
 
     Attributes:
         names_list: whether its body names a status list of the caller, which is fetched first.
     """
 
-    body: type[wire.Request]
+    path: str
     receive: Callable[[Node, str, Transaction, Any], wire.Reply]
     status: int = 200
     names_list: bool = False
 
+    @property
+    def body(self) -> type[wire.Request]:
+        """What the path takes."""
+        return wire.PEER_CALLS[PREFIX + self.path]
 
-ASKS = "/asks"
+
 CALLS = {
-    "/links": _Call(wire.PeerLink, links_offers.receive_link),
-    "/links/confirmed": _Call(wire.PeerLinkConfirmed, links_accepting.receive_link_confirmed),
-    "/programs": _Call(wire.PeerSigned, programs.receive_program),
-    "/agreements": _Call(wire.PeerSigned, programs.receive_agreement),
-    "/receipts/requested": _Call(wire.PeerReceiptRequested, receipts_issuer.receive_requested),
-    "/receipts/given": _Call(wire.PeerSigned, receipts_recipient.receive_given),
-    "/receipts/refused": _Call(wire.PeerReceiptRefused, receipts_recipient.receive_refused),
-    "/receipts/withdrawn": _Call(wire.PeerSigned, receipts_stopping.receive_withdrawn),
-    "/receipts/version-refused": _Call(wire.PeerVersionRefused, receipts_versions.receive_version_refused),
-    "/receipts/deferred": _Call(wire.PeerReceiptDeferred, receipts_recipient.receive_deferred),
-    "/receipts/renewed": _Call(wire.PeerSigned, receipts_recipient.receive_renewed),
-    "/receipts/stopped": _Call(wire.PeerSigned, receipts_stopping.receive_stopped),
-    "/erasures": _Call(wire.PeerSigned, erasure_attesting.receive_erasure),
-    ASKS: _Call(wire.PeerAsk, asks.receive_ask, status=202),
-    "/claims/revoked": _Call(wire.PeerSigned, retracting.receive_retraction),
-    "/claims": _Call(wire.PeerClaim, accepting.receive_claim, names_list=True),
+    each.path: each
+    for each in (
+        _Call("/links", links_offers.receive_link),
+        _Call("/links/confirmed", links_accepting.receive_link_confirmed),
+        _Call("/programs", programs.receive_program),
+        _Call("/agreements", programs.receive_agreement),
+        _Call("/receipts/requested", receipts_issuer.receive_requested),
+        _Call("/receipts/given", receipts_recipient.receive_given),
+        _Call("/receipts/refused", receipts_recipient.receive_refused),
+        _Call("/receipts/withdrawn", receipts_stopping.receive_withdrawn),
+        _Call("/receipts/version-refused", receipts_versions.receive_version_refused),
+        _Call("/receipts/deferred", receipts_recipient.receive_deferred),
+        _Call("/receipts/renewed", receipts_recipient.receive_renewed),
+        _Call("/receipts/stopped", receipts_stopping.receive_stopped),
+        _Call("/erasures", erasure_attesting.receive_erasure),
+        _Call("/asks", asks.receive_ask, status=202),
+        _Call("/claims/revoked", retracting.receive_retraction),
+        _Call("/claims", accepting.receive_claim, names_list=True),
+    )
 }
 
 

@@ -6,7 +6,7 @@ each kind of database; what is left out is its work on every execution, which co
 Source: SQLAlchemy's notes on driver-level connections; PEP 249.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
@@ -54,3 +54,13 @@ class Driver:
     def run_text(self, text: str) -> Any:
         """Run a statement that is the same for every database, or fit for this one; return the cursor."""
         return self._cursor.execute(text)
+
+    def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+        """Insert many rows into a table of a PostgreSQL, in order, with the values of these columns.
+
+        A row takes a fraction of what one `INSERT` does. Names are those of our tables, never somebody's text.
+        """
+        named = ", ".join(f'"{name}"' for name in columns)
+        with self._cursor.copy(f'COPY "{table}" ({named}) FROM STDIN') as copy:
+            for row in rows:
+                copy.write_row(tuple(row.values()))

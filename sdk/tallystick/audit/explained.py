@@ -73,7 +73,7 @@ SUBJECTS: dict[str, Subject] = {
     ),
     "P7": Subject(
         "At most one posted reward for each subject, program, period and slot.",
-        "`disclosure`, `acceptance` and `transfer` entries, and what an opening carries of the 800 days before",
+        "`disclosure`, `acceptance` and `transfer` entries, and what an opening carries of the 1,500 days before",
         "whether two unique values are one subject's: whoever makes them could make two",
     ),
     "P8": Subject(

@@ -34,6 +34,9 @@ from tallystick.cli.shared import FINDINGS, HOLDS, policy_in
 PROGRESS_ENTRIES_MIN = 5_000
 """A log shorter than this is audited before a bar could be read."""
 
+TIME_MAX_S = 253_402_300_799
+"""The last second of 9999."""
+
 
 def audit_command(
     sources: Annotated[list[str] | None, typer.Argument(help="Folders of logs, and URLs of nodes or logs.")] = None,
@@ -66,7 +69,8 @@ def audit_command(
         int | None, typer.Option(min=0, help="How old the newest cosignature of a head may be, in seconds.")
     ] = None,
     now: Annotated[
-        int | None, typer.Option(min=0, help="What time it is, seconds since 1970 UTC; this machine's clock.")
+        int | None,
+        typer.Option(min=0, max=TIME_MAX_S, help="What time it is, seconds since 1970 UTC; this machine's clock."),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask the policy's witnesses what they have seen.")
@@ -88,9 +92,10 @@ def audit_command(
         raise AuditNotRun(
             "Nothing to audit is named.", remedy="Name a folder that holds `checkpoint`, or a node's URL."
         )
+    now_s = int(time.time()) if now is None else now
     with client(trust_env=True) as http:
         opened = _open_sources(
-            sources, http=http, policy=policy, keys=key or [], fingerprints=fingerprint or [], year=year
+            sources, http=http, policy=policy, keys=key or [], fingerprints=fingerprint or [], year=year, now_s=now_s
         )
         earlier = [read_state(path) for path in since or ()]
         savers = [Saver(path) for path in save or ()]
@@ -99,17 +104,23 @@ def audit_command(
                 bar.show,
                 crew,
                 integrity_only=integrity,
-                now_s=int(time.time()) if now is None else now,
+                now_s=now_s,
                 max_age_s=max_age,
                 http=None if offline else http,
             )
             report = audit(opened, asked=asked, since=earlier, savers=savers)
+    not_left: AuditNotRun | None = None
     if evidence is not None:
-        _leave(report.exhibits, evidence)
+        try:
+            _leave(report.exhibits, evidence)
+        except AuditNotRun as error:
+            not_left = error  # what cannot be left must not take the report with it
     if as_json:
         typer.echo(json.dumps(report.document(), indent=2, sort_keys=True))
     else:
-        Console().print(report_table(report, evidence_kept=evidence is not None))
+        Console().print(report_table(report, evidence_kept=evidence is not None and not_left is None))
+    if not_left is not None:
+        raise not_left
     raise typer.Exit(HOLDS if report.holds else FINDINGS)
 
 
@@ -168,6 +179,7 @@ def _open_sources(
     keys: Sequence[str],
     fingerprints: Sequence[str],
     year: int | None,
+    now_s: int,
 ) -> list[Source]:
     urls = [name for name in names if _is_url(name)]
     for given, what in ((keys, "--key"), (fingerprints, "--fingerprint")):
@@ -182,7 +194,7 @@ def _open_sources(
             source: Source = open_web(
                 name,
                 http=http,
-                year=year or datetime.now(UTC).year,
+                year=year or datetime.fromtimestamp(now_s, UTC).year,
                 year_is_guessed=year is None,
                 api_key=next(keys_left, None),
                 expected_fingerprint=next(fingerprints_left, None),

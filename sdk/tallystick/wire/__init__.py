@@ -65,6 +65,7 @@ from tallystick.wire.events import (
 )
 from tallystick.wire.links import AcceptLink, ConfirmLink, Link, LinkOffer, Links, OfferLink
 from tallystick.wire.peers import (
+    PEER_CALLS,
     PeerAcknowledged,
     PeerAsk,
     PeerClaim,
@@ -162,6 +163,7 @@ __all__ = [
     "DOCUMENT_DEPTH_MAX",
     "IDEMPOTENCY_KEY_MAX_CHARS",
     "PAGE_SIZE_MAX",
+    "PEER_CALLS",
     "PERIODS_TRIED_MAX",
     "PROBLEM_BASE",
     "PROVEN_MAX",

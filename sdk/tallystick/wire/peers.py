@@ -92,3 +92,24 @@ class PeerAcknowledged(Reply):
     """The recipient's signed acknowledgement or acceptance, as compact JWS; "" where none is due."""
 
     token: str = ""
+
+
+PEER_CALLS: dict[str, type[Request]] = {
+    "/peer/v1/links": PeerLink,
+    "/peer/v1/links/confirmed": PeerLinkConfirmed,
+    "/peer/v1/programs": PeerSigned,
+    "/peer/v1/agreements": PeerSigned,
+    "/peer/v1/receipts/requested": PeerReceiptRequested,
+    "/peer/v1/receipts/given": PeerSigned,
+    "/peer/v1/receipts/refused": PeerReceiptRefused,
+    "/peer/v1/receipts/withdrawn": PeerSigned,
+    "/peer/v1/receipts/version-refused": PeerVersionRefused,
+    "/peer/v1/receipts/deferred": PeerReceiptDeferred,
+    "/peer/v1/receipts/renewed": PeerSigned,
+    "/peer/v1/receipts/stopped": PeerSigned,
+    "/peer/v1/erasures": PeerSigned,
+    "/peer/v1/asks": PeerAsk,
+    "/peer/v1/claims": PeerClaim,
+    "/peer/v1/claims/revoked": PeerSigned,
+}
+"""What one partner calls at another, by path, and what each such call takes."""

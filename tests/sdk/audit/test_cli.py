@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hosts import Host
 from logs import identifier, log_signers, plain_entries, publish
 from signers import NOW_S
 from story import receipt, tell
@@ -106,6 +107,15 @@ def test_evidence_is_left_once_and_convicts(tmp_path: Path, tally: Tally) -> Non
     kept = file.read_bytes()
     again = tally("audit", *logs, "--evidence", tmp_path / "evidence")
     assert (again.status, "Evidence cannot be left" in again.err, file.read_bytes()) == (2, True, kept)
+    assert "P1.fork" in again.out, "what was found is told all the same"
+
+
+def test_which_year_s_log_is_meant_follows_from_the_time_that_is_given(tmp_path: Path, tally: Tally) -> None:
+    policy = tmp_path / "policy"
+    policy.write_text("".join(f"log {signer.verifier_key.text}\n" for signer in log_signers(ORIGIN)) + "quorum none\n")
+    with Host() as host:
+        ran = tally("audit", host.url, "--policy", policy, "--now", 1_956_528_000)  # in 2032
+    assert (ran.status, "The node shows no log of 2032." in ran.err) == (2, True)
 
 
 def test_the_age_of_a_head_is_asked_for(tmp_path: Path, tally: Tally) -> None:

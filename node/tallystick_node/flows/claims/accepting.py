@@ -27,6 +27,7 @@ from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import BadInput
+from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S
 from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proof
 from tallystick_node.flows.accounts import book_step, transfer_of
 from tallystick_node.flows.claims.retracting import is_overtaken
@@ -40,9 +41,6 @@ from tallystick_node.flows.receipts.rows import change_receipt, receipt_of, term
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINKS, RECEIPTS
-
-AHEAD_MAX_S = 300
-"""How far an issuer's clock may be ahead of ours."""
 
 
 def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.PeerClaim) -> wire.PeerAcknowledged:
@@ -177,9 +175,9 @@ def _require_covered(node: Node, claim: Claim, program: Program, cover: _Cover, 
     permit = decide(asked, cover.receipt, now_s=cover.at_s)
     if isinstance(permit, Refusal):
         raise _rejected(permit.reasons[0].code, "A claim is not covered by the receipt that it names.")
-    if _begins_s(program, claim.period) > cover.at_s + AHEAD_MAX_S:
+    if _begins_s(program, claim.period) > cover.at_s + CLOCKS_DIFFER_MAX_S:
         raise _rejected("period_not_covered", "A claim is about a period that began after its receipt had ended.")
-    if program.closed_for_all_s(period.name, zone=zone_of(program)) > now_s + AHEAD_MAX_S:
+    if program.closed_for_all_s(period.name, zone=zone_of(program)) > now_s + CLOCKS_DIFFER_MAX_S:
         raise _rejected("claim_mismatch", "A claim is about a period that has not closed.")
     if claim.aud != node.host:
         raise _rejected("claim_mismatch", "A claim is meant for somebody else.")

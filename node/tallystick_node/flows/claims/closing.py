@@ -25,6 +25,7 @@ from tallystick_consent.rules import (
     true_up,
     with_late,
 )
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.decisions import Told, keep_decision, keep_refusal, keep_second_look, told_under
 from tallystick_node.flows.claims.issuing import Issuing
 from tallystick_node.flows.claims.reading import Reading, Slot
@@ -34,8 +35,6 @@ from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import RECEIPTS
-
-DAY_S = 86_400
 
 TOO_LATE_TOLD_S = 31 * DAY_S
 """How long after evidence counts no more its subject is still told so; older periods are not looked at again."""

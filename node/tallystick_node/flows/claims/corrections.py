@@ -21,14 +21,15 @@ from tallystick_consent.entries import CorrectionBody
 from tallystick_consent.events import JourneyEvent, parse_event, parse_payload
 from tallystick_consent.places import EventPlace
 from tallystick_consent.program import Program
-from tallystick_consent.rules import MARGIN_S, days_touched, evaluate, name_of, period_after, statement_of, with_late
+from tallystick_consent.rules import MARGIN_S, days_touched, evaluate, name_of, period_after, with_late
 from tallystick_consent.rules.corrected import follows
 from tallystick_consent.signed import Correction, Retraction, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims.decisions import keep_corrected
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
-from tallystick_node.flows.claims.issuing import issue_answer, release_key
+from tallystick_node.flows.claims.issuing import last_answer, release_key
+from tallystick_node.flows.claims.made_good import forget_planned, plan_answer
 from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.claims.status import revoke_claim
 from tallystick_node.flows.events import KEPT_UNDER, covered_by, covering, keep_event, open_event, require_not_ahead
@@ -193,11 +194,7 @@ def _settle(
 ) -> str:
     """Hold what a period comes to now, every event counted as if it had come in time, against what was told of it;
     tell the difference, and keep it for the subject to read."""
-    last = transaction.row(
-        select(CLAIMS)
-        .where(CLAIMS.c.receipt == row.id, CLAIMS.c.role == "issuer", CLAIMS.c.period == name)
-        .order_by(CLAIMS.c.number.desc())
-    )
+    last = last_answer(transaction, row.id, name)
     slot = Slot(row, receipt_of(row, again=last is not None), program, name)
     read = Reading(node, transaction, [slot]).read(slot, uses=slot.receipt.uses)
     if isinstance(read, Refusal):
@@ -206,24 +203,32 @@ def _settle(
     told = last if last is not None and last.state in ("issued", "delivered") else None
     statement = None if told is None else Answer.model_validate_json(told.answer).statement
     outcome = follows(program.rule, statement, found, was_wrong=was_wrong, period=read.period, now_s=transaction.now_s)
-    claim = ""
+    if outcome == "issued" and _is_told_elsewhere(transaction, row, program, name):
+        return "stands"  # the slot is answered under another receipt of the link
+    forget_planned(transaction, row.id, name)
+    claim, retracted_s = "", 0
     if outcome in ("revoked", "superseded"):
         assert told is not None, "only what was told is taken back"
         claim = told.digest
         closed_s = program.closed_for_all_s(name, zone=zone_of(program))
-        _take_back(node, transaction, told, correction, closed_s=closed_s)
+        retracted_s = _take_back(node, transaction, told, correction, closed_s=closed_s)
     if outcome in ("issued", "superseded"):
-        said = statement_of(program.rule, name, found)
-        answer = Answer.model_validate({"statement": said, "value": True, "assurance": found.assurance})
-        claim = issue_answer(node, transaction, slot, answer, correction=correction)
-        if claim == "":
-            return "stands"  # the slot is answered under another receipt of the link
+        claim = ""  # named once it is issued
+        plan_answer(node, transaction, row, program, name, correction, after_s=retracted_s)
     keep_corrected(transaction, row, program, name, outcome, found=found, claim=claim)
     return outcome
 
 
-def _take_back(node: Node, transaction: Transaction, told: Any, correction: str, *, closed_s: int) -> None:
-    """Withhold a claim that never left; revoke one that may have, and tell its recipient.
+def _is_told_elsewhere(transaction: Transaction, row: Any, program: Program, period: str) -> bool:
+    """Return whether a claim under another receipt of the link stands for a period of a program."""
+    stands = (CLAIMS.c.role == "issuer", CLAIMS.c.state.in_(("issued", "delivered")), CLAIMS.c.receipt != row.id)
+    slot = (CLAIMS.c.link == row.link, CLAIMS.c.program == program.program, CLAIMS.c.period == period)
+    return transaction.row(select(CLAIMS.c.digest).where(*stands, *slot).limit(1)) is not None
+
+
+def _take_back(node: Node, transaction: Transaction, told: Any, correction: str, *, closed_s: int) -> int:
+    """Withhold a claim that never left; revoke one that may have, and tell its recipient. Return when that is told, 0
+    where it is not.
 
     That leaves, and its status shows it, at a time of the claim's own, as the claim did: whom the correction is about
     may have other partners, and corrections are few, so that two who hear of one at once could match her (P6).
@@ -240,7 +245,7 @@ def _take_back(node: Node, transaction: Transaction, told: Any, correction: str,
         transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(**settled))
         if not message.maybe_arrived and told.handed_at_s is None:
             withhold_claims(transaction, [told.digest])
-            return
+            return 0
     body = last_disclosure(transaction, told.digest)
     log_disclosure(transaction, body.model_copy(update={"state": "revoked", "correction": correction}))
     revoked = {"state": "revoked", "token": "", "salt": ""}
@@ -266,3 +271,4 @@ def _take_back(node: Node, transaction: Transaction, told: Any, correction: str,
         body=wire.PeerSigned(token=token),
         not_before_s=leaves_s,
     )
+    return leaves_s

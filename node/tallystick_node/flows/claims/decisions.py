@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from tallystick import wire
 from tallystick_consent.decide import Reason, Refusal
@@ -172,6 +172,14 @@ def keep_corrected(
     elif follows in _STANDS_CORRECTED:
         reasons = json.dumps([Reason(follows, _STANDS_CORRECTED[follows])._asdict()])
         keep_decision(transaction, row, program, period, "stands", found=found, reasons=reasons)
+
+
+def name_claim(transaction: Transaction, receipt: str, period: str, claim: str) -> None:
+    """Say which claim tells what a correction made good, once that is issued."""
+    mine = (DECISIONS.c.receipt == receipt, DECISIONS.c.period == period, DECISIONS.c.outcome == "made_good")
+    last = transaction.row(select(DECISIONS.c.id).where(*mine).order_by(DECISIONS.c.id.desc()))
+    if last is not None:
+        transaction.execute(update(DECISIONS).where(DECISIONS.c.id == last.id).values(claim=claim))
 
 
 def find_decisions(node: Node, subject: str) -> wire.Decisions:

@@ -16,12 +16,18 @@ from tallystick_node.storage.tables import CLAIMS, DISCLOSURES, MESSAGES
 _KEEP = insert(DISCLOSURES)
 
 
-def log_disclosure(transaction: Transaction, body: DisclosureBody) -> Appended:
-    """Log a step of an answer, and keep its body for the next step."""
+def log_disclosure(transaction: Transaction, body: DisclosureBody, *, correction: str = "") -> Appended:
+    """Log a step of an answer, and keep its body for the next step.
+
+    Args:
+        correction: what the next step names as its cause: an answer's recipient is shown the entry of its issue, and a
+            correction has other partners of the same person answered too (P6).
+    """
     appended = transaction.append("disclosure", body.document())
     if body.state != "issued":  # which is the first of a claim
         transaction.execute(DISCLOSURES.delete().where(DISCLOSURES.c.claim == body.claim))
-    transaction.collect(_KEEP, claim=body.claim, body=body.model_dump_json())
+    kept = body.model_copy(update={"correction": correction}) if correction else body
+    transaction.collect(_KEEP, claim=body.claim, body=kept.model_dump_json())
     return appended
 
 

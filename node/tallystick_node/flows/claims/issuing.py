@@ -22,10 +22,11 @@ from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.evidence import Evidence
-from tallystick_consent.signed import Acceptance, open_object, signed_digest
+from tallystick_consent.signed import Acceptance, signed_digest
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadUnavailable
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.accounts import book_step, transfer_of
 from tallystick_node.flows.claims.decisions import keep_refusal
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
@@ -39,8 +40,8 @@ from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables.base import written
 
-DAY_S = 86_400
 ISSUED_AGAIN_AFTER_S = 3_600
 """How long a claim that ran out, and that could not be issued anew for want of a key, is left alone."""
 
@@ -91,7 +92,7 @@ class Issuing:
         """Return how many answers a receipt has given by now."""
         return self._uses[row.id]
 
-    def issue(self, slot: Slot, answer: Answer, *, correction: str = "") -> str:
+    def issue(self, slot: Slot, answer: Answer, *, correction: str = "", at_once: bool = False) -> str:
         """Sign, log and queue a true answer: the entry is committed before anything can be sent.
 
         It takes the place of the last claim for its slot, which was withheld, ran out or was revoked, under whichever
@@ -100,6 +101,7 @@ class Issuing:
         Args:
             slot: one of those that this was made for.
             correction: id of the entry because of which a period is answered after its close.
+            at_once: it is issued at its own time already, and leaves then.
 
         Raises:
             PayloadUnavailable: the secret of the link is missing.
@@ -156,9 +158,9 @@ class Issuing:
                 use=self._uses[row.id],
                 state="issued",
                 supersedes=supersedes,
-                correction=correction,
                 key=node.keys.id("claim"),
             ),
+            correction=correction,
         )
         transaction.collect(_COUNT_USE, of=row.id, used=self._uses[row.id])
         self._keep(claim, token, digest=digest, salt=salt, leaf=appended.index)
@@ -169,7 +171,10 @@ class Issuing:
             about=digest,
             body=None,
             receipt=row.id,
-            not_before_s=max(self._leaves_at_s(claim, closed_s=closed_s), self._retracted_s(supersedes)),
+            not_before_s=max(
+                transaction.now_s if at_once else self._leaves_at_s(claim, closed_s=closed_s),
+                self._retracted_s(supersedes),
+            ),
         )
         self._last[spent] = _Last(digest, row.id, "issued")
         return digest
@@ -239,17 +244,33 @@ def _no_link_secret() -> PayloadUnavailable:
     )
 
 
+def require_link_secret(node: Node, link: str) -> None:
+    """Return quietly if a link's secret is there.
+
+    Raises:
+        PayloadUnavailable: it is not.
+    """
+    if node.custody.find(link_secret_name(link)) is None:
+        raise _no_link_secret()
+
+
 def release_key(node: Node) -> bytes:
     """Return the secret that release slots are drawn with."""
     return node.custody.find_or_make(RELEASE_KEY)
 
 
-def issue_answer(node: Node, transaction: Transaction, slot: Slot, answer: Answer, *, correction: str = "") -> str:
+def issue_answer(node: Node, transaction: Transaction, slot: Slot, answer: Answer) -> str:
     """Issue one answer; as `Issuing.issue` in everything."""
     issuing = Issuing(node, transaction, [slot])
-    digest = issuing.issue(slot, answer, correction=correction)
+    digest = issuing.issue(slot, answer)
     issuing.keep()
     return digest
+
+
+def last_answer(transaction: Transaction, receipt: str, period: str) -> Any:
+    """Return the claim made last for a period under a receipt, None where there is none."""
+    mine = (CLAIMS.c.receipt == receipt, CLAIMS.c.role == "issuer", CLAIMS.c.period == period)
+    return transaction.row(select(CLAIMS).where(*mine).order_by(CLAIMS.c.number.desc()))
 
 
 def holder_of(row: Any) -> Confirmation | None:
@@ -277,7 +298,7 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     row = transaction.row(select(CLAIMS).where(CLAIMS.c.digest == digest))
     if row is None or row.state == "delivered":
         return
-    acceptance = open_object(token, Acceptance, keys=node.partner(row.partner).ed25519("receipt"))
+    acceptance = node.opened(token, Acceptance, of=row.partner)
     owed = _owed(transaction, acceptance, row, host=node.host)
     accepted: dict[str, str] = {"acceptance": token}
     cause = ""
@@ -369,9 +390,10 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
     rows = transaction.execute(
         select(CLAIMS)
         .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
-        .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
+        .where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= transaction.now_s)
+        .where(CLAIMS.c.role == "issuer")
         .where(~is_held, ~_waits(transaction.now_s))
-        .order_by(CLAIMS.c.number)
+        .order_by(CLAIMS.c.expires_at_s, CLAIMS.c.number)
         .limit(rows_max)
     ).all()
     for row in rows:
@@ -428,8 +450,7 @@ class _AnsweredAnew:
         self._node, self._transaction = node, transaction
         self._slot = Slot(row, receipt_of(row, again=True), program, period.name)
         self._answer = Answer.model_validate_json(ran_out.answer)
-        if node.custody.find(link_secret_name(row.link)) is None:
-            raise _no_link_secret()
+        require_link_secret(node, row.link)
         self._read = Reading(node, transaction, [self._slot]).read(self._slot, uses=self._slot.receipt.uses)
 
     def tell(self) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import insert, select, update
 from tallystick import wire
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES, link_id, link_secret
 from tallystick_ledger.encoding import new_id, to_base64url
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import OfferRefused, Refused
 from tallystick_node.flows.links.halves import open_half, seal_half
 from tallystick_node.flows.links.rows import insert_link, link_secret_name, shown_link
@@ -28,7 +29,7 @@ OFFER_LIFE_S = 10 * 60
 
 BY_LETTER = "letter"
 
-OFFER_LIVES_S = {"app": OFFER_LIFE_S, "letter": 30 * 86_400}
+OFFER_LIVES_S = {"app": OFFER_LIFE_S, "letter": 30 * DAY_S}
 """How long an offer is good: as long as a session lasts, or until a letter has come and somebody has gone to a desk."""
 
 

@@ -12,16 +12,17 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 
 from tallystick_consent.claims.pairwise import link_unique
 from tallystick_ledger.encoding import to_base64url
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.links.offers import offer_refused
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, LINK_UNIQUE, LINKS, RECEIPTS
 
-RELINK_AFTER_S = 90 * 86_400
+RELINK_AFTER_S = 90 * DAY_S
 """How long after a link's end its subject cannot be linked anew for the program: what was on its way rests."""
 
-ANSWERED_KEPT_S = 400 * 86_400
+ANSWERED_KEPT_S = 400 * DAY_S
 """How long it is remembered up to when a subject's links answered: further back than a receipt can reach."""
 
 

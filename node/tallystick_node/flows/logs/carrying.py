@@ -12,12 +12,12 @@ from typing import Any, Literal
 from sqlalchemy import select, update
 
 from tallystick_consent.entries import CarriedAnswer, DisclosureBody, ReceiptBody, SoFar
-from tallystick_consent.receipts.receipt import DAY_S
 from tallystick_consent.replay import carried_disclosure, carried_receipt, counts_here, receipt_is_open
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.encoding import parse_canonical_json
 from tallystick_ledger.opening import REMEMBERED_S, Carried, Opening, OpeningDraft
 from tallystick_ledger.replay import paid_record
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.accounts import balance_in
 from tallystick_node.flows.programs import logged_programs
 from tallystick_node.flows.receipts.duties import duties_under_way
@@ -50,7 +50,8 @@ def carry_over(transaction: Transaction, draft: OpeningDraft, *, host: str) -> l
             draft.add(Carried("answer", body.document()))
             continue
         if body.state == "issued":
-            body = body.model_copy(update={"receipt_leaf": places[body.receipt]})
+            # The correction because of which it was issued is none of the new log's.
+            body = body.model_copy(update={"receipt_leaf": places[body.receipt], "correction": ""})
             moved = {"body": body.model_dump_json()}
             transaction.execute(update(DISCLOSURES).where(DISCLOSURES.c.claim == body.claim).values(**moved))
         draft.add(carried_disclosure(body, at_s=at_s))

@@ -12,9 +12,9 @@ from tallystick_consent.program import Program
 from tallystick_consent.receipts.receipt import Terms, parse_terms
 from tallystick_consent.receipts.states import OPEN
 from tallystick_consent.together import require_within_beside
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import Refused
 from tallystick_node.flows.programs import known_program
-from tallystick_node.flows.receipts.rows import DAY_S
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.storage.tables import LINKS, RECEIPTS
 

@@ -16,9 +16,10 @@ from sqlalchemy import delete, insert, select, update
 from tallystick import wire
 from tallystick_consent.entries import DISCHARGED_MAX, DischargeBody
 from tallystick_consent.receipts.receipt import Terms, parse_terms
-from tallystick_consent.receipts.retention import DAY_S, DISCHARGE_WITHIN_S
+from tallystick_consent.receipts.retention import DISCHARGE_WITHIN_S
 from tallystick_consent.replay import carried_duty
 from tallystick_ledger.opening import Carried
+from tallystick_ledger.times import DAY_S
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.paging import read_page

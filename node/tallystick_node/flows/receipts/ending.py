@@ -15,7 +15,7 @@ from tallystick_node.flows.links.ending import await_own_receipt, end_link
 from tallystick_node.flows.receipts.duties import discharge_of, keep_after_end
 from tallystick_node.flows.receipts.rows import GUARDIAN, change_receipt, stopped, terms_of
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, RECEIPT_VERSIONS, RECEIPTS
+from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, MADE_GOOD, RECEIPT_VERSIONS, RECEIPTS
 
 
 def end_receipt(
@@ -44,6 +44,7 @@ def end_receipt(
     transaction.execute(update(RECEIPT_VERSIONS).where(*asked).values(state=state))
     transaction.execute(DECISIONS.delete().where(DECISIONS.c.receipt == row.id))
     transaction.execute(CONTESTS.delete().where(CONTESTS.c.receipt == row.id))
+    transaction.execute(MADE_GOOD.delete().where(MADE_GOOD.c.receipt == row.id))
     own = state is ReceiptState.EXPIRED and terms_of(row).authority == GUARDIAN
     _end_link_if_last(transaction, row.link, awaits_own=own)
 

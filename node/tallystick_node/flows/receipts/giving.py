@@ -16,6 +16,7 @@ from tallystick_consent.receipts.receipt import Terms
 from tallystick_consent.receipts.states import ReceiptState, check_transition
 from tallystick_consent.receipts.versions import check_follows, narrowed, picked
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.narrowing import take_back_claims
 from tallystick_node.flows.claims.wallet import bind_wallet_key
 from tallystick_node.flows.outgoing import on_its_way
@@ -24,7 +25,7 @@ from tallystick_node.flows.people.standings import require_giver, require_holder
 from tallystick_node.flows.programs import known_program
 from tallystick_node.flows.receipts.bounds import require_within_receipts
 from tallystick_node.flows.receipts.resources import resources_named
-from tallystick_node.flows.receipts.rows import DAY_S, change_receipt, last_yes, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.rows import change_receipt, last_yes, row_of_subject, stopped, terms_of
 from tallystick_node.flows.receipts.showing import shown_once
 from tallystick_node.flows.receipts.steps import log_receipt, tell_partner
 from tallystick_node.flows.receipts.versions import asked_version, put_in_force

@@ -18,19 +18,13 @@ from tallystick_consent.program import Program
 from tallystick_consent.receipts.receipt import Notice, Terms, parse_terms
 from tallystick_consent.receipts.states import ReceiptState, check_transition
 from tallystick_consent.rules import name_of, period_named
+from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S, DAY_S
 from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.programs import agreed_program, known_program, zone_of
 from tallystick_node.flows.receipts.bounds import CLOSING_TAIL_S, REQUEST_LIFE_S, require_none_open, require_recent
 from tallystick_node.flows.receipts.ending import end_receipt
-from tallystick_node.flows.receipts.rows import (
-    DAY_S,
-    change_receipt,
-    insert_receipt,
-    row_of_partner,
-    row_of_subject,
-    terms_of,
-)
+from tallystick_node.flows.receipts.rows import change_receipt, insert_receipt, row_of_partner, row_of_subject, terms_of
 from tallystick_node.flows.receipts.showing import shown_once
 from tallystick_node.flows.receipts.steps import acknowledged, log_receipt, tell_partner
 from tallystick_node.flows.receipts.versions import answer_version, ask_version, asked_version
@@ -38,9 +32,6 @@ from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import LINKS, RECEIPTS
-
-AHEAD_MAX_S = 300
-"""How far a recipient's clock may be ahead of ours."""
 
 
 def receive_requested(
@@ -116,7 +107,7 @@ def _require_within(terms: Terms, notice: Notice, program: Program, *, version: 
     )
     longest_s = program.consent_days * DAY_S
     is_out_of_reach = (
-        terms.valid_from_s > now_s + AHEAD_MAX_S
+        terms.valid_from_s > now_s + CLOCKS_DIFFER_MAX_S
         or terms.valid_from_s < now_s - REQUEST_LIFE_S
         or terms.events_until_s > terms.valid_from_s + longest_s
         or terms.valid_until_s > terms.events_until_s + CLOSING_TAIL_S

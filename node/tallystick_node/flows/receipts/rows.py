@@ -20,8 +20,6 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import no_such_thing
 from tallystick_node.storage.tables import LINKS, RECEIPTS
 
-DAY_S = 86_400
-
 GUARDIAN = Authority(kind="guardian")
 
 

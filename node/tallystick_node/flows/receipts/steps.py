@@ -13,9 +13,10 @@ from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.states import IN_FORCE, OPEN, ReceiptState
 from tallystick_consent.replay import TIME_SLACK_S
-from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
+from tallystick_consent.signed import Acknowledgement, signed_digest
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.outgoing import queue_message
-from tallystick_node.flows.receipts.rows import DAY_S, change_receipt, terms_of
+from tallystick_node.flows.receipts.rows import change_receipt, terms_of
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
 from tallystick_node.paging import read_page
@@ -67,7 +68,7 @@ def acknowledged(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected: not that partner's signature over this step.
     """
-    answer = open_object(token, Acknowledgement, keys=node.partner(row.partner).ed25519("receipt"))
+    answer = node.opened(token, Acknowledgement, of=row.partner)
     if (answer.receipt, answer.state, answer.digest) != (row.id, state, signed_digest(sent)):
         raise ReceiptRejected(
             "receipt_malformed", "An acknowledgement is of something else.", remedy="Acknowledge what was sent."

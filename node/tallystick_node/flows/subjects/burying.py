@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from tallystick_consent.erasure import RECEIPTS_MAX
 from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_ledger.opening import REMEMBERED_S
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.flows.claims.ending import drop_claims_of
 from tallystick_node.flows.links.accepting import half_name
@@ -45,6 +46,7 @@ from tallystick_node.storage.tables import (
     LETTERS,
     LINK_UNIQUE,
     LINKS,
+    MADE_GOOD,
     MATCHINGS,
     MESSAGES,
     OFFERS,
@@ -54,7 +56,7 @@ from tallystick_node.storage.tables import (
     WALLET_KEYS,
 )
 
-SPREAD_S = 86_400
+SPREAD_S = DAY_S
 """Over how long the links of a subject are erased in the ledger and at partners, so that they are not one person's."""
 
 NAMED_BY = (
@@ -139,7 +141,7 @@ def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) 
         drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
     transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
-    for table in (DECISIONS, CONTESTS):
+    for table in (DECISIONS, CONTESTS, MADE_GOOD):
         transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
     # A dispute of our own customer's that nobody has answered is theirs, whoever is erased at the other end.
     theirs, unanswered = ACTS.c.receipt.in_(receipts), (ACTS.c.kind == "dispute") & (ACTS.c.state == "open")

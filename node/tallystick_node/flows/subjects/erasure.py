@@ -15,6 +15,7 @@ from tallystick.papers import Certificate, CertifiedLink
 from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.erasure import ErasureAttestation, FieldAnswer
 from tallystick_ledger.encoding import canonical_json
+from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import NotPublished
 from tallystick_node.flows.subjects.burying import bury_subject
 from tallystick_node.log.replies import Once, StoredReply
@@ -23,7 +24,7 @@ from tallystick_node.node import Node, no_such_thing
 from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import ERASURES
 
-ATTEST_WITHIN_S = 30 * 86_400
+ATTEST_WITHIN_S = 30 * DAY_S
 """How long a partner may take before its answer is overdue: GDPR article 12(3), a month."""
 
 LINKS_SHOWN_MAX = 1_000

@@ -15,11 +15,12 @@ from tallystick_consent.entries import ErasureBody, Signature, erasure_body, rec
 from tallystick_consent.erasure import FIELDS, ErasedField, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.states import ReceiptState
-from tallystick_consent.signed import open_object, signed_digest
+from tallystick_consent.signed import signed_digest
+from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.receipts.duties import discharge_of
 from tallystick_node.flows.receipts.ending import end_receipt
-from tallystick_node.flows.receipts.rows import DAY_S, terms_of
+from tallystick_node.flows.receipts.rows import terms_of
 from tallystick_node.flows.receipts.steps import last_state, log_receipt
 from tallystick_node.flows.subjects.burying import bury_link, can_be_withdrawn, hold_back, receipts_of
 from tallystick_node.flows.subjects.erasure_endings import Held, refuse_if_asked, still_issued
@@ -27,7 +28,7 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import ACTS, CLAIMS, DECISIONS, ERASURES, EVENTS, LINKS, MESSAGES, RECEIPTS
 
-ACCOUNTING_KEPT_S = 10 * 366 * 86_400
+ACCOUNTING_KEPT_S = 10 * 366 * DAY_S
 """How long transfers are kept for: the longest that tax law asks for where these companies are."""
 
 
@@ -38,7 +39,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, about no link with it, or
             naming a receipt of another one.
     """
-    request = open_object(body.token, ErasureRequest, keys=node.partner(caller).ed25519("receipt"))
+    request = node.opened(body.token, ErasureRequest, of=caller)
     if (request.origin, request.partner) != (caller, node.host):
         raise ReceiptRejected(
             "receipt_malformed", "An erasure request is between others.", remedy="Send it to the partner it names."

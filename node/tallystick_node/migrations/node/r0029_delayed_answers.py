@@ -6,7 +6,7 @@ from alembic import op
 from tallystick_consent.receipts.answering import answer_by_s
 
 revision = "node_0029"
-down_revision = "node_0026"
+down_revision = "node_0027"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -10,7 +10,15 @@ tables are asked: rows as objects are many times slower.
 """
 
 from tallystick_node.storage.tables.callers import APP_KEYS, AUDIT_READS, IDEMPOTENCY, NONCES
-from tallystick_node.storage.tables.claims import ASKS, CLAIMS, DISCLOSURES, OVERTAKEN, STATUS_LISTS, STATUS_PLACES
+from tallystick_node.storage.tables.claims import (
+    ASKS,
+    CLAIMS,
+    DISCLOSURES,
+    MADE_GOOD,
+    OVERTAKEN,
+    STATUS_LISTS,
+    STATUS_PLACES,
+)
 from tallystick_node.storage.tables.decisions import CONTESTS, DECISIONS
 from tallystick_node.storage.tables.erasures import BURIED, ERASURES
 from tallystick_node.storage.tables.events import CORRECTIONS, EVENTS
@@ -48,6 +56,7 @@ __all__ = [
     "LETTERS",
     "LINKS",
     "LINK_UNIQUE",
+    "MADE_GOOD",
     "MATCHINGS",
     "MESSAGES",
     "NONCES",

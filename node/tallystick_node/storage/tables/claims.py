@@ -3,7 +3,7 @@
 from sqlalchemy import false, text
 from sqlmodel import Field, SQLModel
 
-from tallystick_node.storage.tables.base import table_of
+from tallystick_node.storage.tables.base import partial_index, table_of
 
 
 class Ask(SQLModel, table=True):
@@ -66,6 +66,8 @@ class Claim(SQLModel, table=True):
     has_holder: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     handed_at_s: int | None = None
 
+    __table_args__ = (partial_index("claim_outstanding", "expires_at_s", of="state = 'issued'"),)
+
 
 class StatusList(SQLModel, table=True):
     """A list that says of the claims made for one partner whether they still stand.
@@ -104,9 +106,26 @@ class Overtaken(SQLModel, table=True):
     at_s: int
 
 
+class MadeGood(SQLModel, table=True):
+    """A period that is to be answered since a correction, at a time of its own; gone once it is, or its receipt ends.
+
+    Attributes:
+        correction: id of the entry that says what was wrong, or missing.
+        log: in which log that stands.
+        due_s: when it is answered.
+    """
+
+    receipt: str = Field(primary_key=True)
+    period: str = Field(primary_key=True)
+    correction: str
+    log: str
+    due_s: int = Field(index=True)
+
+
 ASKS = table_of(Ask)
 DISCLOSURES = table_of(Disclosure)
 CLAIMS = table_of(Claim)
 STATUS_LISTS = table_of(StatusList)
 STATUS_PLACES = table_of(StatusPlace)
 OVERTAKEN = table_of(Overtaken)
+MADE_GOOD = table_of(MadeGood)

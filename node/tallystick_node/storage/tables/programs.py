@@ -6,13 +6,18 @@ from tallystick_node.storage.tables.base import table_of
 
 
 class Program(SQLModel, table=True):
-    """A version of a program this node knows."""
+    """A version of a program this node knows.
+
+    Attributes:
+        logged: after how many others it was added to the ledger; None where it was not, or before that was kept.
+    """
 
     payer: str = Field(primary_key=True)
     program: str = Field(primary_key=True)
     version: int = Field(primary_key=True)
     document: str
     digest: str
+    logged: int | None = None
 
 
 class Agreement(SQLModel, table=True):

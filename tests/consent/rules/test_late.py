@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 from rulebook import document, over, parsed
+from tallystick_consent.rules.corrected import Outcome, follows
 
 from tallystick_consent.rules import Evaluation, Rule, statement_of
-from tallystick_consent.rules.corrected import Outcome, follows
-from tallystick_consent.rules.periods import DAY_S
 from tallystick_ledger.errors import BadInput
+from tallystick_ledger.times import DAY_S
 
 REFUSED = {"evidence": "refused"}
 FUTURE_ONLY = {"evidence": "true_up", "up_within_days": 60, "down": "future_only"}

@@ -30,8 +30,8 @@ from tallystick_consent.claims.jws import typ_of, unchecked_payload
 from tallystick_consent.fields import Host, Seconds
 from tallystick_consent.receipts.evidence import Evidence, check_evidence
 from tallystick_consent.receipts.receipt import Notice, Terms
-from tallystick_consent.receipts.retention import DAY_S
 from tallystick_consent.signed import Acknowledgement, GivenReceipt, RenewedReceipt, open_object, signed_digest
+from tallystick_ledger.times import DAY_S
 
 SIGNED_RECEIPT_SIZE_MAX_BYTES = 512 * 1024
 

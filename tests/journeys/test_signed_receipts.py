@@ -108,6 +108,7 @@ def test_what_was_said_yes_to_again_is_what_both_have_signed_last(story: Town, t
             story.settle()
 
 
+@pytest.mark.long
 def test_each_signature_is_verified_alone_and_compared_with_what_it_is_over(story: Town, tmp_path: Path) -> None:
     person = ana(story)
     paper = person.gym.app().receipts.signed(person.receipt)
@@ -139,6 +140,7 @@ def test_each_signature_is_verified_alone_and_compared_with_what_it_is_over(stor
     assert under(receipt, person.gym)[0] == 1
 
 
+@pytest.mark.long
 def test_there_is_none_before_it_was_given(story: Town) -> None:
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     person = link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story)

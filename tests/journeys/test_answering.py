@@ -142,6 +142,7 @@ def test_an_answer_that_takes_longer_is_due_in_three_months_and_he_can_read_why(
     assert refused.value.code == "already_answered"
 
 
+@pytest.mark.long
 def test_3_04_an_answer_to_what_he_contests_may_take_longer_too(story: Town) -> None:
     person = dov(story)
     app = person.gym.app()

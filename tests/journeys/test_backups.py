@@ -206,6 +206,7 @@ def thrifty(story: Town) -> Membership:
     return person
 
 
+@pytest.mark.long
 def test_entries_that_lie_in_the_published_files_alone_are_backed_up_while_it_runs_and_come_back(
     story: Town, thrifty: Membership, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ ROUTES = (
     Route(f"GET /v1/receipts/{RECEIPT}", ("receipts:read",)),
     Route(f"GET /v1/receipts/{RECEIPT}/notice", ("receipts:read",)),
     Route(f"GET /v1/receipts/{RECEIPT}/export/fhir", ("receipts:read",)),
+    Route(f"GET /v1/receipts/{RECEIPT}/signed", ("receipts:read",)),
     Route(f"POST /v1/receipts/{RECEIPT}/give", ("receipts:write", "subject:assert"), YES),
     Route(f"POST /v1/receipts/{RECEIPT}/refuse", ("receipts:write", "subject:assert"), SUBJECT),
     Route(f"POST /v1/receipts/{RECEIPT}/defer", ("receipts:write", "subject:assert"), SUBJECT),

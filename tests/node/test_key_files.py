@@ -165,6 +165,7 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
 
 
+@pytest.mark.long
 def test_another_passphrase_opens_all_or_nothing_wherever_the_power_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -323,8 +323,18 @@ def test_a_log_that_is_taken_away_or_emptied_is_told_of(liar: Liar, caplog: pyte
     ("shown", "code", "found"),
     [
         (b"", "log_gone", "found no log in its place"),
-        (b"smaller", "log_rolled_back", "found a head of 4 entries in its place, which the log has signed too"),
-        (b"unsigned", "reply_forged", "found something else in its place, which the log has not signed"),
+        pytest.param(
+            b"smaller",
+            "log_rolled_back",
+            "found a head of 4 entries in its place, which the log has signed too",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            b"unsigned",
+            "reply_forged",
+            "found something else in its place, which the log has not signed",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_what_a_log_had_shown_and_shows_no_more_is_kept_once_it_was_missed_for_an_hour(
@@ -355,6 +365,7 @@ def test_what_a_log_had_shown_and_shows_no_more_is_kept_once_it_was_missed_for_a
     assert missed() is None
 
 
+@pytest.mark.long
 def test_a_log_that_was_away_in_between_is_not_missed_for_an_hour(liar: Liar) -> None:
     assert liar.shows("ten", liar.log) == ("following", 0)
     for _ in range(2):

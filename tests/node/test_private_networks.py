@@ -29,6 +29,7 @@ def calls_only(company: Company, networks: list[str]) -> None:
     company.start()
 
 
+@pytest.mark.long
 def test_what_is_for_a_partner_at_a_private_address_waits_until_its_network_is_named(
     story: Town, caplog: pytest.LogCaptureFixture
 ) -> None:

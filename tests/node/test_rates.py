@@ -122,6 +122,7 @@ def test_an_app_is_told_when_to_come_back_and_another_key_is_heard(story: Town) 
         assert app.programs.list().programs == ()
 
 
+@pytest.mark.long
 def test_what_a_partner_does_not_take_now_is_sent_again_when_it_asks_for_it(story: Town) -> None:
     gym, insurer = story.company("gym.example"), story.company("insurer.example")
     allows(gym, partner_calls_a_minute=1)

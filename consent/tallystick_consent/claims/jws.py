@@ -118,6 +118,21 @@ def unchecked_payload(token: str) -> dict[str, Any]:
     return parse_json_object(from_base64url(segments[1]))
 
 
+def typ_of(token: str) -> str:
+    """Return the kind that a token says it is of, without looking at its signature: to know as which to open it.
+
+    Raises:
+        BadInput: not three segments with a JSON object in canonical base64url in the first, or too long.
+    """
+    if len(token) > TOKEN_SIZE_MAX_BYTES:
+        raise _too_long()
+    segments = token.split(".")
+    if len(segments) != 3:
+        raise BadInput("A token is not three segments.", remedy="Send a JWS in its compact form.")
+    kind = parse_json_object(from_base64url(segments[0])).get("typ")
+    return kind if isinstance(kind, str) else ""
+
+
 def key_by_id(keys: Mapping[str, Ed25519PublicKey]) -> FindKey:
     """Return the policy for headers of exactly alg `Ed25519`, typ, and the kid of one of `keys`."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 
 from tallystick import wire
+from tallystick.papers import SignedReceipt
 from tallystick_node.flows.app_keys import App
 from tallystick_node.flows.people import acts, answering, desk, matching, standings
 from tallystick_node.flows.receipts import exporting
@@ -102,6 +103,12 @@ def find_match(node: NodeHere, _app: LinksApp, body: wire.FindMatch) -> wire.Mat
 def show_notice(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Shown:
     """Return what the subject of a receipt was shown, word for word."""
     return exporting.show_notice(node, receipt)
+
+
+@router.get("/receipts/{receipt}/signed")
+def signed_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> SignedReceipt:
+    """Return a receipt as both companies signed it, for `tally verify`."""
+    return exporting.signed_receipt(node, receipt)
 
 
 @router.get("/receipts/{receipt}/export/{form}")

@@ -6,7 +6,8 @@ from typing import Any, Literal
 from tallystick.calls.base import body_of, get_call, search_call, segment, write_call
 from tallystick.calls.pages import page_call
 from tallystick.core import Call, unproven
-from tallystick.errors import require
+from tallystick.errors import forged, require
+from tallystick.papers import SignedReceipt, Trust, check_signed_receipt
 from tallystick.verify import Verifier
 from tallystick.wire import (
     PAGE_SIZE_MAX,
@@ -35,10 +36,12 @@ from tallystick.wire import (
     WithdrawReceipt,
     YesStep,
 )
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.fields import Rung
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
 from tallystick_ledger.encoding import canonical_json
+from tallystick_ledger.errors import TallyError
 
 
 class ReceiptCalls:
@@ -109,6 +112,21 @@ class ReceiptCalls:
             require(_names(export.document, receipt_id), "The node exported another receipt.")
 
         return get_call(f"/v1/receipts/{segment(receipt_id)}/export/{form}", ReceiptExport, check)
+
+    def signed(self, receipt_id: str) -> Call[SignedReceipt]:
+        """Return a receipt as both companies signed it, checked: a file that `tally verify` verifies offline.
+
+        There is none before it was given, nor after what is kept of it was discharged.
+        """
+
+        def check(told: SignedReceipt, _verifier: Verifier) -> None:
+            try:
+                check_signed_receipt(told, Trust())
+            except TallyError as error:
+                raise forged("The node's signed receipt does not hold.") from error
+            require(unchecked_payload(told.signed)["terms"]["receipt"] == receipt_id, "The node told another receipt.")
+
+        return get_call(f"/v1/receipts/{segment(receipt_id)}/signed", SignedReceipt, check)
 
     def give(
         self,

@@ -1,4 +1,4 @@
-"""What `tally verify` says of papers: the certificate of an erasure, and the export of everything about a customer."""
+"""What `tally verify` says of papers: a certificate of an erasure, an export about a customer, a signed receipt."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,11 +8,14 @@ from tallystick.descriptor import plain_fingerprint
 from tallystick.papers import (
     CERTIFICATE_SIZE_MAX_BYTES,
     EXPORT_SIZE_MAX_BYTES,
+    SIGNED_RECEIPT_SIZE_MAX_BYTES,
     Trust,
     check_certificate,
     check_export,
+    check_signed_receipt,
     parse_certificate,
     parse_export,
+    parse_signed_receipt,
 )
 from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.errors import BadInput
@@ -27,13 +30,13 @@ class Verified(NamedTuple):
     is_shown: bool = True
 
 
-PAPER_SIZE_MAX_BYTES = max(CERTIFICATE_SIZE_MAX_BYTES, EXPORT_SIZE_MAX_BYTES)
+PAPER_SIZE_MAX_BYTES = max(CERTIFICATE_SIZE_MAX_BYTES, EXPORT_SIZE_MAX_BYTES, SIGNED_RECEIPT_SIZE_MAX_BYTES)
 
 
 def is_paper(raw: bytes) -> bool:
     """Return whether a file says that it is a paper."""
     try:
-        return raw.startswith(b"{") and not {"certificate", "export"}.isdisjoint(parse_json_object(raw))
+        return raw.startswith(b"{") and not {"certificate", "export", "receipt"}.isdisjoint(parse_json_object(raw))
     except BadInput:
         return False
 
@@ -50,8 +53,11 @@ def verified_paper(raw: bytes, trust: Trust) -> Verified:
     Raises:
         TallyError: it does not hold.
     """
-    if "certificate" in parse_json_object(raw):
+    said = parse_json_object(raw)
+    if "certificate" in said:
         verdict = check_certificate(parse_certificate(raw), trust)
+    elif "receipt" in said:
+        verdict = check_signed_receipt(parse_signed_receipt(raw), trust)
     else:
         verdict = check_export(parse_export(raw), trust)
     lines = [*verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]

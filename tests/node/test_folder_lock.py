@@ -35,7 +35,7 @@ def test_a_folder_that_is_served_is_not_served_again(folder: Path) -> None:
         assert "Stop it first" in refused.value.remedy
         served = subprocess.run([*CLI, "serve", str(folder)], capture_output=True, text=True, timeout=60, check=False)
         assert served.returncode == 2
-        assert "[folder_in_use]" in served.stderr
+        assert "folder_in_use: " in served.stderr
     finally:
         node.close()
     open_node(folder, clock=SetClock(NOW_S)).close()

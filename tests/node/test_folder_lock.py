@@ -9,8 +9,9 @@ from signers import NOW_S
 
 from tallystick_node.clock import SetClock
 from tallystick_node.config import DATABASE_FILE
-from tallystick_node.errors import FolderInUse, StorageUnavailable
+from tallystick_node.errors import FolderInUse, SettingsInvalid, StorageUnavailable
 from tallystick_node.setup import add_app_key, create_node, list_partners, open_node
+from tallystick_node.storage.folder_lock import LOCK_FILE
 
 pytestmark = pytest.mark.sqlite  # processes that share a PostgreSQL share their folder too
 
@@ -34,7 +35,7 @@ def test_a_folder_that_is_served_is_not_served_again(folder: Path) -> None:
         assert "Stop it first" in refused.value.remedy
         served = subprocess.run([*CLI, "serve", str(folder)], capture_output=True, text=True, timeout=60, check=False)
         assert served.returncode == 2
-        assert "[folder_in_use]" in served.stderr
+        assert "folder_in_use: " in served.stderr
     finally:
         node.close()
     open_node(folder, clock=SetClock(NOW_S)).close()
@@ -47,6 +48,13 @@ def test_what_an_operator_does_beside_a_running_node_still_works(folder: Path) -
         assert add_app_key(folder, name="desk", scopes=["audit:read"], clock=SetClock(NOW_S)).secret
     finally:
         node.close()
+
+
+def test_a_folder_that_cannot_be_written_is_said_to_be_so(folder: Path) -> None:
+    (folder / LOCK_FILE).unlink(missing_ok=True)
+    (folder / LOCK_FILE).mkdir()
+    with pytest.raises(SettingsInvalid, match="cannot be written"):
+        open_node(folder, clock=SetClock(NOW_S))
 
 
 def test_a_node_that_cannot_be_opened_leaves_its_folder_free(folder: Path) -> None:

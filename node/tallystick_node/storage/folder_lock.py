@@ -12,7 +12,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from tallystick_node.errors import FolderInUse
+from tallystick_node.errors import FolderInUse, SettingsInvalid
 
 LOCK_FILE = "node.lock"
 
@@ -29,8 +29,14 @@ class FolderLock:
 
         Raises:
             FolderInUse: another process has it.
+            SettingsInvalid: it cannot be written.
         """
-        self._file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SettingsInvalid(
+                "The node's data folder cannot be written.", remedy="Give it to the user that runs the node."
+            ) from error
         try:
             fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:

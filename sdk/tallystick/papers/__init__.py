@@ -16,6 +16,7 @@ from tallystick.papers.certificate import (
 )
 from tallystick.papers.export import (
     EXPORT_SIZE_MAX_BYTES,
+    LISTED_MAX,
     Export,
     ExportedClaim,
     ExportedEvent,
@@ -29,6 +30,7 @@ from tallystick.papers.trust import PaperRejected, PaperVerdict, Trust
 __all__ = [
     "CERTIFICATE_SIZE_MAX_BYTES",
     "EXPORT_SIZE_MAX_BYTES",
+    "LISTED_MAX",
     "Certificate",
     "CertifiedLink",
     "Export",

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -234,7 +234,7 @@ def _noon(day: date, zone: ZoneInfo) -> datetime:
 
 def _terms(gym: Gym, link: str) -> Terms:
     first, _ = dates_of(gym.period)
-    from_s = int(datetime(first.year, first.month, first.day).timestamp()) - 60 * 86_400  # noqa: DTZ001
+    from_s = int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp()) - 60 * 86_400
     return Terms(
         receipt=_id("rcp"),
         version=1,

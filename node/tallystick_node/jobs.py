@@ -62,6 +62,7 @@ from tallystick_node.storage.tables import (
     RECEIPT_VERSIONS,
     RECEIPTS,
 )
+from tallystick_node.storage.tables.base import written
 from tallystick_node.storage.turns import Turn
 
 ROWS_A_TICK_MAX = 200
@@ -78,6 +79,9 @@ million a day, and nobody must wait for all of them."""
 MESSAGES_A_TICK_MAX = 100
 IDEMPOTENCY_LIFE_S = 30 * DAY_S
 PAUSE_S = 0.1
+LINKS_ENDED_LOOKED_BACK_S = 3_600
+"""How long after its end it is seen to that a link's secret is gone: longer than any commit takes."""
+
 ASK_AGAIN_AFTER_S = 15
 """How long whoever did not say what it has seen of our log is left in peace."""
 
@@ -99,6 +103,7 @@ class Jobs:
         self._peer_heads = PeerHeads(node)
         self._keys_logged: NodeKeys | None = None
         self._publishing = asyncio.Lock()
+        self._links_ended_from_s = 0
         self._wrapped_on_day = -1
         self._purged_on_day = -1
         self._turns_again_s = 0
@@ -192,7 +197,7 @@ class Jobs:
         for erasure in await asyncio.to_thread(due_erasures, self._node, rows_max=ROWS_A_TICK_MAX):
             await self._attempt(partial(ask_partner, self._node, erasure=erasure))
         await self.close_due(rows_max=CLOSED_A_TICK_MAX)
-        await asyncio.to_thread(destroy_ended, self._node)
+        await self._destroy_ended()
         await self._let_go()
         today = self._node.now_s() // DAY_S
         if today != self._purged_on_day and not (await self._node.written(_purge)).value:
@@ -202,6 +207,13 @@ class Jobs:
                 log.warning("keys that ended are not destroyed yet")
             await self._node.written(partial(forget_outlived, self._node))
             self._purged_on_day = today
+
+    async def _destroy_ended(self) -> None:
+        """Destroy the secrets of links that have ended: after a start of all, so that a crash skips none."""
+        lately_s = self._node.now_s() - LINKS_ENDED_LOOKED_BACK_S
+        since_s = min(self._links_ended_from_s, lately_s)  # a clock that was ahead may have been set right
+        await asyncio.to_thread(destroy_ended, self._node, since_s=since_s)
+        self._links_ended_from_s = lately_s
 
     async def _let_go(self) -> None:
         """Let what is to be unreadable become so: deleted rows overwritten, and the keys of a week ago destroyed."""
@@ -363,17 +375,17 @@ class Jobs:
         now_s = self._node.now_s()
         questions = (
             select(ASKS.c.id).limit(1),
-            select(LINKS.c.id).where(LINKS.c.state == "pending").limit(1),
+            select(LINKS.c.id).where(LINKS.c.state == written("pending")).limit(1),
             select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s).limit(1),
             *(query.limit(1) for query in left_over(now_s)),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(ASKED)).limit(1),
+            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(written(ASKED))).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s).limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s).limit(1),
             select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested").limit(1),
             select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s).limit(1),
             select(MADE_GOOD.c.receipt).where(MADE_GOOD.c.due_s <= now_s).limit(1),
             select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s).limit(1),
-            select(CLAIMS.c.digest).where(CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= now_s).limit(1),
+            select(CLAIMS.c.digest).where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= now_s).limit(1),
         )
         return any(self._node.row(question) is not None for question in questions)
 

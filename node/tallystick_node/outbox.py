@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, exists, select, update
 
 from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
@@ -29,13 +29,14 @@ from tallystick_node.flows.subjects import erasure_asking
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables.base import written
 
 BACKOFF_FIRST_S = 5
 BACKOFF_MAX_S = 3_600
 BACKOFF_DOUBLINGS_MAX = 12
 
 WRONG_ANSWERS_MAX = 8
-"""After so many attempts, an answer that cannot be used no longer holds up what waits behind it."""
+"""After so many attempts, what was answered as it cannot be, or refused for its signature, is not tried any more."""
 
 LOOK_AHEAD_MAX = 50
 
@@ -54,7 +55,7 @@ _MAY_LEAVE = (
         # One being sent already is not held: what became of it has to be found out.
         MESSAGES.c.state == "sending"
     )
-    | MESSAGES.c.receipt.in_(select(RECEIPTS.c.id).where(RECEIPTS.c.live_leaf.is_not(None)))
+    | exists().where(RECEIPTS.c.id == MESSAGES.c.receipt, RECEIPTS.c.live_leaf.is_not(None))
 )
 """No answer leaves under a receipt that is not live."""
 
@@ -98,21 +99,17 @@ class Outbox:
         now_s = self._node.now_s()
         due = (
             select(MESSAGES)
-            .where(
-                MESSAGES.c.partner == partner,
-                MESSAGES.c.state.in_(("queued", "sending")),
-                MESSAGES.c.not_before_s <= now_s,
-            )
+            .where(MESSAGES.c.partner == partner, MESSAGES.c.not_before_s <= now_s)
             # Claims that waited for their slot leave in its order, and not in the one they were issued in.
             .order_by(MESSAGES.c.not_before_s, MESSAGES.c.number)
         )
-        is_answer = MESSAGES.c.kind == "claim.issued"
+        is_queued, is_answer = MESSAGES.c.state == written("queued"), MESSAGES.c.kind == written("claim.issued")
         # What was being sent when somebody stopped comes first: what became of it has to be found out.
-        for which in (MESSAGES.c.state == "sending", ~is_answer):
+        for which in (MESSAGES.c.state == "sending", is_queued & ~is_answer):
             row = self._node.row(due.where(which).limit(1))
             if row is not None:
                 return (row, str(row.body)) if row.next_attempt_s <= now_s else None
-        for row in self._node.rows(due.where(is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
+        for row in self._node.rows(due.where(is_queued, is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
             if row.next_attempt_s > now_s:
                 return None
             if not row.maybe_arrived and self._has_run_out(row.about, now_s):
@@ -138,7 +135,8 @@ class Outbox:
         except (NodeUnreachable, ReplyForged) as error:
             return await self._wait(message, error)
         except NodeProblem as error:
-            if not _is_final(error):
+            is_given_up = isinstance(error, KeyRefused) and message.attempts + 1 >= WRONG_ANSWERS_MAX
+            if not _is_final(error) and not is_given_up:
                 return await self._wait(message, error)
             log.warning("message %s refused by %s: %s", message.kind, message.partner, error.code)
             await self._node.written(lambda transaction: _refused(transaction, message))
@@ -151,12 +149,17 @@ class Outbox:
         return True
 
     async def _wait(self, message: Any, error: TallyError) -> bool:
-        log.info("message %s to %s waits: %s", message.kind, message.partner, error.code)
+        # A partner that is away comes back; one whose name leads to a private address needs somebody to look.
+        level = logging.WARNING if error.code == "address_refused" else logging.INFO
+        log.log(level, "message %s to %s waits: %s", message.kind, message.partner, error.code)
         if isinstance(error, ReplyForged):
             self._doubt(message.partner)
-        maybe_arrived, alone = not _never_left(error), _is_about_an_answer(message, error)
+        maybe_arrived, alone = not _never_left(error), _is_about_this_alone(message, error)
+        asked_s = min(error.retry_after_s or 0, BACKOFF_MAX_S) if isinstance(error, RateLimited) else 0
         await self._node.written(
-            lambda transaction: self._later(transaction, message, maybe_arrived=maybe_arrived, alone=alone)
+            lambda transaction: self._later(
+                transaction, message, maybe_arrived=maybe_arrived, alone=alone, asked_s=asked_s
+            )
         )
         return False
 
@@ -176,11 +179,12 @@ class Outbox:
             erasure_asking.attested(self._node, transaction, message.about, token)
         _settle(transaction, message, "delivered")
 
-    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool, alone: bool) -> None:
+    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool, alone: bool, asked_s: int) -> None:
         """Queue a message again, behind a growing pause; one whose receipt has ended is not tried any more.
 
         Args:
             alone: nothing behind it waits with it.
+            asked_s: how long the partner asks us to wait.
         """
         if _is_settled(transaction, message):
             return
@@ -192,7 +196,7 @@ class Outbox:
         limit_s = min(BACKOFF_FIRST_S * 2 ** min(attempts - 1, BACKOFF_DOUBLINGS_MAX), BACKOFF_MAX_S)
         # Half of it fixed, half of it chance, so that partners that fell together do not rise together.
         jitter = int.from_bytes(self._node.random_bytes(4), "big") / 2**32
-        again_s = transaction.now_s + max(1, int(limit_s / 2 * (1 + jitter)))
+        again_s = transaction.now_s + max(1, asked_s, int(limit_s / 2 * (1 + jitter)))
         transaction.execute(
             update(MESSAGES)
             .where(MESSAGES.c.number == message.number)
@@ -237,11 +241,13 @@ def _never_left(error: TallyError) -> bool:
     )
 
 
-def _is_about_an_answer(message: Any, error: TallyError) -> bool:
-    """Return whether a partner that can be spoken with cannot use one answer now: whether it stands is not to be had,
-    for example. It says nothing of what else waits there."""
-    unreached = isinstance(error, NodeUnreachable | ReplyForged | RateLimited | KeyRefused)
-    return message.kind == "claim.issued" and not unreached
+def _is_about_this_alone(message: Any, error: TallyError) -> bool:
+    """Return whether a partner that can be spoken with cannot use one message now, which says nothing of what else
+    waits there: whether an answer stands is not to be had, for example, or it does not know the key under which
+    something was signed. Who calls it knows, or its answer would not be signed."""
+    if isinstance(error, KeyRefused):
+        return True
+    return message.kind == "claim.issued" and not isinstance(error, NodeUnreachable | ReplyForged | RateLimited)
 
 
 def _is_final(error: NodeProblem) -> bool:

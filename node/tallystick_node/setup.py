@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import Engine, delete, func, insert, select, update
 
-from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, require_not_older
+from tallystick.descriptor import Descriptor, Role, fingerprint, open_descriptor, plain_fingerprint, require_not_older
 from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_ledger.times import DAY_S
@@ -255,7 +255,7 @@ def add_partner(folder: Path, descriptor: str, *, expected_fingerprint: str, clo
             raise SettingsInvalid(
                 "Another partner has a key of the same id.", remedy="Ask the new partner to renew its keys."
             )
-        compared = expected_fingerprint.replace(":", "").replace(" ", "").lower()
+        compared = plain_fingerprint(expected_fingerprint)
         known = connection.execute(select(PARTNERS).where(PARTNERS.c.host == described.host)).first()
         if known is not None and known.fingerprint == compared:
             require_not_older(described, open_descriptor(known.descriptor, expected_fingerprint=compared))

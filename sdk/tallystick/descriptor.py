@@ -41,6 +41,7 @@ __all__ = [
     "key_id",
     "open_descriptor",
     "open_self_signed",
+    "plain_fingerprint",
     "public_key",
     "require_newer",
     "require_not_older",
@@ -125,6 +126,12 @@ class Descriptor(BaseModel):
         then = (key.model_copy(update={"revoked_since_s": None}) for key in self.keys if key.is_good_at(at_s))
         return self.model_copy(update={"keys": tuple(then)})
 
+    def regardless(self) -> Self:
+        """Return the descriptor as if no key had ended or been revoked: for reading what an object says of itself."""
+        return self.model_copy(
+            update={"keys": tuple(key.model_copy(update={"revoked_since_s": None}) for key in self.keys)}
+        )
+
     def key(self, role: Role) -> PublicKey:
         """Return the key of a role that is used for what is new: not revoked, and no end of it decided.
 
@@ -176,6 +183,11 @@ def sign_descriptor(descriptor: Descriptor, *, identity: Ed25519PrivateKey) -> s
     )
 
 
+def plain_fingerprint(text: str) -> str:
+    """Return a fingerprint as it is kept, whatever colons, spaces and capitals somebody wrote it with."""
+    return text.replace(":", "").replace(" ", "").lower()
+
+
 def open_descriptor(token: str, *, expected_fingerprint: str) -> Descriptor:
     """Return a partner's descriptor, signed by the identity key that two people compared.
 
@@ -185,7 +197,7 @@ def open_descriptor(token: str, *, expected_fingerprint: str) -> Descriptor:
     """
     claimed = _parsed(unchecked_payload(token))
     identity = from_base64url(claimed.key("identity").public)
-    if fingerprint(identity) != expected_fingerprint.replace(":", "").replace(" ", "").lower():
+    if fingerprint(identity) != plain_fingerprint(expected_fingerprint):
         raise SignatureRejected(
             "A descriptor's identity key has another fingerprint.",
             remedy="Compare the fingerprint with the partner by another way, a telephone for example.",

@@ -132,6 +132,11 @@ ROUTES = (
         ("receipts:write",),
         {**SUBJECT, "request": "act_" + "a" * 26, "outcome": "granted", "agent": "staff-7"},
     ),
+    Route(
+        "POST /v1/desk/delays",
+        ("receipts:write",),
+        {**SUBJECT, "of": "act_" + "a" * 26, "because": "complex", "channel": "letter", "agent": "staff-7"},
+    ),
     Route("POST /v1/why/search", ("receipts:read", "rewards:read"), SUBJECT),
     Route("GET /v1/proofs/0", ("audit:read",)),
     Route("POST /v1/proofs/entries", ("audit:read",), {"indexes": [0]}),

@@ -1,21 +1,24 @@
-"""A node's own work: what is over goes a piece at a time."""
+"""A node's own work: what is over goes a piece at a time, and what is due is found among much that is over."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from databases import settings_for_databases
 from signers import NOW_S
-from sqlalchemy import func, insert, select
+from sqlalchemy import event, func, insert, select
 
 from tallystick_node.clock import SetClock
 from tallystick_node.jobs import IDEMPOTENCY_LIFE_S, PURGED_TOGETHER_MAX, Jobs
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
+from tallystick_node.outbox import Outbox
 from tallystick_node.setup import create_node, open_node
-from tallystick_node.storage.tables import IDEMPOTENCY, NONCES
+from tallystick_node.storage.tables import IDEMPOTENCY, LINKS, NONCES
 
 
 @pytest.fixture
@@ -56,3 +59,46 @@ def test_a_busy_day_s_replies_go_a_piece_at_a_time_and_younger_ones_stay(node: N
     node.writer.write(fill)
     gone = (PURGED_TOGETHER_MAX, 2 * PURGED_TOGETHER_MAX, count, count)
     assert asyncio.run(ticks()) == [[count + 1 - each] * 2 for each in gone]
+
+
+MANY = {"claim", "decision", "disclosure", "event", "idempotency", "link", "message", "nonce", "receipt", "reward"}
+"""Tables with rows of every member and month."""
+
+FEW = {"answer_to_go", "claim_outstanding", "link_pending", "message_to_go", "receipt_asked", "receipt_running"}
+"""Indexes of those rows alone that are not over."""
+
+
+@pytest.mark.sqlite  # how PostgreSQL looks depends on how many rows there are
+def test_what_is_asked_ten_times_a_second_reads_no_table_from_end_to_end(node: Node) -> None:
+    """A gym of a million members must not read all of their months to find that nothing is due."""
+    asked: dict[str, Any] = {}
+
+    def keep(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            asked[statement] = parameters
+
+    def wait(transaction: Transaction) -> None:
+        """Let something be due soon, so that everything is looked through."""
+        pending = {"id": "lnk", "partner": "insurer.example", "program": "ins-fit", "role": "issuer", "subject": "ana"}
+        shown = {"partner_hint": "", "login": "", "state": "pending", "created_at_s": NOW_S, "answered_until_s": 0}
+        transaction.execute(insert(LINKS).values(**pending, **shown))
+
+    async def ticks() -> None:
+        async with httpx.AsyncClient() as http:
+            work = Jobs(node, http)
+            await work.housekeep()  # the first one after a start, and of the day, does more
+            event.listen(node.engine, "before_cursor_execute", keep)
+            await work.housekeep()
+            await node.written(wait)
+            await work.housekeep()
+            await Outbox(node, http, doubt=lambda _: None).deliver_next("insurer.example")
+            work.close()
+
+    asyncio.run(ticks())
+    assert len(asked) > 20
+    with node.engine.connect() as connection:
+        for statement, parameters in asked.items():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            for step in plan:
+                scanned = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step.detail)
+                assert scanned is None or scanned[1] not in MANY or scanned[2] in FEW, (statement, plan)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,29 @@ def insert_as_was(connection: sa.Connection, table: str, **values: object) -> No
     needed = [each for each in columns.columns if not each.nullable and each.server_default is None]
     empty = {each.name: "" if isinstance(each.type, sa.String) else 0 for each in needed}
     connection.execute(columns.insert().values({**empty, **values}))
+
+
+def test_what_is_open_at_the_upgrade_is_due_a_month_after_it_was_asked_for(place: Place) -> None:
+    asked_at_s = int(datetime(2027, 1, 31, 15, tzinfo=UTC).timestamp())
+    due_s = int(datetime(2027, 2, 28, 15, tzinfo=UTC).timestamp())
+    engine = connect(place)
+    with writing(engine).begin() as connection:
+        command.upgrade(alembic_config(Schema.NODE, connection), "node_0025")
+        for number, state in enumerate(("open", "done"), 1):
+            bytes_of = {"commitment": b"", "ciphertext": b""}
+            insert_as_was(
+                connection, "act", number=number, id=f"act_{number}", state=state, at_s=asked_at_s, **bytes_of
+            )
+        insert_as_was(connection, "contest", id="cts_1", decision=1, contested_at_s=asked_at_s)
+    engine.dispose()
+    migrate(place, Schema.NODE)
+    engine = connect(place)
+    with engine.connect() as connection:
+        acts = connection.exec_driver_sql("SELECT answer_by_s, delayed FROM act ORDER BY number").all()
+        contests = connection.exec_driver_sql("SELECT answer_by_s, delayed FROM contest").all()
+    engine.dispose()
+    assert [tuple(row) for row in acts] == [(due_s, ""), (0, "")]
+    assert [tuple(row) for row in contests] == [(due_s, "")]
 
 
 def test_it_can_be_upgraded_beforehand_and_twice(first_landed: Path) -> None:

@@ -85,6 +85,13 @@ def root_at(size: int, read: HashReader) -> bytes:
     return Frontier.at(size, read).root()
 
 
+def is_subtree(start: int, end: int) -> bool:
+    """Return whether leaves [start, end) are a subtree: start is a multiple of the smallest 2^k >= end - start."""
+    if not 0 <= start < end <= SIZE_MAX:
+        return False
+    return start % (1 << (end - start - 1).bit_length()) == 0
+
+
 def range_hash(start: int, end: int, read: HashReader) -> bytes:
     """Return the Merkle tree hash of the leaves [start, end), 32 bytes.
 
@@ -99,7 +106,7 @@ def range_hash(start: int, end: int, read: HashReader) -> bytes:
 
     Source: RFC 6962, section 2.1 (MTH); c2sp.org/tlog-witness (which ranges are subtrees).
     """
-    if not 0 <= start < end <= SIZE_MAX or start % (1 << (end - start - 1).bit_length()) != 0:
+    if not is_subtree(start, end):
         raise _unusable("The range of leaves is not a subtree.")
     return _join([read(*part) for part in _complete_parts(start, end)])
 

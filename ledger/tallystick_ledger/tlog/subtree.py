@@ -17,13 +17,7 @@ from tallystick_ledger.tlog.merkle import (
     prove_inclusion,
     range_hash,
 )
-
-
-def is_subtree(start: int, end: int) -> bool:
-    """Return whether leaves [start, end) are a subtree: start is a multiple of the smallest 2^k >= end - start."""
-    if not 0 <= start < end <= SIZE_MAX:
-        return False
-    return start % (1 << (end - start - 1).bit_length()) == 0
+from tallystick_ledger.tlog.merkle import is_subtree as is_subtree
 
 
 def subtree_hash(start: int, end: int, read: HashReader) -> bytes:

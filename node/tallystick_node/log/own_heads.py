@@ -109,7 +109,7 @@ def ask_all(
         log_keys: our own keys; only a head that one of them signed counts.
         revoked: those of them that are revoked, each with the time since when nothing under it counts, in seconds.
         http: follows no redirect; closed by whoever opened it.
-        pool: in which they are asked; one of threads of its own, where there is none.
+        pool: in which they are asked, shut down afterwards; one of threads of its own, where there is none.
     """
     return _asked(seers, lambda seer: _ask(seer, origin, log_keys, revoked, http), pool)
 

@@ -299,6 +299,8 @@ class Publisher:
 
         Raises:
             LogNotContinued: the database does not hold them.
+            StorageUnavailable: it cannot be read.
+            OSError: the published files cannot be read.
         """
         with self._lock:
             edge = self._published.edge

@@ -85,6 +85,7 @@ class Standing:
         Raises:
             LogNotContinued: the database does not hold what is committed.
             StorageUnavailable: what they say cannot be written down.
+            OSError: the published files cannot be read now.
         """
         seers, publisher = self.seers(), self.shards.current.publisher
         words, other = ask_before_first_head(publisher, seers, http=self.http)

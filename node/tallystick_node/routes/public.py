@@ -123,5 +123,7 @@ def readyz(node: NodeHere) -> dict[str, str]:
         steady_s(node.now_s(), head.last_at_s)
     if node.standing.silent:
         told["not_asked"] = ", ".join(node.standing.silent)
+    if missed := node.missed.told():
+        told["logs_missed"] = missed
     ahead_s = node.standing.clock_ahead_s()
     return told if abs(ahead_s) <= CLOCK_BACK_MAX_S else {**told, "clock_ahead_s": str(ahead_s)}

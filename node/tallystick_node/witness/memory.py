@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
-from tallystick.descriptor import Descriptor, open_descriptor, require_not_older
+from tallystick.descriptor import Descriptor, open_descriptor, plain_fingerprint, require_not_older
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.note import unchecked_text
@@ -123,10 +123,10 @@ class Memory:
         """
         described = open_descriptor(token, expected_fingerprint=expected_fingerprint)
         with self._transaction() as connection:
-            compared = expected_fingerprint.replace(":", "").replace(" ", "").lower()
+            compared = plain_fingerprint(expected_fingerprint)
             query = "SELECT descriptor, fingerprint FROM company WHERE host = ?"
             known = connection.execute(query, (described.host,)).fetchone()
-            if known is not None and known[1].replace(":", "").replace(" ", "").lower() == compared:
+            if known is not None and plain_fingerprint(known[1]) == compared:
                 require_not_older(described, open_descriptor(known[0], expected_fingerprint=compared))
             row = (described.host, token, compared)
             connection.execute("INSERT OR REPLACE INTO company VALUES (?, ?, ?)", row)

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tallystick.calls.base import body_of, get_call, search_call, segment, write_call
+from tallystick.calls.pages import page_call
 from tallystick.core import Call, unproven
 from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
+    PAGE_SIZE_MAX,
     ApproveReceipt,
     DeferReceipt,
     Duties,
@@ -335,13 +337,13 @@ class ReceiptCalls:
         """Record that the receipt, given here, never was valid."""
         return _step(receipt_id, "invalidate", "invalidated", body_of(InvalidateReceipt), idempotency_key)
 
-    def duties(self) -> Call[Duties]:
-        """Return what this node keeps of receipts under which it receives, on which ground and until when."""
-        return get_call("/v1/duties", Duties, unproven)
+    def duties(self, *, limit: int = PAGE_SIZE_MAX, cursor: str | None = None) -> Call[Duties]:
+        """Return a page of what this node keeps of receipts under which it receives, the first due first."""
+        return page_call("/v1/duties", Duties, limit=limit, cursor=cursor)
 
-    def unacknowledged(self) -> Call[Unacknowledged]:
-        """Return the steps of receipts that partners have not signed for, those that wait longest first."""
-        return get_call("/v1/receipts/unacknowledged", Unacknowledged, unproven)
+    def unacknowledged(self, *, limit: int = PAGE_SIZE_MAX, cursor: str | None = None) -> Call[Unacknowledged]:
+        """Return a page of the steps of receipts that partners have not signed for, those that wait longest first."""
+        return page_call("/v1/receipts/unacknowledged", Unacknowledged, limit=limit, cursor=cursor)
 
 
 def _told(told: Evidence | Testimony) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tallystick.audit.findings import printable
+from tallystick.descriptor import plain_fingerprint
 from tallystick.papers import (
     CERTIFICATE_SIZE_MAX_BYTES,
     EXPORT_SIZE_MAX_BYTES,
@@ -40,7 +41,7 @@ def is_paper(raw: bytes) -> bool:
 
 def trust_in(fingerprints: Iterable[str], keys: Iterable[VerifierKey], policy: Policy | None) -> Trust:
     """Return whose word counts, from what was given on the command line."""
-    named = frozenset(each.replace(":", "").replace(" ", "").lower() for each in fingerprints)
+    named = frozenset(map(plain_fingerprint, fingerprints))
     return Trust(named, tuple(keys), policy)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tallystick.wire.base import CorrectionId, PeriodName, Reply, Request, Subject
+from tallystick.wire.base import CorrectionId, Page, PeriodName, Reply, Request, Subject
 from tallystick_consent.fields import LinkId
 from tallystick_consent.receipts.answering import Declined
 from tallystick_consent.receipts.evidence import Agent
@@ -68,12 +68,10 @@ class HeldClaims(Reply):
     claims: tuple[HeldClaim, ...]
 
 
-class Claims(Reply):
+class Claims(Page):
     """A page of claims, newest first."""
 
     claims: tuple[Claim, ...]
-    has_more: bool
-    next_cursor: str | None
 
 
 class Reward(Reply):
@@ -161,7 +159,8 @@ class Contest(Reply):
         decision: the decision's number.
         state: `open`, then `upheld` or `declined`.
         contested_at: when, in seconds since 1970-01-01 UTC.
-        answer_by: until when it is to be answered, likewise: a month.
+        answer_by: until when it is to be answered, likewise: a month, or three where it is delayed.
+        delayed: why it takes longer than a month, as `Delayed` has it; "" where it does not.
         because: why it was declined, as `Declined` has it; "" otherwise.
         correction: what was corrected since it was upheld, "" for nothing.
         answered_at: when, null where it is open.
@@ -176,6 +175,7 @@ class Contest(Reply):
     because: str = ""
     correction: str = ""
     answered_at: int | None = None
+    delayed: str = ""
 
 
 class OpenContest(Contest):
@@ -190,8 +190,8 @@ class OpenContest(Contest):
     overdue: bool
 
 
-class OpenContests(Reply):
-    """Contests, what is due first at the front."""
+class OpenContests(Page):
+    """A page of contests, what is due first at the front."""
 
     contests: tuple[OpenContest, ...]
 

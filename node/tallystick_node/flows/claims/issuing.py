@@ -22,7 +22,7 @@ from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.evidence import Evidence
-from tallystick_consent.signed import Acceptance, open_object, signed_digest
+from tallystick_consent.signed import Acceptance, signed_digest
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadUnavailable
@@ -40,6 +40,7 @@ from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables.base import written
 
 ISSUED_AGAIN_AFTER_S = 3_600
 """How long a claim that ran out, and that could not be issued anew for want of a key, is left alone."""
@@ -297,7 +298,7 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     row = transaction.row(select(CLAIMS).where(CLAIMS.c.digest == digest))
     if row is None or row.state == "delivered":
         return
-    acceptance = open_object(token, Acceptance, keys=node.partner(row.partner).ed25519("receipt"))
+    acceptance = node.opened(token, Acceptance, of=row.partner)
     owed = _owed(transaction, acceptance, row, host=node.host)
     accepted: dict[str, str] = {"acceptance": token}
     cause = ""
@@ -389,9 +390,10 @@ def expire_claims(node: Node, transaction: Transaction, *, rows_max: int) -> int
     rows = transaction.execute(
         select(CLAIMS)
         .join(RECEIPTS, RECEIPTS.c.id == CLAIMS.c.receipt)
-        .where(CLAIMS.c.role == "issuer", CLAIMS.c.state == "issued", CLAIMS.c.expires_at_s <= transaction.now_s)
+        .where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= transaction.now_s)
+        .where(CLAIMS.c.role == "issuer")
         .where(~is_held, ~_waits(transaction.now_s))
-        .order_by(CLAIMS.c.number)
+        .order_by(CLAIMS.c.expires_at_s, CLAIMS.c.number)
         .limit(rows_max)
     ).all()
     for row in rows:

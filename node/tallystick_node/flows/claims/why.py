@@ -25,6 +25,7 @@ from tallystick_node.flows.people.answering import show_contest
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
+from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, PROGRAMS, REWARDS
 
 _Kind = Literal["answer", "silence", "refusal", "reward"]
@@ -36,8 +37,6 @@ _KINDS: dict[str, _Kind] = {
     "refused": "refusal",
 }
 """What each outcome is to who reads it; what `stands` is what stood."""
-
-CONTESTS_SHOWN_MAX = 1_000
 
 
 def explain(node: Node, subject: str) -> wire.Explanations:
@@ -86,6 +85,7 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
                 decision=body.decision,
                 ground=body.ground,
                 contested_at_s=transaction.now_s,
+                answer_by_s=made.answer_by,
             )
         )
         return made
@@ -93,16 +93,16 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
     return await node.once(once, work, lambda made, _: StoredReply(201, made.model_dump_json()))
 
 
-def list_contests(node: Node) -> wire.OpenContests:
-    """Return what customers contest and nobody has answered, what is due first at the front; for our own staff."""
+def list_contests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenContests:
+    """Return a page of what customers contest and nobody has answered, what is due first at the front; for our staff.
+
+    Raises:
+        NotFound: the cursor is not one of this list.
+    """
     about = (DECISIONS.c.partner, DECISIONS.c.program, DECISIONS.c.version, DECISIONS.c.period)
-    rows = node.rows(
-        select(CONTESTS, *about)
-        .join(DECISIONS, DECISIONS.c.id == CONTESTS.c.decision)
-        .where(CONTESTS.c.state == "open")
-        .order_by(CONTESTS.c.contested_at_s, CONTESTS.c.id)
-        .limit(CONTESTS_SHOWN_MAX)
-    )
+    asked = select(CONTESTS, *about).join(DECISIONS, DECISIONS.c.id == CONTESTS.c.decision)
+    waiting = asked.where(CONTESTS.c.state == "open")
+    page = read_page(node, waiting, by=(CONTESTS.c.answer_by_s, CONTESTS.c.id), limit=limit, cursor=cursor)
     return wire.OpenContests(
         contests=tuple(
             wire.OpenContest(
@@ -113,10 +113,12 @@ def list_contests(node: Node) -> wire.OpenContests:
                 program=row.program,
                 version=row.version,
                 period=row.period,
-                overdue=node.now_s() >= answer_by_s(row.contested_at_s),
+                overdue=node.now_s() >= row.answer_by_s,
             )
-            for row in rows
-        )
+            for row in page.rows
+        ),
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
     )
 
 

@@ -12,9 +12,13 @@ from tallystick_node.flows.links.uniques import let_go, rest_unique
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import ACCEPTING, LINK_UNIQUE, LINKS, OFFERS
+from tallystick_node.storage.tables.base import written
 
 OWN_RECEIPT_WITHIN_S = 90 * DAY_S
 """How long a link waits for the own receipt of a subject that has come of age."""
+
+LOOKED_UP_TOGETHER_MAX = 1_000
+"""Secrets of links that have ended, in one look at custody."""
 
 UNCONFIRMED_LIFE_S = {"recipient": 2 * OFFER_LIFE_S, "issuer": DAY_S}
 """How long a link may wait: the issuer waits longer, since the word that it is confirmed may be on its way."""
@@ -50,7 +54,7 @@ def expire_links(node: Node, transaction: Transaction) -> None:
         if row.state == "pending":  # nothing was ever told under it
             let_go(transaction, LINK_UNIQUE.c.link == row.id)
     for role, life_s in UNCONFIRMED_LIFE_S.items():
-        waiting = (LINKS.c.state == "pending", LINKS.c.role == role, LINKS.c.waits_until_s.is_(None))
+        waiting = (LINKS.c.state == written("pending"), LINKS.c.role == role, LINKS.c.waits_until_s.is_(None))
         stale = transaction.execute(select(LINKS.c.id).where(*waiting, LINKS.c.created_at_s + life_s <= now_s)).all()
         for row in stale:
             ended = {"state": "ended", "ended_at_s": now_s}
@@ -64,8 +68,15 @@ def expire_links(node: Node, transaction: Transaction) -> None:
     transaction.execute(delete(OFFERS).where(OFFERS.c.digest.in_(run_out)))
 
 
-def destroy_ended(node: Node) -> None:
-    """Destroy the secrets of links that have ended; run after each ending and at every start, so a crash skips none."""
-    for row in node.rows(select(LINKS.c.id).where(LINKS.c.state == "ended", LINKS.c.ended_at_s.is_not(None))):
-        if node.custody.find(link_secret_name(row.id)) is not None:
-            node.custody.destroy(link_secret_name(row.id))
+def destroy_ended(node: Node, *, since_s: int) -> None:
+    """Destroy the secrets of links that have ended; run after each ending, and at every start from the first one on, so
+    that a crash skips none.
+
+    Args:
+        since_s: the earliest end that is looked at, seconds since 1970-01-01 UTC.
+    """
+    ended = select(LINKS.c.id).where(LINKS.c.state == "ended", LINKS.c.ended_at_s >= since_s)
+    names = [link_secret_name(row.id) for row in node.rows(ended)]
+    for begin in range(0, len(names), LOOKED_UP_TOGETHER_MAX):
+        for name in node.custody.find_many(names[begin : begin + LOOKED_UP_TOGETHER_MAX]):
+            node.custody.destroy(name)

@@ -15,8 +15,8 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.receipts.states import ASKED, IN_FORCE, OPEN, ReceiptState, check_transition
-from tallystick_consent.signed import SignedObject, Stop, Withdrawal, open_object, signed_digest
-from tallystick_ledger.times import DAY_S
+from tallystick_consent.replay import SETTLES_MAX_S
+from tallystick_consent.signed import SignedObject, Stop, Withdrawal, signed_digest
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.claims.made_good import answer_all_planned
@@ -38,9 +38,7 @@ from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import CLAIMS, RECEIPTS, SIGNED_FOR
-
-SETTLES_MAX_S = 2 * 366 * DAY_S
-"""How long after a withdrawal a recipient waits at most for what that lists."""
+from tallystick_node.storage.tables.base import written
 
 NOTHING: Mapping[str, int] = {}
 
@@ -147,7 +145,7 @@ def receive_withdrawn(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, or no receipt that can be withdrawn.
     """
-    withdrawn = open_object(body.token, Withdrawal, keys=node.partner(caller).ed25519("receipt"))
+    withdrawn = node.opened(body.token, Withdrawal, of=caller)
     row = row_of_partner(transaction, withdrawn.receipt, partner=caller, role="recipient")
     until_s = min(withdrawn.deliverable_until, transaction.now_s + SETTLES_MAX_S)
     to_come = dict.fromkeys(withdrawn.deliverable, until_s)
@@ -161,7 +159,7 @@ def receive_stopped(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not that partner's to stop, or not now.
     """
-    stop = open_object(body.token, Stop, keys=node.partner(caller).ed25519("receipt"))
+    stop = node.opened(body.token, Stop, of=caller)
     roles = ("issuer", "recipient") if stop.state == "revoked" else ("recipient",)
     row = row_of_partner(transaction, stop.receipt, partner=caller, role=roles)
     return _stopped(node, transaction, row, ReceiptState(stop.state), body.token)
@@ -170,9 +168,12 @@ def receive_stopped(node: Node, caller: str, transaction: Transaction, body: wir
 def expire_receipts(transaction: Transaction, *, rows_max: int) -> int:
     """End what has run out: receipts past their validity, and requests that nobody answered. Return how many."""
     now_s = transaction.now_s
-    lapsed = RECEIPTS.c.state.in_(IN_FORCE | {ReceiptState.PAUSED}) & (RECEIPTS.c.valid_until_s <= now_s)
-    unanswered = RECEIPTS.c.state.in_(ASKED) & (RECEIPTS.c.requested_at_s + REQUEST_LIFE_S <= now_s)
-    rows = transaction.execute(select(RECEIPTS).where(lapsed | unanswered).limit(rows_max)).all()
+    running = RECEIPTS.c.ended_at_s.is_(None) & RECEIPTS.c.state.in_(IN_FORCE | {ReceiptState.PAUSED})
+    lapsed = running & (RECEIPTS.c.valid_until_s <= now_s)
+    unanswered = RECEIPTS.c.state.in_(written(ASKED)) & (RECEIPTS.c.requested_at_s <= now_s - REQUEST_LIFE_S)
+    rows: list[Any] = []
+    for over in (lapsed, unanswered):  # one after the other: each has an index of its own
+        rows += transaction.execute(select(RECEIPTS).where(over).limit(rows_max - len(rows))).all()
     for row in rows:
         _take(transaction, row, receipt_body(terms_of(row), ReceiptState.EXPIRED))
     return len(rows)

@@ -3,7 +3,7 @@
 from sqlalchemy import false, text
 from sqlmodel import Field, SQLModel
 
-from tallystick_node.storage.tables.base import table_of
+from tallystick_node.storage.tables.base import partial_index, table_of
 
 
 class Ask(SQLModel, table=True):
@@ -65,6 +65,8 @@ class Claim(SQLModel, table=True):
     status_index: int | None = None
     has_holder: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     handed_at_s: int | None = None
+
+    __table_args__ = (partial_index("claim_outstanding", "expires_at_s", of="state = 'issued'"),)
 
 
 class StatusList(SQLModel, table=True):

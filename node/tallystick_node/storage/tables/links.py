@@ -1,8 +1,8 @@
 """Links, the offers that they begin with, and whom each was made for."""
 
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Index, SQLModel
 
-from tallystick_node.storage.tables.base import table_of
+from tallystick_node.storage.tables.base import partial_index, table_of
 
 
 class Offer(SQLModel, table=True):
@@ -51,6 +51,11 @@ class Link(SQLModel, table=True):
     ended_at_s: int | None = None
     waits_until_s: int | None = Field(default=None, index=True)
     answered_until_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+
+    __table_args__ = (
+        partial_index("link_pending", "created_at_s", of="state = 'pending'"),
+        Index("link_by_end", "ended_at_s"),
+    )
 
 
 class LinkUnique(SQLModel, table=True):

@@ -2,7 +2,7 @@
 
 from sqlmodel import Field, Index, SQLModel
 
-from tallystick_node.storage.tables.base import table_of
+from tallystick_node.storage.tables.base import partial_index, table_of
 
 
 class Partner(SQLModel, table=True):
@@ -12,6 +12,9 @@ class Partner(SQLModel, table=True):
     fingerprint: str
     descriptor: str
     added_at_s: int
+
+
+_LEAVING = ("partner", "not_before_s", "number")
 
 
 class Message(SQLModel, table=True):
@@ -39,7 +42,12 @@ class Message(SQLModel, table=True):
     next_attempt_s: int
     maybe_arrived: bool = False
 
-    __table_args__ = (Index("message_by_partner_state", "partner", "state"),)
+    __table_args__ = (
+        Index("message_by_partner_state", "partner", "state"),
+        # In the order in which they leave: a partner that was away has many.
+        partial_index("message_to_go", *_LEAVING, of="state = 'queued' AND kind != 'claim.issued'"),
+        partial_index("answer_to_go", *_LEAVING, of="state = 'queued' AND kind = 'claim.issued'"),
+    )
 
 
 PARTNERS = table_of(Partner)

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlmodel import Field, Index, SQLModel
 
-from tallystick_node.storage.tables.base import table_of
+from tallystick_node.storage.tables.base import partial_index, table_of
 
 
 class Receipt(SQLModel, table=True):
@@ -46,8 +46,13 @@ class Receipt(SQLModel, table=True):
     settles_until_s: int | None = Field(default=None, index=True)
     unacknowledged_since_s: int | None = Field(default=None, index=True)
 
-    # In the order in which they are closed: at the end of a month many are due at one moment.
-    __table_args__ = (Index("receipt_by_close", "next_close_s", "id"),)
+    __table_args__ = (
+        # In the order in which they are closed: at the end of a month many are due at one moment.
+        Index("receipt_by_close", "next_close_s", "id"),
+        # Asked for ten times a second, among many that are over.
+        partial_index("receipt_asked", "requested_at_s", of="state IN ('deferred', 'requested')"),
+        partial_index("receipt_running", "valid_until_s", of="ended_at_s IS NULL"),
+    )
 
 
 class ReceiptVersion(SQLModel, table=True):

@@ -21,6 +21,7 @@ from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
 from tallystick_consent.receipts.states import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
+from tallystick_node.flows.claims.ending import last_disclosure
 from tallystick_node.flows.claims.issuing import claim_accepted, claim_message, claim_rejected
 from tallystick_node.flows.outgoing import PATHS
 from tallystick_node.flows.receipts.issuer import acknowledged_given
@@ -139,7 +140,7 @@ class Outbox:
             if not _is_final(error) and not is_given_up:
                 return await self._wait(message, error)
             log.warning("message %s refused by %s: %s", message.kind, message.partner, error.code)
-            await self._node.written(lambda transaction: _refused(transaction, message))
+            await self._node.written(lambda transaction: _refused(self._node, transaction, message))
         except TallyError as error:
             # The answer was the partner's, but not one that this message can have: the same as no answer, for a while.
             if message.attempts + 1 < WRONG_ANSWERS_MAX:
@@ -271,14 +272,19 @@ def _is_settled(transaction: Transaction, message: Any) -> bool:
     return row is None or row.state not in ("queued", "sending")
 
 
-def _refused(transaction: Transaction, message: Any) -> None:
+def _refused(node: Node, transaction: Transaction, message: Any) -> None:
     if _is_settled(transaction, message):
         return
-    if _is_told_too_late(transaction, message):
-        # It never arrived, and waits as one that never left: housekeeping issues it anew.
-        unsent = {"state": "queued", "maybe_arrived": False}
-        transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(**unsent))
-        return
+    if _may_be_issued_anew(transaction, message):
+        if _is_under_a_key_given_up(node, transaction, message.about):
+            # Nobody takes it any more, whatever it says itself: its time is over now.
+            over = update(CLAIMS).where(CLAIMS.c.digest == message.about, CLAIMS.c.expires_at_s > transaction.now_s)
+            transaction.execute(over.values(expires_at_s=transaction.now_s))
+        if transaction.row(_run_out(message.about, transaction.now_s)) is not None:
+            # It never arrived, and waits as one that never left: housekeeping issues it anew.
+            unsent = {"state": "queued", "maybe_arrived": False}
+            transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(**unsent))
+            return
     if message.kind == "claim.issued":
         claim_rejected(transaction, message.about)
     elif message.kind == "erasure.asked":
@@ -286,11 +292,17 @@ def _refused(transaction: Transaction, message: Any) -> None:
     _settle(transaction, message, "rejected")
 
 
-def _is_told_too_late(transaction: Transaction, message: Any) -> bool:
-    """Return whether a claim that was refused had run out, and nothing but that stops it."""
-    if message.kind != "claim.issued" or _has_ended(transaction, message) or _is_taken_back(transaction, message):
-        return False
-    return transaction.row(_run_out(message.about, transaction.now_s)) is not None
+def _may_be_issued_anew(transaction: Transaction, message: Any) -> bool:
+    """Return whether nothing stops an answer but that the claim that tells it is not good any more."""
+    is_answer = message.kind == "claim.issued"
+    return is_answer and not _has_ended(transaction, message) and not _is_taken_back(transaction, message)
+
+
+def _is_under_a_key_given_up(node: Node, transaction: Transaction, claim: str) -> bool:
+    """Return whether the key that signed a claim was revoked, or its time is over: what is proven only now is not
+    shown to be older."""
+    signed_by = last_disclosure(transaction, claim).key
+    return any(key.id == signed_by and not key.can_sign(transaction.now_s) for key in node.keys.ring.keys)
 
 
 def _run_out(claim: str, now_s: int) -> Select[Any]:

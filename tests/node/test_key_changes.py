@@ -176,10 +176,12 @@ def test_a_partner_whose_answers_do_not_verify_is_asked_for_its_keys(pair: tuple
 
 
 @pytest.mark.parametrize(
-    ("stolen", "taken"), [("after it was sent", ["accepted"]), ("before it was logged", [])], ids=["after", "before"]
+    ("stolen", "became"),
+    [("after it was sent", ["delivered"]), ("before it was logged", ["expired", "delivered"])],
+    ids=["after", "before"],
 )
-def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_theft(
-    story: tuple[Town, Membership], stolen: str, taken: list[str]
+def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_theft_and_is_else_issued_anew(
+    story: tuple[Town, Membership], stolen: str, became: list[str]
 ) -> None:
     """The insurer was away when the claim was sent; its proof shows a head of that time."""
     made, ana = story
@@ -198,7 +200,10 @@ def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_the
         made.clock.at_s += 3_600
         made.settle()
     assert key not in known(insurer, gym).ed25519("claim")
-    assert states_of_claims(insurer) == taken
+    made.release()
+    assert states_of_claims(gym) == became
+    assert states_of_claims(insurer) == ["accepted"]
+    assert len(insurer.app().rewards.find("ana-ins").rewards) == 1
     audited(gym, insurer)
 
 

@@ -9,6 +9,7 @@ from tallystick.papers import (
     CERTIFICATE_SIZE_MAX_BYTES,
     EXPORT_SIZE_MAX_BYTES,
     SIGNED_RECEIPT_SIZE_MAX_BYTES,
+    PaperVerdict,
     Trust,
     check_certificate,
     check_export,
@@ -48,7 +49,8 @@ def trust_in(fingerprints: Iterable[str], keys: Iterable[VerifierKey], policy: P
 
 
 def verified_paper(raw: bytes, trust: Trust) -> Verified:
-    """Return what a paper shows and what it does not; nothing is shown yet while a company in it is unconfirmed.
+    """Return what a paper shows and what it does not; nothing is shown yet while a company in it is
+    unconfirmed, nor of what has no proof in it.
 
     Raises:
         TallyError: it does not hold.
@@ -61,10 +63,17 @@ def verified_paper(raw: bytes, trust: Trust) -> Verified:
     else:
         verdict = check_export(parse_export(raw), trust)
     lines = [*verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]
-    if not verdict.unconfirmed:
-        lines.insert(0, "HOLDS.")
-    else:
-        lines.insert(0, "WOULD HOLD ONLY IF the fingerprints at the end are theirs.")
+    lines.insert(0, _said_first(verdict))
+    if verdict.unconfirmed:
         lines.append("Whose they are only the file says. Compare them, and give each with --fingerprint:")
         lines += [f"  {host} {each}" for host, each in verdict.unconfirmed]
-    return Verified("\n".join(printable(line) for line in lines), is_shown=not verdict.unconfirmed)
+    is_shown = bool(verdict.shown) and verdict.is_whole and not verdict.unconfirmed
+    return Verified("\n".join(printable(line) for line in lines), is_shown=is_shown)
+
+
+def _said_first(verdict: PaperVerdict) -> str:
+    if not verdict.shown:
+        return "SHOWS NOTHING: nothing in it is proven."
+    if verdict.unconfirmed:
+        return "WOULD HOLD ONLY IF the fingerprints at the end are theirs."
+    return "HOLDS." if verdict.is_whole else "HOLDS IN PART: some of it is not proven."

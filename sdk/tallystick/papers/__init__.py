@@ -17,6 +17,7 @@ from tallystick.papers.certificate import (
 )
 from tallystick.papers.export import (
     EXPORT_SIZE_MAX_BYTES,
+    LISTED_MAX,
     Export,
     ExportedClaim,
     ExportedEvent,
@@ -36,6 +37,7 @@ from tallystick.papers.trust import PaperRejected, PaperVerdict, Trust
 __all__ = [
     "CERTIFICATE_SIZE_MAX_BYTES",
     "EXPORT_SIZE_MAX_BYTES",
+    "LISTED_MAX",
     "SIGNED_RECEIPT_SIZE_MAX_BYTES",
     "Certificate",
     "CertifiedLink",

@@ -129,9 +129,14 @@ class Decision(Reply):
 
 
 class Decisions(Reply):
-    """Decisions about one customer."""
+    """Decisions about one customer, in the order in which they were kept.
+
+    Attributes:
+        older_count: how many there are that are older, and not among them.
+    """
 
     decisions: tuple[Decision, ...]
+    older_count: int = 0
 
 
 Ground = Literal["count_wrong", "flag_wrong", "not_mine", "should_not_be_refused"]
@@ -287,6 +292,11 @@ class Explanation(Reply):
 
 
 class Explanations(Reply):
-    """Everything that can be explained to one customer, oldest first."""
+    """Everything that can be explained to one customer, oldest first.
+
+    Attributes:
+        older_count: how many decisions there are that are older, and not among them.
+    """
 
     explanations: tuple[Explanation, ...]
+    older_count: int = 0

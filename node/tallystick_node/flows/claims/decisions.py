@@ -4,11 +4,12 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.decide import Reason, Refusal
 from tallystick_consent.program import Program
+from tallystick_consent.receipts.states import OPEN, ReceiptState
 from tallystick_consent.rules import Evaluation, Outcome
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -16,6 +17,12 @@ from tallystick_node.storage.tables import DECISIONS
 
 AFTER_CLOSE = "after_close"
 """The reason by which a rule leaves out what was recorded after the close."""
+
+REFUSALS_MAX = 200
+"""How many refusals a receipt has when a partner's questions add no further one."""
+
+SHOWN_MAX = 5_000
+"""How many decisions about a customer are shown at once, the newest."""
 
 _KEEP = insert(DECISIONS)
 
@@ -39,8 +46,27 @@ _TOLD_ALREADY = Reason("told_already", "what was told: its claim stands, and no 
 
 def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
     """Keep a refusal with all its reasons."""
-    reasons = json.dumps([reason._asdict() for reason in refusal.reasons])
-    keep_decision(transaction, row, program, period, "refused", reasons=reasons)
+    keep_decision(transaction, row, program, period, "refused", reasons=_reasons_of(refusal))
+
+
+def keep_asked_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
+    """Keep what a partner's question came to, however often it asks: once for each period and reasons, with the last
+    time; so many under a receipt, and nothing once that has ended, since explanations end with it.
+    """
+    if ReceiptState(row.state) not in OPEN:
+        return
+    refused = (DECISIONS.c.receipt == row.id, DECISIONS.c.outcome == "refused")
+    same = (*refused, DECISIONS.c.period == period, DECISIONS.c.reasons == _reasons_of(refusal))
+    known = transaction.row(select(DECISIONS.c.id).where(*same))
+    if known is not None:
+        asked_again = update(DECISIONS).where(DECISIONS.c.id == known.id)
+        transaction.execute(asked_again.values(decided_at_s=transaction.now_s))
+    elif transaction.row(select(DECISIONS.c.id).where(*refused).offset(REFUSALS_MAX - 1).limit(1)) is None:
+        keep_refusal(transaction, row, program, period, refusal)
+
+
+def _reasons_of(refusal: Refusal) -> str:
+    return json.dumps([reason._asdict() for reason in refusal.reasons])
 
 
 def keep_decision(
@@ -157,10 +183,22 @@ def name_claim(transaction: Transaction, receipt: str, period: str, claim: str) 
         transaction.execute(update(DECISIONS).where(DECISIONS.c.id == last.id).values(claim=claim))
 
 
-def find_decisions(node: Node, subject: str) -> wire.Decisions:
+def decisions_about(node: Node, subject: str, *, shown_max: int) -> tuple[Sequence[Any], int]:
+    """Return the newest decisions about a customer, in the order in which they were kept, and how many older there
+    are."""
+    mine = DECISIONS.c.subject == subject
+    rows = node.rows(select(DECISIONS).where(mine).order_by(DECISIONS.c.id.desc()).limit(shown_max))
+    if len(rows) < shown_max:
+        return rows[::-1], 0
+    kept = node.rows(select(func.count()).where(mine))[0][0]
+    return rows[::-1], max(0, kept - len(rows))
+
+
+def find_decisions(node: Node, subject: str, *, shown_max: int = SHOWN_MAX) -> wire.Decisions:
     """Return what this node decided about one of its customers."""
-    rows = node.rows(select(DECISIONS).where(DECISIONS.c.subject == subject).order_by(DECISIONS.c.id))
+    rows, older = decisions_about(node, subject, shown_max=shown_max)
     return wire.Decisions(
+        older_count=older,
         decisions=tuple(
             wire.Decision(
                 program=row.program,
@@ -177,5 +215,5 @@ def find_decisions(node: Node, subject: str) -> wire.Decisions:
                 flags=json.loads(row.flags),
             )
             for row in rows
-        )
+        ),
     )

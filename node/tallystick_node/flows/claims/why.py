@@ -8,7 +8,7 @@ Source: DESIGN P14, SCENARIOS I10 and 3.04 (contest).
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -20,6 +20,7 @@ from tallystick_consent.program import parse_program
 from tallystick_consent.receipts.answering import answer_by_s
 from tallystick_consent.rules import privacy_cost, why_not
 from tallystick_node.errors import Refused
+from tallystick_node.flows.claims.decisions import SHOWN_MAX, decisions_about
 from tallystick_node.flows.people.answering import show_contest
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
@@ -40,8 +41,11 @@ _KINDS: dict[str, _Kind] = {
 
 def explain(node: Node, subject: str) -> wire.Explanations:
     """Return why, for everything about one customer that can be explained."""
-    told = [*_decisions(node, subject), *_rewards(node, subject)]
-    return wire.Explanations(explanations=tuple(sorted(told, key=lambda each: each.decided_at)))
+    rows, older = decisions_about(node, subject, shown_max=SHOWN_MAX)
+    learned = _Learned(node)
+    told = [*_decisions(node, subject, rows, learned), *_rewards(node, subject, learned)]
+    in_order = sorted(told, key=lambda each: each.decided_at)
+    return wire.Explanations(explanations=tuple(in_order), older_count=older)
 
 
 async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -> StoredReply:
@@ -118,8 +122,7 @@ def list_contests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenCon
     )
 
 
-def _decisions(node: Node, subject: str) -> list[wire.Explanation]:
-    rows = node.rows(select(DECISIONS).where(DECISIONS.c.subject == subject).order_by(DECISIONS.c.id))
+def _decisions(node: Node, subject: str, rows: Sequence[Any], learned: "_Learned") -> list[wire.Explanation]:
     contests = {row.decision: row for row in node.rows(select(CONTESTS).where(CONTESTS.c.subject == subject))}
     told = select(CLAIMS).join(DECISIONS, DECISIONS.c.claim == CLAIMS.c.digest).where(DECISIONS.c.subject == subject)
     claims = {row.digest: row for row in node.rows(told)}
@@ -130,18 +133,18 @@ def _decisions(node: Node, subject: str) -> list[wire.Explanation]:
         kind = stood.get(slot, "silence") if row.outcome == "stands" else _KINDS[row.outcome]
         if kind != "refusal":
             stood[slot] = "silence" if row.outcome == "taken_back" else kind
-        shown.append(_decision(node, row, kind, claims.get(row.claim), contests.get(row.id)))
+        shown.append(_decision(learned, row, kind, claims.get(row.claim), contests.get(row.id)))
     return shown
 
 
-def _decision(node: Node, row: Any, kind: _Kind, claim: Any, contest: Any) -> wire.Explanation:
+def _decision(learned: "_Learned", row: Any, kind: _Kind, claim: Any, contest: Any) -> wire.Explanation:
     return wire.Explanation(
         kind=kind,
         decision=row.id,
         outcome=row.outcome,
         partner=row.partner,
         rule=f"{row.program}@{row.version}",
-        learns=_learns(node, row.partner, row.program, row.version),
+        learns=learned.by(row.partner, row.program, row.version),
         period=row.period,
         receipt=row.receipt,
         counted=row.counted,
@@ -158,7 +161,7 @@ def _decision(node: Node, row: Any, kind: _Kind, claim: Any, contest: Any) -> wi
     )
 
 
-def _rewards(node: Node, subject: str) -> list[wire.Explanation]:
+def _rewards(node: Node, subject: str, learned: "_Learned") -> list[wire.Explanation]:
     """Return why each reward was paid: of all claims for its period, whoever issued them, one counts."""
     rewards = node.rows(select(REWARDS).where(REWARDS.c.subject == subject))
     taken = node.rows(
@@ -169,18 +172,19 @@ def _rewards(node: Node, subject: str) -> list[wire.Explanation]:
     by_digest = {row.digest: row for row in taken}
     for_period = Counter((row.program, row.period) for row in taken)
     return [
-        _reward(node, row, by_digest.get(row.claim), others=for_period[row.program, row.period] - 1) for row in rewards
+        _reward(learned, node.host, row, by_digest.get(row.claim), others=for_period[row.program, row.period] - 1)
+        for row in rewards
     ]
 
 
-def _reward(node: Node, row: Any, claim: Any, *, others: int) -> wire.Explanation:
+def _reward(learned: "_Learned", host: str, row: Any, claim: Any, *, others: int) -> wire.Explanation:
     return wire.Explanation(
         kind="reward",
         decision=0,
         outcome=row.state,
         partner=claim.partner if claim is not None else "",
         rule=f"{row.program}@{row.version}",
-        learns=_learns(node, node.host, row.program, row.version),
+        learns=learned.by(host, row.program, row.version),
         period=row.period,
         receipt=row.receipt,
         counted=1,
@@ -211,16 +215,24 @@ def _in_words(not_counted: Mapping[str, int]) -> tuple[wire.NotCounted, ...]:
     )
 
 
-def _learns(node: Node, payer: str, program: str, version: int) -> tuple[str, ...]:
-    row = node.row(
-        select(PROGRAMS.c.document).where(
-            PROGRAMS.c.payer == payer, PROGRAMS.c.program == program, PROGRAMS.c.version == version
-        )
-    )
-    return () if row is None else _learned_from(cast("str", row.document))
+class _Learned:
+    """What programs tell their payers, each read once: a subject's explanations name the same few over and over."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._known: dict[tuple[str, str, int], tuple[str, ...]] = {}
+
+    def by(self, payer: str, program: str, version: int) -> tuple[str, ...]:
+        """Return what a program tells, in words; nothing of one that is not known here."""
+        named = (payer, program, version)
+        if named not in self._known:
+            mine = (PROGRAMS.c.payer == payer, PROGRAMS.c.program == program, PROGRAMS.c.version == version)
+            row = self._node.row(select(PROGRAMS.c.document).where(*mine))
+            self._known[named] = () if row is None else _learned_from(cast("str", row.document))
+        return self._known[named]
 
 
 @lru_cache(maxsize=256)
 def _learned_from(document: str) -> tuple[str, ...]:
-    """Return what a program tells its payer; a subject's explanations name the same few over and over."""
+    """Return what a program tells its payer."""
     return privacy_cost(parse_program(json.loads(document)).rule).learns

@@ -160,7 +160,7 @@ def only_key(key: Ed25519PublicKey) -> FindKey:
 
 
 def _require_header(header: Mapping[str, object], names: frozenset[str]) -> None:
-    if header.keys() != names:
+    if frozenset(header) != names:
         raise SignatureRejected(
             "A token's header has too many or too few members.", remedy=f"Send exactly {', '.join(sorted(names))}."
         )

@@ -12,6 +12,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import httpcore
@@ -21,6 +23,8 @@ from tallystick.tls import tls_context
 
 ADDRESSES_MAX = 4
 """How many addresses of one name are tried."""
+
+LOOKED_UP_AT_ONCE_MAX = 16
 
 MayReach: TypeAlias = Callable[[str], bool]
 """Takes an address as a number, says whether it may be connected to."""
@@ -89,13 +93,19 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, may: MayReach | None, *, connections_max: int) -> None:
         """Connect only where `may` lets it; None: anywhere."""
-        super().__init__(trust_env=False)
+        super().__init__(verify=tls_context(), trust_env=False)
+        self._backend = AsyncBackend(may)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls_context(),
             max_connections=connections_max,
             keepalive_expiry=5.0,
-            network_backend=AsyncBackend(may),
+            network_backend=self._backend,
         )
+
+    async def aclose(self) -> None:
+        """Close the connections, and look up nothing more."""
+        await super().aclose()
+        self._backend.close()
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
@@ -104,8 +114,14 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, may: MayReach | None) -> None:
         """Connect only where `may` lets it; None: anywhere."""
         self._may = may
+        # Of their own: a name whose servers never answer holds its thread for long, and no other work of the process.
+        self._looking_up = ThreadPoolExecutor(LOOKED_UP_AT_ONCE_MAX, thread_name_prefix="names")
         # httpcore writes this class twice, for where anyio is missing, which no type checker follows.
         self._plain = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
+
+    def close(self) -> None:
+        """Look up nothing more; what is under way ends by itself."""
+        self._looking_up.shutdown(wait=False, cancel_futures=True)
 
     async def connect_tcp(
         self,
@@ -123,7 +139,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         """
         clock = asyncio.get_running_loop().time
         until_s = None if timeout is None else clock() + timeout
-        numbers = reachable(host, await _look_up(host, port, timeout), self._may)
+        numbers = reachable(host, await self._look_up(host, port, timeout), self._may)
         refused: Exception = httpcore.ConnectError("A name has no address.")
         for tried, number in enumerate(numbers):
             # Each gets an equal part of what is left, so that a dead one leaves time for the others.
@@ -138,15 +154,15 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         """Wait before a connection is tried again."""
         await self._plain.sleep(seconds)
 
-
-async def _look_up(host: str, port: int, timeout_s: float | None) -> Found:
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise httpcore.ConnectTimeout("A name was not looked up in time.") from error
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError(str(error)) from error
+    async def _look_up(self, host: str, port: int, timeout_s: float | None) -> Found:
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(self._looking_up, ask)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout("A name was not looked up in time.") from error
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(str(error)) from error
 
 
 def _embedded(number: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -182,6 +183,34 @@ def test_a_redirect_is_no_way_around_it(partner: Host) -> None:
         with pytest.raises(httpx.ConnectError) as refused:
             http.get(url, follow_redirects=True)
     assert isinstance(refused.value.__cause__, AddressRefused)
+
+
+def test_a_name_that_is_never_told_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads wait among themselves; the process's own, in which a node reads its database, are free."""
+    told = threading.Event()
+    before = socket.getaddrinfo
+
+    def look_up(host: Any, *more: Any, **named: Any) -> Any:
+        if host in ("silent.example", b"silent.example"):
+            told.wait()
+        return before(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    async def ask() -> str:
+        transport = AsyncTransport(loopback, connections_max=100)
+        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=60) as http:
+            silent = [asyncio.create_task(http.get("http://silent.example")) for _ in range(40)]
+            await asyncio.sleep(0)
+            try:
+                return await asyncio.wait_for(asyncio.to_thread(str, "the database answers"), 30)
+            finally:
+                told.set()
+                for each in silent:
+                    each.cancel()
+                await asyncio.gather(*silent, return_exceptions=True)
+
+    assert asyncio.run(ask()) == "the database answers"
 
 
 def test_a_dead_address_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch, partner: Host) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from rulebook import document, over, parsed
-from tallystick_consent.rules.corrected import Outcome, follows
 
 from tallystick_consent.rules import Evaluation, Rule, statement_of
+from tallystick_consent.rules.corrected import Outcome, follows
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.times import DAY_S
 

@@ -17,6 +17,7 @@ from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import SignatureRejected
 from tallystick_node.flows.subjects.burying import LINKED_BY, NAMED_BY, SPREAD_S
 from tallystick_node.flows.subjects.erasure_asking import ask_partner, attested, due_erasures
+from tallystick_node.flows.subjects.erasure_attesting import ASKED_MAX
 from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
 
 _numbers = iter(range(1, 1_000))
@@ -94,6 +95,15 @@ def test_a_request_that_comes_twice_is_answered_alike_and_another_under_its_id_i
     assert len(scene.insurer.node.rows(select(ERASURES).where(ERASURES.c.link == person.link))) == 1
     (receipt,) = scene.insurer.node.rows(select(RECEIPTS).where(RECEIPTS.c.id == person.receipt))
     assert receipt.state == "withdrawn"
+
+
+def test_a_partner_that_asks_and_asks_for_one_link_does_not_fill_the_ledger(scene: Scene) -> None:
+    """One that was restored asks once more, and is answered; one that means ill asks for ever."""
+    person = someone(scene)
+    for _ in range(ASKED_MAX):
+        assert ask(scene, scene.gym, signed(scene.gym, request(person))).status_code == 200
+    with nothing_changes(scene.insurer):
+        refused(ask(scene, scene.gym, signed(scene.gym, request(person))), 409, "limit_reached")
 
 
 def test_an_answer_to_something_else_is_not_logged(scene: Scene) -> None:

@@ -17,6 +17,7 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.times import DAY_S
+from tallystick_node.errors import Refused
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.receipts.duties import discharge_of
 from tallystick_node.flows.receipts.ending import end_receipt
@@ -31,6 +32,9 @@ from tallystick_node.storage.tables import ACTS, CLAIMS, DECISIONS, ERASURES, EV
 ACCOUNTING_KEPT_S = 10 * 366 * DAY_S
 """How long transfers are kept for: the longest that tax law asks for where these companies are."""
 
+ASKED_MAX = 8
+"""How many requests of a partner to erase one link are attested."""
+
 
 def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wire.PeerSigned) -> wire.PeerAcknowledged:
     """Erase our end of a link, since its subject asked the other end; answer for every field, and sign.
@@ -38,6 +42,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, about no link with it, or
             naming a receipt of another one.
+        Refused: the partner has asked for the erasure of this link often enough.
     """
     request = node.opened(body.token, ErasureRequest, of=caller)
     if (request.origin, request.partner) != (caller, node.host):
@@ -51,6 +56,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
     if link is None or before is not None:
         raise no_such_thing()
     _require_of_link(transaction, request)
+    _require_within_asked(transaction, request)
     fields = _answers(transaction, link)
     attestation = node.signed(
         ErasureAttestation(
@@ -100,6 +106,16 @@ def _require_of_link(transaction: Transaction, request: ErasureRequest) -> None:
             "receipt_malformed",
             "An erasure request names a receipt of another link.",
             remedy="Name the receipts of the link that is erased.",
+        )
+
+
+def _require_within_asked(transaction: Transaction, request: ErasureRequest) -> None:
+    """Refuse a further request for a link that is erased: each is an entry of ours for good. One that was restored
+    from a backup asks once more under another id, and is answered."""
+    asked = select(ERASURES.c.id).where(ERASURES.c.link == request.link, ERASURES.c.of == "")
+    if transaction.row(asked.offset(ASKED_MAX - 1).limit(1)) is not None:
+        raise Refused(
+            "limit_reached", "The erasure of this link was attested often enough.", remedy="Show what was attested."
         )
 
 

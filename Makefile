@@ -16,7 +16,10 @@ SEEDS ?= 0
 FIRST ?= 0
 UNLUCKY ?=
 
-.PHONY: help demo test test-postgres check check-compose simulate revision privacy bench bench-peers lock format clean
+# Without compiled files each worker and each node that a test starts would compile all that it imports once more.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test test-postgres check types short-tests check-compose simulate revision privacy bench bench-peers lock format clean
 
 help:
 	@echo "make demo   play the journeys between real nodes, audit them, leave build/demo/"
@@ -54,10 +57,16 @@ test-postgres: $(VENV)/dev.stamp
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python tests/longest.py
+	$(MAKE) --no-print-directory -j2 types short-tests
+
+# Beside the tests, since pyright has one core to itself for half a minute; each says in a few lines what it found.
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+short-tests: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not long"
 	$(ON_POSTGRES) $(SHORT)
 

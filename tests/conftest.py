@@ -4,6 +4,11 @@ import os
 
 import databases
 import pytest
+from hypothesis import settings
+
+# A busy machine is not a finding: no test says how long anything may take.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

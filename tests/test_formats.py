@@ -17,7 +17,7 @@ from places import ROOT
 from tallystick.descriptor import fingerprint, key_id
 from tallystick_consent.claims import pairwise
 from tallystick_consent.entries import BODIES, CARRIED
-from tallystick_consent.events import SCHEMAS, parse_payload
+from tallystick_consent.events import CATALOGUE, parse_payload
 from tallystick_consent.program import parse_program
 from tallystick_consent.receipts.evidence import evidence_message
 from tallystick_consent.receipts.receipt import parse_terms
@@ -283,6 +283,6 @@ def test_the_page_names_every_signed_object(kind: type[SignedObject]) -> None:
 
 
 def test_the_page_names_every_type_of_event() -> None:
-    for event_type, schema in SCHEMAS.items():
+    for event_type, kind in CATALOGUE.items():
         line = next(line for line in PAGE.splitlines() if line.startswith("| `") and f"`{event_type}`" in line)
-        assert set(schema.model_fields) <= members(line)
+        assert set(kind.schema.model_fields) <= members(line)

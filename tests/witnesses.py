@@ -11,6 +11,7 @@ import httpx
 import uvicorn
 from town import STARTED_WITHIN_S, Company
 
+from tallystick.tls import tls_context
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import SignatureKind, VerifierKey
 from tallystick_ledger.tlog.merkle import prove_consistency, root_at
@@ -122,13 +123,13 @@ def grown(company: Company, old: int, new: int) -> AddCheckpoint:
 
 def ask(witness: Stand, request: AddCheckpoint) -> httpx.Response:
     """Submit a checkpoint."""
-    return httpx.post(f"{witness.prefix}/add-checkpoint", content=request.encode())
+    return httpx.post(f"{witness.prefix}/add-checkpoint", content=request.encode(), verify=tls_context())
 
 
 def shown(witness: Stand, company: Company) -> httpx.Response:
     """Ask for what the witness cosigned last of the company's log."""
     digest = hashlib.sha256(company.node.settings.log_origin.encode()).hexdigest()
-    return httpx.get(f"{witness.prefix}/{digest}/checkpoint")
+    return httpx.get(f"{witness.prefix}/{digest}/checkpoint", verify=tls_context())
 
 
 def log_key(company: Company) -> VerifierKey:

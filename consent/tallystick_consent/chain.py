@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tallystick_consent.entries import CARRIED
-from tallystick_consent.replay import ConsentReplay, without_leaves
+from tallystick_consent.replay import ConsentReplay, untold, without_leaves
 from tallystick_ledger.opening import Carried, missing
 from tallystick_ledger.replay import CARRIED_KINDS, Finding, LedgerReplay
 from tallystick_ledger.tlog.head import Checkpoint
@@ -57,8 +57,10 @@ def check_chain(
     if named.root != head.root:
         return Chain((_finding(where, f"The opening continues another history of {head.origin} than this one."),))
     checked = CARRIED_KINDS | CARRIED.keys()
-    expected = list(without_leaves([*ledger.carries(later.opened_at_s), *consent.carries(later.opened_at_s)]))
-    found = list(without_leaves(record for record in later.carried if record.kind in checked))
+    led_to = [*ledger.carries(later.opened_at_s), *consent.carries(later.opened_at_s)]
+    carried = [record for record in later.carried if record.kind in checked]
+    silent = untold(led_to) | untold(carried)
+    expected, found = (list(without_leaves(records, untold=silent)) for records in (led_to, carried))
     findings = [
         *_differing(where, missing(expected, found), "is missing from the opening, or stands there otherwise"),
         *_differing(where, missing(found, expected), "stands in the opening, and does not follow from the log before"),

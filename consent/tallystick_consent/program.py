@@ -147,17 +147,17 @@ class Program(Sparse, Strict):
             events_until_s=max(period.end_s + MARGIN_S, period.close_s if rule.reads_to_close else 0),
         )
 
-    def standing_ask(self, period: Period, *, issuer: str) -> Ask | None:
+    def required_ask(self, period: Period, *, issuer: str) -> Ask | None:
         """Return the question about what holds until it is said to end; None where none is put.
 
         Its range begins with the receipt's own: a membership that was confirmed in January, or a home that was told
         then, still holds in March.
         """
         rule = self.rule.spelled_out()
-        if not rule.standing_classes:
+        if not rule.required_classes:
             return None
         return self.ask(period, issuer=issuer)._replace(
-            data_classes=rule.standing_classes, events_from_s=0, events_until_s=period.end_s
+            data_classes=rule.required_classes, events_from_s=0, events_until_s=period.end_s
         )
 
     def question(self) -> Question:

@@ -40,4 +40,4 @@ def _height(rung: Rung) -> int:
 
 def _asked_about(program: Program) -> frozenset[str]:
     plan = program.rule.spelled_out()
-    return plan.measured_classes or plan.standing_classes
+    return plan.measured_classes or plan.required_classes

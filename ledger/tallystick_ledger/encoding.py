@@ -143,6 +143,10 @@ def parse_json(raw: bytes | str) -> object:
     """
     try:
         text = raw.decode() if isinstance(raw, bytes) else raw
+        if text[:1] in _OPENS:  # `decode` looks for white space before and behind, which is seldom there
+            value, end = _DECODER.raw_decode(text)
+            if end == len(text):
+                return cast("object", value)
         return cast("object", _DECODER.decode(text))
     except (ValueError, RecursionError) as error:
         raise _not_json() from error
@@ -172,6 +176,8 @@ def _refuse_constant(name: str) -> object:
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _READER = json.JSONDecoder()
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+_OPENS = ("{", "[")
 
 _ALWAYS_PLAIN = frozenset({str, bool, NoneType})
 _SEQUENCES = (list, tuple)

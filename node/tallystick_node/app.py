@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tallystick.tls import tls_context
+from tallystick.reaching import AsyncTransport
 from tallystick.wire import REQUEST_SIZE_MAX_BYTES, Problem
 from tallystick_ledger.encoding import new_id
 from tallystick_ledger.errors import TallyError
@@ -36,6 +36,10 @@ LOG_READERS_MAX = 16
 log = logging.getLogger(__name__)
 
 
+def _transport(node: Node) -> AsyncTransport:
+    return AsyncTransport(node.settings.may_reach, connections_max=PEER_CONNECTIONS_MAX)
+
+
 def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
     """Return the application of a node.
 
@@ -47,9 +51,7 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        limits = httpx.Limits(max_connections=PEER_CONNECTIONS_MAX)
-        meets = httpx.AsyncClient(transport=node.transport, verify=tls_context(), limits=limits, trust_env=False)
-        async with meets as http:
+        async with httpx.AsyncClient(transport=node.transport or _transport(node), trust_env=False) as http:
             app.state.http = http
             app.state.jobs = Jobs(node, http)
             app.state.status_fetches = StatusFetches(node)
@@ -186,6 +188,6 @@ def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONR
     return JSONResponse(
         problem.model_dump(mode="json", exclude_none=True),
         problem.status,
-        {"X-Request-Id": problem.request_id, **problem_headers(problem.status), **(headers or {})},
+        {"X-Request-Id": problem.request_id, **problem_headers(problem), **(headers or {})},
         media_type="application/problem+json",
     )

@@ -8,12 +8,14 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from tallystick.reaching import MayReach, is_public, may_reach
 from tallystick_consent.fields import Host
 from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock, FileClock, SystemClock
@@ -44,6 +46,18 @@ DatabaseName = Annotated[
 """A file below the data folder, or the address of a PostgreSQL database."""
 
 
+def _network(text: str) -> str:
+    ip_network(text)
+    return text
+
+
+Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
+"""Addresses by their first bits, such as `10.20.0.0/16` or `fd00:1::/32`; without a length, a single one."""
+
+
+CallsAMinute = Annotated[int, Field(ge=0, le=100_000_000)]
+
+
 class Settings(BaseModel):
     """What `node.toml` holds.
 
@@ -62,6 +76,10 @@ class Settings(BaseModel):
         follow_interval_s: how often each partner's log is looked at; 0 for never.
         log_store: `s3://BUCKET/PREFIX`, where the published log lies in an object store; "" for the folder.
         log_store_endpoint: that store's address, where it is not the one that the environment names.
+        private_networks: in which networks that are not public partners and witnesses may be reached all the same, such
+            as `10.20.0.0/16`; absent, and in a live node, in none, and in a sandbox anywhere.
+        app_calls_a_minute, partner_calls_a_minute: how often one app key, or one partner, may call this process; 0:
+            as often as it likes.
         signer: an external signer that holds private keys: `unix:PATH` of its socket, or `exec:COMMAND` to start it; ""
             for none.
         publication_waits: whether a head that the policy does not accept yet stays unpublished.
@@ -89,6 +107,9 @@ class Settings(BaseModel):
     custody_database: DatabaseName = CUSTODY_FILE
     log_store: Annotated[str, Field(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,62}(/[A-Za-z0-9._-]{1,100}){0,8})?$")] = ""
     log_store_endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s?#]{1,300})?$")] = ""
+    private_networks: Annotated[list[Network], Field(max_length=32)] | None = None
+    app_calls_a_minute: CallsAMinute = 60_000
+    partner_calls_a_minute: CallsAMinute = 60_000
     signer: Annotated[str, Field(pattern=r"^((unix|exec):[^\x00-\x1f]{1,500})?$")] = ""
 
     @property
@@ -101,9 +122,16 @@ class Settings(BaseModel):
         """The origin of the log that this node writes."""
         return f"{self.host}/log/{self.log_name}"
 
+    @property
+    def may_reach(self) -> MayReach | None:
+        """Which addresses this node may connect to when it calls others; None: all."""
+        if self.private_networks is None:
+            return None if self.sandbox else is_public
+        return may_reach(self.private_networks)
+
     def text(self) -> str:
         """Return the settings as TOML."""
-        lines = [f"{name} = {_toml(value)}" for name, value in self.model_dump(mode="json").items()]
+        lines = [f"{name} = {_toml(value)}" for name, value in self.model_dump(mode="json", exclude_none=True).items()]
         return "\n".join(lines) + "\n"
 
 

@@ -224,6 +224,21 @@ class ClockBehind(TallyError):
     code = "clock_skew"
 
 
+class TooManyRequests(TallyError):
+    """A caller calls more often than it may.
+
+    Attributes:
+        retry_after_s: when it may call again, in seconds, at least 1.
+    """
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, problem: str, *, remedy: str, retry_after_s: int) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
 class SettingsInvalid(TallyError):
     """The node's settings or key files cannot be used."""
 

@@ -40,7 +40,7 @@ from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads
 from tallystick_node.flows.logs.turning import open_log, turn_to, year_to_begin
 from tallystick_node.flows.receipts.duties import discharge_due
-from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, pause_unconfirmed
+from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, forget_signed, pause_unconfirmed
 from tallystick_node.flows.receipts.versions import expire_versions
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.subjects.erasure_asking import ask_partner, due_erasures
@@ -396,6 +396,7 @@ def _purge(transaction: Transaction) -> bool:
     # An offer by letter has run out long before what became of it is forgotten.
     transaction.execute(delete(MATCHINGS).where(MATCHINGS.c.at_s < transaction.now_s - 2 * OFFER_LIVES_S[BY_LETTER]))
     forget_overtaken(transaction)
+    forget_signed(transaction)
     replies = _purge_some(transaction, IDEMPOTENCY, IDEMPOTENCY.c.created_at_s, transaction.now_s - IDEMPOTENCY_LIFE_S)
     nonces = _purge_some(transaction, NONCES, NONCES.c.expires_at_s, transaction.now_s)
     return max(replies, nonces) == PURGED_TOGETHER_MAX

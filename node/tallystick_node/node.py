@@ -20,8 +20,9 @@ from tallystick.bounded import client
 from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.peer import PeerClient
 from tallystick.wire import EntryProof
-from tallystick_consent.signed import SignedObject, sign_object
+from tallystick_consent.signed import SignedObject, open_object, sign_object
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
+from tallystick_ledger.errors import SignatureRejected
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.policy import Policy
 from tallystick_ledger.vault import Vault
@@ -35,6 +36,7 @@ from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.keys.signing import NodeSigners, counting_keys, write_vkey_files
 from tallystick_node.log.cosigning import Cosigners, load_policy
 from tallystick_node.log.evidence_room import EvidenceRoom
+from tallystick_node.log.missed import Missed
 from tallystick_node.log.own_heads import Seer, Word
 from tallystick_node.log.proof_service import ProofService
 from tallystick_node.log.publisher import Publisher
@@ -45,6 +47,7 @@ from tallystick_node.log.store_s3 import open_log_store
 from tallystick_node.log.transaction import Transaction, Written
 from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import Schema, open_database
+from tallystick_node.rates import Rates
 from tallystick_node.statuses import OwnLists, PartnersLists
 from tallystick_node.storage.database import close, single_statements, storage_errors
 from tallystick_node.storage.folder_lock import FolderLock
@@ -61,6 +64,7 @@ WITNESS_KEYS_FILE = "witnesses.vkey"
 PUBLISHING = "publish"
 
 T = TypeVar("T")
+_Object = TypeVar("_Object", bound=SignedObject)
 
 
 class Node:
@@ -115,7 +119,7 @@ class Node:
         self._opened.callback(self.custody.close)
         self.vault = self._vault({})
         agent = {"User-Agent": user_agent(settings.host)}
-        self._witness_http = client(headers=agent)
+        self._witness_http = client(headers=agent, may=settings.may_reach)
         self._opened.callback(self._witness_http.close)
         self.evidence = EvidenceRoom(folder / EVIDENCE_FOLDER, now_s=clock.now_s)
         self._is_shared = databases.are_shared
@@ -131,6 +135,9 @@ class Node:
         )
         if self.publisher.is_behind:
             self.writer.refuse(log_read_only())  # at once; the database is told when others are asked
+        self.missed = Missed()
+        self.app_rates = Rates(settings.app_calls_a_minute, now_s=clock.now_s)
+        self.partner_rates = Rates(settings.partner_calls_a_minute, now_s=clock.now_s)
         self.standing = Standing(
             self.shards,
             self.writer,
@@ -171,12 +178,7 @@ class Node:
         """Open a log of this node."""
         origin, folder = f"{self.host}/log/{name}", self.shard_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = self.settings
-        if name != settings.log_name:
-            place = f"{SHARDS_FOLDER}/{name}"
-            stored = f"{settings.log_store}/{place}" if settings.log_store else ""
-            settings = settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})
-        store = open_log_store(settings, self.folder)
+        store = open_log_store(shard_settings(self.settings, name), self.folder)
         own = OwnLog(name, origin, NodeSigners(lambda: self.keys, origin=origin))
         cosigners = self._cosigners(folder, own)
         publisher = Publisher(
@@ -394,6 +396,24 @@ class Node:
             )
         return self._described(row)
 
+    def opened(self, token: str, kind: type[_Object], *, of: str) -> _Object:
+        """Return the content of an object that the partner `of` sent or answered, signed under its `receipt` key.
+
+        It comes under the `http` key that the partner has today. So a `receipt` key counts also where it did when the
+        object was signed: what waits on its way while that key is given up stays good, and who has that key alone
+        cannot send it.
+
+        Raises:
+            PartnerUnknown: no partner of that name was added here.
+            SignatureRejected, BadInput, ReceiptRejected: as `open_object`.
+        """
+        known = self.known_partner(of)
+        try:
+            return open_object(token, kind, keys=known.live(self.now_s()).ed25519("receipt"))
+        except SignatureRejected:
+            signed_s = open_object(token, kind, keys=known.regardless().ed25519("receipt")).at
+            return open_object(token, kind, keys=known.good_at(signed_s).ed25519("receipt"))
+
     def partner_token(self, host: str) -> str:
         """Return a partner's descriptor as it was signed; "" where there is no such partner."""
         row = self.row(select(PARTNERS.c.descriptor).where(PARTNERS.c.host == host))
@@ -426,6 +446,15 @@ class Node:
     def signed(self, content: SignedObject) -> str:
         """Return an object signed as this company, for a partner to keep."""
         return sign_object(content, key_id=self.keys.id("receipt"), private_key=self.keys.ed25519("receipt"))
+
+
+def shard_settings(settings: Settings, name: str) -> Settings:
+    """Return the settings by which a log of a node is stored: those of its first one, or a place below."""
+    if name == settings.log_name:
+        return settings
+    place = f"{SHARDS_FOLDER}/{name}"
+    stored = f"{settings.log_store}/{place}" if settings.log_store else ""
+    return settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})
 
 
 def user_agent(host: str) -> str:

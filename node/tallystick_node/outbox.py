@@ -21,6 +21,7 @@ from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
 from tallystick_consent.receipts.states import OPEN, ReceiptState
 from tallystick_ledger.errors import TallyError
+from tallystick_node.flows.claims.ending import last_disclosure
 from tallystick_node.flows.claims.issuing import claim_accepted, claim_message, claim_rejected
 from tallystick_node.flows.outgoing import PATHS
 from tallystick_node.flows.receipts.issuer import acknowledged_given
@@ -36,7 +37,7 @@ BACKOFF_MAX_S = 3_600
 BACKOFF_DOUBLINGS_MAX = 12
 
 WRONG_ANSWERS_MAX = 8
-"""After so many attempts, an answer that cannot be used no longer holds up what waits behind it."""
+"""After so many attempts, what was answered as it cannot be, or refused for its signature, is not tried any more."""
 
 LOOK_AHEAD_MAX = 50
 
@@ -135,10 +136,11 @@ class Outbox:
         except (NodeUnreachable, ReplyForged) as error:
             return await self._wait(message, error)
         except NodeProblem as error:
-            if not _is_final(error):
+            is_given_up = isinstance(error, KeyRefused) and message.attempts + 1 >= WRONG_ANSWERS_MAX
+            if not _is_final(error) and not is_given_up:
                 return await self._wait(message, error)
             log.warning("message %s refused by %s: %s", message.kind, message.partner, error.code)
-            await self._node.written(lambda transaction: _refused(transaction, message))
+            await self._node.written(lambda transaction: _refused(self._node, transaction, message))
         except TallyError as error:
             # The answer was the partner's, but not one that this message can have: the same as no answer, for a while.
             if message.attempts + 1 < WRONG_ANSWERS_MAX:
@@ -148,12 +150,17 @@ class Outbox:
         return True
 
     async def _wait(self, message: Any, error: TallyError) -> bool:
-        log.info("message %s to %s waits: %s", message.kind, message.partner, error.code)
+        # A partner that is away comes back; one whose name leads to a private address needs somebody to look.
+        level = logging.WARNING if error.code == "address_refused" else logging.INFO
+        log.log(level, "message %s to %s waits: %s", message.kind, message.partner, error.code)
         if isinstance(error, ReplyForged):
             self._doubt(message.partner)
-        maybe_arrived, alone = not _never_left(error), _is_about_an_answer(message, error)
+        maybe_arrived, alone = not _never_left(error), _is_about_this_alone(message, error)
+        asked_s = min(error.retry_after_s or 0, BACKOFF_MAX_S) if isinstance(error, RateLimited) else 0
         await self._node.written(
-            lambda transaction: self._later(transaction, message, maybe_arrived=maybe_arrived, alone=alone)
+            lambda transaction: self._later(
+                transaction, message, maybe_arrived=maybe_arrived, alone=alone, asked_s=asked_s
+            )
         )
         return False
 
@@ -173,11 +180,12 @@ class Outbox:
             erasure_asking.attested(self._node, transaction, message.about, token)
         _settle(transaction, message, "delivered")
 
-    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool, alone: bool) -> None:
+    def _later(self, transaction: Transaction, message: Any, *, maybe_arrived: bool, alone: bool, asked_s: int) -> None:
         """Queue a message again, behind a growing pause; one whose receipt has ended is not tried any more.
 
         Args:
             alone: nothing behind it waits with it.
+            asked_s: how long the partner asks us to wait.
         """
         if _is_settled(transaction, message):
             return
@@ -189,7 +197,7 @@ class Outbox:
         limit_s = min(BACKOFF_FIRST_S * 2 ** min(attempts - 1, BACKOFF_DOUBLINGS_MAX), BACKOFF_MAX_S)
         # Half of it fixed, half of it chance, so that partners that fell together do not rise together.
         jitter = int.from_bytes(self._node.random_bytes(4), "big") / 2**32
-        again_s = transaction.now_s + max(1, int(limit_s / 2 * (1 + jitter)))
+        again_s = transaction.now_s + max(1, asked_s, int(limit_s / 2 * (1 + jitter)))
         transaction.execute(
             update(MESSAGES)
             .where(MESSAGES.c.number == message.number)
@@ -234,11 +242,13 @@ def _never_left(error: TallyError) -> bool:
     )
 
 
-def _is_about_an_answer(message: Any, error: TallyError) -> bool:
-    """Return whether a partner that can be spoken with cannot use one answer now: whether it stands is not to be had,
-    for example. It says nothing of what else waits there."""
-    unreached = isinstance(error, NodeUnreachable | ReplyForged | RateLimited | KeyRefused)
-    return message.kind == "claim.issued" and not unreached
+def _is_about_this_alone(message: Any, error: TallyError) -> bool:
+    """Return whether a partner that can be spoken with cannot use one message now, which says nothing of what else
+    waits there: whether an answer stands is not to be had, for example, or it does not know the key under which
+    something was signed. Who calls it knows, or its answer would not be signed."""
+    if isinstance(error, KeyRefused):
+        return True
+    return message.kind == "claim.issued" and not isinstance(error, NodeUnreachable | ReplyForged | RateLimited)
 
 
 def _is_final(error: NodeProblem) -> bool:
@@ -262,14 +272,19 @@ def _is_settled(transaction: Transaction, message: Any) -> bool:
     return row is None or row.state not in ("queued", "sending")
 
 
-def _refused(transaction: Transaction, message: Any) -> None:
+def _refused(node: Node, transaction: Transaction, message: Any) -> None:
     if _is_settled(transaction, message):
         return
-    if _is_told_too_late(transaction, message):
-        # It never arrived, and waits as one that never left: housekeeping issues it anew.
-        unsent = {"state": "queued", "maybe_arrived": False}
-        transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(**unsent))
-        return
+    if _may_be_issued_anew(transaction, message):
+        if _is_under_a_key_given_up(node, transaction, message.about):
+            # Nobody takes it any more, whatever it says itself: its time is over now.
+            over = update(CLAIMS).where(CLAIMS.c.digest == message.about, CLAIMS.c.expires_at_s > transaction.now_s)
+            transaction.execute(over.values(expires_at_s=transaction.now_s))
+        if transaction.row(_run_out(message.about, transaction.now_s)) is not None:
+            # It never arrived, and waits as one that never left: housekeeping issues it anew.
+            unsent = {"state": "queued", "maybe_arrived": False}
+            transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(**unsent))
+            return
     if message.kind == "claim.issued":
         claim_rejected(transaction, message.about)
     elif message.kind == "erasure.asked":
@@ -277,11 +292,17 @@ def _refused(transaction: Transaction, message: Any) -> None:
     _settle(transaction, message, "rejected")
 
 
-def _is_told_too_late(transaction: Transaction, message: Any) -> bool:
-    """Return whether a claim that was refused had run out, and nothing but that stops it."""
-    if message.kind != "claim.issued" or _has_ended(transaction, message) or _is_taken_back(transaction, message):
-        return False
-    return transaction.row(_run_out(message.about, transaction.now_s)) is not None
+def _may_be_issued_anew(transaction: Transaction, message: Any) -> bool:
+    """Return whether nothing stops an answer but that the claim that tells it is not good any more."""
+    is_answer = message.kind == "claim.issued"
+    return is_answer and not _has_ended(transaction, message) and not _is_taken_back(transaction, message)
+
+
+def _is_under_a_key_given_up(node: Node, transaction: Transaction, claim: str) -> bool:
+    """Return whether the key that signed a claim was revoked, or its time is over: what is proven only now is not
+    shown to be older."""
+    signed_by = last_disclosure(transaction, claim).key
+    return any(key.id == signed_by and not key.can_sign(transaction.now_s) for key in node.keys.ring.keys)
 
 
 def _run_out(claim: str, now_s: int) -> Select[Any]:

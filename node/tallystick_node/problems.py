@@ -40,6 +40,7 @@ from tallystick_node.errors import (
     SignerUnavailable,
     StatusUnavailable,
     StorageUnavailable,
+    TooManyRequests,
     WitnessForgot,
 )
 
@@ -65,6 +66,7 @@ STATUSES: dict[type[TallyError], int] = {
     RuleRejected: 422,
     ProofRejected: 422,
     PolicyUnmet: 422,
+    TooManyRequests: 429,
     PayloadUnavailable: 503,
     PeerUnavailable: 503,
     StatusUnavailable: 503,
@@ -90,6 +92,7 @@ TITLES = {
     413: "Too large",
     415: "Of another media type",
     422: "Not of the form it must have",
+    429: "Too many requests",
     500: "A failure of this node",
     503: "Not possible just now",
 }
@@ -115,6 +118,7 @@ def problem_of(error: TallyError, *, request_id: str) -> Problem:
         request_id=request_id,
         server_time=error.server_time_s if isinstance(error, ClockSkew) else None,
         existing_id=error.existing_id if isinstance(error, Refused) else None,
+        retry_after=error.retry_after_s if isinstance(error, TooManyRequests) else None,
     )
 
 
@@ -127,9 +131,10 @@ def make_problem(
     request_id: str,
     server_time: int | None = None,
     existing_id: str | None = None,
+    retry_after: int | None = None,
     errors: tuple[dict[str, str], ...] = (),
 ) -> Problem:
-    """Return a problem document; 503 is the one status after which the same request may succeed."""
+    """Return a problem document; after 429 and 503 alone the same request may succeed."""
     return Problem(
         type=PROBLEM_BASE + code,
         title=TITLES.get(status, TITLES[500]),
@@ -138,17 +143,17 @@ def make_problem(
         code=code,
         remedy=remedy,
         request_id=request_id,
-        retryable=status == 503,
-        retry_after=RETRY_AFTER_S if status == 503 else None,
+        retryable=status in (429, 503),
+        retry_after=RETRY_AFTER_S if status == 503 else retry_after,
         server_time=server_time,
         existing_id=existing_id,
         errors=errors,
     )
 
 
-def problem_headers(status: int) -> dict[str, str]:
-    """Return the headers that the status of a problem calls for (RFC 9110, section 10.2.3)."""
-    return {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+def problem_headers(problem: Problem) -> dict[str, str]:
+    """Return the headers that a problem calls for (RFC 9110, section 10.2.3)."""
+    return {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
 
 
 def invalid_form(errors: Sequence[Any], *, request_id: str) -> Problem:

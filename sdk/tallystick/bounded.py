@@ -22,6 +22,7 @@ from urllib.request import getproxies
 import httpcore
 import httpx
 
+from tallystick.reaching import MayReach, reachable
 from tallystick.tls import tls_context
 
 PLAIN = {"Accept-Encoding": "identity"}
@@ -32,9 +33,6 @@ PIECE_SIZE_MAX_BYTES = 64 * 1024
 """How much is unpacked at once."""
 
 SENT_AT_ONCE_MAX_BYTES = 16 * 1024
-
-ADDRESSES_MAX = 4
-"""How many addresses of one name are tried."""
 
 _LEFT_S: ContextVar[Callable[[], float] | None] = ContextVar("left_s", default=None)
 """Seconds that are left of what is under way; None where that has no bound."""
@@ -53,17 +51,20 @@ def until(at_s: float, *, monotonic_s: Callable[[], float] = time.monotonic) -> 
         _LEFT_S.reset(token)
 
 
-def client(*, headers: Mapping[str, str] | None = None, trust_env: bool = False) -> httpx.Client:
+def client(
+    *, headers: Mapping[str, str] | None = None, trust_env: bool = False, may: MayReach | None = None
+) -> httpx.Client:
     """Return a client that follows no redirect and heeds `until`.
 
     Args:
         headers: of every request.
         trust_env: whether a proxy that the environment names is used; how long that may take for the headers of an
             answer is then bounded for each read alone.
+        may: which addresses may be connected to, where not all; then no proxy is used.
     """
-    if trust_env and getproxies():
+    if trust_env and may is None and getproxies():
         return httpx.Client(headers=headers, follow_redirects=False, verify=tls_context())
-    return httpx.Client(transport=_Transport(), headers=headers, follow_redirects=False, trust_env=False)
+    return httpx.Client(transport=_Transport(may), headers=headers, follow_redirects=False, trust_env=False)
 
 
 def chunks_of(answer: httpx.Response, *, may_be_gzip: bool = False) -> Iterator[bytes]:
@@ -138,21 +139,23 @@ def _require_left(late: type[Exception]) -> None:
 class _Transport(httpx.HTTPTransport):
     """HTTP over connections that heed `until`."""
 
-    def __init__(self) -> None:
+    def __init__(self, may: MayReach | None) -> None:
         super().__init__(verify=tls_context())
         self._pool = httpcore.ConnectionPool(
             ssl_context=tls_context(),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,
-            network_backend=_Backend(),
+            network_backend=Backend(may),
         )
 
 
-class _Backend(httpcore.NetworkBackend):
-    """Opens connections within the time that is left."""
+class Backend(httpcore.NetworkBackend):
+    """Opens connections within the time that is left, to addresses that may be reached."""
 
-    def __init__(self) -> None:
+    def __init__(self, may: MayReach | None) -> None:
+        """Connect only where `may` lets it; None: anywhere."""
+        self._may = may
         self._plain = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -163,13 +166,18 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to one of the first addresses of a name."""
+        """Connect to one of the first addresses of a name that may be reached.
+
+        Raises:
+            AddressRefused: there are only others.
+            httpcore.ConnectError, httpcore.ConnectTimeout: there is none, or none answers in time.
+        """
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
         refused: Exception = httpcore.ConnectError("A name has no address.")
-        for address in list(dict.fromkeys(str(each[4][0]) for each in found))[:ADDRESSES_MAX]:
+        for address in reachable(host, found, self._may):
             _require_left(httpcore.ConnectTimeout)
             try:
                 return _Stream(self._plain.connect_tcp(address, port, _left(timeout), local_address, socket_options))

@@ -17,7 +17,6 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 import httpx
 
 from tallystick.calls import (
-    PAGE_SIZE_MAX,
     ActCalls,
     ClaimCalls,
     DecisionCalls,
@@ -48,9 +47,10 @@ from tallystick.core import (
 from tallystick.descriptor import Descriptor
 from tallystick.errors import ReplyForged
 from tallystick.tls import tls_context
-from tallystick.wire import Claim
+from tallystick.wire import PAGE_SIZE_MAX, Claim, Duty, Erasure, OpenContest, OpenRequest, Page, UnacknowledgedStep
 
 _C = TypeVar("_C")
+_G = TypeVar("_G", bound=Page)
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
@@ -139,6 +139,26 @@ class Awaited(Generic[_C, _P, _T]):
         return method
 
 
+def _pages(read: Callable[[str | None], _G]) -> Iterator[_G]:
+    """Yield the pages of a list, each read when it is needed."""
+    cursor, pages_read = None, 0
+    while pages_read == 0 or cursor is not None:
+        page = read(cursor)
+        yield page
+        pages_read += 1
+        cursor = next_cursor(page, cursor=cursor, pages_read=pages_read)
+
+
+async def _awaited_pages(read: Callable[[str | None], Coroutine[object, object, _G]]) -> AsyncIterator[_G]:
+    """As `_pages`, awaited."""
+    cursor, pages_read = None, 0
+    while pages_read == 0 or cursor is not None:
+        page = await read(cursor)
+        yield page
+        pages_read += 1
+        cursor = next_cursor(page, cursor=cursor, pages_read=pages_read)
+
+
 class Links(Group[LinkCalls]):
     """Make one customer known to two partners under a name of its own."""
 
@@ -158,6 +178,7 @@ class Receipts(Group[ReceiptCalls]):
     get = Blocking(ReceiptCalls.get)
     notice = Blocking(ReceiptCalls.notice)
     export = Blocking(ReceiptCalls.export)
+    signed = Blocking(ReceiptCalls.signed)
     give = Blocking(ReceiptCalls.give)
     approve = Blocking(ReceiptCalls.approve)
     refuse = Blocking(ReceiptCalls.refuse)
@@ -175,6 +196,16 @@ class Receipts(Group[ReceiptCalls]):
     invalidate = Blocking(ReceiptCalls.invalidate)
     unacknowledged = Blocking(ReceiptCalls.unacknowledged)
     duties = Blocking(ReceiptCalls.duties)
+
+    def each_duty(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[Duty]:
+        """Yield all that this node keeps of receipts until a time, page by page, each read when it is needed."""
+        for page in _pages(lambda cursor: self.duties(limit=limit, cursor=cursor)):
+            yield from page.duties
+
+    def each_unacknowledged(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[UnacknowledgedStep]:
+        """Yield every step that partners have not signed for, page by page, each read when it is needed."""
+        for page in _pages(lambda cursor: self.unacknowledged(limit=limit, cursor=cursor)):
+            yield from page.steps
 
 
 class Standings(Group[StandingCalls]):
@@ -197,6 +228,12 @@ class Desk(Group[DeskCalls]):
     serve = Blocking(DeskCalls.serve)
     requests = Blocking(DeskCalls.requests)
     answer = Blocking(DeskCalls.answer)
+    delay = Blocking(DeskCalls.delay)
+
+    def each_request(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[OpenRequest]:
+        """Yield every request that nobody has answered, page by page, each read when it is needed."""
+        for page in _pages(lambda cursor: self.requests(limit=limit, cursor=cursor)):
+            yield from page.requests
 
 
 class Events(Group[EventCalls]):
@@ -225,13 +262,9 @@ class Claims(Group[ClaimCalls]):
     list = Blocking(ClaimCalls.list)
 
     def each(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[Claim]:
-        """Yield every claim, newest first, reading pages of `limit` as they are needed."""
-        cursor, pages_read = None, 0
-        while pages_read == 0 or cursor is not None:
-            page = self.list(limit=limit, cursor=cursor)
+        """Yield every claim, newest first, page by page, each read when it is needed."""
+        for page in _pages(lambda cursor: self.list(limit=limit, cursor=cursor)):
             yield from page.claims
-            pages_read += 1
-            cursor = next_cursor(page, cursor=cursor, pages_read=pages_read)
 
 
 class Rewards(Group[RewardCalls]):
@@ -249,6 +282,11 @@ class Decisions(Group[DecisionCalls]):
     contests = Blocking(DecisionCalls.contests)
     answer = Blocking(DecisionCalls.answer)
 
+    def each_contest(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[OpenContest]:
+        """Yield every contest that nobody has answered, page by page, each read when it is needed."""
+        for page in _pages(lambda cursor: self.contests(limit=limit, cursor=cursor)):
+            yield from page.contests
+
 
 class Subjects(Group[SubjectCalls]):
     """Everything about one customer at once."""
@@ -257,6 +295,11 @@ class Subjects(Group[SubjectCalls]):
     erasures = Blocking(SubjectCalls.erasures)
     certificate = Blocking(SubjectCalls.certificate)
     export = Blocking(SubjectCalls.export)
+
+    def each_erasure(self, *, limit: int = PAGE_SIZE_MAX) -> Iterator[Erasure]:
+        """Yield every erasure that no partner has attested yet, page by page, each read when it is needed."""
+        for page in _pages(lambda cursor: self.erasures(limit=limit, cursor=cursor)):
+            yield from page.erasures
 
 
 class Proofs(Group[ProofCalls]):
@@ -289,6 +332,7 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     get = Awaited(ReceiptCalls.get)
     notice = Awaited(ReceiptCalls.notice)
     export = Awaited(ReceiptCalls.export)
+    signed = Awaited(ReceiptCalls.signed)
     give = Awaited(ReceiptCalls.give)
     approve = Awaited(ReceiptCalls.approve)
     refuse = Awaited(ReceiptCalls.refuse)
@@ -306,6 +350,18 @@ class AsyncReceipts(AsyncGroup[ReceiptCalls]):
     invalidate = Awaited(ReceiptCalls.invalidate)
     unacknowledged = Awaited(ReceiptCalls.unacknowledged)
     duties = Awaited(ReceiptCalls.duties)
+
+    async def each_duty(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[Duty]:
+        """As `Receipts.each_duty`, awaited."""
+        async for page in _awaited_pages(lambda cursor: self.duties(limit=limit, cursor=cursor)):
+            for each in page.duties:
+                yield each
+
+    async def each_unacknowledged(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[UnacknowledgedStep]:
+        """As `Receipts.each_unacknowledged`, awaited."""
+        async for page in _awaited_pages(lambda cursor: self.unacknowledged(limit=limit, cursor=cursor)):
+            for each in page.steps:
+                yield each
 
 
 class AsyncStandings(AsyncGroup[StandingCalls]):
@@ -328,6 +384,13 @@ class AsyncDesk(AsyncGroup[DeskCalls]):
     serve = Awaited(DeskCalls.serve)
     requests = Awaited(DeskCalls.requests)
     answer = Awaited(DeskCalls.answer)
+    delay = Awaited(DeskCalls.delay)
+
+    async def each_request(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[OpenRequest]:
+        """As `Desk.each_request`, awaited."""
+        async for page in _awaited_pages(lambda cursor: self.requests(limit=limit, cursor=cursor)):
+            for each in page.requests:
+                yield each
 
 
 class AsyncEvents(AsyncGroup[EventCalls]):
@@ -357,13 +420,9 @@ class AsyncClaims(AsyncGroup[ClaimCalls]):
 
     async def each(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[Claim]:
         """Yield every claim, newest first, reading pages of `limit` as they are needed."""
-        cursor, pages_read = None, 0
-        while pages_read == 0 or cursor is not None:
-            page = await self.list(limit=limit, cursor=cursor)
+        async for page in _awaited_pages(lambda cursor: self.list(limit=limit, cursor=cursor)):
             for claim in page.claims:
                 yield claim
-            pages_read += 1
-            cursor = next_cursor(page, cursor=cursor, pages_read=pages_read)
 
 
 class AsyncRewards(AsyncGroup[RewardCalls]):
@@ -381,6 +440,12 @@ class AsyncDecisions(AsyncGroup[DecisionCalls]):
     contests = Awaited(DecisionCalls.contests)
     answer = Awaited(DecisionCalls.answer)
 
+    async def each_contest(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[OpenContest]:
+        """As `Decisions.each_contest`, awaited."""
+        async for page in _awaited_pages(lambda cursor: self.contests(limit=limit, cursor=cursor)):
+            for each in page.contests:
+                yield each
+
 
 class AsyncSubjects(AsyncGroup[SubjectCalls]):
     """As `Subjects`, awaited."""
@@ -389,6 +454,12 @@ class AsyncSubjects(AsyncGroup[SubjectCalls]):
     erasures = Awaited(SubjectCalls.erasures)
     certificate = Awaited(SubjectCalls.certificate)
     export = Awaited(SubjectCalls.export)
+
+    async def each_erasure(self, *, limit: int = PAGE_SIZE_MAX) -> AsyncIterator[Erasure]:
+        """As `Subjects.each_erasure`, awaited."""
+        async for page in _awaited_pages(lambda cursor: self.erasures(limit=limit, cursor=cursor)):
+            for each in page.erasures:
+                yield each
 
 
 class AsyncProofs(AsyncGroup[ProofCalls]):

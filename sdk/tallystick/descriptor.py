@@ -126,6 +126,12 @@ class Descriptor(BaseModel):
         then = (key.model_copy(update={"revoked_since_s": None}) for key in self.keys if key.is_good_at(at_s))
         return self.model_copy(update={"keys": tuple(then)})
 
+    def regardless(self) -> Self:
+        """Return the descriptor as if no key had ended or been revoked: for reading what an object says of itself."""
+        return self.model_copy(
+            update={"keys": tuple(key.model_copy(update={"revoked_since_s": None}) for key in self.keys)}
+        )
+
     def key(self, role: Role) -> PublicKey:
         """Return the key of a role that is used for what is new: not revoked, and no end of it decided.
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from tallystick.core import PROXY_STATUSES, Incoming, malformed
 from tallystick.descriptor import Descriptor
 from tallystick.errors import NodeUnreachable, ReplyForged, problem_error
+from tallystick.reaching import AddressRefused
 from tallystick.signing import ClockSkew, sign_request, verify_response
 from tallystick.wire import Problem, Reply, Request
 from tallystick_ledger.encoding import canonical_json, to_base64url
@@ -120,6 +121,8 @@ class PeerClient:
                 async for chunk in response.aiter_bytes():
                     incoming.add(chunk)
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError) as error:
+            if isinstance(error.__cause__, AddressRefused):
+                raise _refused_address() from error
             raise _unreachable("No answer came from a partner's node.") from error
         return response.status_code, response.headers, incoming.body()
 
@@ -158,6 +161,14 @@ def _read(status: int, answer: bytes, reply: type[_R]) -> _R:
     except ValidationError:
         # Not chained: what a validation error quotes may be a person's.
         raise malformed("A partner's answer does not have the form it must have.") from None
+
+
+def _refused_address() -> NodeUnreachable:
+    return NodeUnreachable(
+        "The name of a partner's node leads to an address that may not be reached from here.",
+        remedy="Ask the partner for its address; where it is in a network of yours, set private_networks.",
+        code="address_refused",
+    )
 
 
 def _unreachable(problem: str) -> NodeUnreachable:

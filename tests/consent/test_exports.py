@@ -75,6 +75,23 @@ def test_fhir_reads_who_what_why_and_until_when(terms: Any) -> None:
     assert read.grantor[0].type == ("Patient" if terms.authority is None else "RelatedPerson")
 
 
+def test_fhir_reads_what_the_recipient_keeps_why_and_until_when() -> None:
+    kept = [
+        {"field": "answers", "ground": "consent", "until_days": TERMS.retention_s // 86_400},
+        {"field": "evidence", "ground": "legal_claims", "until_days": 0},
+        {"field": "accounting", "ground": "legal_obligation", "until_days": 3_660},
+    ]
+    terms = parse_terms({**AT_BANK.document(), "retention": kept})
+    (rule,) = read_by_fhir(fhir_consent(replace(GIVEN, terms=terms))).provision
+    duties = [each for each in rule.extension if each.url == "urn:tallystick:retention"]
+    read = [{part.url: part.valueCode or part.valueUnsignedInt for part in each.extension} for each in duties]
+    assert read == [
+        {"field": "answers", "ground": "consent", "from": "taken", "until-days": kept[0]["until_days"]},
+        {"field": "evidence", "ground": "legal_claims", "from": "end", "until-days": 0},
+        {"field": "accounting", "ground": "legal_obligation", "from": "end", "until-days": 3_660},
+    ]
+
+
 def test_the_notice_stands_in_the_narrative_word_for_word_and_escaped() -> None:
     div = fhir_consent(GIVEN)["text"]["div"]
     assert "<p>Whether you trained &lt;12 days&gt;.</p>" in div

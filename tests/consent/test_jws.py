@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jws as joserfc_jws
 from joserfc.jwk import OKPKey
@@ -183,7 +183,6 @@ def token_of(size: int) -> str:
     raise AssertionError("no spelling has this size")
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_no_token_with_one_character_changed_reads_back(data: st.DataObject) -> None:
     token = sign(PAYLOAD)

@@ -180,7 +180,7 @@ def test_the_question_covers_the_month_and_what_merges_into_it() -> None:
 def test_the_question_of_membership_goes_back_as_far_as_the_receipt() -> None:
     march = PROGRAM.period("2027-03", zone=NEW_YORK)
     asked = PROGRAM.ask(march, issuer=GYM)
-    standing = PROGRAM.standing_ask(march, issuer=GYM)
+    standing = PROGRAM.required_ask(march, issuer=GYM)
     membership = frozenset({"membership"})
     assert standing == asked._replace(data_classes=membership, events_from_s=0, events_until_s=march.end_s)
 
@@ -188,4 +188,4 @@ def test_the_question_of_membership_goes_back_as_far_as_the_receipt() -> None:
 def test_no_question_of_membership_is_put_where_the_rule_asks_for_none() -> None:
     march = PROGRAM.period("2027-03", zone=NEW_YORK)
     open_to_all = program(rule={**RULE_DOCUMENT, "requires_active": None})
-    assert open_to_all.standing_ask(march, issuer=GYM) is None
+    assert open_to_all.required_ask(march, issuer=GYM) is None

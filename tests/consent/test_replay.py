@@ -568,6 +568,15 @@ def test_what_the_withdrawal_lists_may_still_be_delivered_and_accepted() -> None
     assert rules(gym) == rules(insurer) == []
 
 
+def test_what_the_withdrawal_lists_may_come_when_the_receipt_would_have_run_out() -> None:
+    _, insurer = tell()
+    listed = receipt("withdrawn", deliverable=[str(insurer["accepted"].body["claim"])])
+    insurer.add("withdrawn", "receipt", {**listed, "earned": "settle_earned"}, after="live")
+    for draft in insurer.drafts[insurer.index("accepted") :]:
+        draft.at_s = TERMS.valid_until_s + 4 * 86_400
+    assert rules(insurer) == []
+
+
 def test_a_subject_who_put_off_the_answer_may_still_give_it() -> None:
     gym, _ = tell()
     gym.cut("requested")

@@ -97,6 +97,67 @@ def test_what_he_asks_for_at_the_desk_is_listed_until_it_is_answered_and_overdue
     assert again.value.code == "already_answered"
 
 
+@pytest.mark.parametrize(
+    ("asked_at", "due"),
+    [("2027-11-30 10:00", "2028-02-29 10:00"), ("2027-10-31 11:00", "2028-01-31 10:00")],  # and the clocks go back
+)
+def test_two_further_months_end_on_their_day_too(asked_at: str, due: str) -> None:
+    assert answer_by_s(at(asked_at), months=3) == at(due)
+
+
+def test_an_answer_that_takes_longer_is_due_in_three_months_and_he_can_read_why(story: Town) -> None:
+    """GDPR article 12(3): said within the month, with a reason, once; after that it is due before what came later."""
+    person = dov(story)
+    gym, staff = person.gym, person.gym.app(person.gym.key("receipts:read", "receipts:write"))
+    dispute = asked(person, "dispute", receipt=person.receipt, words="I never trained there.")
+    (before,) = staff.desk.requests().requests
+    told = {"subject": person.at_gym, "because": "complex", "channel": "letter", "agent": "staff-7"}
+    story.clock.at_s = before.answer_by - 1
+    erase = asked(person, "erase")
+    with pytest.raises(NotFound):
+        staff.desk.delay(dispute, **{**told, "subject": "ana-at-gym"})  # type: ignore[arg-type]
+
+    delayed = staff.desk.delay(dispute, **told)  # type: ignore[arg-type]
+
+    assert delayed.answer_by == answer_by_s(before.asked_at, months=3)
+    first, second = staff.desk.requests().requests
+    assert (first.request, second.request, second.delayed) == (erase, dispute, "complex")
+    story.clock.at_s = delayed.answer_by - 1
+    assert [each.overdue for each in staff.desk.requests().requests] == [True, False]
+    story.clock.at_s += 1
+    assert [each.overdue for each in staff.desk.requests().requests] == [True, True]
+    acts = {each.act: each for each in gym.app().acts.find(person.at_gym).acts}
+    assert (acts[dispute].delayed, acts[dispute].answer_by) == ("complex", delayed.answer_by)
+    (said,) = (each for each in acts.values() if each.kind == "delay")
+    record = json.loads(from_base64url(said.opening.payload))
+    assert (record["delays"], record["because"], record["channel"]) == (dispute, "complex", "letter")
+    assert b"staff-7" not in stored_of(gym)
+    for of, code in ((dispute, "already_delayed"), (erase, "too_late")):
+        with pytest.raises(Conflict) as refused:
+            staff.desk.delay(of, **told)  # type: ignore[arg-type]
+        assert refused.value.code == code
+    staff.desk.answer(dispute, subject=person.at_gym, outcome="declined", because="right_as_recorded", agent="staff-7")
+    with pytest.raises(Conflict) as refused:
+        staff.desk.delay(dispute, **told)  # type: ignore[arg-type]
+    assert refused.value.code == "already_answered"
+
+
+@pytest.mark.long
+def test_3_04_an_answer_to_what_he_contests_may_take_longer_too(story: Town) -> None:
+    person = dov(story)
+    app = person.gym.app()
+    contested(person, story, "should_not_be_refused")
+    (seen,) = app.decisions.contests().contests
+    delayed = app.desk.delay(
+        seen.contest, subject=person.at_gym, because="many_requests", channel="app", agent="staff-7"
+    )
+    (told,) = app.decisions.why(person.at_gym).explanations
+    assert told.contest is not None
+    assert (told.contest.delayed, told.contest.answer_by) == ("many_requests", delayed.answer_by)
+    story.clock.at_s = delayed.answer_by - 1
+    assert [each.overdue for each in app.decisions.contests().contests] == [False]
+
+
 def test_an_erasure_that_is_granted_erases_and_is_closed_by_that(story: Town) -> None:
     person = dov(story)
     gym, erase = person.gym, asked(person, "erase")

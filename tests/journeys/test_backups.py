@@ -3,6 +3,8 @@
 P9, DESIGN section 7 (`backup`, `restore`), docs/erasure.md; that none forks the log is in `test_never_fork`.
 """
 
+import asyncio
+import hashlib
 import json
 import shutil
 from base64 import b64encode
@@ -13,19 +15,22 @@ import pytest
 from alembic import command
 from erasing import ana, erase_at_gym, files_of, found
 from forked import Forks
-from sqlalchemy import select
+from sqlalchemy import func, select
 from town import Company, Membership, Town, agree, consent, link, town
 from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.times import DAY_S
+from tallystick_node.backups import node as backups
+from tallystick_node.backups.log import Entries, WholeLogs
 from tallystick_node.backups.node import BackedUp, PutBack, back_up, put_back
 from tallystick_node.backups.rows import put_rows, revision_told, rows_of
 from tallystick_node.cli import app
-from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE
+from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE, load_settings
 from tallystick_node.errors import BackupRefused, FolderInUse
 from tallystick_node.keys.day_keys import KEY_LIFE_DAYS
+from tallystick_node.log.transaction import Transaction
 from tallystick_node.migrations import (
     Schema,
     alembic_config,
@@ -36,7 +41,7 @@ from tallystick_node.migrations import (
 )
 from tallystick_node.storage.database import close, connect, writing
 from tallystick_node.storage.staging import staging
-from tallystick_node.storage.tables import EVENTS, LETTERS, RECEIPTS
+from tallystick_node.storage.tables import BLOBS, EVENTS, HEADS, LETTERS, RECEIPTS
 
 LIES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "its end is missing": ("backup_cut_short", lambda raw: raw[: raw.index(b"\n") + 10]),
@@ -101,6 +106,15 @@ def lines_of(company: Company) -> list[bytes]:
         close(engine)
 
 
+def unpublished(line: bytes) -> bytes:
+    """Return a line as it comes back: how far a log is published is found out anew."""
+    row, at = json.loads(line), [column.name for column in HEADS.columns].index("published_size")
+    if not isinstance(row, list) or len(row) != len(HEADS.columns) or row[0] != "2027":
+        return line
+    row[at] = 0
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
 @pytest.mark.parametrize("known", [joined, pytest.param(ana, marks=pytest.mark.long)])
 def test_p9_a_backup_from_before_her_erasure_tells_nothing_once_put_back_and_opens_nothing_after_seven_days(
     story: Town, tmp_path: Path, known: Callable[[Town], Membership]
@@ -153,7 +167,7 @@ def test_what_is_put_back_is_what_was_backed_up_and_the_log_goes_on(story: Town,
     said = CliRunner(env=clock_file(story, tmp_path)).invoke(app, ["backup", str(gym.folder), str(file)])
     assert (said.exit_code, "custody" in said.output) == (0, True)
     gym.stop()
-    before = lines_of(gym)
+    before = [unpublished(line) for line in lines_of(gym)]
     gym.lose_rows()
     (gym.folder / "node.toml").unlink() if isinstance(gym.databases.node, Path) else None
     shutil.rmtree(gym.log)
@@ -166,6 +180,91 @@ def test_what_is_put_back_is_what_was_backed_up_and_the_log_goes_on(story: Town,
     story.settle()
     report = audit([DirectorySource(str(each.log)) for each in story.companies.values()])
     assert report.holds, report.findings
+
+
+@pytest.fixture
+def thrifty(story: Town) -> Membership:
+    """Ana trains at a gym whose entries lie in its published files alone; some 300, so that one bundle is full."""
+    gym = story.companies["gym.example"]
+    gym.stop()
+    keeps = load_settings(gym.folder).model_copy(update={"keeps_published_entries": False})
+    (gym.folder / SETTINGS_FILE).write_text(keeps.text())
+    gym.start()
+    person = joined(story)
+
+    def write(transaction: Transaction) -> None:
+        for number in range(300):
+            digest = hashlib.sha256(number.to_bytes(2)).digest()
+            transaction.append("event", {"commitment": to_base64url(digest)})
+
+    asyncio.run(gym.node.written(write))
+    story.settle()
+    for _ in range(3):
+        person.visit("2027-03-01 18:00", 50)
+        story.settle()
+    assert gym.node.row(select(func.min(BLOBS.c.first))).min_1 > 256
+    return person
+
+
+@pytest.mark.long
+def test_entries_that_lie_in_the_published_files_alone_are_backed_up_while_it_runs_and_come_back(
+    story: Town, thrifty: Membership, tmp_path: Path
+) -> None:
+    gym, file = thrifty.gym, tmp_path / "gym.backup"
+    assert not backed_up(gym, file).log_is_apart
+    gym.stop()
+    before = {
+        each.name: each.read_bytes() for each in gym.log.rglob("*") if each.parent.name == "entries" and each.is_file()
+    }
+    gym.lose_rows()
+    shutil.rmtree(gym.log)
+    restored(gym, file)
+    gym.start()
+    thrifty.visit("2027-03-01 19:00", 50)  # nothing is dropped for it before it is published again
+    story.settle()
+    for name, raw in before.items():
+        assert (gym.log / "tile" / "entries" / name).read_bytes() == raw
+    assert "000" in before
+    report = audit([DirectorySource(str(each.log)) for each in story.companies.values()])
+    assert report.holds, report.findings
+    thrifty.visit("2027-03-01 19:10", 50)
+    story.settle()
+    assert gym.node.row(select(func.min(BLOBS.c.first))).min_1 > 256  # and then it is
+
+
+@pytest.mark.long
+def test_a_backup_of_entries_that_are_lost_or_changed_is_refused_while_they_can_be_mended(
+    thrifty: Membership, tmp_path: Path
+) -> None:
+    gym, bundle = thrifty.gym, thrifty.gym.log / "tile" / "entries" / "000"
+    raw = bundle.read_bytes()
+    for content in (raw[:-1] + bytes([raw[-1] ^ 1]), raw[:-1], None):
+        bundle.unlink() if content is None else bundle.write_bytes(content)
+        with pytest.raises(BackupRefused) as refused:
+            backed_up(gym, tmp_path / "gym.backup")
+        assert refused.value.code == "backup_log_damaged"
+        assert list(tmp_path.glob("*gym.backup*")) == []
+    left_out = back_up(gym.folder, tmp_path / "gym.backup", clock=gym.clock, with_log=False)
+    assert left_out.log_is_apart
+
+
+@pytest.mark.long
+def test_a_backup_in_which_an_entry_is_missing_is_not_put_back(
+    thrifty: Membership, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever made it did not look; whoever puts it back does."""
+    gym, file = thrifty.gym, tmp_path / "gym.backup"
+    with monkeypatch.context() as careless:
+        careless.setattr(backups, "published_entries", lambda _store, end: iter([Entries(0, end, b"\0\0" * end)]))
+        careless.setattr(WholeLogs, "require", lambda _: None)
+        backed_up(gym, file)
+    gym.stop()
+    gym.lose_rows()
+    with pytest.raises(BackupRefused) as refused:
+        restored(gym, file)
+    assert refused.value.code == "backup_log_damaged"
+    rows = gym.databases.node
+    assert not isinstance(rows, Path) or not rows.exists()
 
 
 @pytest.mark.parametrize("lie", LIES)

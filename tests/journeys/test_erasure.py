@@ -8,10 +8,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from erasing import MARCH_CLOSES, ana, erase_at_gym, files_of, found
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from town import ANA_MARCH, Company, Membership, Town, agree, at, consent, entries, fitness_program, link, town
 from typer.testing import CliRunner
 
@@ -19,7 +20,15 @@ from tallystick.audit import DirectorySource, audit
 from tallystick.cli import app
 from tallystick.cli.exporting import NothingHeld
 from tallystick.errors import NodeProblem
-from tallystick.papers import Certificate, CertifiedLink, Export, parse_export
+from tallystick.papers import (
+    Certificate,
+    CertifiedLink,
+    Export,
+    ExportedClaim,
+    ExportedEvent,
+    ExportedReceipt,
+    parse_export,
+)
 from tallystick.wire import EntryProof
 from tallystick_consent.entries import ErasureBody, Signature, erasure_body
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
@@ -34,7 +43,8 @@ from tallystick_node.flows.links.uniques import RELINK_AFTER_S
 from tallystick_node.flows.subjects import access
 from tallystick_node.flows.subjects.burying import SPREAD_S
 from tallystick_node.keys.custody import Custody
-from tallystick_node.keys.custody_tables import SECRETS
+from tallystick_node.keys.custody_tables import DESTROYED, SECRETS, TOMBSTONES
+from tallystick_node.storage.database import writing
 from tallystick_node.storage.tables import (
     CLAIMS,
     DECISIONS,
@@ -448,6 +458,31 @@ def test_p9_a_backup_of_custody_that_is_put_back_does_not_bring_her_key_back(sto
 
 
 @pytest.mark.long
+def test_p9_a_custody_that_is_put_back_under_a_running_node_takes_no_number_twice(story: Town) -> None:
+    """Ben is erased after it: his tombstone is not taken for hers, and at the next start her key dies anew."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    ana, _ = (
+        consent(link(gym, insurer, at_gym=f"{name}-at-gym", at_insurer=f"{name}-at-ins", town=story), story)
+        for name in ("ana", "ben")
+    )
+    custody, key = gym.node.custody, gym.node.secret_name("subject", ana.at_gym)
+    secret = custody.find_or_make(key)
+    gym.app().subjects.erase(ana.at_gym)
+    with writing(custody.engine).begin() as connection:
+        for table in (TOMBSTONES, DESTROYED):
+            connection.execute(delete(table))
+    custody.keep(key, secret)
+    gym.app().subjects.erase("ben-at-gym")
+    assert list(custody.tombstones()) == [2]
+    gym.stop()
+    gym.start()
+    assert gym.node.custody.find(key) is None
+    assert gym.node.custody.tombstones() == {
+        number: gym.node.secret_name("subject", f"{name}-at-gym") for number, name in ((1, "ana"), (2, "ben"))
+    }
+
+
+@pytest.mark.long
 def test_what_outlives_her_goes_when_nothing_can_be_paid_twice_any_more(story: Town) -> None:
     """`u` and the member's key stay while a slot could be paid again; `p` stands in the ledger, and opens nothing."""
     person = ana(story)
@@ -589,7 +624,8 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     status, said = verify(file, "--fingerprint", person.gym.keys.fingerprint)
     assert (status, said.partition("\n")[0]) == (0, "HOLDS.")
     assert "14 events and 1 claim of this subject stand in the ledger of gym.example." in said
-    assert "That it is complete: gym.example's word." in said
+    assert "That it is complete: the word of whoever made this file." in said
+    assert_shows_what_is_proven(person, export, file)
     for lie in export_lies(export):
         file.write_text(lie.model_dump_json())
         status, said = verify(file)
@@ -607,21 +643,52 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     assert gone.value.code == "payload_erased"
 
 
+def assert_shows_what_is_proven(person: Membership, export: Export, file: Path) -> None:
+    """Anybody has the gym's descriptor, and its keys: what has no proof in a file is not said to be shown."""
+    gym = person.gym
+    known = (["--fingerprint", gym.keys.fingerprint], ["--key", str(gym.folder / "log.vkey")])
+    events = [bare(each) for each in export.events]
+    forged = export.model_copy(update={"events": tuple(events), "claims": tuple(bare(each) for each in export.claims)})
+    in_part = forged.model_copy(update={"events": (export.events[0], *events[1:])})
+    forged = forged.model_copy(update={"receipts": tuple(bare(each) for each in export.receipts)})
+    for arguments in known:
+        file.write_text(forged.model_dump_json())
+        status, said = verify(file, *arguments)
+        assert (status, said.splitlines()[:2]) == (2, ["SHOWS NOTHING: nothing in it is proven.", "Not proven by it:"])
+        assert "  14 events and 1 claim that no head in it covers: the word of whoever made this file." in said
+        assert "  1 receipt that no entry in it tells of: the word of whoever made this file." in said
+        file.write_text(in_part.model_dump_json())
+        status, said = verify(file, *arguments)
+        assert (status, said.partition(":")[0]) == (2, "HOLDS IN PART")
+        assert "1 event and 0 claims of this subject stand in the ledger of gym.example." in said
+        file.write_text(export.model_dump_json())
+        assert (verify(file, *arguments)[0], verify(file)[0]) == (0, 2)
+
+
+Exported = TypeVar("Exported", ExportedEvent, ExportedClaim, ExportedReceipt)
+
+
+def bare(each: Exported) -> Exported:
+    """Return something in an export without its proof."""
+    assert each.logged is not None
+    return each.model_copy(update={"logged": each.logged.model_copy(update={"entry": None})})
+
+
 def assert_exported_by_command(person: Membership, folder: Path) -> None:
     """`tally export` writes what the client is told, for its owner alone; over nothing, and nothing of nobody."""
     file, part = folder / "ana.json", folder / "part.json"
     node = ["--url", person.gym.url, "--key", person.gym.secret, "--fingerprint", person.gym.keys.fingerprint]
     ran = CliRunner().invoke(app, ["export", "--subject", person.at_gym, str(file), *node])
-    gyms = "gym.example's word."
+    files = "the word of whoever made this file."
     assert ran.exit_code == 0
     assert ran.output.splitlines() == [
         f"{file}, {file.stat().st_size:,} bytes: keep it from others, it is readable.",
         "HOLDS.",
         "14 events and 1 claim of this subject stand in the ledger of gym.example.",
-        "1 receipt, each with the notice that its terms bind.",
+        "1 receipt that stood in force there, each with the notice that its terms bind.",
         "Not proven by it:",
-        f"  That it is complete: {gyms}",
-        f"  1 link, 2 decisions and 0 rewards, with their reasons: {gyms}",
+        f"  That it is complete: {files}",
+        f"  1 link, 2 decisions and 0 rewards, with their reasons: {files}",
         "  That anybody but the log itself has seen its heads: give --policy to ask.",
     ]
     assert len(parse_export(file.read_bytes()).events) == 14

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from hostile import nothing_changes, partner
-from sqlalchemy import select
+from sqlalchemy import select, update
 from town import (
     ANA_MARCH,
     Company,
@@ -32,9 +32,11 @@ from tallystick_consent.receipts.receipt import parse_terms
 from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
 from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import Acknowledgement, GivenReceipt, RenewedReceipt, Stop, signed_digest
+from tallystick_ledger.opening import REMEMBERED_S
 from tallystick_node.clock import SetClock
 from tallystick_node.flows.receipts.bounds import REQUEST_LIFE_S
 from tallystick_node.flows.receipts.steps import ACKNOWLEDGE_WITHIN_S, acknowledged
+from tallystick_node.flows.receipts.stopping import forget_signed
 from tallystick_node.storage.database import connect, writing
 from tallystick_node.storage.tables import CLAIMS, HEADS, MESSAGES, RECEIPTS, SIGNED_FOR
 
@@ -566,6 +568,12 @@ def test_a_stop_that_comes_again_is_answered_alike_and_logged_once(shared: Town)
         select(SIGNED_FOR.c.token).where(SIGNED_FOR.c.signed == signed_digest(body.token))
     )
     assert again.json()["token"] == kept.token
+    mine = SIGNED_FOR.c.signed == signed_digest(body.token)
+    for ago_s, left in ((REMEMBERED_S - 1, 1), (REMEMBERED_S, 0)):
+        aged = update(SIGNED_FOR).where(mine).values(at_s=shared.clock.at_s - ago_s)
+        person.insurer.node.writer.write(lambda transaction, aged=aged: transaction.execute(aged))
+        person.insurer.node.writer.write(forget_signed)
+        assert len(person.insurer.node.rows(select(SIGNED_FOR).where(mine))) == left
 
 
 @pytest.mark.parametrize("state", ["paused", "invalidated"])

@@ -269,3 +269,32 @@ def test_a_claim_of_last_year_is_taken_back_this_year_and_the_year_after_carries
     assert_both_years_hold(story, "2027", "2028", "2029")
     story.go_to("2029-12-31 20:00")
     assert_both_years_hold(story, "2027", "2028", "2029", "2030")
+
+
+@pytest.mark.long
+def test_an_answer_of_last_year_that_is_taken_and_taken_back_this_year_is_revoked_in_this_years_log(
+    story: Town,
+) -> None:
+    """The insurer is away over New Year, so its acceptance and its retraction stand beside a `revoked` of 2028."""
+    gym, insurer = story.company("gym.example"), story.company("insurer.example")
+    agree(story, insurer, gym)
+    person = link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story)
+    asked = insurer.app().receipts.request(person.link, events_from=at("2027-11-01 00:00"))
+    story.settle()
+    person.receipt = gym.app().receipts.give(asked.receipt, subject="ana-at-gym", evidence=evidence()).receipt
+    story.settle()
+    person.confirm_membership("2027-11-01 09:00")
+    visits = [person.visit(f"2027-11-{day:02} 18:00", 45) for day in range(1, 13)]
+    insurer.stop()
+    story.go_to("2027-12-16 00:00")
+    story.go_to("2028-01-02 00:00")
+    insurer.start()
+    story.clock.at_s += 3_700
+    story.settle()
+    gym.app().events.correct(subject="ana-at-gym", event=visits[3])
+    for _ in range(3):
+        story.release()
+        story.settle()
+    assert [each.state for each in insurer.app().rewards.find("ana-at-ins").rewards] == ["reversed"]
+    report = audit([DirectorySource(str(shard(each, year))) for each in (gym, insurer) for year in ("2027", "2028")])
+    assert report.holds, report.findings

@@ -24,7 +24,7 @@ from tallystick_ledger.tlog.policy import parse_policy
 from tallystick_ledger.tlog.witness import parse_add_checkpoint
 from tallystick_node.errors import ForkSuspected, SettingsInvalid
 from tallystick_node.exchange import ANSWER_SIZE_MAX_BYTES
-from tallystick_node.log.cosigning import SILENT_FOR_S, Cosigners, Standing, load_policy
+from tallystick_node.log.cosigning import SILENT_FOR_S, Cosigners, Publication, load_policy
 from tallystick_node.log.evidence_room import FILES_MAX, SUBJECT_FILES_MAX, EvidenceRoom
 
 TREE = Tree(20)
@@ -128,7 +128,7 @@ def test_a_head_goes_out_with_a_line_of_each_key_that_the_policy_lists_for_a_wit
     pq = f"witness pq {WITNESS_PQ.verifier_key.text} {host.url}/"
     with cosigners(tmp_path, one(host)[0], pq, "group both all w pq", "quorum both") as made:
         opened = open_note(gather(made, 5), [WITNESS.verifier_key, WITNESS_PQ.verifier_key])
-    assert (len(opened.verified), host.asked, made.standing) == (2, 1, Standing.COSIGNED)
+    assert (len(opened.verified), host.asked, made.publication) == (2, 1, Publication.COSIGNED)
 
 
 def test_a_line_that_the_policy_does_not_ask_for_is_not_published(host: Host, tmp_path: Path) -> None:
@@ -158,11 +158,11 @@ def test_a_head_waits_for_its_quorum_and_the_node_says_so(host: Host, tmp_path: 
         for _ in range(3):
             with pytest.raises(PolicyUnmet):
                 gather(made, 5)
-        assert (made.standing, host.asked) == (Standing.WAITING, 1)
+        assert (made.publication, host.asked) == (Publication.WAITING, 1)
         host.reply = cosigns()
         watch.at_s += SILENT_FOR_S
         assert gather(made, 5)
-        assert made.standing is Standing.COSIGNED
+        assert made.publication is Publication.COSIGNED
         gather(made, 5)
         assert host.asked == 2  # its line for this head is in hand
 
@@ -174,7 +174,7 @@ def test_a_head_goes_out_without_its_quorum_where_the_settings_say_so_and_the_no
     with cosigners(tmp_path, *one(host), waits=False) as made, caplog.at_level(logging.WARNING):
         for size in (5, 9):
             assert len(open_note(gather(made, size), KEYS).lines) == 2
-        assert made.standing is Standing.WITHOUT_QUORUM
+        assert made.publication is Publication.WITHOUT_QUORUM
     assert caplog.text.count("PUBLISHED WITHOUT") == 1
 
 
@@ -205,14 +205,14 @@ def test_a_bare_refusal_stops_publication_until_that_witness_cosigns_again(
             with pytest.raises(ForkSuspected, match=f"status {status}"):
                 gather(made, size)
             watch.at_s += SILENT_FOR_S
-        assert made.standing is Standing.STOPPED
+        assert made.publication is Publication.STOPPED
         (kept,) = evidence_in(tmp_path / "e")
         assert isinstance(kept, Refusal)
         assert (kept.status, kept.check(KEYS).accuses) == (status, False)
         assert "nothing is published" in caplog.text
         host.reply = cosigns()
         assert gather(made, 8)
-        assert made.standing is Standing.COSIGNED
+        assert made.publication is Publication.COSIGNED
 
 
 @pytest.mark.parametrize("size", [3, 5], ids=["an earlier head", "this very head"])
@@ -229,7 +229,7 @@ def test_a_witness_that_shows_another_history_convicts_the_log_for_good(host: Ho
     assert kept.check(KEYS).sizes == (size, 5)
     # Started again, with no witness up and a policy that waits for none, it still publishes nothing.
     with cosigners(tmp_path / "e", one(host)[0], "quorum none", waits=False) as made:
-        assert made.standing is Standing.STOPPED
+        assert made.publication is Publication.STOPPED
         with pytest.raises(ForkSuspected, match="two histories"):
             gather(made, 6)
     for path in (tmp_path / "e").iterdir():
@@ -332,7 +332,7 @@ def test_what_convicts_the_log_is_kept_where_nothing_else_is(tmp_path: Path, hos
     with cosigners(room, *one(host)) as made, pytest.raises(ForkSuspected):
         gather(made, 9)
     with cosigners(room, *one(host)) as made:
-        assert made.standing is Standing.STOPPED
+        assert made.publication is Publication.STOPPED
 
 
 def test_evidence_lasts_over_a_power_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,6 +265,15 @@ def answer_request(scene: Scene) -> Write:
     return Write(scene.gym, "/v1/desk/answers", body, other, 200)
 
 
+def delay_answer(scene: Scene) -> Write:
+    served = serve(scene)
+    asked = {**{name: each for name, each in served.body.items() if name != "receipt"}, "kind": "erase"}
+    made = app(served.company, served.path, asked, once=f"delay-{next(_people)}").json()
+    body = {"subject": served.body["subject"], "of": made["act"], "because": "complex", "channel": "letter"}
+    body["agent"] = "staff-7"
+    return Write(scene.gym, "/v1/desk/delays", body, {**body, "because": "many_requests"}, 200)
+
+
 WRITES: tuple[Callable[[Scene], Write], ...] = (
     offer_link,
     accept_link,
@@ -296,6 +305,7 @@ WRITES: tuple[Callable[[Scene], Write], ...] = (
     contest_decision,
     answer_contest,
     answer_request,
+    delay_answer,
 )
 TELL_OF_NOBODY = (publish_program, accept_program, erase_subject, answer_request)
 on_every_write = pytest.mark.parametrize("write", WRITES, ids=[each.__name__ for each in WRITES])

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -37,6 +37,7 @@ from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.keys.changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
 from tallystick_node.keys.files import SecretFiles
 from tallystick_node.keys.ring import NodeKeys, load_keys
+from tallystick_node.outbox import WRONG_ANSWERS_MAX
 from tallystick_node.setup import add_partner, create_node, list_partners, open_key_folder, open_node, remove_partner
 from tallystick_node.storage.tables import CLAIMS, HEADS, KEYS_LOGGED
 
@@ -175,10 +176,12 @@ def test_a_partner_whose_answers_do_not_verify_is_asked_for_its_keys(pair: tuple
 
 
 @pytest.mark.parametrize(
-    ("stolen", "taken"), [("after it was sent", ["accepted"]), ("before it was logged", [])], ids=["after", "before"]
+    ("stolen", "became"),
+    [("after it was sent", ["delivered"]), ("before it was logged", ["expired", "delivered"])],
+    ids=["after", "before"],
 )
-def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_theft(
-    story: tuple[Town, Membership], stolen: str, taken: list[str]
+def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_theft_and_is_else_issued_anew(
+    story: tuple[Town, Membership], stolen: str, became: list[str]
 ) -> None:
     """The insurer was away when the claim was sent; its proof shows a head of that time."""
     made, ana = story
@@ -197,8 +200,79 @@ def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_the
         made.clock.at_s += 3_600
         made.settle()
     assert key not in known(insurer, gym).ed25519("claim")
-    assert states_of_claims(insurer) == taken
+    made.release()
+    assert states_of_claims(gym) == became
+    assert states_of_claims(insurer) == ["accepted"]
+    assert len(insurer.app().rewards.find("ana-ins").rewards) == 1
     audited(gym, insurer)
+
+
+Change = Callable[[Company, int], object]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda gym, now_s: revoke(gym, "receipt", since_s=now_s - 60),
+        lambda gym, _: rotate(gym, "receipt", overlap_days=1),
+    ],
+    ids=["revoked", "ended"],
+)
+def test_what_was_signed_before_its_key_was_given_up_still_counts_when_it_arrives(
+    story: tuple[Town, Membership], change: Change
+) -> None:
+    made, person = story
+    gym, insurer = made.companies["gym.example"], made.companies["insurer.example"]
+    insurer.stop()
+    gym.app().receipts.withdraw(person.receipt, subject="ana")
+    made.settle()
+    made.clock.at_s += 3_600
+    change(gym, made.clock.at_s)
+    made.clock.at_s += 2 * DAY_S
+    made.settle()
+    insurer.start()
+    made.clock.at_s += 3_700
+    made.settle()
+    assert [each.state for each in insurer.app().receipts.find(subject="ana-ins").receipts] == ["withdrawn"]
+    assert gym.app().receipts.unacknowledged().steps == ()
+    audited(gym, insurer)
+
+
+def test_an_answer_that_was_lost_counts_although_its_key_was_given_up_since(story: tuple[Town, Membership]) -> None:
+    made, person = story
+    gym, insurer = made.companies["gym.example"], made.companies["insurer.example"]
+    gym.recorder.lose_answers_to = "/peer/v1/receipts/withdrawn"
+    gym.app().receipts.withdraw(person.receipt, subject="ana")
+    made.settle()
+    made.clock.at_s += 3_600
+    revoke(insurer, "receipt", since_s=made.clock.at_s - 60)
+    made.settle()
+    gym.recorder.lose_answers_to = None
+    made.clock.at_s += 3_700
+    made.settle()
+    assert gym.app().receipts.unacknowledged().steps == ()
+    audited(gym, insurer)
+
+
+def test_what_a_stolen_key_may_have_signed_holds_up_no_other_withdrawal(story: tuple[Town, Membership]) -> None:
+    made, person = story
+    gym, insurer = made.companies["gym.example"], made.companies["insurer.example"]
+    ben = consent(link(gym, insurer, at_gym="ben", at_insurer="ben-ins", town=made), made)
+    insurer.stop()
+    gym.app().receipts.withdraw(person.receipt, subject="ana")
+    made.settle()
+    revoke(gym, "receipt", since_s=made.clock.at_s - 3_600)
+    insurer.start()
+    made.clock.at_s += 3_700
+    made.settle()
+    gym.app().receipts.withdraw(ben.receipt, subject="ben")
+    made.settle()
+    assert [each.state for each in insurer.app().receipts.find(subject="ben-ins").receipts] == ["withdrawn"]
+    for _ in range(WRONG_ANSWERS_MAX):
+        made.clock.at_s += 3_700
+        made.settle()
+    (step,) = gym.app().receipts.unacknowledged().steps
+    assert (step.receipt, step.refused) == (person.receipt, True)
 
 
 def test_a_revoked_log_key_signs_no_more_and_a_new_one_stands_in_its_place(pair: tuple[Town, Company, Company]) -> None:

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,9 @@ from tallystick_node.cli import app
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import KeysLocked, SettingsInvalid
 from tallystick_node.keys import files as key_files
-from tallystick_node.keys.changes import rotate_key, seal_keys
+from tallystick_node.keys.changes import KeyFolder, reseal_keys, rotate_key, seal_keys
 from tallystick_node.keys.files import SecretFiles, checked_passphrase, read_passphrase_file
-from tallystick_node.keys.ring import load_keys
+from tallystick_node.keys.ring import NodeKeys, load_keys
 from tallystick_node.setup import create_node, open_key_folder, open_node
 
 NOW_S = 1_800_000_000
@@ -138,6 +140,103 @@ def test_a_sealed_file_opens_under_its_own_name_alone(tmp_path: Path) -> None:
         files(keys).read("log")
 
 
+OTHER = b"hunter two, and some more of it"
+
+
+class Stopped(Exception):
+    """The power fails here."""
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the power fail before this write to the disk."""
+    left = step
+
+    def counted(do: Callable[..., object]) -> Callable[..., object]:
+        def done(*args: object, **named: object) -> object:
+            nonlocal left
+            if left == 0:
+                raise Stopped
+            left -= 1
+            return do(*args, **named)
+
+        return done
+
+    for owner, name in ((os, "fsync"), (Path, "rename"), (Path, "unlink")):
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
+
+
+@pytest.mark.long
+def test_another_passphrase_opens_all_or_nothing_wherever_the_power_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path)
+    keys = load_keys(tmp_path / "keys", files=files(tmp_path / "keys"))
+    now, new = WORDS, OTHER
+    undone = 0
+    for step in range(1_000):
+        with monkeypatch.context() as power, resealing(tmp_path, now) as place:
+            stop_at(step, power)
+            try:
+                assert reseal_keys(place, partial(bytes, new))
+                is_over = True
+            except Stopped:
+                is_over = False
+        opens = [each for each in (now, new) if opens_all(tmp_path, each, keys)]
+        assert len(opens) == 1
+        undone += opens == [now]
+        if is_over:
+            break
+        now, new = (now, new) if opens == [now] else (new, now)
+    assert undone > 10
+    assert opens == [new]
+    assert [path.name for path in (tmp_path / "keys").iterdir() if path.name.startswith(".")] == []
+
+
+def resealing(folder: Path, passphrase: bytes) -> AbstractContextManager[KeyFolder]:
+    return open_key_folder(folder, clock=CLOCK, passphrase=partial(bytes, passphrase))
+
+
+def opens_all(folder: Path, passphrase: bytes, keys: NodeKeys) -> bool:
+    """Return whether a passphrase opens the keys: all of them, or none."""
+    with resealing(folder, passphrase) as place:
+        try:
+            return place.load() == keys
+        except KeysLocked:
+            return False
+
+
+def test_another_passphrase_is_taken_by_who_knows_the_present_one_alone(tmp_path: Path) -> None:
+    made(tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
+    for known, new in ((lambda: OTHER, lambda: OTHER), (words, lambda: checked_passphrase(b""))):
+        with open_key_folder(tmp_path, clock=CLOCK, passphrase=known) as place, pytest.raises(KeysLocked):
+            reseal_keys(place, new)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()} == before
+    made(tmp_path / "clear", None)
+    with resealing(tmp_path / "clear", WORDS) as place, pytest.raises(SettingsInvalid, match="not sealed"):
+        reseal_keys(place, words)
+
+
+def test_what_was_sealed_anew_and_never_counted_goes_with_its_key(tmp_path: Path) -> None:
+    """The power failed before the new passphrase counted; then a key is destroyed."""
+    made(tmp_path)
+    beside = tmp_path / "keys" / ".seal.key.resealed"
+    beside.write_bytes((tmp_path / "keys" / "seal.key").read_bytes())
+    files(tmp_path / "keys").remove("seal")
+    assert not beside.exists()
+
+
+def test_a_key_that_is_made_after_it_is_sealed_under_the_new_passphrase(tmp_path: Path) -> None:
+    made(tmp_path)
+    node = open_node(tmp_path, clock=CLOCK, passphrase=words)
+    with open_key_folder(tmp_path, clock=CLOCK, passphrase=words) as place:
+        reseal_keys(place, lambda: OTHER)
+        new = rotate_key(place, "log", overlap_days=1)
+    node.close()
+    with open_key_folder(tmp_path, clock=CLOCK, passphrase=lambda: OTHER) as place:
+        assert place.load() == new
+
+
 def test_a_removed_secret_is_overwritten_first(tmp_path: Path) -> None:
     made(tmp_path, None)
     path = tmp_path / "keys" / "log.key"
@@ -207,7 +306,7 @@ def run(*arguments: object, passphrase: Path | None = None) -> str:
     return said.output
 
 
-def test_the_operator_s_commands(tmp_path: Path) -> None:
+def test_the_operator_s_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Init, seal, list, rotate, revoke, fingerprint; no secret is ever printed."""
     gym, secret = tmp_path / "gym", passphrase_file(tmp_path)
     init = ("init", gym, "--host", "gym.example", "--url", "http://gym", "--sandbox")
@@ -229,6 +328,12 @@ def test_the_operator_s_commands(tmp_path: Path) -> None:
     now = run("keys", "list", gym).splitlines()[-2].split(" from ")[1].strip()
     run("keys", "revoke", gym, "log", "--since", now.replace(" ", "T"), "--key", old, passphrase=secret)
     assert "compromised: revoked since" in run("keys", "list", gym)
+    (tmp_path / "new").mkdir()
+    monkeypatch.setenv("TALLYSTICK_NEW_PASSPHRASE_FILE", str(passphrase_file(tmp_path / "new", OTHER)))
+    assert "Sealed anew: " in run("keys", "passphrase", gym, passphrase=secret)
+    with pytest.raises(KeysLocked):
+        run("keys", "rotate", gym, "http", passphrase=secret)
+    secret = passphrase_file(tmp_path, OTHER)
     for wrong in (("--since", "yesterday"), ("--since", "2027-03-05T18:00"), ("--since", "1", "--reason", "boredom")):
         with pytest.raises(SettingsInvalid):
             run("keys", "revoke", gym, "claim", *wrong, passphrase=secret)

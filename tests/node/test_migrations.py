@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from base64 import b64decode
+from base64 import b64decode, urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -167,12 +167,59 @@ def test_a_link_that_is_open_at_the_upgrade_learns_that_one_before_it_told_somet
     engine.dispose()
 
 
-def insert_as_was(connection: sa.Connection, table: str, **values: object) -> None:
-    """Insert a row into a table as it is by now; what must be there and is not said is empty."""
+def test_what_is_held_at_the_upgrade_is_owed_and_what_was_signed_says_when(place: Place) -> None:
+    """More than the thousand rows that are read at once."""
+    count = 1_001
+    names = [f"{number:04}" for number in range(count)]
+    tokens = [urlsafe_b64encode(json.dumps({"at": 100 + number}).encode()).decode() for number in range(count)]
+    engine = connect(place)
+    with writing(engine).begin() as connection:
+        command.upgrade(alembic_config(Schema.NODE, connection), "node_0016")
+        insert_as_was(connection, "receipt", id="rcp", terms='{"retention_s": 10}')
+        held = [{"number": at, "digest": each, "id": each, "logged_at_s": at} for at, each in enumerate(names)]
+        insert_as_was(connection, "claim", *held, receipt="rcp", role="recipient", token="held")
+        signed = [{"signed": each, "token": f"e30.{said}.c2ln"} for each, said in zip(names, tokens, strict=True)]
+        insert_as_was(connection, "signedfor", *signed)
+    engine.dispose()
+
+    engine = open_database(place)
+    with engine.connect() as connection:
+        owed = connection.exec_driver_sql("SELECT claim, due_s FROM duty ORDER BY claim").all()
+        said = connection.exec_driver_sql("SELECT signed, at_s FROM signedfor ORDER BY signed").all()
+    assert [tuple(row) for row in owed] == [(each, 10 + at) for at, each in enumerate(names)]
+    assert [tuple(row) for row in said] == [(each, 100 + at) for at, each in enumerate(names)]
+    engine.dispose()
+
+
+def insert_as_was(connection: sa.Connection, table: str, *rows: dict[str, object], **values: object) -> None:
+    """Insert rows into a table as it is by now, one where none is said; what must be there and is not said is empty."""
     columns = sa.Table(table, sa.MetaData(), autoload_with=connection)
     needed = [each for each in columns.columns if not each.nullable and each.server_default is None]
     empty = {each.name: "" if isinstance(each.type, sa.String) else 0 for each in needed}
-    connection.execute(columns.insert().values({**empty, **values}))
+    connection.execute(columns.insert(), [{**empty, **values, **row} for row in rows or ({},)])
+
+
+def test_what_is_open_at_the_upgrade_is_due_a_month_after_it_was_asked_for(place: Place) -> None:
+    asked_at_s = int(datetime(2027, 1, 31, 15, tzinfo=UTC).timestamp())
+    due_s = int(datetime(2027, 2, 28, 15, tzinfo=UTC).timestamp())
+    engine = connect(place)
+    with writing(engine).begin() as connection:
+        command.upgrade(alembic_config(Schema.NODE, connection), "node_0025")
+        for number, state in enumerate(("open", "done"), 1):
+            bytes_of = {"commitment": b"", "ciphertext": b""}
+            insert_as_was(
+                connection, "act", number=number, id=f"act_{number}", state=state, at_s=asked_at_s, **bytes_of
+            )
+        insert_as_was(connection, "contest", id="cts_1", decision=1, contested_at_s=asked_at_s)
+    engine.dispose()
+    migrate(place, Schema.NODE)
+    engine = connect(place)
+    with engine.connect() as connection:
+        acts = connection.exec_driver_sql("SELECT answer_by_s, delayed FROM act ORDER BY number").all()
+        contests = connection.exec_driver_sql("SELECT answer_by_s, delayed FROM contest").all()
+    engine.dispose()
+    assert [tuple(row) for row in acts] == [(due_s, ""), (0, "")]
+    assert [tuple(row) for row in contests] == [(due_s, "")]
 
 
 def test_it_can_be_upgraded_beforehand_and_twice(first_landed: Path) -> None:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import NodeFailed
+from tallystick.tls import tls_context
 from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import PolicyUnmet
 from tallystick_ledger.opening import parse_opening
@@ -100,7 +101,7 @@ def test_a_sealed_backup_forks_nothing_either_also_where_the_published_log_is_lo
 
 
 def readyz(company: Company) -> dict[str, Any]:
-    answer: dict[str, Any] = httpx.get(f"{company.url}/readyz").json()
+    answer: dict[str, Any] = httpx.get(f"{company.url}/readyz", verify=tls_context()).json()
     return answer
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from hosts import Host
-from signers import NOW_S
+from signers import NOW_S, ed25519_key
 from sqlalchemy import select
 from town import Company, Town, agree, at, town
 
@@ -25,6 +25,7 @@ from tallystick_ledger.tlog.merkle import EMPTY_ROOT
 from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, Signer, open_note, sign_note
 from tallystick_node.config import load_settings
 from tallystick_node.flows.logs.peer_heads import PeerHeads
+from tallystick_node.log.missed import MISSED_FOR_S
 from tallystick_node.setup import add_partner, create_node
 from tallystick_node.storage.tables import FOLLOWED
 
@@ -316,3 +317,58 @@ def test_a_log_that_is_taken_away_or_emptied_is_told_of(liar: Liar, caplog: pyte
     caplog.clear()
     liar.serves(ten)
     assert caplog.messages == [f"following {liar.origin}: as it should be"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "code", "found"),
+    [
+        (b"", "log_gone", "found no log in its place"),
+        pytest.param(
+            b"smaller",
+            "log_rolled_back",
+            "found a head of 4 entries in its place, which the log has signed too",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            b"unsigned",
+            "reply_forged",
+            "found something else in its place, which the log has not signed",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_what_a_log_had_shown_and_shows_no_more_is_kept_once_it_was_missed_for_an_hour(
+    liar: Liar, caplog: pytest.LogCaptureFixture, shown: bytes, code: str, found: str
+) -> None:
+    def missed() -> object:
+        return httpx.get(f"{liar.gym.url}/readyz").json().get("logs_missed")
+
+    small = Checkpoint(liar.origin, 4, bytes(32)).body()
+    less = {
+        b"": b"",
+        b"smaller": sign_note(small, [liar.log], now_s=NOW_S),
+        b"unsigned": sign_note(small, [NoteSigner(liar.origin, ed25519_key("another"))], now_s=NOW_S),
+    }[shown]
+    assert liar.shows("ten", liar.log) == ("following", 0)
+    for _ in range(MISSED_FOR_S // INTERVAL_S):
+        assert liar.serves(less) == ("following", 0)
+        assert missed() == f"{liar.origin} ({code})"
+    assert "critical" not in str({each.levelname.lower() for each in caplog.records})
+    assert liar.serves(less) == ("following", 1)
+    assert f"the log {liar.origin} does not show any more what it has signed: {code}" in caplog.messages
+    (kept,) = (liar.gym.folder / "evidence").iterdir()
+    verdict = parse_evidence(kept.read_bytes()).check([liar.log.verifier_key])
+    assert not verdict.accuses
+    assert found in verdict.problem
+    assert liar.serves(less) == ("following", 1), "it is kept once"
+    assert liar.shows("ten", liar.log) == ("following", 1)
+    assert missed() is None
+
+
+@pytest.mark.long
+def test_a_log_that_was_away_in_between_is_not_missed_for_an_hour(liar: Liar) -> None:
+    assert liar.shows("ten", liar.log) == ("following", 0)
+    for _ in range(2):
+        for _ in range(MISSED_FOR_S // INTERVAL_S):
+            assert liar.serves(b"") == ("following", 0)
+        assert liar.shows("ten", liar.log) == ("following", 0)

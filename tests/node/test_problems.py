@@ -250,7 +250,7 @@ def test_a_hint_that_no_database_or_screen_could_show_is_refused(scene: Scene, h
 
 def test_every_error_of_the_tower_has_its_status_and_every_status_its_title() -> None:
     assert set(STATUSES.values()) <= set(TITLES)
-    assert set(STATUSES.values()) == {400, 401, 403, 404, 409, 410, 422, 500, 503}
+    assert set(STATUSES.values()) == {400, 401, 403, 404, 409, 410, 422, 429, 500, 503}
 
 
 @pytest.mark.sqlite  # by a trigger in its words; nothing else here depends on the database

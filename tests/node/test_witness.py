@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from witnesses import AloneStand, NodeStand, Stand, ask, grown, head_of, keys_in, log_key, shown
 
 from tallystick.descriptor import DescriptorOlder, Role, open_descriptor, sign_descriptor
+from tallystick.tls import tls_context
 from tallystick_ledger.encoding import to_base64
 from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import SignatureKind
@@ -111,7 +112,7 @@ def test_what_it_shows_carries_the_log_s_line_and_its_own_and_no_other(at_three:
 def refused(witness: Stand, asked: AddCheckpoint | bytes) -> int:
     """Return the status of a refusal; whatever it is, the witness has not moved."""
     raw = asked if isinstance(asked, bytes) else asked.encode()
-    return httpx.post(f"{witness.prefix}/add-checkpoint", content=raw).status_code
+    return httpx.post(f"{witness.prefix}/add-checkpoint", content=raw, verify=tls_context()).status_code
 
 
 def test_each_refusal_has_the_status_that_the_specification_gives_it(at_three: Stand, gym: Company) -> None:
@@ -223,7 +224,7 @@ def test_a_part_of_a_tree_is_signed_where_the_whole_was_cosigned(at_three: Stand
     proof = tuple(prove_subtree_consistency(2, size, size=size, read=reader))
 
     def sign(request: SignSubtree) -> httpx.Response:
-        return httpx.post(f"{at_three.prefix}/sign-subtree", content=request.encode())
+        return httpx.post(f"{at_three.prefix}/sign-subtree", content=request.encode(), verify=tls_context())
 
     asked = SignSubtree(2, size, part, proof, shown(at_three, gym).content)
     answer = sign(asked)
@@ -424,7 +425,7 @@ def wait_for(url: str) -> None:
     until_s = time.monotonic() + 30
     while time.monotonic() < until_s:
         try:
-            if httpx.get(url).status_code == 200:
+            if httpx.get(url, verify=tls_context()).status_code == 200:
                 return
         except httpx.HTTPError:
             time.sleep(0.05)

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from town import consent, fitness_program, link, town
 
 from privacy.asks import GROUPS, PERIOD, Asked, Scene, post, scene, shapes
+from tallystick_node.flows.claims import decisions, why
 from tallystick_node.storage.tables import ASKS, DECISIONS, HEADS
 
 KINDS = [kind for kinds in GROUPS.values() for kind in kinds]
@@ -58,13 +59,34 @@ def test_a_question_about_anybody_is_answered_alike(scene_of_all: Scene, caplog:
     assert caplog.messages == []
 
 
-def test_only_the_subject_reads_what_was_decided(scene_of_all: Scene) -> None:
+def test_only_the_subject_reads_what_was_decided_and_nothing_once_the_receipt_has_ended(scene_of_all: Scene) -> None:
     for kind in KINDS:
         asked(scene_of_all, about(scene_of_all, kind, period="2027-02"))
     decided = {row.subject for row in scene_of_all.gym.node.rows(select(DECISIONS.c.subject))}
-    assert {"refused-0", "withdrawn-0"} <= decided
-    mine = scene_of_all.gym.app().decisions.find("withdrawn-0").decisions
+    assert "undecided-0" in decided
+    assert decided.isdisjoint({"refused-0", "withdrawn-0"})  # what was decided ended with their receipts
+    mine = scene_of_all.gym.app().decisions.find("undecided-0").decisions
     assert {(each.outcome, each.partner) for each in mine} == {("refused", "insurer.example")}
+
+
+def test_a_partner_that_asks_and_asks_adds_nothing_to_what_is_kept_of_her(
+    scene_of_all: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, gym = scene_of_all, scene_of_all.gym
+    asked(of, about(of, "undecided", period="2026-11"))
+    of.story.clock.at_s += 60
+    asked(of, about(of, "undecided", period="2026-11"))
+    kept = gym.app().decisions.find("undecided-0").decisions
+    (again,) = [each for each in kept if each.period == "2026-11"]
+    assert again.decided_at == of.story.clock.at_s  # when she was asked about last
+
+    monkeypatch.setattr(decisions, "REFUSALS_MAX", len(kept))
+    asked(of, about(of, "undecided", period="2026-10"))
+    assert gym.app().decisions.find("undecided-0").decisions == kept
+
+    monkeypatch.setattr(why, "SHOWN_MAX", 1)
+    explained = gym.app().decisions.why("undecided-0")
+    assert ([each.period for each in explained.explanations], explained.older_count) == (["2026-11"], len(kept) - 1)
 
 
 @pytest.mark.parametrize(

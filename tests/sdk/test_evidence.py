@@ -21,6 +21,7 @@ from tallystick.evidence import (
     EvidenceRejected,
     Refusal,
     TwoHeads,
+    Withheld,
     WrongLine,
     WrongTile,
     parse_evidence,
@@ -140,6 +141,42 @@ def test_a_tile_that_is_not_the_log_s_is_shown_and_accuses_nobody(path: str) -> 
         assert (verdict.accuses, verdict.sizes) == (False, (600,))
     with pytest.raises(EvidenceRejected, match="is what the head covers"):
         tile(path, true).check(KEYS)
+
+
+def withheld(shown: bytes, *, of: bytes | None = None) -> Withheld:
+    return Withheld(tuple(KEYS), head(600) if of is None else of, NOW_S, NOW_S + 3_600, shown)
+
+
+@pytest.mark.parametrize(
+    ("shown", "found", "sizes"),
+    [
+        (b"", "found no log in its place", (600,)),
+        (head(599), "found a head of 599 entries in its place, which the log has signed too", (600, 599)),
+        (head(599, signers=STRANGER), "which the log has not signed", (600,)),
+        (b"<html>Gone fishing</html>\xff", "which the log has not signed", (600,)),
+    ],
+)
+def test_what_is_missing_shows_what_the_log_owes_and_accuses_nobody(
+    shown: bytes, found: str, sizes: tuple[int, ...]
+) -> None:
+    verdict = parse_evidence(withheld(shown).encode()).check(KEYS)
+    assert (verdict.accuses, verdict.sizes) == (False, sizes)
+    assert verdict.problem.startswith("It has signed a head of 600 entries. Whoever made this file found ")
+    assert found in verdict.problem
+    assert verdict.problem.endswith("at 2026-03-01 00:00 and 2026-03-01 01:00 UTC.")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        withheld(head(600)),
+        withheld(head(600, bytes(32))),
+        withheld(b"", of=head(600, signers=STRANGER)),
+    ],
+)
+def test_nothing_is_missing_where_as_much_is_shown_nor_where_nothing_was_signed(made: Withheld) -> None:
+    with pytest.raises(EvidenceRejected):
+        made.check(KEYS)
 
 
 def test_of_a_bundle_no_entry_travels() -> None:

@@ -86,6 +86,9 @@ class Claim(Strict):
     version: Version
 
 
+_ONLY_ANSWER = frozenset({ANSWER})
+
+
 def holder_key(public_key: str) -> Confirmation:
     """Return the `cnf` of a wallet key, given as base64url of its 32 bytes."""
     return Confirmation(jwk=HolderKey(crv="Ed25519", kty="OKP", x=public_key))
@@ -137,7 +140,7 @@ def verify_claim(
         token, typ=CREDENTIAL_TYP, keys=keys, now_s=now_s, audience=audience, holder=require_key_binding
     )
     claim = _parsed(verified.payload)
-    if claim.iss != issuer or set(verified.disclosed) != {ANSWER}:
+    if claim.iss != issuer or verified.disclosed != _ONLY_ANSWER:
         raise ClaimRejected(
             "claim_mismatch",
             "A claim is not by the partner that sent it, or discloses other than its answer.",
@@ -159,7 +162,7 @@ def peek_audience(token: str) -> str:
 
 
 def _parsed(payload: Mapping[str, Any]) -> Claim:
-    if any(value is None for value in payload.values()):
+    if None in payload.values():
         raise _malformed()  # what is not said of a claim is left out
     # As strict as from JSON text: no member takes an int for a bool or a float for an int, and none is a list.
     try:

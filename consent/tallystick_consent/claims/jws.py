@@ -21,6 +21,9 @@ ALGORITHM = "Ed25519"
 
 TOKEN_SIZE_MAX_BYTES = 64 * 1024
 
+_BY_ID, _ALONE = frozenset({"alg", "kid", "typ"}), frozenset({"alg", "typ"})
+"""What a header has, and nothing else: where it names the key, and where that is known from elsewhere."""
+
 CheckSignature = Callable[[bytes, bytes], None]
 """Takes signature and message; raises `InvalidSignature`. `Ed25519PublicKey.verify` is one."""
 
@@ -115,11 +118,26 @@ def unchecked_payload(token: str) -> dict[str, Any]:
     return parse_json_object(from_base64url(segments[1]))
 
 
+def typ_of(token: str) -> str:
+    """Return the kind that a token says it is of, without looking at its signature: to know as which to open it.
+
+    Raises:
+        BadInput: not three segments with a JSON object in canonical base64url in the first, or too long.
+    """
+    if len(token) > TOKEN_SIZE_MAX_BYTES:
+        raise _too_long()
+    segments = token.split(".")
+    if len(segments) != 3:
+        raise BadInput("A token is not three segments.", remedy="Send a JWS in its compact form.")
+    kind = parse_json_object(from_base64url(segments[0])).get("typ")
+    return kind if isinstance(kind, str) else ""
+
+
 def key_by_id(keys: Mapping[str, Ed25519PublicKey]) -> FindKey:
     """Return the policy for headers of exactly alg `Ed25519`, typ, and the kid of one of `keys`."""
 
     def find(header: Mapping[str, object]) -> CheckSignature:
-        _require_header(header, {"alg", "kid", "typ"})
+        _require_header(header, _BY_ID)
         key_id = header["kid"]
         key = keys.get(key_id) if isinstance(key_id, str) else None
         if key is None:
@@ -135,14 +153,14 @@ def only_key(key: Ed25519PublicKey) -> FindKey:
     """Return the policy for headers of exactly alg `Ed25519` and typ, where `key` is known from elsewhere."""
 
     def find(header: Mapping[str, object]) -> CheckSignature:
-        _require_header(header, {"alg", "typ"})
+        _require_header(header, _ALONE)
         return key.verify
 
     return find
 
 
-def _require_header(header: Mapping[str, object], names: set[str]) -> None:
-    if set(header) != names:
+def _require_header(header: Mapping[str, object], names: frozenset[str]) -> None:
+    if frozenset(header) != names:
         raise SignatureRejected(
             "A token's header has too many or too few members.", remedy=f"Send exactly {', '.join(sorted(names))}."
         )

@@ -419,13 +419,11 @@ def _digests_of(members: dict[str, Any]) -> list[object]:
 def _read_disclosure(coded: str) -> _Disclosure:
     parts = parse_json(from_base64url(coded))
     if isinstance(parts, list):
-        match cast("list[object]", parts):
-            case [str(), str(name), value] if name not in _RESERVED:
-                return name, value
-            case [str(), value]:
-                return None, value
-            case _:
-                pass
+        salt, *named = cast("list[object]", parts) or [None]
+        if isinstance(salt, str) and len(named) == 1:
+            return None, named[0]
+        if isinstance(salt, str) and len(named) == 2 and isinstance(named[0], str) and named[0] not in _RESERVED:
+            return named[0], named[1]
     raise _malformed("A disclosure is not a salt, a name that is not reserved, and a value.")
 
 

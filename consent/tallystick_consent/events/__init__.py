@@ -8,7 +8,6 @@ envelope    the CloudEvent that is sealed, and the one way in
 
 from tallystick_consent.events.catalogue import (
     CATALOGUE,
-    SCHEMAS,
     VISIT_ELAPSED_MAX_S,
     EventType,
     figure_of,
@@ -23,7 +22,6 @@ from tallystick_consent.events.shapes import TRACK_POINTS_MAX
 __all__ = [
     "CATALOGUE",
     "MEDIA_TYPE",
-    "SCHEMAS",
     "TRACK_POINTS_MAX",
     "VISIT_ELAPSED_MAX_S",
     "EventRefused",

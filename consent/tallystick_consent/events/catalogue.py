@@ -182,8 +182,6 @@ CATALOGUE: dict[str, EventType] = {
 }
 """Every type of event there is, by its name."""
 
-SCHEMAS: dict[str, type[Data]] = {name: each.schema for name, each in CATALOGUE.items()}
-
 
 @cache
 def types_of(event_type: str) -> frozenset[str]:

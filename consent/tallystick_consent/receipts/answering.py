@@ -22,12 +22,20 @@ GROUNDS_OF: dict[str, frozenset[Declined]] = {
 """Which grounds fit what was asked for."""
 
 
-def answer_by_s(asked_at_s: int) -> int:
-    """Return by when an answer is due: a month later, on the same day of it, or on its last one where it is shorter.
+Delayed = Literal["complex", "many_requests"]
+"""Why an answer takes longer than a month: how complex the request is, or how many there are. Nothing else is one."""
+
+MONTHS_EXTENDED = 3
+"""Within how many months of the request an answer is due that takes longer: the month, and two further ones."""
+
+
+def answer_by_s(asked_at_s: int, *, months: int = 1) -> int:
+    """Return by when an answer is due: so many months later, on the same day, or on the month's last where it has none.
 
     Both are seconds since 1970-01-01 UTC.
     """
     asked = datetime.fromtimestamp(asked_at_s, UTC)
-    year, month = asked.year + asked.month // 12, asked.month % 12 + 1
+    later = asked.month - 1 + months
+    year, month = asked.year + later // 12, later % 12 + 1
     day = min(asked.day, monthrange(year, month)[1])
     return int(asked.replace(year=year, month=month, day=day).timestamp())

@@ -112,7 +112,7 @@ def record_payload(kind: str, *, at_s: int, about: Mapping[str, Any]) -> bytes:
 
     Args:
         kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
-            `match`; `answer` where one of the company's own answered.
+            `match`; `answer` where one of the company's own answered, `delay` where one said that this takes longer.
         at_s: when, seconds since 1970-01-01 UTC.
         about: who, how and of what.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.receipt import Notice, Terms
+from tallystick_consent.receipts.retention import Retention
 from tallystick_consent.receipts.states import ReceiptState
 from tallystick_ledger.times import DAY_S
 
@@ -114,6 +115,7 @@ def fhir_consent(receipt: Exported) -> dict[str, Any]:
                     {"url": _urn("rung"), "valueCode": terms.rung},
                     {"url": _urn("program"), "valueString": f"{terms.program}@{terms.program_version}"},
                     {"url": _urn("retention-seconds"), "valueString": str(terms.retention_s)},
+                    *(_fhir_duty(each) for each in terms.retention),
                 ],
             }
         ],
@@ -184,6 +186,17 @@ def _fhir_data(terms: Terms) -> dict[str, Any]:
         return {}
     named = [_fhir_reference(_FHIR_RESOURCE[each.kind], "resource", each.id) for each in terms.resources]
     return {"data": [{"meaning": "instance", "reference": each} for each in named]}
+
+
+def _fhir_duty(duty: Retention) -> dict[str, Any]:
+    """Return what the recipient keeps, on which ground, and how many days from what on it must be gone."""
+    said: dict[str, dict[str, Any]] = {
+        "field": {"valueCode": duty.field},
+        "ground": {"valueCode": duty.ground},
+        "from": {"valueCode": "taken" if duty.field == "answers" else "end"},
+        "until-days": {"valueUnsignedInt": duty.until_days},
+    }
+    return {"url": _urn("retention"), "extension": [{"url": name, **value} for name, value in said.items()]}
 
 
 def _fhir_concept(system: str, code: str, display: str) -> dict[str, Any]:

@@ -20,9 +20,10 @@ Source: DESIGN section 5 (P4, P5, P7, P8, P9, P14, P16, P17), LEDGER-FORMATS sec
 from tallystick_consent.replay.answers import carried_disclosure
 from tallystick_consent.replay.duties import carried_duty
 from tallystick_consent.replay.entries import LEDGER_KINDS, ConsentReplay
-from tallystick_consent.replay.opening import without_leaves
+from tallystick_consent.replay.opening import untold, without_leaves
 from tallystick_consent.replay.programs import count_untold
 from tallystick_consent.replay.receipts import (
+    SETTLES_MAX_S,
     acknowledgement_rule,
     answers_request,
     carried_receipt,
@@ -35,6 +36,7 @@ from tallystick_consent.replay.state import TIME_SLACK_S, Acknowledged, ReceiptL
 
 __all__ = [
     "LEDGER_KINDS",
+    "SETTLES_MAX_S",
     "TIME_SLACK_S",
     "Acknowledged",
     "ConsentReplay",
@@ -49,5 +51,6 @@ __all__ = [
     "counts_here",
     "fixed_terms",
     "receipt_is_open",
+    "untold",
     "without_leaves",
 ]

@@ -146,7 +146,9 @@ def _check_covered(
         report("P4.no_receipt", "An answer names a receipt that is not in this ledger.")
         return
     terms, live_leaf = life.body, life.leaf_for(body)
-    if live_leaf is None or not terms.valid_from <= at_s < terms.valid_until:
+    # What an ending lists is looked at as of that, and may come when the receipt would have run out.
+    is_valid = terms.valid_from <= at_s and (at_s < terms.valid_until or life.is_listed(body))
+    if live_leaf is None or not is_valid:
         report("P4.not_live", f"An answer names a receipt that is {terms.state} or not acknowledged here.")
     elif body.receipt_leaf != live_leaf:
         report("P4.receipt_leaf", "An answer names another entry than the one that made its receipt live.")

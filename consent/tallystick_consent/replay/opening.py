@@ -94,13 +94,23 @@ def carries(state: ConsentState, at_s: int) -> Iterator[Carried]:
             yield Carried("erasure", erasure.document())
 
 
-def without_leaves(records: Iterable[Carried]) -> Iterator[Carried]:
-    """Yield records as two logs must agree on them: the place of a receipt is another one in each."""
+def untold(records: Iterable[Carried]) -> frozenset[str]:
+    """Return the digests of the programs of which a record does not say what their answers tell."""
+    silent = (each.body.get("digest") for each in records if each.kind == "program" and not each.body.get("tells"))
+    return frozenset(digest for digest in silent if isinstance(digest, str))
+
+
+def without_leaves(records: Iterable[Carried], *, untold: frozenset[str] = frozenset()) -> Iterator[Carried]:
+    """Yield records as two logs must agree on them: the place of a receipt is another one in each.
+
+    Args:
+        untold: digests of programs of which one of the two does not say what their answers tell: a log whose programs
+            did not say it yet is continued by one whose programs do.
+    """
     for record in records:
-        if record.kind == "disclosure":
-            disclosure = {**record.body["disclosure"], "receipt_leaf": 0}
-            record = Carried(record.kind, {**record.body, "disclosure": disclosure})
-        elif record.kind == "program":
-            # It follows from the digest. A log whose programs did not say it yet is continued by one whose programs do.
+        disclosure, digest = record.body.get("disclosure"), record.body.get("digest")
+        if record.kind == "disclosure" and isinstance(disclosure, dict):
+            record = Carried(record.kind, {**record.body, "disclosure": {**disclosure, "receipt_leaf": 0}})
+        elif record.kind == "program" and isinstance(digest, str) and digest in untold:
             record = Carried(record.kind, {name: each for name, each in record.body.items() if name != "tells"})
         yield record

@@ -24,6 +24,10 @@ ACKNOWLEDGE_WITHIN_MAX_S = 30 * DAY_S
 """The latest deadline that a stop may name, after its entry: an erasure's. Nobody chooses when it would be late."""
 
 
+SETTLES_MAX_S = 2 * 366 * DAY_S
+"""How long after an ending what it lists may come, at most: claims live a year, and are issued anew once."""
+
+
 def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
     """Replay a step of a receipt, at `index`."""
     if body.crossed:
@@ -65,7 +69,7 @@ def take_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, 
         owe_from_end(state, life, index, at_s)
     if body.acknowledgement is not None:
         by_partner = acknowledges or (state.host == body.issuer and body.state in _TOLD_BY_ISSUER)
-        life.acknowledged += (_acknowledged(body, index, by_partner=by_partner),)
+        life.acknowledged.append(_acknowledged(body, index, by_partner=by_partner))
 
 
 def carry_receipt(state: ConsentState, body: ReceiptBody, index: int, at_s: int, report: Report) -> None:
@@ -122,11 +126,11 @@ def receipt_is_open(body: ReceiptBody, *, host: str, at_s: int) -> bool:
     """Return whether more may come of a receipt after its last step `body`, answers under way apart.
 
     An ending that was signed stays open where that was until the other side has signed for it; one that lists what is
-    still to come, at the recipient `host`, while the receipt would have been valid.
+    still to come, at the recipient `host`, as long as that may come.
     """
     if body.state in OPEN or (body.signed != "" and body.acknowledgement is None):
         return True
-    return body.recipient == host and bool(body.deliverable) and at_s < body.valid_until
+    return body.recipient == host and bool(body.deliverable) and at_s < body.valid_until + SETTLES_MAX_S
 
 
 def counts_here(body: ReceiptBody, *, host: str) -> bool:

@@ -119,7 +119,7 @@ class ReceiptLife:
     carried_leaf: int | None = None
     stepped_leaf: int = 0
     stepped_at_s: int = 0
-    acknowledged: tuple[Acknowledged, ...] = ()
+    acknowledged: list[Acknowledged] = field(default_factory=list[Acknowledged])
     uses: int | None = 0
     day: str = ""
     grade: str = ""
@@ -168,8 +168,11 @@ class ReceiptLife:
 
     def leaf_for(self, body: DisclosureBody | AcceptanceBody) -> int | None:
         """Return the index of the entry by which the receipt covers an answer now, None where it does not."""
-        on_its_way = type(body) is AcceptanceBody and body.claim in self.deliverable
-        return self.lived_leaf if on_its_way else self.live_leaf
+        return self.lived_leaf if self.is_listed(body) else self.live_leaf
+
+    def is_listed(self, body: DisclosureBody | AcceptanceBody) -> bool:
+        """Return whether an answer is accepted that was on its way when the receipt was stopped."""
+        return type(body) is AcceptanceBody and body.claim in self.deliverable
 
 
 @dataclass(slots=True)

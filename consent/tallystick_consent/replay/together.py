@@ -57,7 +57,8 @@ def check_told(
         return
     known = (len(state.programs), len(answered))
     held = state.held.get(here, _UNKNOWN)
-    within, question = (held[1] if held[0] == known else frozenset()), (payer, *program_version, permitted)
+    within = held[1] if held[0] == known else _UNKNOWN[1]
+    question = (payer, *program_version, permitted)
     if question in within:
         return
     if _tell_too_much(_versions(state, payer, answered), program, answered, permitted):

@@ -3,11 +3,13 @@
 Pure. A rule is a document both partners hold; nothing in it is code.
 
 periods      names of periods, their days, their close
+comparing    which events a rule keeps, and which outcome a figure has
+measures     what a rule measures: events, made days, made one figure
 language     the documents: what a rule may say
 first        the first form of a rule, a short way to write one of them
 days         from events to days: each thing once, on its day
 evaluate     the answer, and why
-late         what late evidence changes
+late         what late evidence and corrections change of what was told
 dry_run      a rule tried on past periods
 conjunction  claims of different issuers, concluded at the recipient
 cost         what a rule tells, in words a customer reads
@@ -24,7 +26,7 @@ from tallystick_consent.rules.conjunction import (
     require_sound,
 )
 from tallystick_consent.rules.cost import PrivacyCost, privacy_cost
-from tallystick_consent.rules.days import NO_ZONES, Zones, day_on, days_touched, home_zone_name
+from tallystick_consent.rules.days import NO_ZONES, Zones, days_touched, home_zone_name
 from tallystick_consent.rules.dry_run import PastPeriod, dry_run
 from tallystick_consent.rules.errors import RuleRejected, RulesTellTooMuch
 from tallystick_consent.rules.evaluate import (
@@ -37,7 +39,7 @@ from tallystick_consent.rules.evaluate import (
 )
 from tallystick_consent.rules.first import AnyRule, Filter, VisitDays
 from tallystick_consent.rules.language import Rule
-from tallystick_consent.rules.late import TrueUp, true_up, with_late
+from tallystick_consent.rules.late import Because, Outcome, follows, with_late
 from tallystick_consent.rules.linter import (
     AskedFigure,
     ByBand,
@@ -56,7 +58,6 @@ from tallystick_consent.rules.periods import (
     LAST_ZONE,
     Period,
     dates_of,
-    month_of,
     name_of,
     period_after,
     period_named,
@@ -76,6 +77,7 @@ __all__ = [
     "Accepted",
     "AnyRule",
     "AskedFigure",
+    "Because",
     "ByBand",
     "Conclusion",
     "Conjunction",
@@ -83,6 +85,7 @@ __all__ = [
     "Filter",
     "Flat",
     "Heard",
+    "Outcome",
     "PastPeriod",
     "PerUnit",
     "Period",
@@ -93,19 +96,17 @@ __all__ = [
     "RuleRejected",
     "RulesTellTooMuch",
     "Telling",
-    "TrueUp",
     "VisitDays",
     "Zones",
     "conclude",
     "dates_of",
-    "day_on",
     "days_touched",
     "dry_run",
     "evaluate",
     "figures_of",
     "figures_together",
+    "follows",
     "home_zone_name",
-    "month_of",
     "name_of",
     "parse_conjunction",
     "period_after",
@@ -118,7 +119,6 @@ __all__ = [
     "span_of",
     "statement_of",
     "told_together",
-    "true_up",
     "why_not",
     "with_late",
 ]

@@ -22,7 +22,7 @@ from tallystick_consent.rules.comparing import (
     Within,
 )
 from tallystick_consent.rules.first import AnyRule
-from tallystick_consent.rules.language import Rule, Standing
+from tallystick_consent.rules.language import Requirement, Rule
 from tallystick_consent.rules.measures import (
     Average,
     Last,
@@ -112,7 +112,7 @@ def privacy_cost(rule: AnyRule) -> PrivacyCost:
     span = _SPAN[plan.span]
     learns = [_learnt(measure, span) for measure in plan.measures]
     also = "An answer also tells that" if plan.measures else "They learn whether"
-    learns += [f"{also} {_standing(each, plan)}." for each in plan.requires]
+    learns += [f"{also} {_required(each, plan)}." for each in plan.requires]
     learns += [
         f"An answer also tells that it reaches the {each.on_or_after.replace('_', ' ')} of it."
         for measure in plan.measures
@@ -248,7 +248,7 @@ def _or(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _standing(each: Standing, plan: Rule) -> str:
+def _required(each: Requirement, plan: Rule) -> str:
     holds = _HOLDS.get(each.data_class, f"your {_ONE_AND_MANY[each.data_class][0]} holds")
     when = "begins" if each.at == "period_start" else "ends"
     span = {"calendar_day": "day", "iso_week": "week", "calendar_month": "month", "calendar_year": "year"}

@@ -227,18 +227,18 @@ def _as_they_stand(events: Iterable[JourneyEvent], left: Left) -> list[JourneyEv
         if len(group) == 1 and not CATALOGUE[group[0].type].removes:
             standing.append(group[0])
             continue
-        last = max(group, key=_standing)
+        last = max(group, key=_precedence)
         if CATALOGUE[last.type].removes:
             leave(group, "removed", left)
             continue
         standing.append(last)
         others = [event for event in group if event is not last]
-        leave((event for event in others if _standing(event)[0] == _standing(last)[0]), "repeated", left)
+        leave((event for event in others if _precedence(event)[0] == _precedence(last)[0]), "repeated", left)
         leave(others, "superseded", left)
     return standing
 
 
-def _standing(event: JourneyEvent) -> tuple[int, bool, int, str]:
+def _precedence(event: JourneyEvent) -> tuple[int, bool, int, str]:
     kind = CATALOGUE[event.type]
     figures = [event.data[name] for name in ("steps", "amount") if name in kind.figures]
     return int(event.data.get("revision", 0)), kind.removes, int(figures[0]) if figures else 0, event.id
@@ -332,13 +332,13 @@ def _best_of_each_day(units: list[Unit], sources: Sequence[str], left: Left) -> 
             named.setdefault(unit.day, []).append(((-place, unit.figure, event.id), unit))
     best: list[Unit] = []
     for told in named.values():
-        chosen = told[0] if len(told) == 1 else max(told, key=_standing_of)
+        chosen = told[0] if len(told) == 1 else max(told, key=_precedence_of)
         best.append(chosen[1])
         leave(events_of(unit for _, unit in told if unit is not chosen[1]), "other_source", left)
     return best
 
 
-def _standing_of(told: tuple[tuple[int, int, str], Unit]) -> tuple[int, int, str]:
+def _precedence_of(told: tuple[tuple[int, int, str], Unit]) -> tuple[int, int, str]:
     return told[0]
 
 

@@ -15,7 +15,7 @@ from tallystick_consent.events import JourneyEvent, figure_of, types_of
 from tallystick_consent.rules.comparing import AtLeast, AtMost, Bands, Equals, IsOneOf, Reveals
 from tallystick_consent.rules.days import NO_ZONES, Left, Unit, Zones, day_figures, events_of, leave, matches, told_of
 from tallystick_consent.rules.first import AnyRule
-from tallystick_consent.rules.language import Standing
+from tallystick_consent.rules.language import Requirement
 from tallystick_consent.rules.measures import (
     Average,
     Last,
@@ -98,12 +98,12 @@ def evaluate(
     found = [_found(each, distinct, period, zones, numbered) for each in plan.measures]
     words = [_last_word(each, distinct, period) for each in plan.requires]
     missing = [
-        standing.data_class
-        for standing, word in zip(plan.requires, words, strict=True)
-        if word is None or word.type not in standing.on
+        required.data_class
+        for required, word in zip(plan.requires, words, strict=True)
+        if word is None or word.type not in required.on
     ]
     if not found:
-        return _standing_alone(words, missing)
+        return _required_alone(words, missing)
     behind, left = _together(found)
     if missing:
         leave(behind, f"{missing[0]}_not_active", left)
@@ -312,23 +312,23 @@ def _moment(event: JourneyEvent) -> tuple[float, str]:
     return event.started_at.timestamp(), event.id
 
 
-def _last_word(standing: Standing, events: Iterable[JourneyEvent], period: Period) -> JourneyEvent | None:
-    until_s = period.start_s if standing.at == "period_start" else period.end_s
-    heard = [event for event in events if event.type in standing.on or event.type in standing.off]
+def _last_word(required: Requirement, events: Iterable[JourneyEvent], period: Period) -> JourneyEvent | None:
+    until_s = period.start_s if required.at == "period_start" else period.end_s
+    heard = [event for event in events if event.type in required.on or event.type in required.off]
     # At the start itself it holds already; at the end, what is said in the first moment after it is not heard.
     in_time = [
         event
         for event in heard
         if event.started_at.timestamp() < until_s
-        or (standing.at == "period_start" and event.started_at.timestamp() == until_s)
+        or (required.at == "period_start" and event.started_at.timestamp() == until_s)
     ]
     # Of two words at one moment, the one that ends it holds.
     return max(
-        in_time, key=lambda each: (each.started_at.timestamp(), each.type in standing.off, each.id), default=None
+        in_time, key=lambda each: (each.started_at.timestamp(), each.type in required.off, each.id), default=None
     )
 
 
-def _standing_alone(words: list[JourneyEvent | None], missing: list[str]) -> Evaluation:
+def _required_alone(words: list[JourneyEvent | None], missing: list[str]) -> Evaluation:
     heard = [word for word in words if word is not None]
     left = {f"{missing[0]}_not_active": len(heard)} if missing and heard else {}
     behind = [] if missing else heard

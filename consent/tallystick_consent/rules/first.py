@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag
 
 from tallystick_consent.fields import Strict
 from tallystick_consent.rules.comparing import AtLeast, OneOf, names_in
-from tallystick_consent.rules.language import PeriodTerms, Rule, Standing
+from tallystick_consent.rules.language import PeriodTerms, Requirement, Rule
 from tallystick_consent.rules.measures import DayFigure, QualifiedDays, Sessions
 from tallystick_consent.rules.periods import Span, ZoneName
 from tallystick_ledger.times import DAY_S
@@ -66,7 +66,7 @@ class VisitDays(Strict):
             language=2,
             requires=()
             if standing is None
-            else (Standing(on=(f"{standing}.activated",), off=(f"{standing}.ended",), at="period_end"),),
+            else (Requirement(on=(f"{standing}.activated",), off=(f"{standing}.ended",), at="period_end"),),
             measures=(
                 QualifiedDays(
                     measure="qualified_days",

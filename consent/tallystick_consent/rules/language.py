@@ -39,7 +39,7 @@ STATEMENT_SIZE_MAX = 200
 """What a claim's answer holds."""
 
 
-class Standing(Strict):
+class Requirement(Strict):
     """What must hold at one moment, by the last word on it: a membership, a stay.
 
     Attributes:
@@ -53,7 +53,7 @@ class Standing(Strict):
     at: Literal["period_start", "period_end"]
 
     @model_validator(mode="after")
-    def _sound(self) -> "Standing":
+    def _sound(self) -> "Requirement":
         named = [*self.on, *self.off]
         if len(set(named)) != len(named):
             raise ValueError("an event says that something holds, or that it does not")
@@ -124,7 +124,7 @@ class Rule(Strict):
     """
 
     language: Literal[2]
-    requires: Annotated[tuple[Standing, ...], Field(max_length=4)] = ()
+    requires: Annotated[tuple[Requirement, ...], Field(max_length=4)] = ()
     measures: Annotated[tuple[Measure, ...], Field(max_length=4)] = ()
     period: PeriodTerms
     late: Late = Late()
@@ -180,7 +180,7 @@ class Rule(Strict):
         return frozenset(each.data_class for each in self.measures)
 
     @cached_property
-    def standing_classes(self) -> frozenset[str]:
+    def required_classes(self) -> frozenset[str]:
         """The data classes of what holds until it is said to end: what is required, and a home where days are of it."""
         required = frozenset(each.data_class for each in self.requires)
         return required | {HOME} if self.needs_home else required
@@ -188,7 +188,7 @@ class Rule(Strict):
     @property
     def data_classes(self) -> frozenset[str]:
         """The data classes that a receipt must permit for this rule."""
-        return self.measured_classes | self.standing_classes
+        return self.measured_classes | self.required_classes
 
     @cached_property
     def needs_home(self) -> bool:

@@ -276,9 +276,6 @@ DayMeasure = QualifiedDays | LongestStreak | LongestMiss | MissedDays | Sum | Ma
 RUNS_OF_DAYS = (LongestStreak, LongestMiss)
 """The measures that look at days in a row, and so may look back over the period's edge."""
 
-DAY_COUNTS = (QualifiedDays, LongestStreak, LongestMiss, MissedDays)
-"""The measures whose figure is a number of days."""
-
 
 def _require_members(filters: tuple[OneOf | Within | OnOrAfter, ...], events: str) -> None:
     kind = CATALOGUE[events]

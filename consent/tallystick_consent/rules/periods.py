@@ -93,11 +93,6 @@ class Period:
     close_s: int
 
 
-def month_of(moment: datetime) -> str:
-    """Return the calendar month of a moment in its own offset, such as `2027-03`."""
-    return f"{moment.year:04}-{moment.month:02}"
-
-
 def name_of(day: date, span: Span) -> str:
     """Return the name of the period of a calendar span that holds a day.
 

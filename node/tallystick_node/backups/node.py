@@ -13,8 +13,9 @@ import secrets
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, select
@@ -22,6 +23,7 @@ from sqlalchemy import Connection, select
 from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.times import DAY_S
 from tallystick_node.backups.files import lines_in, read_label, write_backup
+from tallystick_node.backups.log import Entries, WholeLogs, published_entries
 from tallystick_node.backups.rows import malformed, put_rows, revision_told, rows_of
 from tallystick_node.clock import Clock, steady_s
 from tallystick_node.config import (
@@ -38,14 +40,15 @@ from tallystick_node.keys.custody import BACKING_UP
 from tallystick_node.keys.custody_tables import TOMBSTONES
 from tallystick_node.keys.day_keys import DayKeys, dies_at_s
 from tallystick_node.keys.files import AskPassphrase, replace_file
+from tallystick_node.log.store_s3 import open_log_store
 from tallystick_node.migrations import DatabaseNotEmpty, Schema, latest, rebuild, revision_of
-from tallystick_node.node import CUSTODY_FOLDER
+from tallystick_node.node import CUSTODY_FOLDER, shard_settings
 from tallystick_node.setup import open_key_folder, open_node
 from tallystick_node.storage.database import Place, close, connect, storage_errors
 from tallystick_node.storage.durable import flush
 from tallystick_node.storage.folder_lock import FolderLock
 from tallystick_node.storage.staging import beside, staging, sweep_staging
-from tallystick_node.storage.tables import BURIED
+from tallystick_node.storage.tables import BURIED, HEADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class BackedUp:
     Attributes:
         size_bytes: of the file.
         opens_until_s: when its key is destroyed, seconds since 1970-01-01 UTC, or within the day after.
-        log_is_apart: whether a part of the entries lies in the published files alone, which are not in it.
+        log_is_apart: whether entries that lie in the published files alone were left out.
     """
 
     size_bytes: int
@@ -79,7 +82,11 @@ class PutBack:
 
 
 class _Beginning(BaseModel):
-    """The first line inside: what a node needs besides its rows."""
+    """The first line inside: what a node needs besides its rows.
+
+    Attributes:
+        whole_log: whether every entry of every log is among the rows.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -87,16 +94,30 @@ class _Beginning(BaseModel):
     made_at: int
     settings: str
     policy: Annotated[str, Field(max_length=1024 * 1024)] = ""
+    whole_log: bool = False
 
 
 def back_up(
-    folder: Path, path: Path, *, clock: Clock, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    folder: Path,
+    path: Path,
+    *,
+    clock: Clock,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    with_log: bool = True,
 ) -> BackedUp:
     """Seal the data of the node in `folder`, which may be running, into a new file.
 
+    Args:
+        folder: the node's.
+        path: the new file.
+        clock: the node's.
+        random_bytes: the system's CSPRNG.
+        with_log: whether entries go along that lie in the published files alone, so that no copy of these is needed.
+
     Raises:
         SettingsInvalid: no node there, or it has not been started yet.
-        BackupRefused: the file is there already, or cannot be written.
+        BackupRefused: the file is there already, or cannot be written; or entries are missing, or not as they were
+            committed.
         StorageUnavailable: the database cannot be read.
     """
     settings = load_settings(folder)
@@ -113,18 +134,39 @@ def back_up(
             made_at=clock.now_s(),
             settings=(folder / SETTINGS_FILE).read_text(encoding="utf-8"),
             policy="" if policy is None else policy.read_text(encoding="utf-8"),
+            whole_log=with_log or settings.keeps_published_entries,
         )
+        logs = WholeLogs()
 
         def lines() -> Iterator[bytes]:
             yield canonical_json(beginning.model_dump()) + b"\n"
-            yield from rows_of(engine)
+            if not beginning.whole_log:
+                yield from rows_of(engine)
+                return
+            yield from rows_of(engine, dropped=partial(_published, settings, folder), look=logs.look)
+            logs.require()
 
         size = write_backup(
             path, lines(), host=settings.host, keys=keys, today=today, random_bytes=random_bytes
         )  # fmt: skip
     finally:
         close(engine)
-    return BackedUp(size, dies_at_s(today), not settings.keeps_published_entries)
+    return BackedUp(size, dies_at_s(today), not beginning.whole_log)
+
+
+def _published(settings: Settings, folder: Path, log: str, end: int) -> Iterator[Entries]:
+    """Yield the first entries of a log of the node from its published files."""
+    if end == 0:
+        return
+    store = open_log_store(shard_settings(settings, log), folder)
+    try:
+        yield from published_entries(store, end)
+    except OSError as error:
+        raise BackupRefused(
+            "backup_log_damaged", "The log's published files cannot be read.", remedy="Check the disk or the store."
+        ) from error
+    finally:
+        store.close()
 
 
 def put_back(
@@ -176,7 +218,8 @@ def put_back(
             _take_settings(folder, beginning, settings)
             with open_key_folder(folder, clock=clock, passphrase=passphrase) as place:
                 place.load()
-            erased_since = _build(databases_of(settings, folder, os.environ), lines)
+            databases = databases_of(settings, folder, os.environ)
+            erased_since = _build(databases, lines, whole_log=beginning.whole_log)
     open_node(folder, clock=clock, random_bytes=random_bytes, passphrase=passphrase).close()  # buries them again
     return PutBack(settings.host, beginning.made_at, erased_since)
 
@@ -215,14 +258,30 @@ def _take_settings(folder: Path, beginning: _Beginning, settings: Settings) -> N
         replace_file(policy, beginning.policy)
 
 
-def _build(databases: Databases, lines: Iterator[bytes]) -> int:
-    """Make the node's database of what a backup holds, whole or not at all; return how many were erased since."""
+def _build(databases: Databases, lines: Iterator[bytes], *, whole_log: bool) -> int:
+    """Make the node's database of what a backup holds, whole or not at all; return how many were erased since.
+
+    Args:
+        databases: of the node.
+        lines: of its rows.
+        whole_log: whether every entry is among them; they are then held to the heads.
+    """
     tombstones = _tombstones(databases)
     erased_since = 0
 
     def load(connection: Connection) -> None:
         nonlocal erased_since
-        put_rows(connection, lines)
+        logs = WholeLogs()
+
+        def look(table: str, row: dict[str, Any]) -> None:
+            logs.look(table, row)
+            if table == HEADS.name and "published_size" in row:
+                # What was published may be gone: until it is there again, no entry is dropped for lying in it.
+                row["published_size"] = 0
+
+        put_rows(connection, lines, look=look if whole_log else None)
+        if whole_log:
+            logs.require()
         obeyed = set(connection.scalars(select(BURIED.c.number)))
         if not obeyed <= tombstones:
             raise BackupRefused(

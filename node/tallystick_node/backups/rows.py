@@ -11,26 +11,37 @@ Source: docs/formats.md, "Data backups".
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias, cast
 
-from sqlalchemy import Connection, Engine, MetaData, Table, func, insert, select, text
+from sqlalchemy import Connection, Engine, MetaData, Select, Table, func, insert, select, text
 
+from tallystick_node.backups.log import Entries, Look
 from tallystick_node.errors import BackupRefused
 from tallystick_node.migrations import VERSION_TABLE, revision_in
 from tallystick_node.storage.database import is_postgres, storage_errors
+from tallystick_node.storage.tables import BLOBS, HEADS
 
 ROWS_AT_ONCE = 32
 """How many rows are held at once: one may be as large as all entries of a commit."""
 
 LINE_SIZE_MAX_BYTES = 256 * 1024 * 1024
 
+Dropped: TypeAlias = Callable[[str, int], Iterator[Entries]]
+"""Takes the name of a log and how many of its first entries are wanted."""
 
-def rows_of(engine: Engine) -> Iterator[bytes]:
+
+def rows_of(engine: Engine, *, dropped: Dropped | None = None, look: Look | None = None) -> Iterator[bytes]:
     """Yield the lines of a database, all as it was at one moment, while others write.
+
+    Args:
+        engine: of the database.
+        dropped: returns the first entries of a log, which the database does not hold any more; None: they are left out.
+        look: looks at every row.
 
     Raises:
         StorageUnavailable: it cannot be read.
+        BackupRefused: as `dropped` and `look` do.
     """
     with storage_errors(), engine.connect() as plain:
         asked: dict[str, Any] = {"stream_results": True, "yield_per": ROWS_AT_ONCE}
@@ -40,9 +51,16 @@ def rows_of(engine: Engine) -> Iterator[bytes]:
         yield _line({"revision": revision_in(connection)})
         for table in _tables(connection).values():
             yield _line({"table": table.name, "columns": [column.name for column in table.columns]})
-            for row in connection.execute(select(table)):
+            rows = (
+                _entries_of(connection, table, dropped)
+                if table.name == BLOBS.name
+                else _rows_of(connection, select(table))
+            )
+            for row in rows:
                 count += 1
-                yield _line([_told(value) for value in row])
+                if look is not None:
+                    look(table.name, row)
+                yield _line([_told(row[column.name]) for column in table.columns])
         yield _line({"rows": count})
 
 
@@ -58,11 +76,16 @@ def revision_told(line: bytes) -> str:
     return revision
 
 
-def put_rows(connection: Connection, lines: Iterable[bytes]) -> None:
+def put_rows(connection: Connection, lines: Iterable[bytes], *, look: Look | None = None) -> None:
     """Put the lines of a database, but for the first, into tables that are empty.
 
+    Args:
+        connection: to the database.
+        lines: without the first.
+        look: looks at every row.
+
     Raises:
-        BackupRefused: the lines are not those of such a database.
+        BackupRefused: the lines are not those of such a database, or as `look` does.
     """
     tables = _tables(connection)
     table: Table | None = None
@@ -75,6 +98,8 @@ def put_rows(connection: Connection, lines: Iterable[bytes]) -> None:
             if len(row) != len(table.columns):
                 raise malformed()
             waiting.append({name: _meant(value) for name, value in zip(table.columns.keys(), row, strict=True)})
+            if look is not None:
+                look(table.name, waiting[-1])
             count += 1
             if len(waiting) == ROWS_AT_ONCE:
                 _put(connection, table, waiting)
@@ -101,6 +126,25 @@ def _tables(connection: Connection) -> dict[str, Table]:
     found = MetaData()
     found.reflect(connection)
     return {name: table for name, table in sorted(found.tables.items()) if name != VERSION_TABLE}
+
+
+def _rows_of(connection: Connection, query: Select[Any]) -> Iterator[dict[str, Any]]:
+    for row in connection.execute(query).mappings():
+        yield {str(name): value for name, value in row.items()}
+
+
+def _entries_of(connection: Connection, table: Table, dropped: Dropped | None) -> Iterator[dict[str, Any]]:
+    """Yield the entries of every log in order, those first that the database has dropped."""
+    if "log" not in table.columns:  # there was one, without a name, and it dropped nothing
+        yield from _rows_of(connection, table.select().order_by(table.c.first))
+        return
+    first_held = dict(connection.execute(select(table.c.log, func.min(table.c.first)).group_by(table.c.log)).all())
+    sizes = connection.execute(select(HEADS.c.log, HEADS.c.size).order_by(HEADS.c.log)).all()
+    for log, size in sizes:
+        if dropped is not None:
+            for each in dropped(log, first_held.get(log, size)):
+                yield {"log": log, "first": each.first, "count": each.count, "entries": each.raw}
+        yield from _rows_of(connection, select(table).where(table.c.log == log).order_by(table.c.first))
 
 
 def _begun(tables: dict[str, Table], said: Any) -> Table:

@@ -13,9 +13,15 @@ from tallystick_node.cli.shared import Folder, clock_of, console, passphrase_for
 from tallystick_node.config import SETTINGS_FILE, clock_for
 
 
-def backup(folder: Folder, file: Annotated[Path, typer.Argument(help="A new file; none is overwritten.")]) -> None:
+def backup(
+    folder: Folder,
+    file: Annotated[Path, typer.Argument(help="A new file; none is overwritten.")],
+    without_log: Annotated[
+        bool, typer.Option("--without-log", help="Leave out entries that lie in the published files alone.")
+    ] = False,
+) -> None:
     """Seal the node's data into a file, beside a running node; it opens with custody's help, for seven days at most."""
-    made = back_up(folder, file, clock=writing_clock(folder))
+    made = back_up(folder, file, clock=writing_clock(folder), with_log=not without_log)
     console.print(f"{made.size_bytes:,} bytes; opens until {_time(made.opens_until_s)}, and never after.", markup=False)
     console.print("Keys and custody are not in it: back them up apart from it, custody after it.")
     if made.log_is_apart:

@@ -7,6 +7,7 @@ import typer
 
 from tallystick.wire import SCOPES
 from tallystick_node.cli.shared import (
+    NEW_PASSPHRASE_VARIABLE,
     Folder,
     clock_of,
     console,
@@ -21,6 +22,7 @@ from tallystick_node.keys.changes import (
     OVERLAP_MAX_DAYS,
     REASONS,
     Reason,
+    reseal_keys,
     revoke_key,
     rotate_key,
     seal_keys,
@@ -108,6 +110,19 @@ def keys_encrypt(folder: Folder) -> None:
     with open_key_folder(folder, clock=clock_of(folder), passphrase=new_passphrase()) as place:
         names = seal_keys(place)
     console.print(f"Sealed: {', '.join(names) or 'nothing that was not sealed already'}.", markup=False)
+
+
+@keys.command("passphrase")
+def keys_passphrase(folder: Folder) -> None:
+    """Seal the keys under another passphrase; the present one opens what was copied before, and nothing here any more.
+
+    The new one comes from the file that TALLYSTICK_NEW_PASSPHRASE_FILE names, or is typed twice. Start a running node
+    again with it.
+    """
+    told = new_passphrase(NEW_PASSPHRASE_VARIABLE)
+    with open_key_folder(folder, clock=clock_of(folder), passphrase=passphrase_for()) as place:
+        names = reseal_keys(place, told)
+    console.print(f"Sealed anew: {', '.join(names)}.", markup=False)
 
 
 def _reason(text: str) -> Reason:

@@ -18,6 +18,8 @@ from tallystick_node.setup import require_clock
 
 PASSPHRASE_VARIABLE = "TALLYSTICK_PASSPHRASE_FILE"  # noqa: S105  # the name of a file's name
 
+NEW_PASSPHRASE_VARIABLE = "TALLYSTICK_NEW_PASSPHRASE_FILE"  # noqa: S105  # likewise
+
 console = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -62,18 +64,21 @@ def passphrase_for() -> AskPassphrase | None:
     return (lambda: _typed("Passphrase of the keys")) if sys.stdin.isatty() else None
 
 
-def new_passphrase() -> AskPassphrase:
+def new_passphrase(variable: str = PASSPHRASE_VARIABLE) -> AskPassphrase:
     """Return how the passphrase is found out that keys are to be sealed under: typed twice, at a terminal.
+
+    Args:
+        variable: the environment's, which names a file that holds it.
 
     Raises:
         SettingsInvalid: there is neither a file nor a terminal.
     """
-    named = os.environ.get(PASSPHRASE_VARIABLE)
+    named = os.environ.get(variable)
     if named:
         return lambda: read_passphrase_file(Path(named))
     if not sys.stdin.isatty():
         raise SettingsInvalid(
-            "Nobody gave a passphrase.", remedy=f"Name a file in {PASSPHRASE_VARIABLE}, or run this at a terminal."
+            "Nobody gave a passphrase.", remedy=f"Name a file in {variable}, or run this at a terminal."
         )
     return lambda: _typed("New passphrase for the keys", confirm=True)
 

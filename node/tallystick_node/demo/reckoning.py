@@ -28,7 +28,7 @@ def run_audits(town: Town, screen: Screen) -> list[Report]:
             f"{len(report.findings)} findings.",
             report.holds,
         )
-    cross = [rule for rule in both.rules if rule.startswith("X.")]
+    cross = [rule for rule in both.rules if rule not in reports[0].rules]
     for promise, what in (("P4", "answers"), ("P7", "claims and rewards"), ("P8", "transfers")):
         broken = [each for each in both.findings if each.rule.startswith((promise, "X."))]
         rules = [rule for rule in both.rules if rule.startswith(promise)]

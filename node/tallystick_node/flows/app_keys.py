@@ -25,6 +25,7 @@ def find_app(node: Node, authorization: str) -> App:
 
     Raises:
         KeyInvalid: none, unknown or expired; which of them is not said.
+        TooManyRequests: it calls more often than it may.
     """
     kind, _, key = authorization.partition(" ")
     # Keys are 256 random bits, so a plain digest is as good as a slow one, and comparing digests tells no timing.
@@ -32,6 +33,7 @@ def find_app(node: Node, authorization: str) -> App:
     row = node.row(select(APP_KEYS).where(APP_KEYS.c.digest == digest)) if kind.lower() == "bearer" else None
     if row is None or (row.expires_at_s is not None and row.expires_at_s <= node.now_s()):
         raise KeyInvalid("The key is not valid here.", remedy="Send a key of this node: Authorization: Bearer KEY.")
+    node.app_rates.count(row.id)
     return App(row.id, row.name, frozenset(row.scopes.split()))
 
 

@@ -15,7 +15,7 @@ from tallystick import wire
 from tallystick_consent.entries import AgreementBody, ProgramBody
 from tallystick_consent.errors import ProgramRejected
 from tallystick_consent.program import Program, parse_program, told_by
-from tallystick_consent.signed import Agreement, Proposal, open_object, signed_digest
+from tallystick_consent.signed import Agreement, Proposal, signed_digest
 from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
 from tallystick_node.errors import Refused
@@ -103,7 +103,7 @@ def receive_program(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ProgramRejected: not signed by the caller, or not a proposal to us.
     """
-    proposed = open_object(body.token, Proposal, keys=node.partner(caller).ed25519("receipt"))
+    proposed = node.opened(body.token, Proposal, of=caller)
     program = parse_program(proposed.program)
     zone_of(program)
     _require_runs_here(program)
@@ -200,7 +200,7 @@ def receive_agreement(
     Raises:
         SignatureRejected, BadInput, NotFound: not signed by the caller, or no such proposal to it.
     """
-    signed = open_object(body.token, Agreement, keys=node.partner(caller).ed25519("receipt"))
+    signed = node.opened(body.token, Agreement, of=caller)
     row = transaction.row(select(AGREEMENTS).where(AGREEMENTS.c.id == signed.agreement, AGREEMENTS.c.issuer == caller))
     if row is None or signed.proposal != signed_digest(row.payer_token):
         raise no_such_thing()

@@ -72,7 +72,7 @@ def _condition(program: Program, periods: Sequence[Period], *, issuer: str) -> t
         EVENTS.c.data_class.in_(sorted(rule.measured_classes)),
         EVENTS.c.at_s >= min(each.events_from_s for each in asks),
     )
-    standing = EVENTS.c.data_class.in_(sorted(rule.standing_classes))
+    standing = EVENTS.c.data_class.in_(sorted(rule.required_classes))
     until = EVENTS.c.at_s < max(each.events_until_s for each in asks)
     counts = EVENTS.c.corrected_by.is_(None)
     return (RECEIPTS.c.live_leaf.is_not(None), counts, until, standing | (near[0] & near[1]))
@@ -105,7 +105,7 @@ def _read_for(
 ) -> Iterator[list[JourneyEvent]]:
     """Yield of each history what the close of that period would read."""
     asked = program.ask(period, issuer=issuer)
-    standing = program.rule.spelled_out().standing_classes
+    standing = program.rule.spelled_out().required_classes
     for events in histories:
         yield [
             each

@@ -21,7 +21,7 @@ from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.external import KeyHolder
-from tallystick_node.keys.files import SecretFiles
+from tallystick_node.keys.files import AskPassphrase, SecretFiles
 from tallystick_node.keys.ring import (
     RING_FILE,
     RING_KEYS_MAX,
@@ -68,6 +68,7 @@ class KeyFolder:
         Raises:
             SettingsInvalid, KeysLocked: they cannot be read.
         """
+        self.files.finish_resealing()
         return load_keys(self.folder, files=self.files, signer=self.signer)
 
     def close(self) -> None:
@@ -154,6 +155,22 @@ def seal_keys(place: KeyFolder) -> list[str]:
     with _alone(place.folder):
         place.load()
         return place.files.seal_all()
+
+
+def reseal_keys(place: KeyFolder, passphrase: AskPassphrase) -> list[str]:
+    """Seal every secret under another passphrase; return the names of those files.
+
+    A running node goes on with what it has read, and reads no key that is changed later before it is started again.
+
+    Raises:
+        SettingsInvalid: they are not sealed at all.
+        KeysLocked: there is no passphrase, or another than theirs, or the new one is none; nothing was changed.
+    """
+    with _alone(place.folder):
+        place.load()
+        if not place.files.is_sealed:
+            raise SettingsInvalid("The keys are not sealed.", remedy="Seal them: tally-node keys encrypt")
+        return place.files.reseal_all(passphrase)
 
 
 def end_keys(place: KeyFolder) -> bool:

@@ -135,10 +135,13 @@ class Custody:
                 connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
             self._truncate()
 
-    def bury(self, tomb: Tomb) -> int:
+    def bury(self, tomb: Tomb, *, after: int = 0) -> int:
         """Set up a tombstone, the secret of its name destroyed with it; done when this returns.
 
         Whoever buries the same name again, after a crash for example, destroys what came back meanwhile.
+
+        Args:
+            after: a number that another tombstone had, which an older copy of this database may not know.
 
         Returns:
             The tombstone's number: 1 for the first.
@@ -147,19 +150,22 @@ class Custody:
             with self._writing.begin() as connection:
                 number = connection.scalar(select(TOMBSTONES.c.number).where(TOMBSTONES.c.name == tomb.name))
                 if number is None:
-                    number = 1 + (connection.scalar(select(func.max(TOMBSTONES.c.number))) or 0)
+                    number = 1 + max(after, connection.scalar(select(func.max(TOMBSTONES.c.number))) or 0)
                     _set_up(connection, number, tomb)
                 _destroy(connection, tomb)
             self._truncate()
         return int(number)
 
     def bury_anew(self, buried: Mapping[int, Tomb]) -> None:
-        """Set up tombstones that stood here before, each under its number: an older copy of this database was put back,
-        and what was destroyed since is destroyed again. What outlives one is kept for no longer than it would have
-        been. Done when this returns."""
+        """Set up tombstones that stood here before, each under its number where that is free: an older copy of this
+        database was put back, and what was destroyed since is destroyed again. What outlives one is kept for no longer
+        than it would have been. Done when this returns."""
         with storage_errors():
             with self._writing.begin() as connection:
-                for number, tomb in buried.items():
+                taken = set(connection.scalars(select(TOMBSTONES.c.number)))
+                for known, tomb in buried.items():
+                    number = 1 + max(taken, default=0) if known in taken else known
+                    taken.add(number)
                     _set_up(connection, number, tomb)
                     _destroy(connection, tomb)
             self._truncate()
@@ -169,11 +175,6 @@ class Custody:
         with storage_errors(), self._reading.connect() as connection:
             rows = connection.execute(select(TOMBSTONES.c.number, TOMBSTONES.c.name)).all()
         return {row.number: row.name for row in rows}
-
-    def count_tombstones(self) -> int:
-        """Return how many tombstones there are."""
-        with storage_errors(), self._reading.connect() as connection:
-            return int(connection.scalar(select(func.count()).select_from(TOMBSTONES)) or 0)
 
     def forget_outlived(self) -> None:
         """Remove the secrets that outlived their subjects, once their time has come."""

@@ -11,6 +11,7 @@ Source: RFC 7914 (scrypt), NIST SP 800-38D (GCM), CONSTRUCTIONS (keys); docs/for
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -33,6 +34,9 @@ SALT_SIZE_BYTES = 16
 NONCE_SIZE_BYTES = 12
 
 _SEALED = "scrypt-aes256gcm-v1"
+
+_RESEALED = ".resealed"
+"""The file that says which secrets were sealed anew, and count."""
 
 AskPassphrase = Callable[[], bytes]
 
@@ -106,12 +110,58 @@ class SecretFiles:
                 done.append(path.stem)
         return done
 
+    def reseal_all(self, passphrase: AskPassphrase) -> list[str]:
+        """Seal every secret under another passphrase; return their names.
+
+        All files are written anew beside the old ones; then one file more says that they count. If the power fails
+        before that, all open with the old passphrase, and after it, all with the new one: `finish_resealing` does what
+        is left, and needs neither.
+
+        Raises:
+            KeysLocked: there is no passphrase, or another than theirs, or the new one is none; nothing was changed.
+        """
+        self.finish_resealing()
+        names = sorted(path.stem for path in self.folder.glob("*.key"))
+        secrets = {name: text for name in names if (text := self.read(name)) is not None}
+        anew = SecretFiles(self.folder, random_bytes=self._random_bytes, passphrase=passphrase)
+        for name, text in secrets.items():
+            beside = self._beside(name)
+            beside.unlink(missing_ok=True)
+            write_secret_file(beside, anew._written(name, text, sealed=True))
+        flush(self.folder)
+        write_secret_file(self.folder / _RESEALED, f"{' '.join(secrets)}\n")
+        flush(self.folder)
+        # From here on the new files are the secrets, whoever comes.
+        self.finish_resealing()
+        self._passphrase, self._keys, self._salt = anew._passphrase, anew._keys, anew._salt
+        return list(secrets)
+
+    def finish_resealing(self) -> None:
+        """Put resealed secrets in the place of the old ones, where that was decided and not done to its end.
+
+        Raises:
+            SettingsInvalid: what says so cannot be read.
+        """
+        decided = self.folder / _RESEALED
+        try:
+            names = decided.read_text(encoding="ascii").split()
+        except FileNotFoundError:
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            raise unreadable(_RESEALED) from error
+        for name in names:
+            with suppress(FileNotFoundError):  # it was moved before the power failed, or by somebody else just now
+                self._beside(name).rename(self._path(name))
+        flush(self.folder)
+        decided.unlink(missing_ok=True)
+        flush(self.folder)
+
     def remove(self, name: str) -> None:
         """Overwrite a secret and remove it, where there is one; a journal or a flash disk may keep an old copy."""
-        path = self._path(name)
-        if path.is_file():
-            overwrite_and_remove(path)
-            flush(self.folder)
+        for path in (self._path(name), self._beside(name)):
+            if path.is_file():
+                overwrite_and_remove(path)
+                flush(self.folder)
 
     @property
     def is_sealed(self) -> bool:
@@ -120,6 +170,10 @@ class SecretFiles:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.key"
+
+    def _beside(self, name: str) -> Path:
+        """Where a secret waits that was sealed anew."""
+        return self.folder / f".{name}.key.resealed"
 
     def _written(self, name: str, text: str, *, sealed: bool) -> str:
         if not sealed:

@@ -62,7 +62,7 @@ PATIENCE_S = 1.0
 log = logging.getLogger(__name__)
 
 
-class Standing(StrEnum):
+class Publication(StrEnum):
     """What the node says of its own publication."""
 
     NOT_WITNESSED = "not_witnessed"
@@ -137,7 +137,7 @@ class Cosigners:
         workers = max(1, len(self._witnesses))
         self._pool = pool or ThreadPoolExecutor(max_workers=workers, thread_name_prefix="cosigning")
         self._convicted = _convicted() if evidence.convicts(origin, log_keys()) else None
-        self.standing = Standing.STOPPED if self._convicted else Standing.WAITING
+        self.publication = Publication.STOPPED if self._convicted else Publication.WAITING
 
     def close(self) -> None:
         """Ask nobody any more; what is under way ends by itself."""
@@ -158,14 +158,14 @@ class Cosigners:
         try:
             cosigned, is_met = self._gather(head, note, _one_at_a_time(read))
         except ForkSuspected:
-            self.standing = Standing.STOPPED
+            self.publication = Publication.STOPPED
             raise
         if not is_met:
-            self._stand(Standing.WAITING if self._waits else Standing.WITHOUT_QUORUM)
+            self._stand(Publication.WAITING if self._waits else Publication.WITHOUT_QUORUM)
             if self._waits:
                 self._own_policy().check(cosigned, head.origin)
             return cosigned
-        self._stand(Standing.COSIGNED)
+        self._stand(Publication.COSIGNED)
         return cosigned
 
     def _gather(self, head: Checkpoint, note: bytes, read: HashReader) -> tuple[bytes, bool]:
@@ -206,14 +206,14 @@ class Cosigners:
             if refusal is not None:
                 raise refusal
 
-    def _stand(self, standing: Standing) -> None:
+    def _stand(self, publication: Publication) -> None:
         """Say how publication stands, once for each change."""
-        if standing is self.standing:
+        if publication is self.publication:
             return
-        self.standing = standing
-        if standing is Standing.COSIGNED:
+        self.publication = publication
+        if publication is Publication.COSIGNED:
             log.warning("heads are published with the cosignatures that the policy asks for")
-        elif standing is Standing.WAITING:
+        elif publication is Publication.WAITING:
             log.warning("a head waits: too few of the witnesses that the policy asks for have cosigned it")
         else:
             log.warning("heads are PUBLISHED WITHOUT the cosignatures that the policy asks for, as the settings say")

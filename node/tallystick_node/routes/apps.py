@@ -5,7 +5,7 @@ Every route fetches the caller, hands on, and answers; what may be done is decid
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from tallystick import wire
@@ -22,6 +22,8 @@ from tallystick_node.flows.subjects import access, erasure
 from tallystick_node.routes.callers import (
     LinksApp,
     NodeHere,
+    PageCursor,
+    PageLimit,
     ReceiptsReader,
     ReceiptsSubjectApp,
     answer,
@@ -29,8 +31,6 @@ from tallystick_node.routes.callers import (
     require,
     writes,
 )
-
-PAGE_ROWS_MAX = 1_000
 
 router = APIRouter(prefix="/v1")
 
@@ -141,8 +141,8 @@ async def held_claims(node: NodeHere, _app: ClaimsSubjectApp, body: wire.FindByS
 def list_claims(
     node: NodeHere,
     _app: ClaimsReader,
-    limit: Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX)] = 100,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    limit: PageLimit = 100,
+    cursor: PageCursor = None,
 ) -> wire.Claims:
     """Return a page of the claims this node issued or accepted."""
     return claims.list_claims(node, limit=limit, before=claims.cursor_number(cursor))
@@ -193,9 +193,11 @@ async def contest_decision(
 
 
 @router.get("/decisions/contests")
-def list_contests(node: NodeHere, _app: ReceiptsReader) -> wire.OpenContests:
-    """Return what customers contest."""
-    return why.list_contests(node)
+def list_contests(
+    node: NodeHere, _app: ReceiptsReader, limit: PageLimit = wire.PAGE_SIZE_MAX, cursor: PageCursor = None
+) -> wire.OpenContests:
+    """Return a page of what customers contest."""
+    return why.list_contests(node, limit=limit, cursor=cursor)
 
 
 @router.post("/why/search")

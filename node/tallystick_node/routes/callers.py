@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from tallystick import wire
 from tallystick_ledger.encoding import canonical_json
@@ -64,6 +64,9 @@ def writes(model: type[wire.Reply], status: int = 200) -> dict[str, Any]:
     """Return how a write is described: its reply is stored text, so the model only documents it."""
     return {"response_model": None, "status_code": status, "responses": {status: {"model": model}}}
 
+
+PageLimit = Annotated[int, Query(ge=1, le=wire.PAGE_SIZE_MAX)]
+PageCursor = Annotated[str | None, Query(max_length=wire.CURSOR_SIZE_MAX_CHARS)]
 
 LinksApp = Annotated[App, Depends(require("links:write"))]
 ReceiptsReader = Annotated[App, Depends(require("receipts:read"))]

@@ -96,9 +96,9 @@ async def receive(request: Request, call: str) -> Response:
     except TallyError as error:
         # Whoever this is, it is not a partner: the answer is not signed, and says nothing of what is here.
         problem = problem_of(error, request_id=request.state.request_id)
-        return _response(StoredReply(problem.status, problem.model_dump_json()), {})
-    reply = await _apply(node, request, partner, verified, f"/{call}", content)
-    headers = sign_response(
+        return _response(StoredReply(problem.status, problem.model_dump_json()), problem_headers(problem))
+    reply, told = await _answered(node, request, partner, verified, f"/{call}", content)
+    signed = sign_response(
         status=reply.status,
         body=reply.body.encode(),
         request_headers=request.headers,
@@ -107,7 +107,7 @@ async def receive(request: Request, call: str) -> Response:
         now_s=node.now_s(),
         nonce=to_base64url(node.random_bytes(NONCE_SIZE_BYTES)),
     )
-    return _response(reply, headers)
+    return _response(reply, {**told, **signed})
 
 
 def _identify(node: Node, request: Request, content: bytes) -> tuple[str, VerifiedRequest]:
@@ -132,10 +132,31 @@ def _identify(node: Node, request: Request, content: bytes) -> tuple[str, Verifi
     return whose[verified.key_id], verified
 
 
+async def _answered(
+    node: Node, request: Request, partner: str, verified: VerifiedRequest, path: str, content: bytes
+) -> tuple[StoredReply, dict[str, str]]:
+    """Return what a partner is answered, and the headers of it that are not signed."""
+    try:
+        node.partner_rates.count(partner)
+        return await _apply(node, request, partner, verified, path, content), {}
+    except ValidationError as error:
+        problem = invalid_form(
+            error.errors(include_input=False, include_url=False, include_context=False),
+            request_id=request.state.request_id,
+        )
+    except TallyError as error:
+        problem = problem_of(error, request_id=request.state.request_id)
+    return StoredReply(problem.status, problem.model_dump_json()), problem_headers(problem)
+
+
 async def _apply(
     node: Node, request: Request, partner: str, verified: VerifiedRequest, path: str, content: bytes
 ) -> StoredReply:
-    request_id = request.state.request_id
+    """Do what a partner asks, once.
+
+    Raises:
+        ValidationError, TallyError: as the form, or the flow, refuses it.
+    """
     named = canonical_json([request.method, request.url.path, partner])
     once = Once(
         caller=f"peer:{partner}",
@@ -144,29 +165,17 @@ async def _apply(
         guard=lambda transaction: _remember(transaction, verified),
     )
     call = CALLS.get(path)
-    try:
-        if call is None:
-            raise BadInput("There is no such call between partners.", remedy="Compare the protocol versions.")
-        body = _parse(call, content)
-        if call.names_list and body is not None:
-            await request.app.state.status_fetches.fetch(partner, body)
+    if call is None:
+        raise BadInput("There is no such call between partners.", remedy="Compare the protocol versions.")
+    body = _parse(call, content)
+    if call.names_list and body is not None:
+        await request.app.state.status_fetches.fetch(partner, body)
 
-        def receive(transaction: Transaction) -> wire.Reply:
-            transaction.subject = ""  # what a partner is answered tells of nobody by itself; else its receiver says so
-            return call.receive(node, partner, transaction, body) if body else wire.Asked()
+    def receive(transaction: Transaction) -> wire.Reply:
+        transaction.subject = ""  # what a partner is answered tells of nobody by itself; else its receiver says so
+        return call.receive(node, partner, transaction, body) if body else wire.Asked()
 
-        return await node.once(
-            once,
-            receive,
-            lambda reply, _: StoredReply(call.status, reply.model_dump_json()),
-        )
-    except ValidationError as error:
-        problem = invalid_form(
-            error.errors(include_input=False, include_url=False, include_context=False), request_id=request_id
-        )
-    except TallyError as error:
-        problem = problem_of(error, request_id=request_id)
-    return StoredReply(problem.status, problem.model_dump_json())
+    return await node.once(once, receive, lambda reply, _: StoredReply(call.status, reply.model_dump_json()))
 
 
 def _parse(call: _Call, content: bytes) -> wire.Request | None:
@@ -192,4 +201,4 @@ def _remember(transaction: Transaction, verified: VerifiedRequest) -> None:
 
 def _response(reply: StoredReply, headers: dict[str, str]) -> Response:
     media_type = "application/problem+json" if reply.status >= 400 else "application/json"
-    return Response(reply.body, reply.status, {**problem_headers(reply.status), **headers}, media_type=media_type)
+    return Response(reply.body, reply.status, headers, media_type=media_type)

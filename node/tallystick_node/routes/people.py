@@ -5,12 +5,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 
 from tallystick import wire
+from tallystick.papers import SignedReceipt
 from tallystick_node.flows.app_keys import App
 from tallystick_node.flows.people import acts, answering, desk, matching, standings
 from tallystick_node.flows.receipts import exporting
 from tallystick_node.routes.callers import (
     LinksApp,
     NodeHere,
+    PageCursor,
+    PageLimit,
     ReceiptsApp,
     ReceiptsReader,
     ReceiptsSubjectApp,
@@ -58,9 +61,11 @@ async def serve(request: Request, node: NodeHere, app: DeskApp, body: wire.Serve
 
 
 @router.get("/desk/requests")
-def list_requests(node: NodeHere, _app: ReceiptsReader) -> wire.OpenRequests:
-    """Return what customers without an app asked for, and nobody has answered."""
-    return answering.list_requests(node)
+def list_requests(
+    node: NodeHere, _app: ReceiptsReader, limit: PageLimit = wire.PAGE_SIZE_MAX, cursor: PageCursor = None
+) -> wire.OpenRequests:
+    """Return a page of what customers without an app asked for, and nobody has answered."""
+    return answering.list_requests(node, limit=limit, cursor=cursor)
 
 
 @router.post("/desk/answers", **writes(wire.Answered))
@@ -68,6 +73,12 @@ async def answer_request(request: Request, node: NodeHere, app: ReceiptsApp, bod
     """Answer a request that was made at a desk; one to be erased needs the right to erase, where it is granted."""
     once = once_of(request, app, body)
     return answer(await answering.answer_request(node, once, body, app=app.name, scopes=app.scopes))
+
+
+@router.post("/desk/delays", **writes(wire.AnswerDelayed))
+async def delay_answer(request: Request, node: NodeHere, app: ReceiptsApp, body: wire.DelayAnswer) -> Response:
+    """Record that an answer takes longer than a month, and that the customer was told why."""
+    return answer(await answering.delay_answer(node, once_of(request, app, body), body, app=app.name))
 
 
 @router.post("/decisions/contests/answer", **writes(wire.Contest))
@@ -92,6 +103,12 @@ def find_match(node: NodeHere, _app: LinksApp, body: wire.FindMatch) -> wire.Mat
 def show_notice(node: NodeHere, _app: ReceiptsReader, receipt: str) -> wire.Shown:
     """Return what the subject of a receipt was shown, word for word."""
     return exporting.show_notice(node, receipt)
+
+
+@router.get("/receipts/{receipt}/signed")
+def signed_receipt(node: NodeHere, _app: ReceiptsReader, receipt: str) -> SignedReceipt:
+    """Return a receipt as both companies signed it, for `tally verify`."""
+    return exporting.signed_receipt(node, receipt)
 
 
 @router.get("/receipts/{receipt}/export/{form}")

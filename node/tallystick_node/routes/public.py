@@ -17,7 +17,7 @@ from tallystick_node.errors import ScopeMissing, log_read_only
 from tallystick_node.flows.app_keys import find_app, record_read
 from tallystick_node.flows.claims.status import published_list
 from tallystick_node.flows.logs.descriptors import require_taken, take_descriptor
-from tallystick_node.log.cosigning import Standing
+from tallystick_node.log.cosigning import Publication
 from tallystick_node.log.publisher import CHECKPOINT
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.routes.callers import NodeHere
@@ -115,7 +115,7 @@ def readyz(node: NodeHere) -> dict[str, str]:
     cosigners = node.shards.current.cosigners
     told = {
         "status": "ready",
-        "publication": Standing.NOT_WITNESSED if cosigners is None else cosigners.standing,
+        "publication": Publication.NOT_WITNESSED if cosigners is None else cosigners.publication,
         "evidence": "kept" if node.evidence.count else "none",
     }
     if node.standing.is_read_only:
@@ -124,5 +124,7 @@ def readyz(node: NodeHere) -> dict[str, str]:
         steady_s(node.now_s(), head.last_at_s)
     if node.standing.silent:
         told["not_asked"] = ", ".join(node.standing.silent)
+    if missed := node.missed.told():
+        told["logs_missed"] = missed
     ahead_s = node.standing.clock_ahead_s()
     return told if abs(ahead_s) <= CLOCK_BACK_MAX_S else {**told, "clock_ahead_s": str(ahead_s)}

@@ -16,6 +16,8 @@ from tallystick_node.flows.receipts import (
 )
 from tallystick_node.routes.callers import (
     NodeHere,
+    PageCursor,
+    PageLimit,
     ReceiptsApp,
     ReceiptsReader,
     ReceiptsSubjectApp,
@@ -40,15 +42,19 @@ def find_receipts(node: NodeHere, _app: ReceiptsReader, body: wire.FindReceipts)
 
 
 @router.get("/receipts/unacknowledged")
-def list_unacknowledged(node: NodeHere, _app: ReceiptsReader) -> wire.Unacknowledged:
-    """Return the steps of receipts that partners have not signed for."""
-    return steps.find_unacknowledged(node)
+def list_unacknowledged(
+    node: NodeHere, _app: ReceiptsReader, limit: PageLimit = wire.PAGE_SIZE_MAX, cursor: PageCursor = None
+) -> wire.Unacknowledged:
+    """Return a page of the steps of receipts that partners have not signed for."""
+    return steps.find_unacknowledged(node, limit=limit, cursor=cursor)
 
 
 @router.get("/duties")
-def list_duties(node: NodeHere, _app: ReceiptsReader) -> wire.Duties:
-    """Return what this company keeps of receipts under which it receives, and until when."""
-    return duties.find_duties(node)
+def list_duties(
+    node: NodeHere, _app: ReceiptsReader, limit: PageLimit = wire.PAGE_SIZE_MAX, cursor: PageCursor = None
+) -> wire.Duties:
+    """Return a page of what this company keeps of receipts under which it receives, and until when."""
+    return duties.find_duties(node, limit=limit, cursor=cursor)
 
 
 @router.get("/receipts/{receipt}")

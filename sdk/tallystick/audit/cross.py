@@ -7,7 +7,7 @@ Source: DESIGN section 3 (audit) and section 5 (P4, P8).
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import cast
@@ -20,7 +20,7 @@ from tallystick.audit.views.partners import check_peer_heads
 from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
 from tallystick_consent.receipts.states import ASKED
-from tallystick_consent.replay import Acknowledged, acknowledgement_rule, answers_request, fixed_terms
+from tallystick_consent.replay import Acknowledged, ReceiptLife, acknowledgement_rule, answers_request, fixed_terms
 from tallystick_ledger.books import TransferState
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.times import DAY_S
@@ -32,6 +32,11 @@ status shows it, at a time of the claim's own within 30 hours (P6)."""
 
 RETRACTED_WITHIN_S = REVOCATION_SHOWS_S + 7 * DAY_S
 """How long after it a recipient that had taken the claim retracts it: a week more, as for its signature for a stop."""
+
+
+REPLACED_MAX = 1_500
+"""How many claims may stand for one answer, one after the other: a receipt is valid for 1,096 days at most, and a claim
+for one at least."""
 
 
 def cross_check(
@@ -55,13 +60,13 @@ def cross_check(
         hosts[log.host].append(log)
     origins = {log.origin: log for log in compared}
     for log in compared:
-        _check_deliveries(log, hosts)
+        unchecked += _check_deliveries(log, hosts, origins)
         unchecked += _check_acceptances(log, hosts, origins)
         _check_receipts(log, hosts)
         unchecked += _check_signatures(log, hosts, origins)
         _check_programs(log, hosts)
-        _check_erasures(log, hosts)
-        _check_halves(log, hosts)
+        unchecked += _check_erasures(log, hosts, origins)
+        unchecked += _check_halves(log, hosts, origins)
     return unchecked
 
 
@@ -114,24 +119,30 @@ def _check_fork(smaller: AuditedLog, larger: AuditedLog, exhibits: Exhibits) -> 
         exhibits.two_heads("P1.fork", smaller.head.note, larger.head.note, keys=known_keys(larger.source), read=read)
 
 
-def _check_deliveries(issuer: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+def _check_deliveries(
+    issuer: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
+) -> Iterator[str]:
     """Each delivered claim was accepted, as it is or in the place of one that it replaced.
 
     An earlier claim may have been given under another receipt of the same person, or for another version of the
     program. What was accepted of it is held against that claim by `_check_acceptances`, and the two claims are held
     against each other in their issuer's own ledger (P7).
     """
+    unknown: Counter[str] = Counter()
     for claim, (disclosure, index) in issuer.replay.consent.disclosures.items():
         recipients = hosts.get(disclosure.recipient)
         if disclosure.state != "delivered" or not recipients:
             continue
         taken = next(_acceptances_of(issuer, claim, recipients), None)
-        if taken is None:
+        if taken is None and not _is_whole(recipients, origins):
+            unknown[disclosure.recipient] += 1
+        elif taken is None:
             problem = f"{disclosure.recipient} has not accepted this claim."
             issuer.found.add("X.acceptance_missing", f"entry {index}", problem)
         elif taken[0].claim == claim and _answer(disclosure, issuer) != _answer(*taken):
             problem = f"{disclosure.recipient} accepted another claim than this."
             issuer.found.add("X.acceptance_differs", f"entry {index}", problem)
+    yield from _unknown(issuer, unknown, "acceptances")
 
 
 def _acceptances_of(
@@ -142,7 +153,7 @@ def _acceptances_of(
     A recipient whose answer was lost has taken the earlier claim, and answers the later one like the first time.
     """
     replaced: set[str] = set()
-    while claim not in replaced and claim in issuer.replay.consent.disclosures:
+    while claim not in replaced and len(replaced) < REPLACED_MAX and claim in issuer.replay.consent.disclosures:
         for log in recipients:
             if claim in log.replay.consent.acceptances:
                 yield log.replay.consent.acceptances[claim][0], log
@@ -188,10 +199,15 @@ def _check_acceptances(
             recipient.found.add("X.disclosure_differs", place, f"{issuer.host} issued another claim than this.")
         elif _standing(issuer, claim) == "withheld":
             recipient.found.add("X.withheld", place, f"{issuer.host} says that it withheld this claim.")
-        elif claim in recipient.replay.consent.retracted and disclosure.state != "revoked":
+        elif claim in recipient.replay.consent.retracted and not _is_revoked(hosts[issuer.host], claim):
             recipient.found.add("X.retracted", place, f"{issuer.host} has not revoked this claim.")
         else:
             _check_revoked(recipient, claim, place, issuers=hosts[issuer.host], recipients=hosts[recipient.host])
+
+
+def _is_revoked(issuers: Sequence[AuditedLog], claim: str) -> bool:
+    """Return whether any log of a claim's issuer says that it was revoked: one of a later year may."""
+    return any(claim in log.replay.consent.revoked_at_s for log in issuers)
 
 
 def _check_revoked(
@@ -238,6 +254,9 @@ def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
                 continue
             if not _is_same(life.body, other.body):
                 log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
+            elif not _seen_alike(life, other):
+                problem = f"{issuer.host} says otherwise how its giving was seen."
+                log.found.add("X.receipt_differs", f"receipt {receipt}", problem)
             elif not _settle_alike(life.body, other.body):
                 problem = f"{issuer.host} says otherwise whether its withdrawal settles what was earned."
                 log.found.add("X.receipt_differs", f"receipt {receipt}", problem)
@@ -248,6 +267,12 @@ def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
     if fixed_terms(at_issuer) == fixed_terms(here):
         return True
     return here.state in ASKED and answers_request(here, at_issuer)
+
+
+def _seen_alike(here: ReceiptLife, at_issuer: ReceiptLife) -> bool:
+    """Return whether both ends say the same of the evidence of one signed step, where both say anything."""
+    is_same = here.body.signed == at_issuer.body.signed and "" not in (here.grade, at_issuer.grade)
+    return not is_same or here.grade == at_issuer.grade
 
 
 def _settle_alike(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
@@ -266,7 +291,7 @@ def _check_signatures(
     Whoever signs for a step logs that before anybody hears of it, also where the step met an end. The other way round
     nothing is missing: a signature may be on its way. What answers an erasure is held against that.
     """
-    unknown: dict[str, int] = defaultdict(int)
+    unknown: Counter[str] = Counter()
     answered = {erasure.request for erasure in log.replay.consent.erasures.values()}
     for receipt, life in log.replay.consent.receipts.items():
         partner = life.body.recipient if life.body.issuer == log.host else life.body.issuer
@@ -284,8 +309,13 @@ def _check_signatures(
                 log.found.add(rule, place, f"{partner} has not logged that it signed for this step.")
             elif theirs is None:
                 unknown[partner] += 1
-    for host, count in unknown.items():
-        yield f"{log.where}: {count} signatures of {host} may be in a log of it that is not among the sources."
+    yield from _unknown(log, unknown, "signatures")
+
+
+def _unknown(log: AuditedLog, counts: Counter[str], what: str) -> Iterator[str]:
+    """Yield what a log's partners may have in logs that are not here, a sentence for each of them."""
+    for host, count in counts.items():
+        yield f"{log.where}: {count} {what} of {host} may be in a log of it that is not among the sources."
 
 
 def _signed_by(log: AuditedLog, receipt: str) -> Iterator[Acknowledged]:
@@ -307,30 +337,40 @@ def _check_programs(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None
     for (payer, name, version), program in log.replay.consent.programs.items():
         for other in hosts.get(payer, ()):
             theirs = other.replay.consent.programs.get((payer, name, version))
-            if theirs is not None and other.host != log.host and _without_tells(theirs) != _without_tells(program):
+            if theirs is not None and other.host != log.host and _differ(theirs, program):
                 log.found.add("X.program_differs", f"program {name}@{version}", f"{payer} has it otherwise.")
 
 
-def _without_tells(body: ProgramBody) -> ProgramBody:
-    """Return the body without what an entry of version 0.1, or a record of its opening, leaves out."""
-    return body.model_copy(update={"tells": None})
+def _differ(theirs: ProgramBody, ours: ProgramBody) -> bool:
+    """Return whether two ledgers have two programs. Entries of version 0.1, and records of their openings, leave out
+    what its answers tell; where both say it, it follows from the document whose digest they share."""
+    if theirs.tells is not None and ours.tells is not None:
+        return theirs != ours
+    return theirs.model_copy(update={"tells": None}) != ours.model_copy(update={"tells": None})
 
 
-def _check_erasures(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+def _check_erasures(
+    log: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
+) -> Iterator[str]:
     """What a partner attested to it must have logged itself; it may have done so and not been heard."""
+    unknown: Counter[str] = Counter()
     for erasure, body in log.replay.consent.erasures.items():
         partners = hosts.get(body.partner)
         if body.origin != log.host or body.state != "attested" or not partners:
             continue
         found = [each.replay.consent.erasures[erasure] for each in partners if erasure in each.replay.consent.erasures]
         place = f"erasure {erasure}"
-        if not found:
+        if not found and not _is_whole(partners, origins):
+            unknown[body.partner] += 1
+        elif not found:
             log.found.add("X.erasure_missing", place, f"{body.partner} has not logged this erasure.")
         elif body not in found:
             log.found.add("X.erasure_differs", place, f"{body.partner} has logged another erasure than this.")
+    yield from _unknown(log, unknown, "attestations")
 
 
-def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
+def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]) -> Iterator[str]:
+    unknown: Counter[str] = Counter()
     for transfer_id, half in log.replay.rewards.halves.items():
         partners = hosts.get(half.transfer.counterparty)
         if not partners:
@@ -338,7 +378,11 @@ def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
         place = f"entry {half.index}"
         partner = next((each for each in partners if transfer_id in each.replay.rewards.halves), None)
         if partner is None:
-            if half.transfer.state is TransferState.POSTED and not _in_flight(log, half, partners):
+            if half.transfer.state is not TransferState.POSTED or _in_flight(log, half, partners):
+                continue
+            if not _is_whole(partners, origins):
+                unknown[half.transfer.counterparty] += 1
+            else:
                 problem = f"{half.transfer.counterparty} has not booked its half of this transfer."
                 log.found.add("X.half_missing", place, problem)
             continue
@@ -346,6 +390,7 @@ def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
         told_there = other.transfer.counterparty == log.host and partner.host < log.host
         if not told_there and not _match(log, half, partner, other):
             log.found.add("X.half_differs", place, f"{partner.host} has booked another half.")
+    yield from _unknown(log, unknown, "halves of transfers")
 
 
 def _in_flight(payer: AuditedLog, half: Half, partners: Sequence[AuditedLog]) -> bool:

@@ -6,9 +6,10 @@ would refuse for their form are refused here, before anything is sent, and no re
 Source: docs/protocol.md (For apps).
 """
 
-from tallystick.calls.answers import PAGE_SIZE_MAX, PAGES_MAX, ClaimCalls, DecisionCalls, RewardCalls, next_cursor
+from tallystick.calls.answers import ClaimCalls, DecisionCalls, RewardCalls
 from tallystick.calls.events import EventCalls
 from tallystick.calls.links import VERIFIER_SIZE_BYTES, LinkCalls, OfferInHand
+from tallystick.calls.pages import PAGES_MAX, next_cursor
 from tallystick.calls.people import ActCalls, DeskCalls, StandingCalls
 from tallystick.calls.programs import ProgramCalls
 from tallystick.calls.proofs import ProofCalls
@@ -17,7 +18,6 @@ from tallystick.calls.subjects import SubjectCalls
 
 __all__ = [
     "PAGES_MAX",
-    "PAGE_SIZE_MAX",
     "VERIFIER_SIZE_BYTES",
     "ActCalls",
     "ClaimCalls",

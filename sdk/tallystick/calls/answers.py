@@ -1,13 +1,14 @@
 """Calls about claims, rewards, and why."""
 
 from typing import Literal
-from urllib.parse import urlencode
 
-from tallystick.calls.base import body_of, get_call, search_call, write_call
-from tallystick.core import Call, malformed, unproven
+from tallystick.calls.base import body_of, search_call, write_call
+from tallystick.calls.pages import page_call
+from tallystick.core import Call, unproven
 from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
+    PAGE_SIZE_MAX,
     AnswerContest,
     AskClaim,
     Asked,
@@ -23,12 +24,6 @@ from tallystick.wire import (
     Rewards,
 )
 from tallystick_consent.receipts.answering import Declined
-from tallystick_ledger.errors import BadInput
-
-PAGE_SIZE_MAX = 1_000
-
-PAGES_MAX = 10_000
-"""How many pages one walk reads before it takes the node for one that never ends."""
 
 
 class ClaimCalls:
@@ -53,10 +48,7 @@ class ClaimCalls:
             limit: how many at most, 1 to 1000.
             cursor: `next_cursor` of the page before; None: the first page.
         """
-        if not 1 <= limit <= PAGE_SIZE_MAX:
-            raise BadInput("A page holds 1 to 1000 claims.", remedy="Pass a limit within that.")
-        query = {"limit": str(limit)} if cursor is None else {"limit": str(limit), "cursor": cursor}
-        return get_call(f"/v1/claims?{urlencode(query)}", Claims, unproven)
+        return page_call("/v1/claims", Claims, limit=limit, cursor=cursor)
 
 
 class RewardCalls:
@@ -96,9 +88,9 @@ class DecisionCalls:
 
         return write_call("/v1/decisions/contest", body, Contest, check, idempotency_key)
 
-    def contests(self) -> Call[OpenContests]:
-        """Return what customers contest and nobody has answered, what is due first at the front."""
-        return get_call("/v1/decisions/contests", OpenContests, unproven)
+    def contests(self, *, limit: int = PAGE_SIZE_MAX, cursor: str | None = None) -> Call[OpenContests]:
+        """Return a page of what customers contest and nobody has answered, what is due first at the front."""
+        return page_call("/v1/decisions/contests", OpenContests, limit=limit, cursor=cursor)
 
     def answer(
         self,
@@ -132,21 +124,3 @@ class DecisionCalls:
             require((made.contest, made.state) == (contest, outcome), "The node answered another contest.")
 
         return write_call("/v1/decisions/contests/answer", body, Contest, check, idempotency_key)
-
-
-def next_cursor(page: Claims, *, cursor: str | None, pages_read: int) -> str | None:
-    """Return where the next page begins, None at the end.
-
-    Args:
-        page: just read.
-        cursor: where it began.
-        pages_read: how many were read, this one included.
-
-    Raises:
-        ReplyForged: the walk would never end.
-    """
-    if not page.has_more:
-        return None
-    if page.next_cursor is None or page.next_cursor == cursor or pages_read >= PAGES_MAX:
-        raise malformed("A list of pages does not end.")
-    return page.next_cursor

@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tallystick.calls.base import body_of, get_call, search_call, write_call
+from tallystick.calls.base import body_of, search_call, write_call
+from tallystick.calls.pages import page_call
 from tallystick.core import Call, unproven
 from tallystick.errors import require
 from tallystick.verify import Verifier
 from tallystick.wire import (
+    PAGE_SIZE_MAX,
     Acts,
+    AnswerDelayed,
     Answered,
     AnswerRequest,
+    DelayAnswer,
     FindBySubject,
     Letter,
     OpenRequests,
@@ -20,7 +24,7 @@ from tallystick.wire import (
     Standing,
     WriteLetter,
 )
-from tallystick_consent.receipts.answering import Declined
+from tallystick_consent.receipts.answering import Declined, Delayed
 from tallystick_consent.receipts.evidence import Channel
 
 
@@ -133,9 +137,10 @@ class DeskCalls:
 
         return write_call("/v1/desk", body, Served, check, idempotency_key)
 
-    def requests(self) -> Call[OpenRequests]:
-        """Return what customers without an app asked for and nobody has answered, what is due first at the front."""
-        return get_call("/v1/desk/requests", OpenRequests, unproven)
+    def requests(self, *, limit: int = PAGE_SIZE_MAX, cursor: str | None = None) -> Call[OpenRequests]:
+        """Return a page of what customers without an app asked for and nobody has answered, what is due first at the
+        front."""
+        return page_call("/v1/desk/requests", OpenRequests, limit=limit, cursor=cursor)
 
     def answer(
         self,
@@ -169,3 +174,32 @@ class DeskCalls:
             require((made.request, made.state) == (request, outcome), "The node answered another request.")
 
         return write_call("/v1/desk/answers", body, Answered, check, idempotency_key)
+
+    def delay(
+        self,
+        of: str,
+        *,
+        subject: str,
+        because: Delayed,
+        channel: Channel | Literal["app"],
+        agent: str,
+        idempotency_key: str | None = None,
+    ) -> Call[AnswerDelayed]:
+        """Record that the answer to a request or a contest takes up to three months, and that the customer was told.
+
+        It is said within the first month, and once.
+
+        Args:
+            of: the request's id, from `requests`, or the contest's, from `decisions.contests`.
+            subject: our own id of the customer.
+            because: why it takes longer.
+            channel: how the customer was told so.
+            agent: our own id of who decided and told; sealed.
+            idempotency_key: the caller's own; one is drawn where it is None.
+        """
+        body = body_of(lambda: DelayAnswer(subject=subject, of=of, because=because, channel=channel, agent=agent))
+
+        def check(made: AnswerDelayed, _verifier: Verifier) -> None:
+            require((made.of, made.because) == (of, because), "The node delayed another answer.")
+
+        return write_call("/v1/desk/delays", body, AnswerDelayed, check, idempotency_key)

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tallystick.calls.base import body_of, get_call, search_call, segment, write_call
+from tallystick.calls.pages import page_call
 from tallystick.core import Call, unproven
-from tallystick.errors import require
+from tallystick.errors import forged, require
+from tallystick.papers import SignedReceipt, Trust, check_signed_receipt
 from tallystick.verify import Verifier
 from tallystick.wire import (
+    PAGE_SIZE_MAX,
     ApproveReceipt,
     DeferReceipt,
     Duties,
@@ -33,10 +36,12 @@ from tallystick.wire import (
     WithdrawReceipt,
     YesStep,
 )
+from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.fields import Rung
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
 from tallystick_ledger.encoding import canonical_json
+from tallystick_ledger.errors import TallyError
 
 
 class ReceiptCalls:
@@ -107,6 +112,21 @@ class ReceiptCalls:
             require(_names(export.document, receipt_id), "The node exported another receipt.")
 
         return get_call(f"/v1/receipts/{segment(receipt_id)}/export/{form}", ReceiptExport, check)
+
+    def signed(self, receipt_id: str) -> Call[SignedReceipt]:
+        """Return a receipt as both companies signed it, checked: a file that `tally verify` verifies offline.
+
+        There is none before it was given, nor after what is kept of it was discharged.
+        """
+
+        def check(told: SignedReceipt, _verifier: Verifier) -> None:
+            try:
+                check_signed_receipt(told, Trust())
+            except TallyError as error:
+                raise forged("The node's signed receipt does not hold.") from error
+            require(unchecked_payload(told.signed)["terms"]["receipt"] == receipt_id, "The node told another receipt.")
+
+        return get_call(f"/v1/receipts/{segment(receipt_id)}/signed", SignedReceipt, check)
 
     def give(
         self,
@@ -335,13 +355,13 @@ class ReceiptCalls:
         """Record that the receipt, given here, never was valid."""
         return _step(receipt_id, "invalidate", "invalidated", body_of(InvalidateReceipt), idempotency_key)
 
-    def duties(self) -> Call[Duties]:
-        """Return what this node keeps of receipts under which it receives, on which ground and until when."""
-        return get_call("/v1/duties", Duties, unproven)
+    def duties(self, *, limit: int = PAGE_SIZE_MAX, cursor: str | None = None) -> Call[Duties]:
+        """Return a page of what this node keeps of receipts under which it receives, the first due first."""
+        return page_call("/v1/duties", Duties, limit=limit, cursor=cursor)
 
-    def unacknowledged(self) -> Call[Unacknowledged]:
-        """Return the steps of receipts that partners have not signed for, those that wait longest first."""
-        return get_call("/v1/receipts/unacknowledged", Unacknowledged, unproven)
+    def unacknowledged(self, *, limit: int = PAGE_SIZE_MAX, cursor: str | None = None) -> Call[Unacknowledged]:
+        """Return a page of the steps of receipts that partners have not signed for, those that wait longest first."""
+        return page_call("/v1/receipts/unacknowledged", Unacknowledged, limit=limit, cursor=cursor)
 
 
 def _told(told: Evidence | Testimony) -> dict[str, Any]:

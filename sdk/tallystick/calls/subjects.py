@@ -15,6 +15,7 @@ from tallystick.papers import (
 )
 from tallystick.verify import Verifier
 from tallystick.wire import (
+    PAGE_SIZE_MAX,
     EraseSubject,
     Erasures,
     ExportSubject,
@@ -35,9 +36,13 @@ class SubjectCalls:
         body = body_of(lambda: EraseSubject(subject=subject))
         return write_call("/v1/erasures", body, Erasures, unproven, idempotency_key)
 
-    def erasures(self, subject: str | None = None) -> Call[Erasures]:
-        """Return how far the erasure of a customer is at each partner; None: all that no partner has attested yet."""
-        return search_call("/v1/erasures/search", body_of(lambda: FindErasures(subject=subject)), Erasures, unproven)
+    def erasures(
+        self, subject: str | None = None, *, limit: int = PAGE_SIZE_MAX, cursor: str | None = None
+    ) -> Call[Erasures]:
+        """Return how far the erasure of a customer is at each partner; None: a page of all that no partner has attested
+        yet, what is due first at the front."""
+        body = body_of(lambda: FindErasures(subject=subject, limit=limit, cursor=cursor))
+        return search_call("/v1/erasures/search", body, Erasures, unproven)
 
     def export(self, subject: str, *, events_from: int | None = None, events_until: int | None = None) -> Call[Export]:
         """Return everything that the node holds about a customer, checked: a file for the customer.

@@ -12,6 +12,7 @@ import typer
 from tallystick.cli.auditing import audit_command
 from tallystick.cli.exporting import export_command
 from tallystick.cli.importing import import_command
+from tallystick.cli.listing import list_command
 from tallystick.cli.recording import record_command
 from tallystick.cli.shared import NOT_RUN, say
 from tallystick.cli.trying import try_command
@@ -31,6 +32,7 @@ app.command("record")(record_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
 app.command("try")(try_command)
+app.command("list")(list_command)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What `tally verify` says of papers: the certificate of an erasure, and the export of everything about a customer."""
+"""What `tally verify` says of papers: a certificate of an erasure, an export about a customer, a signed receipt."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,11 +8,15 @@ from tallystick.descriptor import plain_fingerprint
 from tallystick.papers import (
     CERTIFICATE_SIZE_MAX_BYTES,
     EXPORT_SIZE_MAX_BYTES,
+    SIGNED_RECEIPT_SIZE_MAX_BYTES,
+    PaperVerdict,
     Trust,
     check_certificate,
     check_export,
+    check_signed_receipt,
     parse_certificate,
     parse_export,
+    parse_signed_receipt,
 )
 from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.errors import BadInput
@@ -27,13 +31,13 @@ class Verified(NamedTuple):
     is_shown: bool = True
 
 
-PAPER_SIZE_MAX_BYTES = max(CERTIFICATE_SIZE_MAX_BYTES, EXPORT_SIZE_MAX_BYTES)
+PAPER_SIZE_MAX_BYTES = max(CERTIFICATE_SIZE_MAX_BYTES, EXPORT_SIZE_MAX_BYTES, SIGNED_RECEIPT_SIZE_MAX_BYTES)
 
 
 def is_paper(raw: bytes) -> bool:
     """Return whether a file says that it is a paper."""
     try:
-        return raw.startswith(b"{") and not {"certificate", "export"}.isdisjoint(parse_json_object(raw))
+        return raw.startswith(b"{") and not {"certificate", "export", "receipt"}.isdisjoint(parse_json_object(raw))
     except BadInput:
         return False
 
@@ -45,20 +49,31 @@ def trust_in(fingerprints: Iterable[str], keys: Iterable[VerifierKey], policy: P
 
 
 def verified_paper(raw: bytes, trust: Trust) -> Verified:
-    """Return what a paper shows and what it does not; nothing is shown yet while a company in it is unconfirmed.
+    """Return what a paper shows and what it does not; nothing is shown yet while a company in it is
+    unconfirmed, nor of what has no proof in it.
 
     Raises:
         TallyError: it does not hold.
     """
-    if "certificate" in parse_json_object(raw):
+    said = parse_json_object(raw)
+    if "certificate" in said:
         verdict = check_certificate(parse_certificate(raw), trust)
+    elif "receipt" in said:
+        verdict = check_signed_receipt(parse_signed_receipt(raw), trust)
     else:
         verdict = check_export(parse_export(raw), trust)
     lines = [*verdict.shown, "Not proven by it:", *(f"  {each}" for each in verdict.told)]
-    if not verdict.unconfirmed:
-        lines.insert(0, "HOLDS.")
-    else:
-        lines.insert(0, "WOULD HOLD ONLY IF the fingerprints at the end are theirs.")
+    lines.insert(0, _said_first(verdict))
+    if verdict.unconfirmed:
         lines.append("Whose they are only the file says. Compare them, and give each with --fingerprint:")
         lines += [f"  {host} {each}" for host, each in verdict.unconfirmed]
-    return Verified("\n".join(printable(line) for line in lines), is_shown=not verdict.unconfirmed)
+    is_shown = bool(verdict.shown) and verdict.is_whole and not verdict.unconfirmed
+    return Verified("\n".join(printable(line) for line in lines), is_shown=is_shown)
+
+
+def _said_first(verdict: PaperVerdict) -> str:
+    if not verdict.shown:
+        return "SHOWS NOTHING: nothing in it is proven."
+    if verdict.unconfirmed:
+        return "WOULD HOLD ONLY IF the fingerprints at the end are theirs."
+    return "HOLDS." if verdict.is_whole else "HOLDS IN PART: some of it is not proven."

@@ -13,6 +13,7 @@ from tallystick.audit.keys import parse_vkeys
 from tallystick.cli.papers import PAPER_SIZE_MAX_BYTES, Verified, is_paper, trust_in, verified_paper
 from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, NOT_RUN, policy_in, read, say
+from tallystick.cli.signed import Known, is_signed, verified_signed
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
@@ -30,18 +31,26 @@ def verify_command(
     entry: Annotated[Path | None, typer.Option(help="The entry that a proof is about, byte for byte.")] = None,
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
-    descriptor: Annotated[Path | None, typer.Option(help="Descriptor of a presented claim's issuer.")] = None,
+    descriptor: Annotated[
+        Path | None, typer.Option(help="Descriptor of who signed it: a presented claim's issuer, a partner.")
+    ] = None,
     fingerprint: Annotated[
         list[str] | None, typer.Option(help="Fingerprint of a company's identity key, as two people compared it.")
     ] = None,
     verifier: Annotated[str, typer.Option(help="The name that you gave to the wallet.")] = "",
     nonce: Annotated[str, typer.Option(help="The nonce that you gave to the wallet.")] = "",
     status: Annotated[Path | None, typer.Option(help="The status list that a presented claim names.")] = None,
+    of: Annotated[Path | None, typer.Option(help="What a signed acknowledgement is over, to be compared.")] = None,
     at: Annotated[int | None, typer.Option(help="Seconds since 1970-01-01 UTC to verify at; now, if left out.")] = None,
 ) -> None:
     """Verify offline a proof that an entry stands in a log, evidence against a log, a paper for a customer (a
-    certificate of an erasure, an export), or a claim that somebody presents, under keys you have."""
+    certificate of an erasure, an export, a receipt as both companies signed it), one object that a partner signed, or a
+    claim that somebody presents, under keys you have."""
     raw = read(file, FILE_SIZE_MAX_BYTES)
+    if is_signed(raw):
+        known = Known(descriptor, next(iter(fingerprint or ()), ""), of)
+        _tell(lambda: Verified(verified_signed(raw, known)))
+        return
     if is_presented(raw):
         now_s = int(time.time()) if at is None else at
         asked = Asked(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)

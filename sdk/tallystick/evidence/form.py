@@ -10,10 +10,12 @@ from tallystick.evidence.kinds import (
     EVIDENCE_SIZE_MAX_BYTES,
     FOUND_SIZE_MAX_BYTES,
     KEYS_MAX,
+    SHOWN_SIZE_MAX_BYTES,
     Evidence,
     EvidenceMalformed,
     Refusal,
     TwoHeads,
+    Withheld,
     WrongLine,
     WrongTile,
 )
@@ -46,6 +48,7 @@ def parse_evidence(raw: bytes) -> Evidence:
 
 _Note = Annotated[str, Field(min_length=1, max_length=NOTE_SIZE_MAX_BYTES)]
 _Hash = Annotated[str, Field(min_length=44, max_length=44)]
+_Seconds = Annotated[int, Field(ge=0, lt=253_402_300_800)]  # to the end of the year 9999
 _Proof = Annotated[tuple[_Hash, ...], Field(max_length=PROOF_HASHES_MAX + 1)]
 
 
@@ -109,9 +112,20 @@ class _RefusalFile(_File):
         return Refusal(self._keys(), self.head.encode(), self.witness, self.status, self.answer, self.shown.encode())
 
 
-_FILE: TypeAdapter[_TwoHeadsFile | _WrongTileFile | _WrongLineFile | _RefusalFile] = TypeAdapter(
+class _WithheldFile(_File):
+    evidence: Literal["withheld"]
+    head: _Note
+    since: _Seconds
+    at: _Seconds
+    shown: Annotated[str, Field(max_length=(SHOWN_SIZE_MAX_BYTES + 2) // 3 * 4)]
+
+    def opened(self) -> Withheld:
+        return Withheld(self._keys(), self.head.encode(), self.since, self.at, from_base64(self.shown))
+
+
+_FILE: TypeAdapter[_TwoHeadsFile | _WrongTileFile | _WrongLineFile | _RefusalFile | _WithheldFile] = TypeAdapter(
     Annotated[
-        _TwoHeadsFile | _WrongTileFile | _WrongLineFile | _RefusalFile,
+        _TwoHeadsFile | _WrongTileFile | _WrongLineFile | _RefusalFile | _WithheldFile,
         Field(discriminator="evidence"),
     ]
 )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeAlias
 
 from tallystick_ledger.encoding import to_base64
@@ -29,6 +30,11 @@ FOUND_SIZE_MAX_BYTES = TILE_WIDTH * HASH_SIZE_BYTES + 1
 """A tile that was too long is kept up to its first byte too many."""
 
 ANSWER_SIZE_MAX_BYTES = 64 * 1024
+
+SHOWN_SIZE_MAX_BYTES = 64 * 1024
+"""More than any head that witnesses have cosigned."""
+
+_MINUTE = "%Y-%m-%d %H:%M"
 
 
 class EvidenceMalformed(BadInput):
@@ -277,7 +283,65 @@ class Refusal:
         )
 
 
-Evidence: TypeAlias = TwoHeads | WrongTile | WrongLine | Refusal
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """What was shown in the place of a log that had shown more before, kept by who follows it.
+
+    Attributes:
+        keys: the log's keys.
+        head: the note that the log had signed and shown.
+        since_s: when what it had shown was first missed, seconds since 1970-01-01 UTC.
+        at_s: when it was looked for last.
+        shown: what was shown in its place, its first `SHOWN_SIZE_MAX_BYTES`; empty where there was no log any more.
+    """
+
+    KIND: ClassVar[str] = "withheld"
+
+    keys: tuple[VerifierKey, ...]
+    head: bytes
+    since_s: int
+    at_s: int
+    shown: bytes = b""
+
+    def check(self, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey] = ()) -> Verdict:
+        """Return the verdict: that the log has signed the head, and what whoever made the file says it found instead.
+
+        Nobody signs what is not there. Whoever was not there knows from this file only what the log owes: to show
+        the head, or one that continues it.
+
+        Raises:
+            EvidenceRejected: the head is not signed by the log, or what was shown is a head of it that is no smaller.
+        """
+        head, signed = _open(self.head, keys, cosigners)
+        sizes = [head.size]
+        if not self.shown:
+            found = "found no log in its place"
+        else:
+            smaller = _signed_head(self.shown, head.origin, keys, cosigners)
+            if smaller is None:
+                found = "found something else in its place, which the log has not signed"
+            elif smaller.size < head.size:
+                found = f"found a head of {smaller.size} entries in its place, which the log has signed too"
+                sizes.append(smaller.size)
+            else:
+                raise _rejected("What was shown is a head of the log that is no smaller.")
+        times = " and ".join(datetime.fromtimestamp(each, UTC).strftime(_MINUTE) for each in (self.since_s, self.at_s))
+        problem = f"It has signed a head of {head.size} entries. Whoever made this file {found}, at {times} UTC."
+        return Verdict(head.origin, False, _of_log(signed, head.origin, keys), (), tuple(sizes), problem)
+
+    def encode(self) -> bytes:
+        """Return the evidence file."""
+        return _encode(
+            self.KIND,
+            keys=_texts(self.keys),
+            head=self.head.decode(),
+            since=self.since_s,
+            at=self.at_s,
+            shown=to_base64(self.shown),
+        )
+
+
+Evidence: TypeAlias = TwoHeads | WrongTile | WrongLine | Refusal | Withheld
 
 
 def two_heads(first: bytes, second: bytes, *, keys: Sequence[VerifierKey], read: HashReader) -> TwoHeads:
@@ -354,6 +418,17 @@ def _open(
     if not _of_log(signed, head.origin, keys):
         raise _rejected("A head in it is not signed by the log under these keys.")
     return head, signed
+
+
+def _signed_head(
+    note: bytes, origin: str, keys: Sequence[VerifierKey], cosigners: Sequence[VerifierKey]
+) -> Checkpoint | None:
+    """Return the head of a log that a note is, None where the log has not signed it."""
+    try:
+        head, _ = _open(note, keys, cosigners)
+    except EvidenceRejected:
+        return None
+    return head if head.origin == origin else None
 
 
 def _is_signed(body: bytes, line: SignatureLine, key: VerifierKey) -> bool:

@@ -28,7 +28,7 @@ from tallystick_ledger.encoding import length_prefixed, to_base64url
 EVENT_TYPE = "visit.ended"
 EVIDENCE = "geofence"
 ASSURANCE = "device"
-TRACK_POINTS_MAX = 500
+TRACK_KEPT_MAX = 500
 """Fixes kept of a visit where positions are asked for: about 15 KB of JSON, which a sealed payload holds."""
 
 _EARTH_RADIUS_M = 6_371_008.8
@@ -244,7 +244,7 @@ def _distance_m(point: Point, latitude: float, longitude: float) -> float:
 
 def _visit(points: Sequence[Point], facility: Facility, digest: str, *, with_positions: bool) -> FoundVisit:
     started_s = points[0].at_s
-    every = math.ceil(len(points) / TRACK_POINTS_MAX)
+    every = math.ceil(len(points) / TRACK_KEPT_MAX)
     track = tuple((p.at_s - started_s, _micro(p.latitude), _micro(p.longitude)) for p in points[::every])
     return FoundVisit(
         facility_id=facility.id,

@@ -5,6 +5,7 @@ it can be read alone; whether those are theirs, only who has compared their fing
 
 certificate  what was erased: ledger entries with their proofs, and what each partner answered
 export       everything that a node holds about a subject, with proofs
+receipt      what was permitted, in which words, as both companies signed it
 """
 
 from tallystick.papers.certificate import (
@@ -16,6 +17,7 @@ from tallystick.papers.certificate import (
 )
 from tallystick.papers.export import (
     EXPORT_SIZE_MAX_BYTES,
+    LISTED_MAX,
     Export,
     ExportedClaim,
     ExportedEvent,
@@ -24,11 +26,19 @@ from tallystick.papers.export import (
     check_export,
     parse_export,
 )
+from tallystick.papers.receipt import (
+    SIGNED_RECEIPT_SIZE_MAX_BYTES,
+    SignedReceipt,
+    check_signed_receipt,
+    parse_signed_receipt,
+)
 from tallystick.papers.trust import PaperRejected, PaperVerdict, Trust
 
 __all__ = [
     "CERTIFICATE_SIZE_MAX_BYTES",
     "EXPORT_SIZE_MAX_BYTES",
+    "LISTED_MAX",
+    "SIGNED_RECEIPT_SIZE_MAX_BYTES",
     "Certificate",
     "CertifiedLink",
     "Export",
@@ -38,9 +48,12 @@ __all__ = [
     "Logged",
     "PaperRejected",
     "PaperVerdict",
+    "SignedReceipt",
     "Trust",
     "check_certificate",
     "check_export",
+    "check_signed_receipt",
     "parse_certificate",
     "parse_export",
+    "parse_signed_receipt",
 ]

@@ -3,13 +3,14 @@
 Pure. Events come opened, receipts with the notices that were shown, claims as they were signed, decisions and rewards
 with their reasons; what stands in the ledger comes with its proof. Checked, it shows that each event is the one that
 was committed to then, that each claim is the one that was issued or accepted, and that receipts say what the ledger
-says. It does not show that it is complete.
+says. It does not show that it is complete, and of what has no proof in it nothing: nobody has signed the file, so that
+is the word of whoever made it.
 
 Source: GDPR articles 15 and 20, DESIGN P14, docs/erasure.md.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -146,33 +147,56 @@ def check_export(export: Export, trust: Trust) -> PaperVerdict:
     require(export.host in companies, "It has no descriptor of the company that made it.")
     company, _ = companies[export.host]
     ledger = _Ledger(company, {name: trust.open_head(note.encode(), company) for name, note in export.heads.items()})
-    for event in export.events:
-        _check_event(event, export, ledger)
-    for receipt in export.receipts:
-        _check_receipt(receipt, ledger)
-    for claim in export.claims:
-        _check_claim(claim, ledger)
-    waiting = _unproven([*(each.logged for each in export.events), *(each.logged for each in export.claims)])
+    events = _Count.of(_check_event(event, export, ledger) for event in export.events)
+    receipts = _Count.of(_check_receipt(receipt, ledger) for receipt in export.receipts)
+    claims = _Count.of(_check_claim(claim, ledger) for claim in export.claims)
     others = (
         f"{count(len(export.links), 'link')}, {count(len(export.decisions), 'decision')} and"
         f" {count(len(export.rewards), 'reward')}"
     )
-    named = f"{count(len(export.events), 'event')} and {count(len(export.claims), 'claim')}"
     return PaperVerdict(
-        shown=(
-            f"{named} of this subject stand in the ledger of {export.host}{_but(waiting)}.",
-            f"{count(len(export.receipts), 'receipt')}, each with the notice that its terms bind.",
+        shown=sentences(
+            (
+                f"{count(events.proven, 'event')} and {count(claims.proven, 'claim')} of this subject stand in the"
+                f" ledger of {export.host}."
+                if events.proven or claims.proven
+                else "",
+                f"{count(receipts.proven, 'receipt')} that stood in force there, each with the notice that its terms"
+                " bind."
+                if receipts.proven
+                else "",
+            )
         ),
         told=sentences(
             (
-                f"That it is complete: {export.host}'s word.",
-                f"{others}, with their reasons: {export.host}'s word.",
+                f"{count(events.bare, 'event')} and {count(claims.bare, 'claim')} that no head in it covers: {_WORD}."
+                if events.bare or claims.bare
+                else "",
+                f"{count(receipts.bare, 'receipt')} that no entry in it tells of: {_WORD}." if receipts.bare else "",
+                f"That it is complete: {_WORD}.",
+                f"{others}, with their reasons: {_WORD}.",
                 "" if trust.policy else "That anybody but the log itself has seen its heads: give --policy to ask.",
             )
         ),
         # Nothing that is shown rests on a key of a partner in it.
         unconfirmed=unconfirmed({export.host: companies[export.host]}, trust, giver=export.host),
+        is_whole=not events.bare and not claims.bare,
     )
+
+
+_WORD = "the word of whoever made this file"
+
+
+class _Count(NamedTuple):
+    """How many of a kind are proven to stand in the ledger, and how many have nothing but the file to say so."""
+
+    proven: int
+    bare: int
+
+    @classmethod
+    def of(cls, proven: Iterable[bool]) -> "_Count":
+        each = list(proven)
+        return cls(sum(each), len(each) - sum(each))
 
 
 class _Ledger:
@@ -195,7 +219,12 @@ class _Ledger:
         return parse_entry(raw)
 
 
-def _check_event(exported: ExportedEvent, export: Export, ledger: _Ledger) -> None:
+def _check_event(exported: ExportedEvent, export: Export, ledger: _Ledger) -> bool:
+    """Return whether the ledger is shown to hold it; so below.
+
+    Raises:
+        TallyError: it is another than it says.
+    """
     event, told = exported.event, exported.event.opening
     opening = Opening(from_base64url(told.salt), from_base64url(told.payload))
     payload = parse_canonical_json(opening.payload)
@@ -203,7 +232,7 @@ def _check_event(exported: ExportedEvent, export: Export, ledger: _Ledger) -> No
     require(said == (event.event, event.type, export.subject, MEDIA_TYPE), "An event in it is another than it says.")
     entry = ledger.entry(exported.logged)
     if entry is None:
-        return
+        return False
     check_commitment(
         from_base64url(str(entry.body.get("commitment"))),
         opening,
@@ -211,9 +240,10 @@ def _check_event(exported: ExportedEvent, export: Export, ledger: _Ledger) -> No
         entry_id=event.event,
         media_type=MEDIA_TYPE,
     )
+    return True
 
 
-def _check_receipt(exported: ExportedReceipt, ledger: _Ledger) -> None:
+def _check_receipt(exported: ExportedReceipt, ledger: _Ledger) -> bool:
     receipt = exported.receipt
     terms = parse_terms(receipt.terms)
     require(
@@ -222,27 +252,21 @@ def _check_receipt(exported: ExportedReceipt, ledger: _Ledger) -> None:
     )
     entry = None if exported.logged is None else ledger.entry(exported.logged)
     if entry is None or entry.kind == "opening":  # carried over a year: the opening has the terms' digest in a part
-        return
+        return False
     said = (entry.kind, entry.body.get("receipt"), entry.body.get("terms"))
     require(said == ("receipt", terms.receipt, terms.digest()), "An entry in it is of another receipt.")
+    return True
 
 
-def _check_claim(exported: ExportedClaim, ledger: _Ledger) -> None:
+def _check_claim(exported: ExportedClaim, ledger: _Ledger) -> bool:
     if exported.token:
         salt = from_base64url(exported.salt)
         is_it = len(salt) == SECRET_SIZE_BYTES and to_base64url(claim_digest(exported.token, salt=salt))
         require(is_it == exported.digest, "A claim in it is another than its digest says.")
     entry = ledger.entry(exported.logged)
     if entry is None:
-        return
+        return False
     kind = "disclosure" if exported.role == "issuer" else "acceptance"
     said = (entry.kind, entry.body.get("claim"), entry.body.get("receipt"), entry.body.get("period"))
     require(said == (kind, exported.digest, exported.receipt, exported.period), "An entry in it is of another claim.")
-
-
-def _unproven(logged: Iterable[Logged]) -> int:
-    return sum(each.entry is None for each in logged)
-
-
-def _but(waiting: int) -> str:
-    return f", but for {waiting:,} that no published head covers" if waiting else ""
+    return True

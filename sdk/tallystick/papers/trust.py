@@ -29,8 +29,9 @@ class PaperVerdict:
     """What a paper was shown to say.
 
     Attributes:
-        shown: what holds, a sentence each.
+        shown: what holds, a sentence each; none where nothing in it is proven.
         told: what it says that nothing in it proves, a sentence each.
+        is_whole: whether all that such a paper can prove is proven in this one.
         unconfirmed: host and fingerprint of each company in it that the reader has not confirmed: anybody can make a
             descriptor that bears its name, so nothing is shown of it yet.
     """
@@ -38,6 +39,7 @@ class PaperVerdict:
     shown: tuple[str, ...]
     told: tuple[str, ...]
     unconfirmed: tuple[tuple[str, str], ...]
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

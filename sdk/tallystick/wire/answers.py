@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tallystick.wire.base import CorrectionId, PeriodName, Reply, Request, Subject
+from tallystick.wire.base import CorrectionId, Page, PeriodName, Reply, Request, Subject
 from tallystick_consent.fields import LinkId
 from tallystick_consent.receipts.answering import Declined
 from tallystick_consent.receipts.evidence import Agent
@@ -68,12 +68,10 @@ class HeldClaims(Reply):
     claims: tuple[HeldClaim, ...]
 
 
-class Claims(Reply):
+class Claims(Page):
     """A page of claims, newest first."""
 
     claims: tuple[Claim, ...]
-    has_more: bool
-    next_cursor: str | None
 
 
 class Reward(Reply):
@@ -131,9 +129,14 @@ class Decision(Reply):
 
 
 class Decisions(Reply):
-    """Decisions about one customer."""
+    """Decisions about one customer, in the order in which they were kept.
+
+    Attributes:
+        older_count: how many there are that are older, and not among them.
+    """
 
     decisions: tuple[Decision, ...]
+    older_count: int = 0
 
 
 Ground = Literal["count_wrong", "flag_wrong", "not_mine", "should_not_be_refused"]
@@ -156,7 +159,8 @@ class Contest(Reply):
         decision: the decision's number.
         state: `open`, then `upheld` or `declined`.
         contested_at: when, in seconds since 1970-01-01 UTC.
-        answer_by: until when it is to be answered, likewise: a month.
+        answer_by: until when it is to be answered, likewise: a month, or three where it is delayed.
+        delayed: why it takes longer than a month, as `Delayed` has it; "" where it does not.
         because: why it was declined, as `Declined` has it; "" otherwise.
         correction: what was corrected since it was upheld, "" for nothing.
         answered_at: when, null where it is open.
@@ -171,6 +175,7 @@ class Contest(Reply):
     because: str = ""
     correction: str = ""
     answered_at: int | None = None
+    delayed: str = ""
 
 
 class OpenContest(Contest):
@@ -185,8 +190,8 @@ class OpenContest(Contest):
     overdue: bool
 
 
-class OpenContests(Reply):
-    """Contests, what is due first at the front."""
+class OpenContests(Page):
+    """A page of contests, what is due first at the front."""
 
     contests: tuple[OpenContest, ...]
 
@@ -287,6 +292,11 @@ class Explanation(Reply):
 
 
 class Explanations(Reply):
-    """Everything that can be explained to one customer, oldest first."""
+    """Everything that can be explained to one customer, oldest first.
+
+    Attributes:
+        older_count: how many decisions there are that are older, and not among them.
+    """
 
     explanations: tuple[Explanation, ...]
+    older_count: int = 0

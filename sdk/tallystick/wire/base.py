@@ -109,6 +109,27 @@ class Reply(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
+PAGE_SIZE_MAX = 1_000
+"""How many a page of a list holds at most."""
+
+CURSOR_SIZE_MAX_CHARS = 128
+
+PageLimit = Annotated[int, Field(ge=1, le=PAGE_SIZE_MAX)]
+PageCursor = Annotated[str, Field(max_length=CURSOR_SIZE_MAX_CHARS)]
+"""`next_cursor` of the page before."""
+
+
+class Page(Reply):
+    """A page of a list.
+
+    Attributes:
+        next_cursor: where the next page begins; None where there is none.
+    """
+
+    has_more: bool = False
+    next_cursor: str | None = None
+
+
 class EntryProof(Reply):
     """One ledger entry, where it stands, and the proof that it does.
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tallystick.wire.base import CorrectionId, Hint, Login, OfferCode, Proven, Reply, Request, Subject
+from tallystick.wire.base import CorrectionId, Hint, Login, OfferCode, Page, Proven, Reply, Request, Subject
 from tallystick.wire.events import Opening
 from tallystick.wire.receipts import Receipt
 from tallystick.wire.subjects import Erasure
 from tallystick_consent.fields import ReceiptId, Seconds
-from tallystick_consent.receipts.answering import Declined
+from tallystick_consent.receipts.answering import Declined, Delayed
 from tallystick_consent.receipts.authority import SPEAKERS_MAX
 from tallystick_consent.receipts.evidence import Agent, Channel
 from tallystick_consent.receipts.receipt import Notice
@@ -73,6 +73,8 @@ class Act(Reply):
         because: why it was declined, as `Declined` has it; "" otherwise.
         correction: what was corrected since it was granted, "" for nothing.
         answered_at: when it was answered, seconds since 1970-01-01 UTC; null where it was not.
+        answer_by: when an answer is due; null where nothing was asked for.
+        delayed: why that is later than a month, as `Delayed` has it; "" where it is not.
         commitment: of the record, as the receipt's evidence holds it.
     """
 
@@ -86,6 +88,8 @@ class Act(Reply):
     because: str = ""
     correction: str = ""
     answered_at: int | None = None
+    answer_by: int | None = None
+    delayed: str = ""
 
 
 class Acts(Reply):
@@ -158,7 +162,8 @@ class OpenRequest(Reply):
     Attributes:
         kind: to `erase` everything, or a `dispute` about a receipt; `acts.find` has the words.
         receipt: the disputed one, "" for none.
-        answer_by: until when, seconds since 1970-01-01 UTC: a month (GDPR article 12(3)).
+        answer_by: until when, seconds since 1970-01-01 UTC: a month, or three where it is delayed (GDPR article 12(3)).
+        delayed: why it takes longer, as `Delayed` has it; "" where it does not.
     """
 
     request: str
@@ -168,10 +173,11 @@ class OpenRequest(Reply):
     asked_at: int
     answer_by: int
     overdue: bool
+    delayed: str = ""
 
 
-class OpenRequests(Reply):
-    """Requests, what is due first at the front."""
+class OpenRequests(Page):
+    """A page of requests, what is due first at the front."""
 
     requests: tuple[OpenRequest, ...]
 
@@ -212,6 +218,35 @@ class Answered(Reply):
     state: Literal["granted", "declined"]
     answered_at: int
     erasures: tuple[Erasure, ...] = ()
+
+
+class DelayAnswer(Request):
+    """The answer to a request or a contest takes longer than a month, and the customer was told so, and why.
+
+    Attributes:
+        of: the request or the contest.
+        because: why; the law knows these reasons and no other.
+        channel: how the customer was told.
+        agent: our own id of who decided and told; sealed.
+    """
+
+    subject: Subject
+    of: Annotated[str, Field(pattern=r"^(act|cts)_[a-z2-7]{26}$")]
+    because: Delayed
+    channel: Channel | Literal["app"]
+    agent: Agent
+
+
+class AnswerDelayed(Reply):
+    """That an answer takes longer.
+
+    Attributes:
+        answer_by: when it is due, seconds since 1970-01-01 UTC.
+    """
+
+    of: str
+    because: Delayed
+    answer_by: int
 
 
 class MatchLink(Request):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tallystick.wire.base import Proven, Reply, Request, Subject
+from tallystick.wire.base import Page, Proven, Reply, Request, Subject
 from tallystick_consent.events.shapes import Token
 from tallystick_consent.fields import DataClass, LinkId, Rung, Seconds
 from tallystick_consent.receipts.authority import Authority
@@ -293,11 +293,10 @@ class UnacknowledgedStep(Reply):
     overdue: bool = False
 
 
-class Unacknowledged(Reply):
-    """Steps that partners have not signed for, those that wait longest first."""
+class Unacknowledged(Page):
+    """A page of steps that partners have not signed for, those that wait longest first."""
 
     steps: tuple[UnacknowledgedStep, ...]
-    has_more: bool
 
 
 class Duty(Reply):
@@ -323,11 +322,10 @@ class Duty(Reply):
     overdue: bool
 
 
-class Duties(Reply):
-    """What a node keeps of receipts under which it receives, the first due first."""
+class Duties(Page):
+    """A page of what a node keeps of receipts under which it receives, the first due first."""
 
     duties: tuple[Duty, ...]
-    has_more: bool
 
 
 class Receipts(Reply):

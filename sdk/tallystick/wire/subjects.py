@@ -5,7 +5,7 @@ Source: DESIGN flow 8, GDPR articles 15, 17 and 20.
 
 from typing import Literal
 
-from tallystick.wire.base import Reply, Request, Subject
+from tallystick.wire.base import PAGE_SIZE_MAX, Page, PageCursor, PageLimit, Reply, Request, Subject
 from tallystick_consent.erasure import FieldAnswer
 from tallystick_consent.fields import Seconds
 
@@ -30,9 +30,11 @@ class ExportSubject(Request):
 
 
 class FindErasures(Request):
-    """How far the erasure of one customer is; without a subject, every erasure that is not attested."""
+    """How far the erasure of one customer is; without a subject, a page of those that are not attested."""
 
     subject: Subject | None = None
+    limit: PageLimit = PAGE_SIZE_MAX
+    cursor: PageCursor | None = None
 
 
 class Erasure(Reply):
@@ -57,7 +59,7 @@ class Erasure(Reply):
     fields: tuple[FieldAnswer, ...] = ()
 
 
-class Erasures(Reply):
-    """Erasures, one a link."""
+class Erasures(Page):
+    """Erasures, one a link: all of one customer, or a page of those that are not attested."""
 
     erasures: tuple[Erasure, ...]

@@ -35,12 +35,12 @@ from tallystick_consent.rules import (
     conclude,
     days_touched,
     evaluate,
+    follows,
     home_zone_name,
     read_statement,
     require_sound,
     slots_of,
     statement_of,
-    true_up,
     with_late,
 )
 from tallystick_ledger.errors import BadInput
@@ -133,22 +133,30 @@ def test_3_06_a_sync_before_the_close_counts_and_one_after_it_is_a_true_up() -> 
     again = tier(with_late([*early, too_late]))
     assert again.band == 4
     sixty_days_s = MARCH.close_s + 60 * 86_400
-    for now_s, follows in {sixty_days_s - 1: "better", sixty_days_s: "better_too_late"}.items():
-        assert true_up(TIER, at_close, again, period=MARCH, now_s=now_s) == follows
+    told = statement_of(TIER, MARCH.name, at_close)
+    for now_s, then in {sixty_days_s - 1: "superseded", sixty_days_s: "too_late"}.items():
+        assert follows(TIER, told, again, because="late", period=MARCH, now_s=now_s) == then
 
 
 def test_3_19_a_correction_downward_is_for_the_future_only() -> None:
     before = tier(ana_march())
     after = tier([*ana_march(), *(steps(day, 100, revision=1) for day in march_days()[:11])])
     assert (before.band, after.band) == (4, 2)
-    assert true_up(TIER, before, after, period=MARCH, now_s=MARCH.close_s) == "worse_future_only"
+    told = statement_of(TIER, MARCH.name, before)
+    assert follows(TIER, told, after, because="late", period=MARCH, now_s=MARCH.close_s) == "future_only"
 
 
 def test_3_06_a_rule_that_takes_no_late_evidence_stays_as_it_was() -> None:
     plain = rule_named("steps-ten-thousand")
     yes, no = Evaluation(True, 1, "", 1, {}), Evaluation(False, 0, "", 0, {})
-    assert true_up(plain, no, yes, period=MARCH, now_s=0) == "not_taken"
-    assert true_up(plain, yes, yes, period=MARCH, now_s=0) == "same"
+    told = statement_of(plain, MARCH.name, yes)
+    for statement, found, then in (
+        (None, yes, "not_taken"),
+        (told, no, "not_taken"),
+        (told, yes, "stands"),
+        (None, no, "not_reached"),
+    ):
+        assert follows(plain, statement, found, because="late", period=MARCH, now_s=0) == then
 
 
 def test_3_10_fourteen_days_are_too_few_for_an_answer() -> None:

@@ -221,8 +221,8 @@ def test_a_rule_reads_what_can_still_change_up_to_the_close() -> None:
     question = asked.ask(march, issuer="gym.example")
     assert question.data_classes == {"steps"}
     assert question.events_until_s == march.close_s
-    where_she_lives = asked.standing_ask(march, issuer="gym.example")
+    where_she_lives = asked.required_ask(march, issuer="gym.example")
     assert where_she_lives is not None
     assert (where_she_lives.data_classes, where_she_lives.events_from_s) == ({"home"}, 0)
     by_visits = parse_program({**PROGRAM_DOCUMENT, "rule": {**PROGRAM_DOCUMENT["rule"], "requires_active": None}})
-    assert by_visits.standing_ask(over(by_visits.rule.spelled_out(), "2027-03"), issuer="gym.example") is None
+    assert by_visits.required_ask(over(by_visits.rule.spelled_out(), "2027-03"), issuer="gym.example") is None

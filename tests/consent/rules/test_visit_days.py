@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick_consent.events import JourneyEvent
-from tallystick_consent.rules import Evaluation, Period, VisitDays, evaluate, month_of, period_named
+from tallystick_consent.rules import Evaluation, Period, VisitDays, evaluate, name_of, period_named
 from tallystick_ledger.errors import BadInput
 
 MARCH = period_named("2027-03", rule=rule(), zone=NEW_YORK)
@@ -326,7 +326,7 @@ def test_months_follow_each_other_without_a_gap(year: int, month: int, zone: str
     first, second = (period_named(each, rule=rule(), zone=ZoneInfo(zone)) for each in (name, following))
     assert first.end_s == second.start_s
     assert first.end_s < first.close_s < second.close_s
-    assert month_of(datetime.fromtimestamp(first.start_s, ZoneInfo(zone))) == name
+    assert name_of(datetime.fromtimestamp(first.start_s, ZoneInfo(zone)).date(), "calendar_month") == name
 
 
 @pytest.mark.parametrize(

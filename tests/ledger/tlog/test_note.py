@@ -80,7 +80,7 @@ def test_a_note_without_signers_is_not_made() -> None:
         sign_note(BODY, [], now_s=NOW_S)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_no_changed_byte_opens_as_another_text(data: st.DataObject) -> None:
     """With one signature any change is refused; with two, a change may at most hide one of them."""

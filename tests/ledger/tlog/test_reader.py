@@ -40,7 +40,7 @@ def counting(files: dict[str, bytes]) -> tuple[Callable[[str], bytes], Counter[s
     return fetch, fetched
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 700), st.data())
 def test_a_tree_read_from_its_tiles_is_the_tree(size: int, data: st.DataObject) -> None:
     tree = Tree(size)

@@ -170,6 +170,15 @@ def price_it_otherwise(gym: Ledger, _: Ledger) -> None:
     gym.spoil("program", reward=1)
 
 
+def say_that_it_tells_less(_: Ledger, insurer: Ledger) -> None:
+    insurer.spoil("program", tells={"alone": "token", "figures": []})
+
+
+def say_that_it_was_seen_better(gym: Ledger, _: Ledger) -> None:
+    for step in ("given", "live"):
+        gym.spoil(step, grade="wallet_key")
+
+
 def retract_what_stands(_: Ledger, insurer: Ledger) -> None:
     taken = insurer["accepted"].body
     body = {name: taken[name] for name in ("issuer", "receipt", "claim", "nullifier")}
@@ -252,6 +261,8 @@ CASES: dict[str, tuple[str, str, str, Spoil]] = {
         invent_a_signature_for_who_was_erased,
     ),
     "a program of another price": ("X.program_differs", "gym", "", price_it_otherwise),
+    "a program that tells less": ("X.program_differs", "gym", "", say_that_it_tells_less),
+    "a giving that was seen better": ("X.receipt_differs", "insurer", "", say_that_it_was_seen_better),
     "a fee that is not owed": ("X.half_missing", "gym", "fee", owe_nothing),
     "a fee that is not earned": ("X.half_missing", "insurer", "fee", earn_nothing),
     "a fee of another amount": ("X.half_differs", "gym", "fee", earn_more),
@@ -315,6 +326,24 @@ def test_a_ledger_that_invents_the_last_claim_of_a_slot_ends_in_a_report(tmp_pat
     before = Checkpoint(f"{gym.host}/log/2026", 1, bytes(32))
     gym.spoil("opening", **Opening(gym.origin, before, carried=carried).body())
     assert not both(tmp_path, gym, insurer).holds
+
+
+def test_what_may_stand_in_a_partners_log_that_is_not_here_is_said_and_not_blamed(tmp_path: Path) -> None:
+    gym, insurer = tell()
+    insurer.cut("live")
+    earlier = Checkpoint(f"{insurer.host}/log/2026", 1, bytes(32))
+    assert {each.rule for each in both(tmp_path / "whole", gym, insurer).findings} == {
+        "X.acceptance_missing",
+        "X.half_missing",
+    }
+    insurer.spoil("opening", **Opening(insurer.origin, earlier).body())
+    report = both(tmp_path / "later", gym, insurer)
+    assert report.findings == ()
+    said = [note.partition(": ")[2] for note in report.notes if note.endswith("among the sources.")]
+    assert said == [
+        "1 acceptances of insurer.example may be in a log of it that is not among the sources.",
+        "1 halves of transfers of insurer.example may be in a log of it that is not among the sources.",
+    ]
 
 
 def test_a_claim_that_was_not_sent_yet_is_no_finding(tmp_path: Path) -> None:

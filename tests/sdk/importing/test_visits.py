@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sdk.importing.outings import START_S, Move, gym, move, outing, stay
 
 from tallystick.importing import FoundVisit, GeofenceRule, find_visits, merge_visits, visit_events, visit_key
-from tallystick.importing.visits import TRACK_POINTS_MAX
+from tallystick.importing.visits import TRACK_KEPT_MAX
 from tallystick_ledger.encoding import canonical_json
 
 HOUR_S = 3600
@@ -147,7 +147,7 @@ def test_events_hold_no_coordinate_unless_asked_and_then_whole_numbers() -> None
     (visit,) = find_visits([long_stay], [gym()], with_positions=True)
     (event,) = visit_events([visit])
     assert canonical_json(event)
-    assert 2 <= len(visit.track) <= TRACK_POINTS_MAX
+    assert 2 <= len(visit.track) <= TRACK_KEPT_MAX
     assert visit.track[0] == (0, 40_712_728, -74_006_015)
     assert "40712728" not in repr(visit)
 

@@ -32,7 +32,7 @@ from tallystick_ledger.tlog.proof import InclusionProof, check_proof, parse_proo
 from tallystick_node.flows.accounts import book_step, transfer_of
 from tallystick_node.flows.claims.retracting import is_overtaken
 from tallystick_node.flows.claims.rewards import pay_reward
-from tallystick_node.flows.claims.status import require_standing
+from tallystick_node.flows.claims.status import require_not_revoked
 from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.duties import keep_answer
@@ -74,7 +74,7 @@ def receive_claim(node: Node, caller: str, transaction: Transaction, body: wire.
     came_before = transaction.row(select(CLAIMS.c.digest).where(CLAIMS.c.digest == digest)) is not None
     if came_before or is_overtaken(transaction, digest, issuer=caller):
         raise _rejected("claim_revoked", "A claim was taken back by its issuer, whatever its status says now.")
-    require_standing(node, caller, claim.status)
+    require_not_revoked(node, caller, claim.status)
     accepted = transaction.append(
         "acceptance",
         AcceptanceBody(

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.decide import Refusal, decide
 from tallystick_ledger.errors import BadInput
-from tallystick_node.flows.claims.decisions import keep_refusal
+from tallystick_node.flows.claims.decisions import keep_asked_refusal
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.rows import receipt_of, with_subject
@@ -86,5 +86,5 @@ def settle_asks(node: Node, transaction: Transaction, *, rows_max: int) -> int:
         asked = program.ask(period, issuer=node.host)._replace(program=ask.program, program_version=ask.version)
         permit = decide(asked, receipt_of(row), now_s=transaction.now_s)
         if isinstance(permit, Refusal):
-            keep_refusal(transaction, row, program, ask.period, permit)
+            keep_asked_refusal(transaction, row, program, ask.period, permit)
     return len(rows)

@@ -20,13 +20,13 @@ from tallystick_consent.rules import (
     Evaluation,
     Period,
     evaluate,
+    follows,
     period_after,
     statement_of,
-    true_up,
     with_late,
 )
 from tallystick_ledger.times import DAY_S
-from tallystick_node.flows.claims.decisions import Told, keep_decision, keep_refusal, keep_second_look, told_under
+from tallystick_node.flows.claims.decisions import Told, keep_another_look, keep_decision, keep_refusal, told_under
 from tallystick_node.flows.claims.issuing import Issuing
 from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.events import last_recorded
@@ -195,7 +195,7 @@ class _Closing:
         found = evaluate(program.rule, read.events, period=read.period, zones=read.zones)
         claim = self._issue(slot, found) if found.satisfied else ""
         if found.satisfied and not claim:  # an earlier receipt of the link told it, and nothing is told under this
-            keep_second_look(self._transaction, row, program, period, "better", found=found, claim="")
+            keep_another_look(self._transaction, row, program, period, "issued", found=found, told_already=True)
             return
         outcome = "issued" if found.satisfied else "not_reached"
         keep_decision(self._transaction, row, program, period, outcome, found=found, claim=claim)
@@ -217,10 +217,14 @@ class _Closing:
         found = evaluate(program.rule, with_late(read.events), period=read.period, zones=read.zones)
         if (found.counted, found.not_counted) == (told.answer.counted, told.answer.not_counted):
             return  # what came late is about the days around the period, which are read with it
-        follows = true_up(program.rule, told.answer, found, period=read.period, now_s=self._transaction.now_s)
+        statement = statement_of(program.rule, period, told.answer) if told.answer.satisfied else None
+        now_s = self._transaction.now_s
+        outcome = follows(program.rule, statement, found, because="late", period=read.period, now_s=now_s)
         # "" where one stands already
-        claim = self._issue(slot, found) if follows == "better" else ""
-        keep_second_look(self._transaction, row, program, period, follows, found=found, claim=claim)
+        claim = self._issue(slot, found) if outcome in ("issued", "superseded") else ""
+        keep_another_look(
+            self._transaction, row, program, period, outcome, found=found, claim=claim, told_already=not claim
+        )
 
     def _issue(self, slot: Slot, found: Evaluation) -> str:
         statement = statement_of(slot.program.rule, slot.period, found)
@@ -233,7 +237,9 @@ def _to_look_at_again(node: Node, transaction: Transaction, due: Sequence[Slot])
     taking = [slot for slot in due if slot.program.rule.spelled_out().late.evidence == "true_up"]
     if not taking:
         return []
-    told_by = told_under(transaction, [slot.row.id for slot in taking])
+    # What was decided longer ago is about periods that closed before that, whose late evidence changes nothing.
+    within_s = max(slot.program.rule.spelled_out().late.up_within_days for slot in taking) * DAY_S + TOO_LATE_TOLD_S
+    told_by = told_under(transaction, [slot.row.id for slot in taking], since_s=transaction.now_s - within_s)
     before = [
         (slot._replace(period=told.period), told)
         for slot in taking

@@ -21,12 +21,20 @@ from tallystick_consent.entries import CorrectionBody
 from tallystick_consent.events import JourneyEvent, parse_event, parse_payload
 from tallystick_consent.places import EventPlace
 from tallystick_consent.program import Program
-from tallystick_consent.rules import MARGIN_S, days_touched, evaluate, name_of, period_after, with_late
-from tallystick_consent.rules.corrected import follows
+from tallystick_consent.rules import (
+    MARGIN_S,
+    Because,
+    days_touched,
+    evaluate,
+    follows,
+    name_of,
+    period_after,
+    with_late,
+)
 from tallystick_consent.signed import Correction, Retraction, signed_digest
 from tallystick_ledger.encoding import new_id
 from tallystick_node.errors import Refused
-from tallystick_node.flows.claims.decisions import keep_corrected
+from tallystick_node.flows.claims.decisions import keep_another_look
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
 from tallystick_node.flows.claims.issuing import last_answer, release_key
 from tallystick_node.flows.claims.made_good import forget_planned, plan_answer
@@ -112,11 +120,12 @@ def _correct(
     if wrong_row is not None:
         marked = {"corrected_by": correction}
         transaction.execute(update(EVENTS).where(EVENTS.c.id == wrong_row.id).values(**marked))
+    because: Because = "missing" if wrong_row is None else "wrong"
     effects = [
         effect
         for row in _receipts_of(transaction, body.subject)
         if any(covered_by(row, event) for event in events)
-        for effect in _evaluate_again(node, transaction, row, correction, events, was_wrong=wrong_row is not None)
+        for effect in _evaluate_again(node, transaction, row, correction, events, because=because)
     ]
     return wire.Correction(
         correction=correction,
@@ -152,7 +161,7 @@ def _receipts_of(transaction: Transaction, subject: str) -> Sequence[Any]:
 
 
 def _evaluate_again(
-    node: Node, transaction: Transaction, row: Any, correction: str, events: Sequence[JourneyEvent], *, was_wrong: bool
+    node: Node, transaction: Transaction, row: Any, correction: str, events: Sequence[JourneyEvent], *, because: Because
 ) -> list[wire.CorrectionEffect]:
     """Evaluate the periods again that were answered under a receipt, from the first that the events lie in."""
     terms = receipt_of(row).terms
@@ -170,7 +179,7 @@ def _evaluate_again(
         start_s = program.period(name, zone=zone).start_s
         if name == row.next_period or not is_closed or start_s >= terms.events_until_s:
             break
-        outcome = _settle(node, transaction, row, program, name, correction, was_wrong=was_wrong)
+        outcome = _settle(node, transaction, row, program, name, correction, because=because)
         if name >= own or outcome not in _AS_BEFORE:  # else it holds none of the events, and they change nothing there
             effects.append(
                 wire.CorrectionEffect(
@@ -190,7 +199,7 @@ def _settle(
     name: str,
     correction: str,
     *,
-    was_wrong: bool,
+    because: Because,
 ) -> str:
     """Hold what a period comes to now, every event counted as if it had come in time, against what was told of it;
     tell the difference, and keep it for the subject to read."""
@@ -202,7 +211,7 @@ def _settle(
     found = evaluate(program.rule, with_late(read.events), period=read.period, zones=read.zones)
     told = last if last is not None and last.state in ("issued", "delivered") else None
     statement = None if told is None else Answer.model_validate_json(told.answer).statement
-    outcome = follows(program.rule, statement, found, was_wrong=was_wrong, period=read.period, now_s=transaction.now_s)
+    outcome = follows(program.rule, statement, found, because=because, period=read.period, now_s=transaction.now_s)
     if outcome == "issued" and _is_told_elsewhere(transaction, row, program, name):
         return "stands"  # the slot is answered under another receipt of the link
     forget_planned(transaction, row.id, name)
@@ -215,7 +224,8 @@ def _settle(
     if outcome in ("issued", "superseded"):
         claim = ""  # named once it is issued
         plan_answer(node, transaction, row, program, name, correction, after_s=retracted_s)
-    keep_corrected(transaction, row, program, name, outcome, found=found, claim=claim)
+    if outcome not in _AS_BEFORE:
+        keep_another_look(transaction, row, program, name, outcome, found=found, claim=claim)
     return outcome
 
 

@@ -4,13 +4,13 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from tallystick import wire
 from tallystick_consent.decide import Reason, Refusal
 from tallystick_consent.program import Program
-from tallystick_consent.rules import Evaluation, TrueUp
-from tallystick_consent.rules.corrected import Outcome
+from tallystick_consent.receipts.states import OPEN, ReceiptState
+from tallystick_consent.rules import Evaluation, Outcome
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import DECISIONS
@@ -18,33 +18,55 @@ from tallystick_node.storage.tables import DECISIONS
 AFTER_CLOSE = "after_close"
 """The reason by which a rule leaves out what was recorded after the close."""
 
+REFUSALS_MAX = 200
+"""How many refusals a receipt has when a partner's questions add no further one."""
+
+SHOWN_MAX = 5_000
+"""How many decisions about a customer are shown at once, the newest."""
+
 _KEEP = insert(DECISIONS)
 
-_STANDS: dict[TrueUp, str] = {
-    "same": "what was told, which late evidence does not change",
-    "better": "what was told: its claim stands, and no second one may take its place",
-    "better_too_late": "what was told: late evidence counts for a limited time",
-    "worse_future_only": "what was told: late evidence takes nothing back",
-    "worse_reversed": "what was told: late evidence alone takes nothing back; a correction does",
-    "not_taken": "what was told: this rule takes no late evidence",
-}
-"""What of a period stands after a second look, and why, in plain words."""
+_CHANGES: dict[Outcome, str] = {"issued": "made_good", "superseded": "made_good", "revoked": "taken_back"}
+"""What of a period changes when it is looked at again, as a word of `wire.Decision`."""
 
-_STANDS_CORRECTED: dict[str, str] = {
-    "not_taken": "what was told: this rule takes no late evidence",
-    "too_late": "what was told: late evidence counts for a limited time",
-    "future_only": "what was told: this rule takes nothing back",
+_STANDS: dict[Outcome, Reason] = {
+    "stands": Reason("same", "what was told, which late evidence does not change"),
+    "not_reached": Reason("same", "what was told, which late evidence does not change"),
+    "not_taken": Reason("not_taken", "what was told: this rule takes no late evidence"),
+    "too_late": Reason("too_late", "what was told: late evidence counts for a limited time"),
+    "future_only": Reason("future_only", "what was told: this rule takes nothing back"),
+    "needs_correction": Reason(
+        "needs_correction", "what was told: late evidence alone takes nothing back; a correction does"
+    ),
 }
-"""What of a period stands although a correction changed what it comes to, and why, in plain words."""
+"""Why what was told of a period stands, in a word and in plain words."""
 
-_CORRECTED = {"issued": "made_good", "superseded": "made_good", "revoked": "taken_back"}
-"""What of a period changes because of a correction, as a word of `wire.Decision`."""
+_TOLD_ALREADY = Reason("told_already", "what was told: its claim stands, and no second one may take its place")
 
 
 def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
     """Keep a refusal with all its reasons."""
-    reasons = json.dumps([reason._asdict() for reason in refusal.reasons])
-    keep_decision(transaction, row, program, period, "refused", reasons=reasons)
+    keep_decision(transaction, row, program, period, "refused", reasons=_reasons_of(refusal))
+
+
+def keep_asked_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
+    """Keep what a partner's question came to, however often it asks: once for each period and reasons, with the last
+    time; so many under a receipt, and nothing once that has ended, since explanations end with it.
+    """
+    if ReceiptState(row.state) not in OPEN:
+        return
+    refused = (DECISIONS.c.receipt == row.id, DECISIONS.c.outcome == "refused")
+    same = (*refused, DECISIONS.c.period == period, DECISIONS.c.reasons == _reasons_of(refusal))
+    known = transaction.row(select(DECISIONS.c.id).where(*same))
+    if known is not None:
+        asked_again = update(DECISIONS).where(DECISIONS.c.id == known.id)
+        transaction.execute(asked_again.values(decided_at_s=transaction.now_s))
+    elif transaction.row(select(DECISIONS.c.id).where(*refused).offset(REFUSALS_MAX - 1).limit(1)) is None:
+        keep_refusal(transaction, row, program, period, refusal)
+
+
+def _reasons_of(refusal: Refusal) -> str:
+    return json.dumps([reason._asdict() for reason in refusal.reasons])
 
 
 def keep_decision(
@@ -102,9 +124,10 @@ class Told(NamedTuple):
     left_late: bool
 
 
-def told_under(transaction: Transaction, receipts: Collection[str]) -> dict[str, list[Told]]:
-    """Return what was told under receipts, each with its periods; one under which nothing was told is not in it."""
-    kept = select(DECISIONS).where(DECISIONS.c.receipt.in_(receipts)).order_by(DECISIONS.c.id)
+def told_under(transaction: Transaction, receipts: Collection[str], *, since_s: int) -> dict[str, list[Told]]:
+    """Return what was told under receipts since a time, each with its periods; one without any is not in it."""
+    kept = select(DECISIONS).where(DECISIONS.c.receipt.in_(receipts), DECISIONS.c.decided_at_s >= since_s)
+    kept = kept.order_by(DECISIONS.c.id)
     rows: dict[str, list[Any]] = {}
     for row in transaction.execute(kept).all():
         rows.setdefault(row.receipt, []).append(row)
@@ -126,31 +149,7 @@ def _told(rows: Sequence[Any]) -> list[Told]:
     return list(found.values())
 
 
-def keep_second_look(
-    transaction: Transaction,
-    row: Any,
-    program: Program,
-    period: str,
-    follows: TrueUp,
-    *,
-    found: Evaluation,
-    claim: str,
-) -> None:
-    """Keep what follows from evidence that came after a period's close.
-
-    Args:
-        follows: what the rule makes of it.
-        found: what the rule comes to with it.
-        claim: digest of the claim that makes it good, "" where none does.
-    """
-    if claim:
-        keep_decision(transaction, row, program, period, "made_good", found=found, claim=claim)
-        return
-    reason = Reason("told_already" if follows == "better" else follows, _STANDS[follows])
-    keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
-
-
-def keep_corrected(
+def keep_another_look(
     transaction: Transaction,
     row: Any,
     program: Program,
@@ -158,20 +157,22 @@ def keep_corrected(
     follows: Outcome,
     *,
     found: Evaluation,
-    claim: str,
+    claim: str = "",
+    told_already: bool = False,
 ) -> None:
-    """Keep what follows from a correction, where it changes what was told, or would if the rule let it.
+    """Keep what follows from evidence that came after a period's close, or from a correction.
 
     Args:
         follows: what the rule makes of it.
         found: what the rule comes to with it.
-        claim: digest of the claim that tells it, or that was taken back; "" for none.
+        claim: digest of the claim that tells it, or that was taken back; "" for none, and where it is issued later.
+        told_already: what is better now cannot be told, since the claim that told the period stands.
     """
-    if follows in _CORRECTED:
-        keep_decision(transaction, row, program, period, _CORRECTED[follows], found=found, claim=claim)
-    elif follows in _STANDS_CORRECTED:
-        reasons = json.dumps([Reason(follows, _STANDS_CORRECTED[follows])._asdict()])
-        keep_decision(transaction, row, program, period, "stands", found=found, reasons=reasons)
+    if follows in _CHANGES and not told_already:
+        keep_decision(transaction, row, program, period, _CHANGES[follows], found=found, claim=claim)
+        return
+    reason = _TOLD_ALREADY if follows in _CHANGES else _STANDS[follows]
+    keep_decision(transaction, row, program, period, "stands", found=found, reasons=json.dumps([reason._asdict()]))
 
 
 def name_claim(transaction: Transaction, receipt: str, period: str, claim: str) -> None:
@@ -182,10 +183,22 @@ def name_claim(transaction: Transaction, receipt: str, period: str, claim: str) 
         transaction.execute(update(DECISIONS).where(DECISIONS.c.id == last.id).values(claim=claim))
 
 
-def find_decisions(node: Node, subject: str) -> wire.Decisions:
+def decisions_about(node: Node, subject: str, *, shown_max: int) -> tuple[Sequence[Any], int]:
+    """Return the newest decisions about a customer, in the order in which they were kept, and how many older there
+    are."""
+    mine = DECISIONS.c.subject == subject
+    rows = node.rows(select(DECISIONS).where(mine).order_by(DECISIONS.c.id.desc()).limit(shown_max))
+    if len(rows) < shown_max:
+        return rows[::-1], 0
+    kept = node.rows(select(func.count()).where(mine))[0][0]
+    return rows[::-1], max(0, kept - len(rows))
+
+
+def find_decisions(node: Node, subject: str, *, shown_max: int = SHOWN_MAX) -> wire.Decisions:
     """Return what this node decided about one of its customers."""
-    rows = node.rows(select(DECISIONS).where(DECISIONS.c.subject == subject).order_by(DECISIONS.c.id))
+    rows, older = decisions_about(node, subject, shown_max=shown_max)
     return wire.Decisions(
+        older_count=older,
         decisions=tuple(
             wire.Decision(
                 program=row.program,
@@ -202,5 +215,5 @@ def find_decisions(node: Node, subject: str) -> wire.Decisions:
                 flags=json.loads(row.flags),
             )
             for row in rows
-        )
+        ),
     )

@@ -22,7 +22,7 @@ from tallystick_consent.entries import DisclosureBody
 from tallystick_consent.errors import ClaimRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.evidence import Evidence
-from tallystick_consent.signed import Acceptance, open_object, signed_digest
+from tallystick_consent.signed import Acceptance, signed_digest
 from tallystick_ledger.books import Transfer, TransferState
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import PayloadUnavailable
@@ -298,7 +298,7 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     row = transaction.row(select(CLAIMS).where(CLAIMS.c.digest == digest))
     if row is None or row.state == "delivered":
         return
-    acceptance = open_object(token, Acceptance, keys=node.partner(row.partner).ed25519("receipt"))
+    acceptance = node.opened(token, Acceptance, of=row.partner)
     owed = _owed(transaction, acceptance, row, host=node.host)
     accepted: dict[str, str] = {"acceptance": token}
     cause = ""

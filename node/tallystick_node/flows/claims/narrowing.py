@@ -38,7 +38,7 @@ def take_back_claims(node: Node, transaction: Transaction, row: Any, after: Term
     for claim in transaction.execute(select(CLAIMS).where(*issued).order_by(CLAIMS.c.number)).all():
         program = known_program(transaction, row.partner, claim.program, claim.version)
         period = program.period(claim.period, zone=zone_of(program))
-        asks = (program.ask(period, issuer=node.host), program.standing_ask(period, issuer=node.host))
+        asks = (program.ask(period, issuer=node.host), program.required_ask(period, issuer=node.host))
         # Of the period itself: what was read around it, to merge visits, is no part of the answer.
         within = [
             ask._replace(events_from_s=period.start_s, events_until_s=period.end_s) for ask in asks if ask is not None

@@ -133,7 +133,7 @@ def _key(slot: Slot) -> tuple[str, str, int, str]:
 
 def _asked(slot: Slot, *, issuer: str) -> _Asked:
     period = slot.program.period(slot.period, zone=zone_of(slot.program))
-    asks = (slot.program.ask(period, issuer=issuer), slot.program.standing_ask(period, issuer=issuer))
+    asks = (slot.program.ask(period, issuer=issuer), slot.program.required_ask(period, issuer=issuer))
     return _Asked(period, tuple(ask for ask in asks if ask is not None))
 
 

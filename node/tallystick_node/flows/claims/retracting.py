@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, select, update
 from tallystick import wire
 from tallystick_consent.entries import RetractionBody
 from tallystick_consent.errors import ClaimRejected
-from tallystick_consent.signed import Retraction, open_object, signed_digest
+from tallystick_consent.signed import Retraction, signed_digest
 from tallystick_ledger.times import DAY_S
 from tallystick_node.errors import Refused
 from tallystick_node.flows.claims.rewards import take_back_reward
@@ -36,7 +36,7 @@ def receive_retraction(
         ClaimRejected: it is for somebody else, or of a claim that is another one here.
         Refused: more claims under one receipt were never here than a receipt has.
     """
-    said = open_object(body.token, Retraction, keys=node.partner(caller).ed25519("receipt"))
+    said = node.opened(body.token, Retraction, of=caller)
     row = transaction.row(
         select(CLAIMS).where(CLAIMS.c.digest == said.claim, CLAIMS.c.role == "recipient", CLAIMS.c.partner == caller)
     )

@@ -152,7 +152,7 @@ def published_list(node: Node, name: str) -> str:
     return node.own_lists.token(name, changes=row.changes, key_id=key_id, now_s=now_s, sign=sign)
 
 
-def require_standing(node: Node, issuer: str, status: Status | None) -> None:
+def require_not_revoked(node: Node, issuer: str, status: Status | None) -> None:
     """Return quietly if a claim was not revoked; one of before there were status lists cannot be.
 
     Raises:

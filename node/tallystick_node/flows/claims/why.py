@@ -8,7 +8,7 @@ Source: DESIGN P14, SCENARIOS I10 and 3.04 (contest).
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -20,10 +20,12 @@ from tallystick_consent.program import parse_program
 from tallystick_consent.receipts.answering import answer_by_s
 from tallystick_consent.rules import privacy_cost, why_not
 from tallystick_node.errors import Refused
+from tallystick_node.flows.claims.decisions import SHOWN_MAX, decisions_about
 from tallystick_node.flows.people.answering import show_contest
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
+from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, PROGRAMS, REWARDS
 
 _Kind = Literal["answer", "silence", "refusal", "reward"]
@@ -36,13 +38,14 @@ _KINDS: dict[str, _Kind] = {
 }
 """What each outcome is to who reads it; what `stands` is what stood."""
 
-CONTESTS_SHOWN_MAX = 1_000
-
 
 def explain(node: Node, subject: str) -> wire.Explanations:
     """Return why, for everything about one customer that can be explained."""
-    told = [*_decisions(node, subject), *_rewards(node, subject)]
-    return wire.Explanations(explanations=tuple(sorted(told, key=lambda each: each.decided_at)))
+    rows, older = decisions_about(node, subject, shown_max=SHOWN_MAX)
+    learned = _Learned(node)
+    told = [*_decisions(node, subject, rows, learned), *_rewards(node, subject, learned)]
+    in_order = sorted(told, key=lambda each: each.decided_at)
+    return wire.Explanations(explanations=tuple(in_order), older_count=older)
 
 
 async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -> StoredReply:
@@ -82,6 +85,7 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
                 decision=body.decision,
                 ground=body.ground,
                 contested_at_s=transaction.now_s,
+                answer_by_s=made.answer_by,
             )
         )
         return made
@@ -89,16 +93,16 @@ async def contest_decision(node: Node, once: Once, body: wire.ContestDecision) -
     return await node.once(once, work, lambda made, _: StoredReply(201, made.model_dump_json()))
 
 
-def list_contests(node: Node) -> wire.OpenContests:
-    """Return what customers contest and nobody has answered, what is due first at the front; for our own staff."""
+def list_contests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenContests:
+    """Return a page of what customers contest and nobody has answered, what is due first at the front; for our staff.
+
+    Raises:
+        NotFound: the cursor is not one of this list.
+    """
     about = (DECISIONS.c.partner, DECISIONS.c.program, DECISIONS.c.version, DECISIONS.c.period)
-    rows = node.rows(
-        select(CONTESTS, *about)
-        .join(DECISIONS, DECISIONS.c.id == CONTESTS.c.decision)
-        .where(CONTESTS.c.state == "open")
-        .order_by(CONTESTS.c.contested_at_s, CONTESTS.c.id)
-        .limit(CONTESTS_SHOWN_MAX)
-    )
+    asked = select(CONTESTS, *about).join(DECISIONS, DECISIONS.c.id == CONTESTS.c.decision)
+    waiting = asked.where(CONTESTS.c.state == "open")
+    page = read_page(node, waiting, by=(CONTESTS.c.answer_by_s, CONTESTS.c.id), limit=limit, cursor=cursor)
     return wire.OpenContests(
         contests=tuple(
             wire.OpenContest(
@@ -109,15 +113,16 @@ def list_contests(node: Node) -> wire.OpenContests:
                 program=row.program,
                 version=row.version,
                 period=row.period,
-                overdue=node.now_s() >= answer_by_s(row.contested_at_s),
+                overdue=node.now_s() >= row.answer_by_s,
             )
-            for row in rows
-        )
+            for row in page.rows
+        ),
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
     )
 
 
-def _decisions(node: Node, subject: str) -> list[wire.Explanation]:
-    rows = node.rows(select(DECISIONS).where(DECISIONS.c.subject == subject).order_by(DECISIONS.c.id))
+def _decisions(node: Node, subject: str, rows: Sequence[Any], learned: "_Learned") -> list[wire.Explanation]:
     contests = {row.decision: row for row in node.rows(select(CONTESTS).where(CONTESTS.c.subject == subject))}
     told = select(CLAIMS).join(DECISIONS, DECISIONS.c.claim == CLAIMS.c.digest).where(DECISIONS.c.subject == subject)
     claims = {row.digest: row for row in node.rows(told)}
@@ -128,18 +133,18 @@ def _decisions(node: Node, subject: str) -> list[wire.Explanation]:
         kind = stood.get(slot, "silence") if row.outcome == "stands" else _KINDS[row.outcome]
         if kind != "refusal":
             stood[slot] = "silence" if row.outcome == "taken_back" else kind
-        shown.append(_decision(node, row, kind, claims.get(row.claim), contests.get(row.id)))
+        shown.append(_decision(learned, row, kind, claims.get(row.claim), contests.get(row.id)))
     return shown
 
 
-def _decision(node: Node, row: Any, kind: _Kind, claim: Any, contest: Any) -> wire.Explanation:
+def _decision(learned: "_Learned", row: Any, kind: _Kind, claim: Any, contest: Any) -> wire.Explanation:
     return wire.Explanation(
         kind=kind,
         decision=row.id,
         outcome=row.outcome,
         partner=row.partner,
         rule=f"{row.program}@{row.version}",
-        learns=_learns(node, row.partner, row.program, row.version),
+        learns=learned.by(row.partner, row.program, row.version),
         period=row.period,
         receipt=row.receipt,
         counted=row.counted,
@@ -156,7 +161,7 @@ def _decision(node: Node, row: Any, kind: _Kind, claim: Any, contest: Any) -> wi
     )
 
 
-def _rewards(node: Node, subject: str) -> list[wire.Explanation]:
+def _rewards(node: Node, subject: str, learned: "_Learned") -> list[wire.Explanation]:
     """Return why each reward was paid: of all claims for its period, whoever issued them, one counts."""
     rewards = node.rows(select(REWARDS).where(REWARDS.c.subject == subject))
     taken = node.rows(
@@ -167,18 +172,19 @@ def _rewards(node: Node, subject: str) -> list[wire.Explanation]:
     by_digest = {row.digest: row for row in taken}
     for_period = Counter((row.program, row.period) for row in taken)
     return [
-        _reward(node, row, by_digest.get(row.claim), others=for_period[row.program, row.period] - 1) for row in rewards
+        _reward(learned, node.host, row, by_digest.get(row.claim), others=for_period[row.program, row.period] - 1)
+        for row in rewards
     ]
 
 
-def _reward(node: Node, row: Any, claim: Any, *, others: int) -> wire.Explanation:
+def _reward(learned: "_Learned", host: str, row: Any, claim: Any, *, others: int) -> wire.Explanation:
     return wire.Explanation(
         kind="reward",
         decision=0,
         outcome=row.state,
         partner=claim.partner if claim is not None else "",
         rule=f"{row.program}@{row.version}",
-        learns=_learns(node, node.host, row.program, row.version),
+        learns=learned.by(host, row.program, row.version),
         period=row.period,
         receipt=row.receipt,
         counted=1,
@@ -209,16 +215,24 @@ def _in_words(not_counted: Mapping[str, int]) -> tuple[wire.NotCounted, ...]:
     )
 
 
-def _learns(node: Node, payer: str, program: str, version: int) -> tuple[str, ...]:
-    row = node.row(
-        select(PROGRAMS.c.document).where(
-            PROGRAMS.c.payer == payer, PROGRAMS.c.program == program, PROGRAMS.c.version == version
-        )
-    )
-    return () if row is None else _learned_from(cast("str", row.document))
+class _Learned:
+    """What programs tell their payers, each read once: a subject's explanations name the same few over and over."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._known: dict[tuple[str, str, int], tuple[str, ...]] = {}
+
+    def by(self, payer: str, program: str, version: int) -> tuple[str, ...]:
+        """Return what a program tells, in words; nothing of one that is not known here."""
+        named = (payer, program, version)
+        if named not in self._known:
+            mine = (PROGRAMS.c.payer == payer, PROGRAMS.c.program == program, PROGRAMS.c.version == version)
+            row = self._node.row(select(PROGRAMS.c.document).where(*mine))
+            self._known[named] = () if row is None else _learned_from(cast("str", row.document))
+        return self._known[named]
 
 
 @lru_cache(maxsize=256)
 def _learned_from(document: str) -> tuple[str, ...]:
-    """Return what a program tells its payer; a subject's explanations name the same few over and over."""
+    """Return what a program tells its payer."""
     return privacy_cost(parse_program(json.loads(document)).rule).learns

@@ -88,7 +88,7 @@ async def accept_link(
             "The partner's half of the link does not open.",
             remedy="Compare both partners' descriptors, then try again.",
         ) from error
-    await asyncio.to_thread(node.custody.forget, _half_name(body.offer))
+    await asyncio.to_thread(node.custody.forget, half_name(offer_digest(body.offer)))
     return reply
 
 
@@ -120,7 +120,7 @@ def _begin(node: Node, transaction: Transaction, body: wire.AcceptLink, partner:
     require_agreed(transaction, program, payer=partner.host, issuer=node.host)
     unique = take_unique(node, transaction, body.subject, recipient=partner.host, program=program)
     half = transaction.random_bytes(SECRET_SIZE_BYTES)
-    node.custody.keep(_half_name(body.offer), half)
+    node.custody.keep(half_name(offer_digest(body.offer)), half)
     sealed = seal_half(node, half, body.hint, partner)
     message = transaction.new_id("msg")
     sent = wire.PeerLink(offer=body.offer, half=sealed)
@@ -143,7 +143,7 @@ def _forget(node: Node, transaction: Transaction, offer: str) -> None:
     if row is not None:
         transaction.execute(delete(ACCEPTING).where(ACCEPTING.c.offer == row.offer))
         let_go(transaction, LINK_UNIQUE.c.unique == row.unique, LINK_UNIQUE.c.link.is_(None))
-    node.custody.forget(_half_name(offer))
+    node.custody.forget(half_name(offer_digest(offer)))
 
 
 def _finish(
@@ -155,7 +155,7 @@ def _finish(
     answer: wire.PeerLinked,
 ) -> wire.Link:
     row = transaction.row(select(ACCEPTING).where(ACCEPTING.c.offer == offer_digest(body.offer)))
-    half = node.custody.find(_half_name(body.offer))
+    half = node.custody.find(half_name(offer_digest(body.offer)))
     if row is None or half is None:
         raise offer_refused()
     transaction.subject = body.subject
@@ -179,7 +179,3 @@ def _finish(
         login=body.login,
         answered_until_s=max(unique.answered_until_s, told_s),
     )
-
-
-def _half_name(offer: str) -> str:
-    return half_name(offer_digest(offer))

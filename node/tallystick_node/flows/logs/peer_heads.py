@@ -3,7 +3,8 @@
 At an interval each partner's head is fetched and shown to continue the last one; that is remembered whatever follows.
 A head also goes into our ledger, as `peer_head`: it stands under our signature and our witnesses' that we saw it then.
 A partner that shows another history is caught with both of its heads as evidence. The second one goes into our ledger
-as well, since that is what the partner signed, and that log is followed no further.
+as well, since that is what the partner signed, and that log is followed no further. A log that is gone, or shows less
+than it had, convicts nobody: the operator is told, and after an hour of it what it had signed is kept as evidence.
 
 Two logs that anchor each other could go on for ever: each anchor is a new head for the other to anchor. So a head is
 anchored only with news of our own: once for each log of a partner, and then when our log has grown by something other
@@ -14,18 +15,18 @@ Source: DESIGN section 4 (`peer_head`), P1 and P13.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import delete, func, insert, select
 
 from tallystick.descriptor import Descriptor
-from tallystick.errors import NodeUnreachable
-from tallystick.evidence import TwoHeads
+from tallystick.errors import NodeUnreachable, ReplyForged
+from tallystick.evidence import TwoHeads, Withheld
 from tallystick.following import LogSite
 from tallystick.growth import LedgerForked, SeenHead, follow, open_seen
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected, TallyError
@@ -34,6 +35,7 @@ from tallystick_ledger.tlog.head import parse_checkpoint_body
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.note import unchecked_text
 from tallystick_node.errors import StorageUnavailable
+from tallystick_node.log.missed import MISSING_CODES
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import FOLLOWED, HEADS
@@ -45,6 +47,8 @@ KNOWN_LOGS_MAX = 3
 """Logs of one partner that are looked at: the last ones known, besides those that may have begun since."""
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,10 @@ class PeerHeads:
         before = await asyncio.to_thread(self._followed, origin, self._own_log)
         if before.is_forked:
             return
+        site, note = LogSite(partner.url + origin.removeprefix(partner.host), http=self._node.http), None
         try:
-            fetch = partial(self._fetch, partner, origin, before.seen)
-            seen = await asyncio.get_running_loop().run_in_executor(self._pool, fetch)
+            note = await self._apart(site.checkpoint)
+            seen = await self._apart(partial(_continued, before.seen, note, partner, origin, site))
             is_new = seen is not before.seen
             if seen is not None and (is_new or await asyncio.to_thread(self._needs_anchor, before)):
                 await self._node.written(partial(self._record, partner, seen))
@@ -115,30 +120,29 @@ class PeerHeads:
             await asyncio.to_thread(self._keep, error.proof)
             forked = open_seen(error.note, origin=origin, keys=partner.log_keys(origin))
             await self._node.written(partial(self._record, partner, forked, is_forked=True))
-        except NodeUnreachable as error:
+        except (NodeUnreachable, ReplyForged) as error:
+            if error.code in MISSING_CODES and before.seen is not None:
+                await self._miss(before.seen, error.code, note or b"")
             # Nothing says that there is such a log: it was only worth a look.
-            self._say(origin, error.code if is_known else "")
+            self._say(origin, error.code if is_known or isinstance(error, ReplyForged) else "")
         except StorageUnavailable:
             raise
         except TallyError as error:
             self._say(origin, error.code)
         else:
+            self._node.missed.found(origin)
             self._say(origin, "")
 
-    def _fetch(self, partner: Descriptor, origin: str, last: SeenHead | None) -> SeenHead | None:
-        """Return the head that a log shows, shown to continue the last one; None where there is none to speak of."""
-        site = LogSite(partner.url + origin.removeprefix(partner.host), http=self._node.http)
-        note = site.checkpoint()
-        if note is None:
-            if last is not None:
-                raise NodeUnreachable(
-                    "A log is gone from where it was seen.",
-                    remedy="Ask its operator where it is; keep the head that was seen.",
-                    code="log_gone",
-                )
-            return None
-        seen = follow(last, note, origin=origin, keys=partner.log_keys(origin), reader=site.reader)
-        return seen if seen.checkpoint.size else None
+    async def _apart(self, look: Callable[[], _T]) -> _T:
+        """Look among the others that are looked at side by side."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, look)
+
+    async def _miss(self, last: SeenHead, code: str, shown: bytes) -> None:
+        """Take down that a log does not show what it had; once that is no passing trouble, say so and keep evidence."""
+        evidence = self._node.missed.missing(last, code=code, shown=shown, now_s=self._node.now_s())
+        if evidence is not None:
+            log.critical("the log %s does not show any more what it has signed: %s", last.checkpoint.origin, code)
+            await asyncio.to_thread(self._keep, evidence)
 
     def _record(
         self, partner: Descriptor, seen: SeenHead, transaction: Transaction, *, is_forked: bool = False
@@ -192,8 +196,8 @@ class PeerHeads:
     def _followed(self, origin: str, own_log: str) -> Followed:
         return _read(self._node.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin)), own_log)
 
-    def _keep(self, found: TwoHeads) -> None:
-        """Keep what convicts a log; a disk that is full keeps nobody from remembering that it has forked."""
+    def _keep(self, found: TwoHeads | Withheld) -> None:
+        """Keep what was found of a log; a disk that is full keeps nobody from remembering that it has forked."""
         try:
             self._node.evidence.keep(found)
         except OSError as error:
@@ -204,6 +208,22 @@ class PeerHeads:
         if self._troubles.get(origin, "") != trouble:
             log.warning("following %s: %s", origin, trouble or "as it should be")
         self._troubles[origin] = trouble
+
+
+def _continued(
+    last: SeenHead | None, note: bytes | None, partner: Descriptor, origin: str, site: LogSite
+) -> SeenHead | None:
+    """Return the head that a log shows, shown to continue the last one; None where there is none to speak of."""
+    if note is None:
+        if last is not None:
+            raise NodeUnreachable(
+                "A log is gone from where it was seen.",
+                remedy="Ask its operator where it is; keep the head that was seen.",
+                code="log_gone",
+            )
+        return None
+    seen = follow(last, note, origin=origin, keys=partner.log_keys(origin), reader=site.reader)
+    return seen if seen.checkpoint.size else None
 
 
 def _anchor(seen: SeenHead, *, keys: Sequence[VerifierKey]) -> PeerHead | None:

@@ -12,6 +12,7 @@ from sqlalchemy import insert, select, update
 
 from tallystick import wire
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.receipts.answering import answer_by_s
 from tallystick_consent.receipts.evidence import (
     RECORD_MEDIA_TYPE,
     Approval,
@@ -134,6 +135,7 @@ def keep_act(
             commitment=sealed.commitment,
             ciphertext=sealed.ciphertext,
             at_s=transaction.now_s,
+            answer_by_s=answer_by_s(transaction.now_s) if state == "open" else 0,
             yes_to=yes_to,
         )
     )
@@ -179,6 +181,8 @@ def _shown(node: Node, row: Any) -> wire.Act:
         because=row.because,
         correction=row.correction,
         answered_at=row.answered_at_s,
+        answer_by=row.answer_by_s or None,
+        delayed=row.delayed,
         commitment=to_base64url(row.commitment),
         opening=wire.Opening(
             salt=to_base64url(opening.salt), media_type=RECORD_MEDIA_TYPE, payload=to_base64url(opening.payload)

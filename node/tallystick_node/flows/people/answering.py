@@ -11,16 +11,15 @@ from typing import Any
 from sqlalchemy import select, update
 
 from tallystick import wire
-from tallystick_consent.receipts.answering import GROUNDS_OF, answer_by_s
+from tallystick_consent.receipts.answering import GROUNDS_OF, MONTHS_EXTENDED, answer_by_s
 from tallystick_node.errors import Refused, ScopeMissing
 from tallystick_node.flows.people.acts import keep_act
 from tallystick_node.flows.subjects.erasure import erase_in
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
+from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import ACTS, CONTESTS, CORRECTIONS
-
-LISTED_MAX = 1_000
 
 NEEDS_CORRECTION = frozenset({"count_wrong", "not_mine"})
 """Grounds of a contest that something in the record must be wrong for, so that upholding one corrects it."""
@@ -28,9 +27,14 @@ NEEDS_CORRECTION = frozenset({"count_wrong", "not_mine"})
 _ERASING = frozenset[wire.Scope]({"subjects:erase", "subject:assert"})
 
 
-def list_requests(node: Node) -> wire.OpenRequests:
-    """Return what nobody has answered yet, what is due first at the front."""
-    rows = node.rows(select(ACTS).where(ACTS.c.state == "open").order_by(ACTS.c.at_s, ACTS.c.number).limit(LISTED_MAX))
+def list_requests(node: Node, *, limit: int, cursor: str | None) -> wire.OpenRequests:
+    """Return a page of what nobody has answered yet, what is due first at the front.
+
+    Raises:
+        NotFound: the cursor is not one of this list.
+    """
+    waiting = select(ACTS).where(ACTS.c.state == "open")
+    page = read_page(node, waiting, by=(ACTS.c.answer_by_s, ACTS.c.number), limit=limit, cursor=cursor)
     now_s = node.now_s()
     return wire.OpenRequests(
         requests=tuple(
@@ -40,11 +44,14 @@ def list_requests(node: Node) -> wire.OpenRequests:
                 subject=row.subject,
                 receipt=row.receipt,
                 asked_at=row.at_s,
-                answer_by=answer_by_s(row.at_s),
-                overdue=now_s >= answer_by_s(row.at_s),
+                answer_by=row.answer_by_s,
+                overdue=now_s >= row.answer_by_s,
+                delayed=row.delayed,
             )
-            for row in rows
-        )
+            for row in page.rows
+        ),
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
     )
 
 
@@ -120,6 +127,54 @@ async def answer_contest(node: Node, once: Once, body: wire.AnswerContest, *, ap
     return await node.once(once, work, lambda made, _: StoredReply(200, made.model_dump_json()))
 
 
+async def delay_answer(node: Node, once: Once, body: wire.DelayAnswer, *, app: str) -> StoredReply:
+    """Record that an answer takes up to two months longer, why, and that the customer was told.
+
+    Raises:
+        NotFound: no such request or contest of this customer.
+        Refused: it is answered already, its month is over, or it was said before.
+    """
+    of_a_request = body.of.startswith("act_")
+    table = ACTS if of_a_request else CONTESTS
+
+    def work(transaction: Transaction) -> wire.AnswerDelayed:
+        transaction.subject = body.subject
+        mine = (table.c.id == body.of, table.c.subject == body.subject)
+        row = transaction.row(select(table).where(*mine))
+        if row is None or (of_a_request and row.kind not in ("erase", "dispute")):
+            raise no_such_thing()
+        if row.state != "open":
+            raise _answered_already(row.id)
+        _require_in_time(row, now_s=transaction.now_s)
+        asked_at_s = row.at_s if of_a_request else row.contested_at_s
+        due_s = answer_by_s(asked_at_s, months=MONTHS_EXTENDED)
+        transaction.execute(update(table).where(*mine).values(delayed=body.because, answer_by_s=due_s))
+        told = {"because": body.because, "channel": body.channel, "agent": body.agent, "app": app}
+        keep_act(
+            node,
+            transaction,
+            "delay",
+            subject=body.subject,
+            receipt=row.receipt,
+            by=None,
+            grade="clerk",
+            about={**told, "delays": row.id, "answer_by": due_s},
+        )
+        return wire.AnswerDelayed(of=row.id, because=body.because, answer_by=due_s)
+
+    return await node.once(once, work, lambda made, _: StoredReply(200, made.model_dump_json()))
+
+
+def _require_in_time(row: Any, *, now_s: int) -> None:
+    """Refuse to delay an answer twice, or once its month is over: the subject is told within that, or it is late."""
+    if row.delayed:
+        raise Refused(
+            "already_delayed", "It was said before that this takes longer.", remedy="Answer it.", existing_id=row.id
+        )
+    if now_s >= row.answer_by_s:
+        raise Refused("too_late", "The month in which that can be said is over.", remedy="Answer it.")
+
+
 def show_contest(row: Any) -> wire.Contest:
     """Return a contest as its customer sees it."""
     return wire.Contest(
@@ -128,7 +183,8 @@ def show_contest(row: Any) -> wire.Contest:
         ground=row.ground,
         state=row.state,
         contested_at=row.contested_at_s,
-        answer_by=answer_by_s(row.contested_at_s),
+        answer_by=row.answer_by_s,
+        delayed=row.delayed,
         because=row.because,
         correction=row.correction,
         answered_at=row.answered_at_s,

@@ -22,17 +22,19 @@ from tallystick_ledger.opening import Carried
 from tallystick_ledger.times import DAY_S
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
+from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import CLAIMS, DUTIES, RECEIPTS, REWARDS
 
-LISTED_MAX = 1_000
-"""How many duties one answer lists, the first due first."""
 
+def find_duties(node: Node, *, limit: int, cursor: str | None) -> wire.Duties:
+    """Return a page of what this node keeps of receipts under which it receives, the first due first.
 
-def find_duties(node: Node) -> wire.Duties:
-    """Return what this node keeps of receipts under which it receives, on which ground and until when."""
+    Raises:
+        NotFound: the cursor is not one of this list.
+    """
     now_s = node.now_s()
     asked = select(DUTIES, RECEIPTS.c.partner).join(RECEIPTS, RECEIPTS.c.id == DUTIES.c.receipt)
-    rows = node.rows(asked.order_by(DUTIES.c.due_s, DUTIES.c.number).limit(LISTED_MAX + 1))
+    page = read_page(node, asked, by=(DUTIES.c.due_s, DUTIES.c.number), limit=limit, cursor=cursor)
     return wire.Duties(
         duties=tuple(
             wire.Duty(
@@ -45,9 +47,10 @@ def find_duties(node: Node) -> wire.Duties:
                 owed=row.due_s <= now_s,
                 overdue=row.due_s + DISCHARGE_WITHIN_S < now_s,
             )
-            for row in rows[:LISTED_MAX]
+            for row in page.rows
         ),
-        has_more=len(rows) > LISTED_MAX,
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
     )
 
 

@@ -9,10 +9,12 @@ from typing import Any, Literal
 from sqlalchemy import select
 
 from tallystick import wire
+from tallystick.papers import SignedReceipt
 from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.receipts.exports import Exported, fdx_consent, fhir_consent
 from tallystick_consent.receipts.receipt import Notice
 from tallystick_consent.receipts.states import ReceiptState
+from tallystick_consent.signed import signed_digest
 from tallystick_node.flows.receipts.rows import terms_of
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import RECEIPTS
@@ -57,6 +59,32 @@ def export_receipt(node: Node, receipt: str, form: Literal["fhir", "fdx"]) -> wi
         grade=evidence.get("grade", ""),
     )
     return wire.ReceiptExport(form=form, document=_FORMS[form](exported))
+
+
+def signed_receipt(node: Node, receipt: str) -> SignedReceipt:
+    """Return a receipt as both companies signed it, with the words that were shown: a file that verifies offline.
+
+    Raises:
+        NotFound: there is none of that id, it was not given, or what was kept of the giving is discharged.
+    """
+    row = _row(node, receipt)
+    if row.signed is None:
+        raise no_such_thing()
+    tokens = {node.host: node.descriptor(), row.partner: node.partner_token(row.partner)}
+    return SignedReceipt(
+        host=node.host,
+        issued_at=node.now_s(),
+        descriptors={host: token for host, token in tokens.items() if token},
+        signed=row.signed,
+        acknowledgement=_acknowledgement_of(row),
+        notice=Notice.model_validate_json(row.notice),
+    )
+
+
+def _acknowledgement_of(row: Any) -> str:
+    """Return the other company's signature over the last yes; "" while there is none over that one."""
+    token = row.acknowledgement or ""
+    return token if token and unchecked_payload(token).get("digest") == signed_digest(row.signed) else ""
 
 
 def _row(node: Node, receipt: str) -> Any:

@@ -12,10 +12,10 @@ from tallystick_consent.entries import Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.program import Program
 from tallystick_consent.receipts.evidence import check_evidence, check_holders
-from tallystick_consent.receipts.receipt import Terms, parse_terms
+from tallystick_consent.receipts.receipt import VALIDITY_MAX_S, Terms, parse_terms
 from tallystick_consent.receipts.states import IN_FORCE, ReceiptState, check_transition
 from tallystick_consent.receipts.versions import answers, narrows
-from tallystick_consent.signed import GivenReceipt, RenewedReceipt, open_object, signed_digest
+from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import agreed_program, known_program
@@ -120,7 +120,7 @@ def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, not what we asked for, or not now.
     """
-    given = open_object(body.token, GivenReceipt, keys=node.partner(caller).ed25519("receipt"))
+    given = node.opened(body.token, GivenReceipt, of=caller)
     return _take_given(node, caller, transaction, given, body.token)
 
 
@@ -130,7 +130,7 @@ def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, of other terms, or not now.
     """
-    given = open_object(body.token, RenewedReceipt, keys=node.partner(caller).ed25519("receipt"))
+    given = node.opened(body.token, RenewedReceipt, of=caller)
     return _take_given(node, caller, transaction, given, body.token)
 
 
@@ -242,7 +242,7 @@ def _terms(transaction: Transaction, program: Program, asked: wire.RequestReceip
             "events_from_s": start_s,
             "events_until_s": min(until_s, ends_at_s),
             "valid_from_s": now_s,
-            "valid_until_s": min(until_s + CLOSING_TAIL_S, ends_at_s),
+            "valid_until_s": min(until_s + CLOSING_TAIL_S, now_s + VALIDITY_MAX_S, ends_at_s),
             "retention_s": program.retention_days * DAY_S,
             "reward": program.digest(),
             "notice": program.notice.digest(),

@@ -13,19 +13,17 @@ from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.states import IN_FORCE, OPEN, ReceiptState
 from tallystick_consent.replay import TIME_SLACK_S
-from tallystick_consent.signed import Acknowledgement, open_object, signed_digest
+from tallystick_consent.signed import Acknowledgement, signed_digest
 from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.receipts.rows import change_receipt, terms_of
 from tallystick_node.log.transaction import Appended, Transaction
 from tallystick_node.node import Node
+from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import MESSAGES, RECEIPTS
 
 ACKNOWLEDGE_WITHIN_S = 7 * DAY_S
 """How long a partner may take to sign for a pause or an ending: a week, in which one that is down is mended."""
-
-UNACKNOWLEDGED_MAX = 1_000
-"""How many unacknowledged steps one answer lists, those that wait longest first."""
 
 
 def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
@@ -70,7 +68,7 @@ def acknowledged(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected: not that partner's signature over this step.
     """
-    answer = open_object(token, Acknowledgement, keys=node.partner(row.partner).ed25519("receipt"))
+    answer = node.opened(token, Acknowledgement, of=row.partner)
     if (answer.receipt, answer.state, answer.digest) != (row.id, state, signed_digest(sent)):
         raise ReceiptRejected(
             "receipt_malformed", "An acknowledgement is of something else.", remedy="Acknowledge what was sent."
@@ -110,18 +108,22 @@ def _last_step(row: Any, *, signed: str) -> ReceiptBody:
     return receipt_body(terms_of(row), row.state, grade=grade, signed=signed)
 
 
-def find_unacknowledged(node: Node) -> wire.Unacknowledged:
-    """Return the steps that partners have not signed for, those that wait longest first."""
+def find_unacknowledged(node: Node, *, limit: int, cursor: str | None) -> wire.Unacknowledged:
+    """Return a page of the steps that partners have not signed for, those that wait longest first.
+
+    Raises:
+        NotFound: the cursor is not one of this list.
+    """
     waiting = select(RECEIPTS).where(RECEIPTS.c.unacknowledged_since_s.is_not(None))
-    oldest = waiting.order_by(RECEIPTS.c.unacknowledged_since_s, RECEIPTS.c.id).limit(UNACKNOWLEDGED_MAX + 1)
-    now_s, rows = node.now_s(), node.rows(oldest)
-    listed = rows[:UNACKNOWLEDGED_MAX]
+    order = (RECEIPTS.c.unacknowledged_since_s, RECEIPTS.c.id)
+    now_s, page = node.now_s(), read_page(node, waiting, by=order, limit=limit, cursor=cursor)
+    listed = [row.id for row in page.rows]
     given_up = {
         row.about
         for row in node.rows(
             select(MESSAGES.c.about, MESSAGES.c.kind, RECEIPTS.c.state.label("step"))
             .join(RECEIPTS, RECEIPTS.c.id == MESSAGES.c.about)
-            .where(MESSAGES.c.state == "rejected", RECEIPTS.c.unacknowledged_since_s.is_not(None))
+            .where(MESSAGES.c.state == "rejected", MESSAGES.c.about.in_(listed))
         )
         if row.kind == f"receipt.{row.step}"
     }
@@ -136,10 +138,11 @@ def find_unacknowledged(node: Node) -> wire.Unacknowledged:
                 due=due_s,
                 overdue=due_s is not None and due_s <= now_s,
             )
-            for row in listed
+            for row in page.rows
             for due_s in (_acknowledge_by(row),)
         ),
-        has_more=len(rows) > len(listed),
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
     )
 
 

@@ -10,13 +10,14 @@ Source: DESIGN flow 3, P4, P5, SCENARIOS section 0 (withdrawal of consent) and 2
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
 from tallystick_consent.receipts.states import ASKED, IN_FORCE, OPEN, ReceiptState, check_transition
-from tallystick_consent.signed import SignedObject, Stop, Withdrawal, open_object, signed_digest
-from tallystick_ledger.times import DAY_S
+from tallystick_consent.replay import SETTLES_MAX_S
+from tallystick_consent.signed import SignedObject, Stop, Withdrawal, signed_digest
+from tallystick_ledger.opening import REMEMBERED_S
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.claims.made_good import answer_all_planned
@@ -39,9 +40,6 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.storage.tables import CLAIMS, RECEIPTS, SIGNED_FOR
 from tallystick_node.storage.tables.base import written
-
-SETTLES_MAX_S = 2 * 366 * DAY_S
-"""How long after a withdrawal a recipient waits at most for what that lists."""
 
 NOTHING: Mapping[str, int] = {}
 
@@ -148,7 +146,7 @@ def receive_withdrawn(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, or no receipt that can be withdrawn.
     """
-    withdrawn = open_object(body.token, Withdrawal, keys=node.partner(caller).ed25519("receipt"))
+    withdrawn = node.opened(body.token, Withdrawal, of=caller)
     row = row_of_partner(transaction, withdrawn.receipt, partner=caller, role="recipient")
     until_s = min(withdrawn.deliverable_until, transaction.now_s + SETTLES_MAX_S)
     to_come = dict.fromkeys(withdrawn.deliverable, until_s)
@@ -162,7 +160,7 @@ def receive_stopped(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not that partner's to stop, or not now.
     """
-    stop = open_object(body.token, Stop, keys=node.partner(caller).ed25519("receipt"))
+    stop = node.opened(body.token, Stop, of=caller)
     roles = ("issuer", "recipient") if stop.state == "revoked" else ("recipient",)
     row = row_of_partner(transaction, stop.receipt, partner=caller, role=roles)
     return _stopped(node, transaction, row, ReceiptState(stop.state), body.token)
@@ -198,6 +196,12 @@ def end_settling(transaction: Transaction, *, rows_max: int) -> int:
     for row in rows:
         finish_settling(transaction, row.id)
     return len(rows)
+
+
+def forget_signed(transaction: Transaction) -> None:
+    """Let go of signatures for stops that nobody asks for again: the log in which each was said is over, and so is the
+    one that continued it, so that a partner that asked all the same would be answered anew, and nobody be convicted."""
+    transaction.execute(delete(SIGNED_FOR).where(SIGNED_FOR.c.at_s <= transaction.now_s - REMEMBERED_S))
 
 
 def _content(transaction: Transaction, row: Any, state: Literal["paused", "revoked", "invalidated"]) -> Stop:
@@ -259,7 +263,7 @@ def _stopped(
     if crossed is None or transaction.row(select(SIGNED_FOR.c.signed).where(SIGNED_FOR.c.crossed == crossed)):
         check_transition(before, state)
     token = acknowledge(node, transaction, row, state, signed)
-    transaction.execute(insert(SIGNED_FOR).values(signed=digest, token=token, crossed=crossed))
+    transaction.execute(insert(SIGNED_FOR).values(signed=digest, token=token, crossed=crossed, at_s=transaction.now_s))
     acknowledgement = Signature(at=transaction.now_s, digest=signed_digest(token))
     if crossed is None:
         step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement, earned=earned)

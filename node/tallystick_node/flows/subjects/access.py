@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, func, select
 
 from tallystick import wire
-from tallystick.papers import ExportedClaim, ExportedEvent, ExportedReceipt, Logged
+from tallystick.papers import LISTED_MAX, ExportedClaim, ExportedEvent, ExportedReceipt, Logged
 from tallystick_ledger.errors import PayloadErased
 from tallystick_node.errors import AskedTooMuch
 from tallystick_node.flows.claims.decisions import find_decisions
@@ -89,7 +89,7 @@ def _pieces(node: Node, body: wire.ExportSubject, pins: _Pins) -> Iterator[str]:
     yield from _member("links", links)
     yield from _member("receipts", _receipts(node, body.subject, pins))
     yield from _member("claims", _claims(node, body.subject, pins))
-    yield from _member("decisions", find_decisions(node, body.subject).decisions)
+    yield from _member("decisions", find_decisions(node, body.subject, shown_max=LISTED_MAX).decisions)
     yield from _member("rewards", find_rewards(node, body.subject).rewards)
     yield from _member("events", _events(node, body, pins))
     yield "}\n"

@@ -2,8 +2,8 @@
 
 The tombstone and the end of the keys come first, in custody; from there on nothing is readable that was sealed. Then,
 in one transaction, every row that tells of the subject: deleted, or emptied where others lead to it. What the ledger
-must still say, one link after the other, is planned here and done in `erasure`. If the node stops in between, the
-tombstone that its rows have not obeyed is obeyed at the next start, before anybody is served; so is every tombstone
+must still say, one link after the other, is planned here and done in `erasure_asking`. If the node stops in between,
+the tombstone that its rows have not obeyed is obeyed at the next start, before anybody is served; so is every tombstone
 after the rows came back from a backup, since custody does not come back with them.
 
 Source: DESIGN flow 8 and P9, CONSTRUCTIONS (keys).
@@ -97,7 +97,7 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
         outlives=node.secret_name("member", subject),
         until_s=transaction.now_s + RELINK_AFTER_S,
     )
-    number = node.custody.bury(tomb)
+    number = node.custody.bury(tomb, after=_last_number(transaction))
     for link in links:
         due_s = _plan(transaction, link, of=name, number=number)
         empty_link(transaction, link.id, revoked_from_s=due_s)
@@ -118,7 +118,7 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
 def bury_link(node: Node, transaction: Transaction, link: Any) -> int:
     """Destroy what this end of a link holds, since the other end asks; return the tombstone's number."""
     tomb = Tomb(link_secret_name(link.id))
-    number = node.custody.bury(tomb)
+    number = node.custody.bury(tomb, after=_last_number(transaction))
     told = _replies_about(transaction, link)
     for row in told:
         transaction.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.caller == row.caller, IDEMPOTENCY.c.key == row.key))
@@ -218,18 +218,22 @@ def bury_again(node: Node) -> int:
         SettingsInvalid: rows of an older version do not know that.
         StorageUnavailable: it cannot be done now, and so nobody can be served.
     """
-    named = select(func.count()).select_from(BURIED).where(BURIED.c.name != "")
-    if node.custody.count_tombstones() == node.rows(named)[0][0]:
+    standing = node.custody.tombstones()
+    if standing == {row.number: row.name for row in node.rows(select(BURIED.c.number, BURIED.c.name))}:
         return 0
     obeyed = {row.number: _tomb(row) for row in node.rows(select(BURIED))}
-    lost = {number: tomb for number, tomb in obeyed.items() if number not in node.custody.tombstones()}
+    known, unnamed = set(standing.values()), {number for number, tomb in obeyed.items() if tomb.name == ""}
+    lost = {
+        each: tomb for each, tomb in obeyed.items() if tomb.name not in known and each not in unnamed & set(standing)
+    }
     if any(tomb.name == "" for tomb in lost.values()):
         raise SettingsInvalid(
             "Custody is older than the rows: keys of who was erased are back.", remedy="Put back its newest copy."
         )
     node.custody.bury_anew(lost)
     _wait(node, partial(_name_obeyed, names=node.custody.tombstones()))
-    missing = {name: number for number, name in node.custody.tombstones().items() if number not in obeyed}
+    named = {row.name for row in node.rows(select(BURIED.c.name))}
+    missing = {name: number for number, name in node.custody.tombstones().items() if name not in named}
     for subject in _named(node):
         if node.secret_name("subject", subject) in missing:
             _wait(node, partial(bury_subject, node, subject=subject))
@@ -301,6 +305,12 @@ def _all_obeyed(transaction: Transaction, names: Mapping[str, int]) -> None:
 
 def _tomb(row: Any) -> Tomb:
     return Tomb(row.name, tuple(json.loads(row.secrets_too)), row.outlives, row.until_s)
+
+
+def _last_number(transaction: Transaction) -> int:
+    """Return the largest number of a tombstone that these rows have obeyed; custody may be an older copy, and not know
+    it."""
+    return int(transaction.execute(select(func.max(BURIED.c.number))).scalar_one() or 0)
 
 
 def _obeyed(transaction: Transaction, number: int, tomb: Tomb) -> None:

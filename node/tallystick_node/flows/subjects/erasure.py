@@ -21,12 +21,14 @@ from tallystick_node.flows.subjects.burying import bury_subject
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
+from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import ERASURES
 
 ATTEST_WITHIN_S = 30 * DAY_S
 """How long a partner may take before its answer is overdue: GDPR article 12(3), a month."""
 
-LISTED_MAX = 1_000
+LINKS_SHOWN_MAX = 1_000
+"""Of how many links one subject's erasure is told; nobody has so many."""
 
 
 async def erase_subject(node: Node, once: Once, body: wire.EraseSubject) -> StoredReply:
@@ -48,14 +50,18 @@ def erase_in(node: Node, transaction: Transaction, subject: str) -> wire.Erasure
 
 
 def find_erasures(node: Node, body: wire.FindErasures) -> wire.Erasures:
-    """Return how far the erasure of a subject is at each of its partners; without a subject, what is not attested."""
+    """Return how far the erasure of a subject is at each of its partners; without one, a page of what is not attested.
+
+    Raises:
+        NotFound: the cursor is not one of this list.
+    """
     if body.subject is not None:
         return _shown(node.rows(_of(node.secret_name("subject", body.subject))), now_s=node.now_s())
     mine = (ERASURES.c.of != "", ERASURES.c.state != "attested")
-    return _shown(
-        node.rows(select(ERASURES).where(*mine).order_by(ERASURES.c.due_s, ERASURES.c.id).limit(LISTED_MAX)),
-        now_s=node.now_s(),
-    )
+    order = (ERASURES.c.due_s, ERASURES.c.id)
+    page = read_page(node, select(ERASURES).where(*mine), by=order, limit=body.limit, cursor=body.cursor)
+    shown = _shown(page.rows, now_s=node.now_s())
+    return shown.model_copy(update={"has_more": page.has_more, "next_cursor": page.next_cursor})
 
 
 def certificate(node: Node, subject: str) -> Certificate:
@@ -94,7 +100,9 @@ def _certified(node: Node, row: Any) -> CertifiedLink | None:
 
 
 def _of(name: str) -> Any:
-    return select(ERASURES).where(ERASURES.c.of == name).order_by(ERASURES.c.due_s, ERASURES.c.id).limit(LISTED_MAX)
+    return (
+        select(ERASURES).where(ERASURES.c.of == name).order_by(ERASURES.c.due_s, ERASURES.c.id).limit(LINKS_SHOWN_MAX)
+    )
 
 
 def _shown(rows: Any, *, now_s: int) -> wire.Erasures:

@@ -16,7 +16,7 @@ from tallystick_consent.entries import ErasureBody, ReceiptBody, Signature, eras
 from tallystick_consent.erasure import ErasureAttestation, ErasureRequest
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.states import ReceiptState
-from tallystick_consent.signed import Withdrawal, open_object, signed_digest
+from tallystick_consent.signed import Withdrawal, signed_digest
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.receipts.duties import discharge_of
@@ -100,7 +100,7 @@ def attested(node: Node, transaction: Transaction, erasure: str, token: str) -> 
     assert row is not None, "an erasure is never removed before its message"
     if row.state == "attested":
         return
-    answer = open_object(token, ErasureAttestation, keys=node.partner(row.partner).ed25519("receipt"))
+    answer = node.opened(token, ErasureAttestation, of=row.partner)
     if (answer.erasure, answer.partner, answer.request) != (row.id, row.partner, signed_digest(row.request)):
         raise ReceiptRejected(
             "receipt_malformed", "An attestation is of something else.", remedy="Answer the request that was sent."

@@ -15,7 +15,7 @@ from tallystick_consent.entries import ErasureBody, Signature, erasure_body, rec
 from tallystick_consent.erasure import FIELDS, ErasedField, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.states import ReceiptState
-from tallystick_consent.signed import open_object, signed_digest
+from tallystick_consent.signed import signed_digest
 from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.receipts.duties import discharge_of
@@ -39,7 +39,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the partner's request, about no link with it, or
             naming a receipt of another one.
     """
-    request = open_object(body.token, ErasureRequest, keys=node.partner(caller).ed25519("receipt"))
+    request = node.opened(body.token, ErasureRequest, of=caller)
     if (request.origin, request.partner) != (caller, node.host):
         raise ReceiptRejected(
             "receipt_malformed", "An erasure request is between others.", remedy="Send it to the partner it names."

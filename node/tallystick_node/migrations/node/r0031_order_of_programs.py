@@ -6,7 +6,7 @@ from alembic import op
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "node_0031"
-down_revision = "node_0027"
+down_revision = "node_0029"
 
 
 def upgrade() -> None:

@@ -41,6 +41,8 @@ class Contest(SQLModel, table=True):
         state: `open`, then `upheld` or `declined`.
         because: why it was declined, a word; "" otherwise.
         correction: what upholding it corrected, "" for nothing.
+        answer_by_s: when an answer is due.
+        delayed: why it takes longer than a month, a word; "" where it does not.
     """
 
     id: str = Field(primary_key=True)
@@ -53,6 +55,8 @@ class Contest(SQLModel, table=True):
     because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     correction: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     answered_at_s: int | None = None
+    answer_by_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    delayed: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 DECISIONS = table_of(Decision)

@@ -31,16 +31,18 @@ class Act(SQLModel, table=True):
 
     Attributes:
         kind: `give`, `renew`, `narrow`, `approve`, `refuse`, `defer`, `pause`, `stop`, `see`, `erase`, `dispute` or
-            `match`; `answer` where one of ours answered.
+            `match`; `answer` where one of ours answered, `delay` where one said that this takes longer.
         by: who spoke for the subject, "" for the subject itself.
         grade: how it was seen.
         state: `done`, or `open` where somebody has to act on it, then `granted` or `declined`.
         because: why it was declined, a word; "" otherwise.
         correction: what was corrected since it was granted, "" for nothing.
+        answer_by_s: when an answer is due, 0 where nothing was asked for.
+        delayed: why it takes longer than a month, a word; "" where it does not.
         yes_to: of an approval that still counts: the digest of exactly what was approved; "" for all others.
     """
 
-    __table_args__ = (Index("act_open", "state", "at_s"),)
+    __table_args__ = (Index("act_open", "state", "answer_by_s"),)
 
     number: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
@@ -57,6 +59,8 @@ class Act(SQLModel, table=True):
     because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     correction: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     answered_at_s: int | None = None
+    answer_by_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    delayed: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class Letter(SQLModel, table=True):

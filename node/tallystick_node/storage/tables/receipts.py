@@ -78,6 +78,7 @@ class SignedFor(SQLModel, table=True):
         signed: digest of the partner's signed stop.
         token: our signed acknowledgement.
         crossed: the receipt and the state, where it had ended here before; each crosses an end once.
+        at_s: when it was signed.
     """
 
     __table_args__ = (Index("signedfor_crossed", "crossed", unique=True),)
@@ -85,6 +86,7 @@ class SignedFor(SQLModel, table=True):
     signed: str = Field(primary_key=True)
     token: str
     crossed: str | None = None
+    at_s: int = Field(default=0, index=True, sa_column_kwargs={"server_default": text("0")})
 
 
 class Duty(SQLModel, table=True):

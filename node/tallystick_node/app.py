@@ -6,6 +6,7 @@ Native tracing is off: its spans would carry paths, and would continue a caller'
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
 import httpx
@@ -29,6 +30,9 @@ from tallystick_node.routes import apps, peers, people, proofs, public, receipts
 
 PEER_CONNECTIONS_MAX = 64
 
+LOG_READERS_MAX = 16
+"""How many files of the published log are read at once: where its store is slow, whoever reads waits for that alone."""
+
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +55,7 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
             app.state.http = http
             app.state.jobs = Jobs(node, http)
             app.state.status_fetches = StatusFetches(node)
+            app.state.log_readers = ThreadPoolExecutor(LOG_READERS_MAX, thread_name_prefix="log-reader")
             await app.state.jobs.begin()
             work = asyncio.create_task(app.state.jobs.run()) if works_by_itself else None
             yield
@@ -58,6 +63,7 @@ def make_app(node: Node, *, works_by_itself: bool = True) -> FastAPI:
                 work.cancel()
                 with suppress(asyncio.CancelledError):
                     await work
+            app.state.log_readers.shutdown(wait=False, cancel_futures=True)
             app.state.status_fetches.close()
             app.state.jobs.close()
 

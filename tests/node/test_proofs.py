@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tallystick_ledger.tlog.merkle import check_inclusion
 from tallystick_ledger.tlog.proof import parse_proof
 from tallystick_ledger.tlog.subtree import subtree_hash
 from tallystick_ledger.tlog.tiles import TILE_WIDTH
+from tallystick_node.app import LOG_READERS_MAX
 from tallystick_node.log import proof_service as proofs
 from tallystick_node.log.proof_service import ProofService
 from tallystick_node.log.transaction import Transaction
@@ -297,14 +298,20 @@ def test_a_store_that_fails_is_the_node_s_own_trouble(gym: Company) -> None:
 def test_a_file_that_is_long_in_coming_holds_up_nobody_else(gym: Company) -> None:
     tile = gym.log / "tile/0/000"
     content = tile.read_bytes()
-    with damaged(tile, None), ThreadPoolExecutor(1) as another:
+    with damaged(tile, None), ThreadPoolExecutor(2 * LOG_READERS_MAX) as many:
         os.mkfifo(tile)  # whoever reads it waits for its writer
-        waiting = another.submit(httpx.get, f"{gym.url}/log/2027/tile/0/000", timeout=30)
-        with tile.open("wb") as written:  # which waits for its reader
+        asked = [
+            many.submit(httpx.get, f"{gym.url}/log/2027/tile/0/000", timeout=60) for _ in range(2 * LOG_READERS_MAX)
+        ]
+        with tile.open("wb") as written:  # which waits for its first reader
+            wait(asked, timeout=1)
             assert httpx.get(f"{gym.url}/healthz").status_code == 200
+            assert httpx.get(f"{gym.url}/log/2027/checkpoint").status_code == 200
+            assert httpx.post(f"{gym.url}/.well-known/tallystick", content=b"x").status_code == 422
+            tile.unlink()
+            tile.write_bytes(content)  # for those that have not begun to read
             written.write(content)
-        assert waiting.result().content == content
-        tile.unlink()
+        assert any(each.result().content == content for each in asked)
 
 
 @pytest.mark.parametrize("left", [None, 0, 1, 300])

@@ -19,7 +19,6 @@ from tallystick_node.flows.claims.status import published_list
 from tallystick_node.flows.logs.descriptors import require_taken, take_descriptor
 from tallystick_node.log.cosigning import Publication
 from tallystick_node.log.publisher import CHECKPOINT
-from tallystick_node.log.shards import Shard
 from tallystick_node.node import Node, no_such_thing
 from tallystick_node.routes.callers import NodeHere
 from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
@@ -66,15 +65,18 @@ async def published(request: Request, node: NodeHere, year: str, path: str) -> R
     if shard is None:
         raise no_such_thing()
     if path == CHECKPOINT:
-        return await _file(shard, path, "text/plain; charset=utf-8", CHECKPOINT_HEADERS)
+        return _file(shard.publisher.file(path), "text/plain; charset=utf-8", CHECKPOINT_HEADERS)  # from memory
     try:
         tile = parse_path(path)
     except TileMalformed as error:
         raise no_such_thing() from error
-    if not isinstance(tile, BundlePath):
-        return await _file(shard, path, "application/octet-stream", TILE_HEADERS)
-    await _record_read(request, node, f"{year}/{path}")
-    return await _file(shard, path, "application/octet-stream", BUNDLE_HEADERS)
+    is_bundle = isinstance(tile, BundlePath)
+    if is_bundle:
+        await _record_read(request, node, f"{year}/{path}")
+    # In threads of its own: a store that is slow, or away, takes none that anything else of the node needs.
+    readers = request.app.state.log_readers
+    content = await asyncio.get_running_loop().run_in_executor(readers, shard.publisher.file, path)
+    return _file(content, "application/octet-stream", BUNDLE_HEADERS if is_bundle else TILE_HEADERS)
 
 
 async def _record_read(request: Request, node: Node, path: str) -> None:
@@ -86,8 +88,7 @@ async def _record_read(request: Request, node: Node, path: str) -> None:
     await node.written(partial(record_read, app=app.id, what=path), even_read_only=True)
 
 
-async def _file(shard: Shard, path: str, media_type: str, headers: dict[str, str]) -> Response:
-    content = await asyncio.to_thread(shard.publisher.file, path)  # its store may be slow, or away
+def _file(content: bytes | None, media_type: str, headers: dict[str, str]) -> Response:
     if content is None:
         raise no_such_thing()
     return Response(content, headers=headers, media_type=media_type)

@@ -188,7 +188,7 @@ def test_1_15_what_was_taken_under_one_version_is_paid_by_it_also_where_it_is_he
     when the gym answers March anew: the insurer answers like the first time, and both book the fee of the first."""
     person, of_age = cleo(story), at("2027-04-20 00:00")
     gym, insurer = person.gym, person.insurer
-    gym.app().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=of_age)
+    gym.office().standings.record("cleo-at-gym", kind="minor", speakers=["ana-at-gym"], of_age_from=of_age)
     give(person, ask(person, story, authority=GUARDIAN, of_age_from=of_age), story, by="ana-at-gym")
     story.go_to("2027-03-01 10:00")
     person.confirm_membership("2027-03-01 09:00")

@@ -79,18 +79,22 @@ class Recorder(httpx.AsyncBaseTransport):
     Attributes:
         lose_answers_to: a path whose answers get lost on the way back, None for none.
         lose_requests_to: a path whose requests get lost on the way, None for none.
+        unknown: a path that what stands in front of the others does not know, None for none.
     """
 
     def __init__(self) -> None:
         self._inner = httpx.AsyncHTTPTransport(verify=tls_context())
         self.lose_answers_to: str | None = None
         self.lose_requests_to: str | None = None
+        self.unknown: str | None = None
         self.exchanges: list[Exchange] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = await request.aread()
         if request.url.path == self.lose_requests_to:
             raise httpx.ReadError("the request was lost")
+        if request.url.path == self.unknown:
+            return httpx.Response(404, stream=httpx.ByteStream(b""))
         response = await self._inner.handle_async_request(request)
         content = b"".join([chunk async for chunk in response.stream])  # type: ignore[union-attr]
         await response.aclose()

@@ -29,7 +29,7 @@ from tallystick_node.flows.receipts.steps import acknowledged
 from tallystick_node.flows.subjects import erasure_asking
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
-from tallystick_node.storage.tables import CLAIMS, MESSAGES, RECEIPTS
+from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
 from tallystick_node.storage.tables.base import written
 
 BACKOFF_FIRST_S = 5
@@ -37,7 +37,7 @@ BACKOFF_MAX_S = 3_600
 BACKOFF_DOUBLINGS_MAX = 12
 
 WRONG_ANSWERS_MAX = 8
-"""After so many attempts, what was answered as it cannot be, or refused for its signature, is not tried any more."""
+"""After so many attempts, an answer that cannot be used no longer holds up what waits behind it."""
 
 LOOK_AHEAD_MAX = 50
 
@@ -61,11 +61,24 @@ _MAY_LEAVE = (
 """No answer leaves under a receipt that is not live."""
 
 
+_earlier = MESSAGES.alias()
+_ours = RECEIPTS.c.link.in_(select(ERASURES.c.link).where(ERASURES.c.id == MESSAGES.c.about))
+_IN_ORDER = ~exists().where(
+    _earlier.c.partner == MESSAGES.c.partner,
+    _earlier.c.number < MESSAGES.c.number,
+    _earlier.c.state == "queued",
+    _earlier.c.kind != "claim.issued",
+    (_earlier.c.about == MESSAGES.c.about)
+    | ((MESSAGES.c.kind == "erasure.asked") & _earlier.c.about.in_(select(RECEIPTS.c.id).where(_ours))),
+)
+"""What is set back alone holds up what comes later about the same receipt, or its erasure, and nothing else."""
+
+
 class Outbox:
     """Delivers a node's messages."""
 
     def __init__(self, node: Node, http: httpx.AsyncClient, *, doubt: Callable[[str], None]) -> None:
-        """Deliver as `node`; `doubt` is told of a partner whose answer is not signed under the keys known of it."""
+        """Deliver as `node`; `doubt` is told of a partner that signs under keys not known here, or knows not ours."""
         self._node = node
         self._http = http
         self._doubt = doubt
@@ -136,8 +149,7 @@ class Outbox:
         except (NodeUnreachable, ReplyForged) as error:
             return await self._wait(message, error)
         except NodeProblem as error:
-            is_given_up = isinstance(error, KeyRefused) and message.attempts + 1 >= WRONG_ANSWERS_MAX
-            if not _is_final(error) and not is_given_up:
+            if not _is_final(error):
                 return await self._wait(message, error)
             log.warning("message %s refused by %s: %s", message.kind, message.partner, error.code)
             await self._node.written(lambda transaction: _refused(self._node, transaction, message))
@@ -153,7 +165,7 @@ class Outbox:
         # A partner that is away comes back; one whose name leads to a private address needs somebody to look.
         level = logging.WARNING if error.code == "address_refused" else logging.INFO
         log.log(level, "message %s to %s waits: %s", message.kind, message.partner, error.code)
-        if isinstance(error, ReplyForged):
+        if isinstance(error, ReplyForged | KeyRefused):
             self._doubt(message.partner)
         maybe_arrived, alone = not _never_left(error), _is_about_this_alone(message, error)
         asked_s = min(error.retry_after_s or 0, BACKOFF_MAX_S) if isinstance(error, RateLimited) else 0

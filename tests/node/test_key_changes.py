@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import delete, select
 from streamed import streamed
-from town import Company, Membership, Town, agree, at, consent, fitness_program, link, town
+from town import Company, Membership, Town, agree, at, consent, evidence, fitness_program, link, town
 from witnesses import NodeStand, ask, grown
 
 from tallystick.audit import DirectorySource, audit, open_web
@@ -268,11 +268,35 @@ def test_what_a_stolen_key_may_have_signed_holds_up_no_other_withdrawal(story: t
     gym.app().receipts.withdraw(ben.receipt, subject="ben")
     made.settle()
     assert [each.state for each in insurer.app().receipts.find(subject="ben-ins").receipts] == ["withdrawn"]
-    for _ in range(WRONG_ANSWERS_MAX):
+    (step,) = gym.app().receipts.unacknowledged().steps
+    assert (step.receipt, step.refused) == (person.receipt, False)
+
+
+def test_a_partner_that_knows_a_new_key_late_is_told_all_in_order(pair: tuple[Town, Company, Company]) -> None:
+    """What stands in front of the insurer answers 404 when the gym brings its keys, and they are not known for a while:
+    the receipt is refused again and again, the withdrawal waits behind it, and both arrive."""
+    made, gym, insurer = pair
+    agree(made, insurer, gym)
+    person = link(gym, insurer, at_gym="ana", at_insurer="ana-ins", town=made)
+    person.receipt = insurer.app().receipts.request(person.link).receipt
+    made.settle()
+    gym.recorder.unknown = "/.well-known/tallystick"
+    rotate(gym, "receipt")
+    made.settle()
+    gym.app().receipts.give(person.receipt, subject="ana", evidence=evidence())
+    for attempt in range(WRONG_ANSWERS_MAX):
+        made.clock.at_s += 5 * 2**attempt
+        made.settle()
+    gym.app().receipts.withdraw(person.receipt, subject="ana")
+    made.settle()
+    assert [each.state for each in insurer.app().receipts.find(subject="ana-ins").receipts] == ["requested"]
+    gym.recorder.unknown = None
+    for _ in range(2):
         made.clock.at_s += 3_700
         made.settle()
-    (step,) = gym.app().receipts.unacknowledged().steps
-    assert (step.receipt, step.refused) == (person.receipt, True)
+    assert [each.state for each in insurer.app().receipts.find(subject="ana-ins").receipts] == ["withdrawn"]
+    assert gym.app().receipts.unacknowledged().steps == ()
+    audited(gym, insurer)
 
 
 def test_a_revoked_log_key_signs_no_more_and_a_new_one_stands_in_its_place(pair: tuple[Town, Company, Company]) -> None:

@@ -51,8 +51,10 @@ class Couriers:
         self._doubted: set[str] = set()
 
     def doubt(self, partner: str) -> None:
-        """Fetch a partner's descriptor before its next message: what it answered is not signed as we expect."""
+        """Fetch a partner's descriptor before its next message, and bring it ours again: what it answered is not signed
+        as we expect, or it does not know what we signed with."""
         self._doubted.add(partner)
+        self._told.pop(partner, None)
 
     async def exchange(self, partner: str) -> None:
         """Bring our descriptor to a partner that was not brought the present one, and fetch one that is in doubt.
@@ -72,8 +74,8 @@ class Couriers:
     async def _bring(self, partner: str, issued_at: int, now_s: int) -> None:
         url = self._node.known_partner(partner).url + DESCRIPTOR_PATH
         answer = await self._call("POST", url, (await asyncio.to_thread(self._node.descriptor)).encode())
-        # A partner that has it already, or refuses it, is not told the same again.
-        if answer is not None and answer[0] < HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Anything else may be the word of what stands in front of it.
+        if answer is not None and (answer[0] == HTTPStatus.CONFLICT or answer[0] in range(200, 300)):
             self._told[partner] = issued_at
         else:
             self._not_before_s[partner] = now_s + AGAIN_AFTER_S

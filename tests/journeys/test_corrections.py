@@ -33,6 +33,7 @@ from tallystick_consent.program import parse_program
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.tiles import decode_bundle
 from tallystick_node.flows.claims import issuing
+from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S, TTL_S
 from tallystick_node.storage.tables import (
@@ -367,6 +368,26 @@ def test_what_was_made_good_and_not_issued_yet_is_settled_or_dropped_like_what_w
         paid = [each.state for each in person.insurer.app().rewards.find(person.at_insurer).rewards]
         assert paid == (["posted"] if earned == "settle_earned" else [])
         assert person.gym.node.rows(select(MADE_GOOD)) == []
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_what_was_made_good_waits_for_a_key_that_is_missing(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        kind, data = told_visit("2027-03-25 18:00", 51)
+        person.gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
+        custody, name = person.gym.node.custody, link_secret_name(person.link)
+        secret = custody.find(name)
+        assert secret is not None
+        custody.forget(name)
+        story.release()
+        assert states(person) == ([], [])
+        custody.keep(name, secret)
+        story.release()
+        assert states(person) == (["delivered"], ["accepted"])
         assert audited(story).holds
 
 

@@ -186,7 +186,8 @@ def test_a_request_that_nobody_answered_is_refused_and_never_given_again(scene: 
 
 def test_who_was_never_here_can_be_erased_and_nothing_is_said_of_it(scene: Scene) -> None:
     before = len(everything(scene.gym)["claim"])
-    assert app(scene.gym, "/v1/erasures", {"subject": "nobody"}).json() == {"erasures": []}
+    told = app(scene.gym, "/v1/erasures", {"subject": "nobody"}).json()
+    assert told == {"erasures": [], "has_more": False, "next_cursor": None}
     refused(app(scene.gym, "/v1/certificates/search", {"subject": "nobody"}), 404, "not_found")
     record = {"subject": "nobody", "type": "membership.activated", "data": {"since": "2027-02-27T09:00:00-05:00"}}
     refused(app(scene.gym, "/v1/events", record), 410, "payload_erased")

@@ -42,8 +42,8 @@ def asked(person: Membership, kind: str, **more: Any) -> str:
 
 
 def contested(person: Membership, story: Town, ground: Any) -> Explanation:
-    """The insurer asks after a withdrawal, is told nothing, and Dov says that this is wrong."""
-    person.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    """The insurer asks while he has paused, is told nothing, and Dov says that this is wrong."""
+    person.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
     story.settle()
     ask = {"link": person.link, "program": "ins-fit", "version": 1, "period": "2027-03"}
     partner(person.insurer, person.gym, "/peer/v1/asks", ask)

@@ -235,9 +235,9 @@ def erase_subject(scene: Scene) -> Write:
 
 
 def contest_decision(scene: Scene) -> Write:
-    """A question after the withdrawal is refused, and its subject contests that."""
+    """A question while she has paused is refused, and its subject contests that."""
     person = consent(someone(scene), scene.story)
-    scene.gym.app().receipts.withdraw(person.receipt, subject=person.at_gym)
+    scene.gym.app().receipts.pause(person.receipt, subject=person.at_gym)
     scene.story.settle()
     ask = {"link": person.link, "program": "ins-fit", "version": 1, "period": "2027-03"}
     partner(scene.insurer, scene.gym, "/peer/v1/asks", ask)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import lay_files
 from signers import NOW_S
 from sqlalchemy import insert, select
 
@@ -18,6 +19,7 @@ from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
 from tallystick_ledger.tlog.tiles import TILE_WIDTH
 from tallystick_node.clock import SetClock
+from tallystick_node.config import databases_of, load_settings
 from tallystick_node.errors import IdempotencyRefused, NotFound, Refused, StorageUnavailable
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
@@ -33,6 +35,7 @@ WITHIN_S = 60
 def node(tmp_path: Path) -> Iterator[Node]:
     clock = SetClock(NOW_S)
     create_node(tmp_path, host="gym.example", url="http://gym.example", bind="127.0.0.1:1", sandbox=True, clock=clock)
+    lay_files(databases_of(load_settings(tmp_path), tmp_path, {}))
     node = open_node(tmp_path, clock=clock)
     yield node
     node.close()

@@ -62,14 +62,19 @@ _MAY_LEAVE = (
 
 
 _earlier = MESSAGES.alias()
-_ours = RECEIPTS.c.link.in_(select(ERASURES.c.link).where(ERASURES.c.id == MESSAGES.c.about))
-_IN_ORDER = ~exists().where(
-    _earlier.c.partner == MESSAGES.c.partner,
-    _earlier.c.number < MESSAGES.c.number,
-    _earlier.c.state == "queued",
-    _earlier.c.kind != "claim.issued",
-    (_earlier.c.about == MESSAGES.c.about)
-    | ((MESSAGES.c.kind == "erasure.asked") & _earlier.c.about.in_(select(RECEIPTS.c.id).where(_ours))),
+_erased = select(ERASURES.c.link).where(ERASURES.c.id == MESSAGES.c.about).correlate(MESSAGES)
+_of_its_receipts = select(RECEIPTS.c.id).where(RECEIPTS.c.link.in_(_erased)).correlate(MESSAGES)
+_IN_ORDER = ~(
+    exists()
+    .where(
+        _earlier.c.partner == MESSAGES.c.partner,
+        _earlier.c.number < MESSAGES.c.number,
+        _earlier.c.state == written("queued"),
+        _earlier.c.kind != written("claim.issued"),
+        (_earlier.c.about == MESSAGES.c.about)
+        | ((MESSAGES.c.kind == "erasure.asked") & _earlier.c.about.in_(_of_its_receipts)),
+    )
+    .correlate(MESSAGES)
 )
 """What is set back alone holds up what comes later about the same receipt, or its erasure, and nothing else."""
 
@@ -119,7 +124,7 @@ class Outbox:
         )
         is_queued, is_answer = MESSAGES.c.state == written("queued"), MESSAGES.c.kind == written("claim.issued")
         # What was being sent when somebody stopped comes first: what became of it has to be found out.
-        for which in (MESSAGES.c.state == "sending", is_queued & ~is_answer):
+        for which in (MESSAGES.c.state == "sending", is_queued & ~is_answer & _IN_ORDER):
             row = self._node.row(due.where(which).limit(1))
             if row is not None:
                 return (row, str(row.body)) if row.next_attempt_s <= now_s else None

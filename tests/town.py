@@ -324,8 +324,10 @@ class Town:
         raise AssertionError("the town does not come to rest")
 
     def go_to(self, text: str, zone: ZoneInfo = NEW_YORK) -> None:
-        """Set the clock to a local time, and let everybody work."""
-        self.clock.at_s = at(text, zone)
+        """Set the clock to a local time, and let everybody work, then and whenever an answer is to be made good."""
+        until_s = at(text, zone)
+        self._make_good(until_s)
+        self.clock.at_s = until_s
         self.settle()
 
     def go_past_release(self, text: str, zone: ZoneInfo = NEW_YORK) -> None:
@@ -335,12 +337,26 @@ class Town:
 
     def release(self) -> None:
         """Set the clock to when the last claim leaves that waits for its release slot, and let everybody work."""
-        self.clock.at_s = self.last_release_s()
+        last_s = self.last_release_s()
+        self._make_good(last_s)
+        self.clock.at_s = max(self.clock.at_s, last_s)
         self.settle()
+
+    def _make_good(self, until_s: int) -> None:
+        """Let the clock stand still whenever an answer is due that makes good what a correction changed: it is issued
+        at its own time, or gets another."""
+        while due := [each for each in self.planned_answers() if self.clock.at_s < each <= until_s]:
+            self.clock.at_s = min(due)
+            self.settle()
 
     def last_release_s(self) -> int:
         """Return when the last claim leaves that waits for its release slot; now, where none does."""
         return max([self.clock.at_s, *self.waiting_releases()])
+
+    def planned_answers(self) -> list[int]:
+        """Return when each claim is issued that makes good what a correction changed."""
+        open_ones = (each for each in self.companies.values() if each.is_open)
+        return [int(row[0]) for each in open_ones for row in each.node.rows(select(MADE_GOOD.c.due_s))]
 
     def waiting_releases(self) -> list[int]:
         """Return when each claim leaves that waits for its release slot, or is issued after a correction, and the word

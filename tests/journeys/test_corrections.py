@@ -299,7 +299,8 @@ def test_two_partners_of_one_person_hear_of_one_correction_at_two_times(story: T
 
 
 @pytest.mark.long
-def test_two_partners_of_one_person_are_answered_after_one_correction_at_two_times(tmp_path: Path) -> None:
+@pytest.mark.parametrize("away_s", [0, 2 * 86_400], ids=["at work", "away meanwhile"])
+def test_two_partners_of_one_person_are_answered_after_one_correction_at_two_times(tmp_path: Path, away_s: int) -> None:
     """P6: neither the claims, nor the entries that are shown with them, tell that they follow from one correction."""
     with town(tmp_path) as story:
         person = member_where_late_evidence_counts(story)
@@ -320,6 +321,11 @@ def test_two_partners_of_one_person_are_answered_after_one_correction_at_two_tim
         kind, data = told_visit("2027-03-25 18:00", 51)
         added = gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
         assert outcomes(added) == [("2027-03", "issued")] * 2
+        if away_s:  # both times go by, and what waited together must not leave together
+            gym.stop()
+            story.clock.at_s += away_s
+            gym.start()
+            story.settle()
         for at_s in sorted(story.waiting_releases()):
             story.clock.at_s = at_s
             story.settle()

@@ -117,8 +117,6 @@ RULES: dict[str, str] = {
     " content.",
     "X.withheld": "No claim is accepted that its issuer says it withheld, unless the issuer replaced it.",
     "X.retracted": "Every claim that its recipient says was retracted is revoked in its issuer's ledger.",
-    "X.revoked": "No claim is accepted two days after its issuer revoked it, and one that was accepted is retracted"
-    " within nine days of that.",
     "X.receipt_differs": "A version of a receipt has the same terms in both ledgers, and its withdrawal settles alike.",
     "X.program_differs": "A version of a program is the same in both ledgers.",
     "X.erasure_missing": "Every erasure that its partner is said to have attested stands in that partner's ledger.",

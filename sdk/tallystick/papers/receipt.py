@@ -111,7 +111,7 @@ def check_signed_receipt(paper: SignedReceipt, trust: Trust) -> PaperVerdict:
                 "Who the person is: the two companies know it by a name that means nothing to others.",
             )
         ),
-        unconfirmed=unconfirmed(opened, trust, giver=paper.host),
+        unconfirmed=unconfirmed(opened, trust, giver=paper.host, by_heads=False),  # there is no head in it
     )
 
 

@@ -85,18 +85,20 @@ def open_companies(descriptors: Mapping[str, str]) -> dict[str, tuple[Descriptor
 
 
 def unconfirmed(
-    companies: Mapping[str, tuple[Descriptor, str]], trust: Trust, *, giver: str
+    companies: Mapping[str, tuple[Descriptor, str]], trust: Trust, *, giver: str, by_heads: bool = True
 ) -> tuple[tuple[str, str], ...]:
     """Return host and fingerprint of the companies that the reader has not confirmed.
 
     Args:
         companies: those of a paper that was checked under `trust`.
-        giver: the one that gave it: who has the keys of its log, or a policy, needs no fingerprint of it.
+        giver: the one that gave it.
+        by_heads: all that is shown of the giver stands below heads of its log, so that who has the keys of that, or a
+            policy, needs no fingerprint of it.
 
     Raises:
         PaperRejected: the reader has fingerprints, and that of the company that gave the paper is none of them.
     """
-    has_keys = bool(trust.keys) or trust.policy is not None
+    has_keys = by_heads and (bool(trust.keys) or trust.policy is not None)
     strangers = {host: each for host, (_, each) in companies.items() if each not in trust.fingerprints}
     if giver in strangers and has_keys:
         del strangers[giver]

@@ -27,12 +27,23 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.storage.tables import MADE_GOOD, RECEIPTS
 
+LATE_S = 600
+"""How long after its time an answer may still be issued: what a busy node makes of it, and no more."""
+
 AGAIN_AFTER_S = 3_600
 """How long an answer that wants a key that is missing is left alone."""
 
 
 def plan_answer(
-    node: Node, transaction: Transaction, row: Any, program: Program, period: str, correction: str, *, after_s: int = 0
+    node: Node,
+    transaction: Transaction,
+    row: Any,
+    program: Program,
+    period: str,
+    correction: str,
+    *,
+    after_s: int = 0,
+    log: str = "",
 ) -> None:
     """Let a period be answered at a time of its own.
 
@@ -41,12 +52,14 @@ def plan_answer(
         period: one that is closed, and in which the subject has reached what is asked.
         correction: id of the entry because of which.
         after_s: when it is said that what was told before stands no longer; 0 where nothing was.
+        log: which holds the correction; "" for this one.
     """
     closed_s = program.closed_for_all_s(period, zone=zone_of(program))
     drawn_with: dict[str, Any] = {"key": release_key(node), "recipient": row.partner, "period": period}
     opens = slot_of(closed_s, **drawn_with, ready_s=transaction.now_s)
     due_s = max(leaving_at_s(f"{row.id}/{correction}", **drawn_with, slot=opens), after_s)
-    kept = {"receipt": row.id, "period": period, "correction": correction, "log": transaction.log, "due_s": due_s}
+    kept = {"receipt": row.id, "period": period, "correction": correction, "due_s": due_s}
+    kept["log"] = log or transaction.log
     forget_planned(transaction, row.id, period)
     transaction.execute(insert(MADE_GOOD).values(**kept))
 
@@ -58,11 +71,18 @@ def forget_planned(transaction: Transaction, receipt: str, period: str) -> None:
 
 
 def answer_planned(node: Node, transaction: Transaction, *, rows_max: int) -> int:
-    """Issue the answers whose time has come, while their receipts are live; return how many were looked at."""
+    """Issue the answers whose time has come, while their receipts are live; return how many were looked at.
+
+    One whose time is long gone, since the node was away or its receipt was paused, gets another: what waited together
+    would leave together.
+    """
     due = (MADE_GOOD.c.due_s <= transaction.now_s, RECEIPTS.c.live_leaf.is_not(None), RECEIPTS.c.ended_at_s.is_(None))
     joined = select(MADE_GOOD).join(RECEIPTS, RECEIPTS.c.id == MADE_GOOD.c.receipt).where(*due)
     rows = transaction.execute(joined.order_by(MADE_GOOD.c.due_s, MADE_GOOD.c.receipt).limit(rows_max)).all()
     for each in rows:
+        if each.due_s < transaction.now_s - LATE_S:
+            _put_off(node, transaction, each)
+            continue
         try:
             _answer(node, transaction, each)
         except PayloadUnavailable:  # of this one: it keeps no other from being answered
@@ -70,6 +90,14 @@ def answer_planned(node: Node, transaction: Transaction, *, rows_max: int) -> in
             later = {"due_s": transaction.now_s + AGAIN_AFTER_S}
             transaction.execute(update(MADE_GOOD).where(*mine).values(**later))
     return len(rows)
+
+
+def _put_off(node: Node, transaction: Transaction, planned: Any) -> None:
+    row = transaction.row(with_subject().where(RECEIPTS.c.id == planned.receipt))
+    assert row is not None, "receipts are never removed before what is planned under them"
+    terms = receipt_of(row).terms
+    program = known_program(transaction, terms.recipient, terms.program, terms.program_version)
+    plan_answer(node, transaction, row, program, planned.period, planned.correction, log=planned.log)
 
 
 def answer_all_planned(node: Node, transaction: Transaction, receipt: str) -> None:

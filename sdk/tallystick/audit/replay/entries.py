@@ -78,10 +78,9 @@ class LogReplay:
     def take(self, entries: Sequence[Told], found: Findings) -> None:
         """Replay the next entries, as `settle` left them; tell `found` what does not hold."""
         ledger, times, consent, keys, rewards = self.ledger, self.times, self.consent, self.answer_keys, self.rewards
-        settled = 0
         for each in entries:
             if isinstance(each, int):
-                settled += 1
+                self.kinds[SETTLED_KIND] += 1
                 times.take(each, ledger.size)
                 consent.take_event(ledger.size)
                 ledger.pass_over()
@@ -89,8 +88,6 @@ class LogReplay:
                 self._take_raw(each if isinstance(each, bytes) else each[0], found)
             if ledger.findings or times.findings or consent.findings or keys.findings or rewards.findings:
                 self._drain(found)
-        if settled:
-            self.kinds[SETTLED_KIND] += settled
 
     def finish(self, found: Findings) -> None:
         """Check what holds only of the whole."""

@@ -64,6 +64,9 @@ WITNESS_KEYS_FILE = "witnesses.vkey"
 PUBLISHING = "publish"
 
 T = TypeVar("T")
+ON_ITS_WAY_S = 60 * 86_400
+"""How long after a partner gave up a key what it had signed may still come: it was away, or we were."""
+
 _Object = TypeVar("_Object", bound=SignedObject)
 
 
@@ -400,8 +403,8 @@ class Node:
         """Return the content of an object that the partner `of` sent or answered, signed under its `receipt` key.
 
         It comes under the `http` key that the partner has today. So a `receipt` key counts also where it did when the
-        object was signed: what waits on its way while that key is given up stays good, and who has that key alone
-        cannot send it.
+        object was signed, for some weeks: what waits on its way while that key is given up stays good, and who has that
+        key alone cannot send it.
 
         Raises:
             PartnerUnknown: no partner of that name was added here.
@@ -412,7 +415,8 @@ class Node:
             return open_object(token, kind, keys=known.live(self.now_s()).ed25519("receipt"))
         except SignatureRejected:
             signed_s = open_object(token, kind, keys=known.regardless().ed25519("receipt")).at
-            return open_object(token, kind, keys=known.good_at(signed_s).ed25519("receipt"))
+            then = known.given_up_after(self.now_s() - ON_ITS_WAY_S).good_at(signed_s)
+            return open_object(token, kind, keys=then.ed25519("receipt"))
 
     def partner_token(self, host: str) -> str:
         """Return a partner's descriptor as it was signed; "" where there is no such partner."""

@@ -132,6 +132,13 @@ class Descriptor(BaseModel):
             update={"keys": tuple(key.model_copy(update={"revoked_since_s": None}) for key in self.keys)}
         )
 
+    def given_up_after(self, at_s: int) -> Self:
+        """Return the descriptor without the keys that had ended or were revoked by a time."""
+        ends = ((key, (key.until_s, key.revoked_since_s)) for key in self.keys)
+        return self.model_copy(
+            update={"keys": tuple(key for key, end in ends if all(each is None or each > at_s for each in end))}
+        )
+
     def key(self, role: Role) -> PublicKey:
         """Return the key of a role that is used for what is new: not revoked, and no end of it decided.
 

@@ -154,6 +154,7 @@ def test_a_partner_that_only_follows_the_log_knows_better_as_well(tmp_path: Path
         story.settle()  # each follows the other's log
         gym.stop()
         gym.restore(backup)
+        shutil.rmtree(gym.log)  # as in a folder of its own, where nothing was published yet
         gym.start()
         told = readyz(gym)
         assert (told["status"], told["log"]) == ("read_only", "gym.example/log/2027")

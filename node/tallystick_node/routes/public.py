@@ -106,11 +106,12 @@ def readyz(node: NodeHere) -> dict[str, str]:
     an operator should look at, if anything.
 
     Raises:
-        NotFound: no head is published yet.
+        NotFound: no head is published yet, and the log may be written.
         ClockBehind: every write is refused, since the clock is behind the log.
     """
     head = node.row(select(HEADS.c.last_at_s).where(HEADS.c.successor.is_(None)))
-    if head is None or node.publisher.published_size == 0:
+    is_read_only = node.standing.is_read_only  # a node that was restored may be before it has published anything
+    if head is None or (node.publisher.published_size == 0 and not is_read_only):
         raise no_such_thing()
     cosigners = node.shards.current.cosigners
     told = {
@@ -118,7 +119,7 @@ def readyz(node: NodeHere) -> dict[str, str]:
         "publication": Publication.NOT_WITNESSED if cosigners is None else cosigners.publication,
         "evidence": "kept" if node.evidence.count else "none",
     }
-    if node.standing.is_read_only:
+    if is_read_only:
         told |= {"status": "read_only", "log": node.shards.current.own.origin, "remedy": log_read_only().remedy}
     else:
         steady_s(node.now_s(), head.last_at_s)

@@ -48,7 +48,10 @@ def audit_command(
     fingerprint: Annotated[
         list[str] | None, typer.Option(help="Fingerprint of a node's identity key, one for each URL in order.")
     ] = None,
-    year: Annotated[int | None, typer.Option(help="Year of the log, where a URL is a node's; this year's.")] = None,
+    year: Annotated[
+        int | None,
+        typer.Option(help="Year of the log, where a URL is a node's; this year's. URL/log/NAME is any log of it."),
+    ] = None,
     integrity: Annotated[
         bool, typer.Option("--integrity", help="Hash every entry and check every file, and replay nothing.")
     ] = False,

@@ -255,7 +255,8 @@ def _check_receipt(exported: ExportedReceipt, ledger: _Ledger) -> bool:
         return False
     said = (entry.kind, entry.body.get("receipt"), entry.body.get("terms"))
     require(said == ("receipt", terms.receipt, terms.digest()), "An entry in it is of another receipt.")
-    return True
+    # Of one that was only asked for, or refused, the entry names the same terms.
+    return entry.body.get("state") in ("given", "renewed") and entry.body.get("acknowledgement") is not None
 
 
 def _check_claim(exported: ExportedClaim, ledger: _Ledger) -> bool:

@@ -177,7 +177,7 @@ def test_a_name_without_an_address_is_no_connection(monkeypatch: pytest.MonkeyPa
 def test_a_redirect_is_no_way_around_it(partner: Host) -> None:
     """None is followed; were one, it would be looked at like every other connection."""
     elsewhere = partner.url.replace("127.0.0.1", "127.0.0.2")
-    redirect = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
+    redirect = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
     with dripping(Watch(), begins=redirect, ends=b"") as url, client(may=loopback) as http:
         assert http.get(url).status_code == 302
         with pytest.raises(httpx.ConnectError) as refused:

@@ -26,6 +26,9 @@ WORKERS_MAX = 1024
 
 CONNECT_TIMEOUT_S = 20
 
+BEHIND = 5
+"""How much less urgent than the auditor's process its workers are, in steps of POSIX `nice`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Crew:
@@ -117,7 +120,7 @@ def open_crew(*, workers: int | None = None, dask: str | None = None) -> Generat
         yield ALONE
         return
     # Begun anew and not forked: a fork would copy the threads' locks of whoever audits, in whatever state they are.
-    executor = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    executor = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_step_back)
     try:
         with short_turns():
             if workers is None:
@@ -126,6 +129,12 @@ def open_crew(*, workers: int | None = None, dask: str | None = None) -> Generat
                 yield Crew(executor, ahead=3 * count)
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Leave the processor to the auditor's process where there is not one for each: all wait for what it replays."""
+    if hasattr(os, "nice"):
+        os.nice(BEHIND)
 
 
 @contextmanager

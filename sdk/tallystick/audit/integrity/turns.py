@@ -8,7 +8,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
-TURN_S = 50e-6
+TURN_S = 20e-6
 
 
 @contextmanager

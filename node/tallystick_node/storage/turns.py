@@ -66,7 +66,6 @@ class Turns:
         self._engine = single_statements(engine) if is_postgres(engine) else None
         self._lock = threading.Lock()
         self._session: Connection | None = None
-        self._closed = False
         self._taken: set[int] = set()
 
     def take(self, work: str) -> Turn | None:
@@ -127,9 +126,8 @@ class Turns:
                     return  # it went with its session just now
 
     def close(self) -> None:
-        """Give every turn back, and end the session; nobody is given one from here on."""
+        """Give every turn back, and end the session."""
         with self._lock:
-            self._closed = True
             if self._session is not None:
                 with suppress(StorageUnavailable), storage_errors():
                     self._ask(self._session, "SELECT pg_advisory_unlock_all()")
@@ -145,8 +143,6 @@ class Turns:
         return self._try(number)  # the session held nothing, and was idle for too long
 
     def _try(self, number: int) -> bool:
-        if self._closed:  # a job's thread that was still about to ask would leave a session behind
-            return False
         if self._engine is not None and self._session is None:
             # Never returned to the pool: a lock in it would be somebody else's.
             self._session = self._engine.connect()

@@ -23,6 +23,7 @@ from tallystick.wire import EntryProof
 from tallystick_consent.signed import SignedObject, open_object, sign_object
 from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
 from tallystick_ledger.errors import SignatureRejected
+from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.policy import Policy
 from tallystick_ledger.vault import Vault
@@ -63,10 +64,10 @@ SHARDS_FOLDER = "shards"
 WITNESS_KEYS_FILE = "witnesses.vkey"
 PUBLISHING = "publish"
 
-T = TypeVar("T")
-ON_ITS_WAY_S = 60 * 86_400
+GIVEN_UP_COUNTS_S = 60 * DAY_S
 """How long after a partner gave up a key what it had signed may still come: it was away, or we were."""
 
+T = TypeVar("T")
 _Object = TypeVar("_Object", bound=SignedObject)
 
 
@@ -415,7 +416,7 @@ class Node:
             return open_object(token, kind, keys=known.live(self.now_s()).ed25519("receipt"))
         except SignatureRejected:
             signed_s = open_object(token, kind, keys=known.regardless().ed25519("receipt")).at
-            then = known.given_up_after(self.now_s() - ON_ITS_WAY_S).good_at(signed_s)
+            then = known.given_up_after(self.now_s() - GIVEN_UP_COUNTS_S).good_at(signed_s)
             return open_object(token, kind, keys=then.ed25519("receipt"))
 
     def partner_token(self, host: str) -> str:

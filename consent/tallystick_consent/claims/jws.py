@@ -110,12 +110,7 @@ def unchecked_payload(token: str) -> dict[str, Any]:
     Raises:
         BadInput: not three segments with a JSON object in canonical base64url in the second, or too long.
     """
-    if len(token) > TOKEN_SIZE_MAX_BYTES:
-        raise _too_long()
-    segments = token.split(".")
-    if len(segments) != 3:
-        raise BadInput("A token is not three segments.", remedy="Send a JWS in its compact form.")
-    return parse_json_object(from_base64url(segments[1]))
+    return _unchecked(token, 1)
 
 
 def typ_of(token: str) -> str:
@@ -124,13 +119,17 @@ def typ_of(token: str) -> str:
     Raises:
         BadInput: not three segments with a JSON object in canonical base64url in the first, or too long.
     """
+    kind = _unchecked(token, 0).get("typ")
+    return kind if isinstance(kind, str) else ""
+
+
+def _unchecked(token: str, at: int) -> dict[str, Any]:
     if len(token) > TOKEN_SIZE_MAX_BYTES:
         raise _too_long()
     segments = token.split(".")
     if len(segments) != 3:
         raise BadInput("A token is not three segments.", remedy="Send a JWS in its compact form.")
-    kind = parse_json_object(from_base64url(segments[0])).get("typ")
-    return kind if isinstance(kind, str) else ""
+    return parse_json_object(from_base64url(segments[at]))
 
 
 def key_by_id(keys: Mapping[str, Ed25519PublicKey]) -> FindKey:

@@ -16,6 +16,7 @@ from tallystick.audit.exhibits import Exhibits, known_keys
 from tallystick.audit.integrity import reader_of
 from tallystick.audit.log import AuditedLog
 from tallystick.audit.replay import Half
+from tallystick.audit.replay.rewards import RECEIVABLE_PREFIX
 from tallystick.audit.views.partners import check_peer_heads
 from tallystick_consent.chain import check_chain
 from tallystick_consent.entries import AcceptanceBody, DisclosureBody, ProgramBody, ReceiptBody
@@ -37,6 +38,9 @@ RETRACTED_WITHIN_S = 9 * DAY_S
 """How long after a claim is revoked in its issuer's ledger its recipient retracts it: it is told at a time of the
 claim's own within 30 hours (P6), and has a week more, as for its signature for a stop."""
 
+
+CLAIM_LIFE_MAX_S = 366 * DAY_S
+"""How long a claim may be accepted, and that told, at most (`program.claim_valid_days`)."""
 
 REPLACED_MAX = 1_500
 """How many claims may stand for one answer, one after the other: a receipt is valid for 1,096 days at most, and a claim
@@ -224,9 +228,10 @@ def _stands_revoked(claim: str, *, issuers: Sequence[AuditedLog], recipients: Se
     """
     revoked = [log.replay.consent.revoked_at_s.get(claim) for log in issuers]
     revoked_s = min((each for each in revoked if each is not None), default=None)
+    if revoked_s is None:
+        return False
     newest_s = max(log.replay.times.newest_s for log in recipients)
-    is_late = revoked_s is not None and newest_s > revoked_s + RETRACTED_WITHIN_S
-    return is_late and not any(_retracts(log, claim) for log in recipients)
+    return newest_s > revoked_s + RETRACTED_WITHIN_S and not any(_retracts(log, claim) for log in recipients)
 
 
 def _retracts(log: AuditedLog, claim: str) -> bool:
@@ -394,7 +399,7 @@ def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: 
         if partner is None:
             if half.transfer.state is not TransferState.POSTED or _in_flight(log, half, partners):
                 continue
-            if _at_s(log, half.index) < _whole_from_s(partners, origins):
+            if _at_s(log, half.index) < _whole_from_s(partners, origins) + _heard_within_s(half):
                 unknown[half.transfer.counterparty] += 1
             else:
                 problem = f"{half.transfer.counterparty} has not booked its half of this transfer."
@@ -405,6 +410,12 @@ def _check_halves(log: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: 
         if not told_there and not _match(log, half, partner, other):
             log.found.add("X.half_differs", place, f"{partner.host} has booked another half.")
     yield from _unknown(log, unknown, "halves of transfers")
+
+
+def _heard_within_s(half: Half) -> int:
+    """Return how long after its partner's half this one may be booked: who is owed hears of it from who owes, perhaps
+    at the end of a claim's life; who owes books first."""
+    return CLAIM_LIFE_MAX_S if half.transfer.debit.startswith(RECEIVABLE_PREFIX) else 0
 
 
 def _in_flight(payer: AuditedLog, half: Half, partners: Sequence[AuditedLog]) -> bool:

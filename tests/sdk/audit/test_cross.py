@@ -336,7 +336,22 @@ def test_what_may_stand_in_a_partners_log_that_is_not_here_is_said_and_not_blame
     )
     for draft in gym.drafts[gym.index("live") + 1 :]:
         draft.at_s += DAY_S
-    assert {each.rule for each in both(tmp_path / "since", gym, insurer).findings} == missing
+    since = both(tmp_path / "since", gym, insurer)
+    assert [each.rule for each in since.findings] == ["X.acceptance_missing"]
+    assert len([each for each in since.notes if " halves of " in each]) == 1, (
+        "what it is owed it may have heard of long after the insurer had booked it"
+    )
+
+
+def test_what_is_owed_is_booked_before_it_is_heard_of_so_its_other_half_cannot_lie_before(tmp_path: Path) -> None:
+    """The gym says that its log of 2027 continues another one; it has not booked what the insurer owes since."""
+    gym, insurer = tell()
+    del gym.drafts[gym.index("fee")]
+    gym.spoil("opening", **Opening(gym.origin, Checkpoint(f"{gym.host}/log/2026", 1, bytes(32))).body())
+    for draft in insurer.drafts[insurer.index("accepted") :]:
+        draft.at_s += DAY_S
+    (finding,) = both(tmp_path, gym, insurer).findings
+    assert (finding.rule, finding.where.rpartition(" ")[2]) == ("X.half_missing", str(insurer.index("fee")))
 
 
 def test_a_claim_that_was_not_sent_yet_is_no_finding(tmp_path: Path) -> None:

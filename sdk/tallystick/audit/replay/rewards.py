@@ -25,6 +25,9 @@ MEMBER_PREFIX = "member/"
 
 FEES_PREFIX = "expense/fees/"
 
+RECEIVABLE_PREFIX = "receivable/"
+"""Accounts of what other partners owe."""
+
 _PROGRAM = r"[a-z0-9][a-z0-9-]{0,39}"
 _HOST = r"[a-z0-9][a-z0-9.-]{0,252}(?::[0-9]{1,5})?"
 _ACCOUNT = re.compile(

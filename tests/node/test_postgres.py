@@ -22,7 +22,7 @@ from tallystick_node.migrations import Schema, open_database
 from tallystick_node.node import Node
 from tallystick_node.setup import create_node, open_node
 from tallystick_node.storage import postgres as bounds
-from tallystick_node.storage.database import connect, single_statements, storage_errors, writing
+from tallystick_node.storage.database import close, connect, single_statements, storage_errors, writing
 from tallystick_node.storage.tables import HEADS, MESSAGES
 
 WITHIN_S = 20
@@ -285,3 +285,15 @@ def test_an_account_without_the_right_is_a_mistake_of_ours_and_not_trouble(postg
     engine.dispose()
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("DROP ROLE tally_nobody")
+
+
+def test_a_connection_that_comes_back_after_the_end_is_closed(postgres: Server) -> None:
+    """A thread of a node was still at work when the node ended; nobody looks after its pool any more."""
+    engine = connect(postgres.fresh(Schema.NODE))
+    late = engine.connect()
+    session = late.connection.dbapi_connection
+    assert isinstance(session, psycopg.Connection)
+    close(engine)
+    assert late.execute(text("SELECT 1")).scalar() == 1
+    late.close()
+    assert session.closed

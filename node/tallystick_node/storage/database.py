@@ -87,7 +87,15 @@ def close(engine: Engine) -> None:
     if not is_postgres(engine):
         with suppress(DBAPIError), single_statements(engine).connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    # A thread that is still at work gives its connection back later, to a pool that nobody looks after any more.
+    event.listen(engine.pool, "checkin", _end)
     engine.dispose()
+
+
+def _end(connection: Any, _record: object) -> None:
+    """Close a connection that comes back after the end; None where it was lost on the way."""
+    if connection is not None:
+        connection.close()
 
 
 def scrub(engine: Engine) -> bool:

@@ -53,6 +53,12 @@ class NotFound(TallyError):
     code = "not_found"
 
 
+class NothingHeld(NotFound):
+    """Nothing is held about a customer of that id, so that there is nothing to do about it."""
+
+    code = "nothing_held"
+
+
 class NotPublished(NotFound):
     """The published head does not cover what is asked for: not yet, or nothing ever will."""
 

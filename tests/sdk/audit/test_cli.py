@@ -150,9 +150,17 @@ def test_what_cannot_be_run_ends_in_2_and_says_what_to_do(arguments: list[str], 
 
 def test_an_error_has_its_code_problem_and_remedy(tally: Tally) -> None:
     assert tally("audit", "/nowhere").err.splitlines() == [
-        "audit_not_run: A source is not a folder.",
+        "audit_not_run: /nowhere is not a folder.",
         "What to do: Give the folder that holds `checkpoint`, or a URL.",
     ]
+
+
+def test_a_year_is_the_name_of_any_log_of_a_node(tally: Tally) -> None:
+    """Nobody listens at that address: a name that a log may have is asked for there, and another is not."""
+    for named in ("2027", "2027-2"):
+        assert "ConnectError" in tally("audit", "http://127.0.0.1:1", "--year", named).err
+    for other in ("", "27", "2027-0", "2027/2", "../2027"):
+        assert "A log is not named so." in tally("audit", "http://127.0.0.1:1", "--year", other).err
 
 
 def test_a_rule_is_explained_by_what_it_reads_and_what_it_cannot_see(tally: Tally) -> None:

@@ -230,6 +230,12 @@ class ClockBehind(TallyError):
     code = "clock_skew"
 
 
+class NotReady(TallyError):
+    """The node runs, and publishes nothing so far."""
+
+    code = "not_ready"
+
+
 class TooManyRequests(TallyError):
     """A caller calls more often than it may.
 

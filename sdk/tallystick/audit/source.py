@@ -295,6 +295,7 @@ def _get(
     size_max_bytes: int,
     monotonic_s: Callable[[], float] = time.monotonic,
 ) -> bytes | None:
+    host = printable(url.split("/", 3)[2])  # of several, the one that is meant; no secret stands in it
     try:
         with (
             until(monotonic_s() + FILE_DEADLINE_S, monotonic_s=monotonic_s),
@@ -304,16 +305,19 @@ def _get(
                 return None
             if reply.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 raise AuditNotRun(
-                    "A node lets only auditors read this.", remedy="Give a key with the scope audit:read."
+                    f"The node at {host} lets only auditors read this.",
+                    remedy="Give a key with the scope audit:read.",
                 )
             if reply.status_code != HTTPStatus.OK:
                 raise AuditNotRun(
-                    f"A node answers with status {reply.status_code}.", remedy="Try again, or ask its operator."
+                    f"The node at {host} answers with status {reply.status_code}.",
+                    remedy="Try again, or ask its operator.",
                 )
             return _bounded(reply, size_max_bytes)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise AuditNotRun(
-            f"A node cannot be reached ({type(error).__name__}).", remedy="Check the URL, and that the node runs."
+            f"The node at {host} cannot be reached ({type(error).__name__}).",
+            remedy="Check the URL, and that the node runs.",
         ) from error
 
 

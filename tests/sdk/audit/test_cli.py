@@ -179,7 +179,10 @@ def test_its_version_is_told(tally: Tally) -> None:
 def test_a_year_is_the_name_of_any_log_of_a_node(tally: Tally) -> None:
     """Nobody listens at that address: a name that a log may have is asked for there, and another is not."""
     for named in ("2027", "2027-2"):
-        assert "ConnectError" in tally("audit", "http://127.0.0.1:1", "--year", named).err
+        assert (
+            "The node at 127.0.0.1:1 cannot be reached (ConnectError)."
+            in tally("audit", "http://127.0.0.1:1", "--year", named).err
+        )
     for other in ("", "27", "2027-0", "2027/2", "../2027"):
         assert "A log is not named so." in tally("audit", "http://127.0.0.1:1", "--year", other).err
 

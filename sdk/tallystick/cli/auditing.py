@@ -52,8 +52,8 @@ def audit_command(
         list[str] | None, typer.Option(help="Fingerprint of a node's identity key, one for each URL in order.")
     ] = None,
     year: Annotated[
-        int | None,
-        typer.Option(help="Year of the log, where a URL is a node's; this year's. URL/log/NAME is any log of it."),
+        str | None,
+        typer.Option(help="Which log, where a URL is a node's: its year, or a successor's name, 2027-2; this year's."),
     ] = None,
     integrity: Annotated[
         bool, typer.Option("--integrity", help="Hash every entry and check every file, and replay nothing.")
@@ -193,7 +193,7 @@ def _open_sources(
     policy: Path | None,
     keys: Sequence[str],
     fingerprints: Sequence[str],
-    year: int | None,
+    year: str | None,
     now_s: int,
 ) -> list[Source]:
     urls = [name for name in names if _is_url(name)]
@@ -209,7 +209,7 @@ def _open_sources(
             source: Source = open_web(
                 name,
                 http=http,
-                year=year or datetime.fromtimestamp(now_s, UTC).year,
+                year=datetime.fromtimestamp(now_s, UTC).year if year is None else year,
                 year_is_guessed=year is None,
                 api_key=next(keys_left, None),
                 expected_fingerprint=next(fingerprints_left, None),

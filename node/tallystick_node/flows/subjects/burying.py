@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, insert, literal, or_, select, update
 
 from tallystick_consent.erasure import RECEIPTS_MAX
 from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
@@ -81,6 +81,22 @@ _EMPTIED = (LINKS, EVENTS, REWARDS)
 
 LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES, MATCHINGS, WALLET_KEYS)
 """Tables whose rows name a link: `empty_link` knows each, or the row outlives it on purpose."""
+
+
+def is_known(node: Node, transaction: Transaction, subject: str) -> bool:
+    """Return whether anything tells of a subject here: a row, one that names it as a speaker, a key, or a tombstone.
+
+    Keys and tombstones lie in custody, so that whoever came after the backup that was put back is known by them.
+    """
+    name, member = (node.secret_name(kind, subject) for kind in ("subject", "member"))
+    if node.custody.is_destroyed(name) or node.custody.find_many([name, member]):
+        return True
+    named: list[tuple[Table, ColumnElement[bool]]] = [(table, table.c.subject == subject) for table in NAMED_BY]
+    named.append((BURIED, BURIED.c.name == name))
+    named.append((STANDINGS, STANDINGS.c.speakers.contains(json.dumps(subject), autoescape=True)))
+    named.append((ACTS, ACTS.c.by == subject))
+    found = (transaction.row(select(literal(1)).select_from(table).where(so).limit(1)) for table, so in named)
+    return any(row is not None for row in found)
 
 
 def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:

@@ -397,6 +397,71 @@ def test_what_was_made_good_waits_for_a_key_that_is_missing(tmp_path: Path) -> N
         assert audited(story).holds
 
 
+def test_what_was_made_good_and_corrected_away_before_it_was_told_is_told_as_taken_back(tmp_path: Path) -> None:
+    """P14: Ana reads that March was made good, and must not read that for ever where nobody is told so. That she
+    reaches it again counts again."""
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        kind, data = told_visit("2027-03-25 18:00", 51)
+        events = person.gym.app().events
+        added = events.correct(subject=person.at_gym, type=kind, data=data)
+        assert outcomes(events.correct(subject=person.at_gym, event=added.right)) == [("2027-03", "not_reached")]
+        story.release()
+        assert states(person) == ([], [])
+        said = [("not_reached", "silence"), ("made_good", "answer"), ("taken_back", "answer")]
+        assert kinds(person) == said
+        person.visit("2027-03-25 18:00", 51)
+        story.go_past_release("2027-05-16 00:00")
+        assert kinds(person) == [*said, ("made_good", "answer")]
+        assert states(person) == (["delivered"], ["accepted"])
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_what_was_made_good_in_time_is_told_whatever_comes_too_late(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        events = person.gym.app().events
+        story.clock.at_s = at(MARCH_CLOSES) + 60 * 86_400 - 60
+        for minutes, told in ((51, "issued"), (52, "too_late")):
+            kind, data = told_visit(f"2027-03-{25 if told == 'issued' else 26} 18:00", minutes)
+            added = events.correct(subject=person.at_gym, type=kind, data=data)
+            assert outcomes(added)[0] == ("2027-03", told)
+            story.clock.at_s += 120
+        story.release()
+        assert states(person) == (["delivered"], ["accepted"])
+        assert kinds(person)[-1] == ("stands", "answer")
+        assert audited(story).holds
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("less", "said"),
+    [
+        ({"without_classes": ["visit"]}, [("taken_back", "answer"), ("refused", "refusal")]),
+        ({"events_until": at("2027-03-20 00:00")}, [("taken_back", "answer")]),
+    ],
+    ids=["not permitted any more", "less is counted"],
+)
+def test_what_was_made_good_and_may_not_be_told_any_more_is_told_as_taken_back(
+    tmp_path: Path, less: dict[str, Any], said: list[tuple[str, str]]
+) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        kind, data = told_visit("2027-03-25 18:00", 51)
+        person.gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
+        person.gym.app().receipts.narrow(person.receipt, subject=person.at_gym, evidence=evidence(), **less)
+        story.release()
+        assert states(person) == ([], [])
+        assert kinds(person)[2:] == said
+
+
 def rule_that_takes_late_evidence() -> dict[str, Any]:
     late = {"evidence": "true_up", "up_within_days": 60, "down": "reversed"}
     rule = parse_program(fitness_program()).rule.spelled_out().model_dump(mode="json", exclude_none=True)

@@ -197,7 +197,7 @@ def keep_another_look(
 
 
 def name_claim(transaction: Transaction, receipt: str, period: str, claim: str) -> None:
-    """Say which claim tells what a correction made good, once that is issued."""
+    """Say which claim tells what was made good, once that is issued."""
     mine = (DECISIONS.c.receipt == receipt, DECISIONS.c.period == period, DECISIONS.c.outcome == "made_good")
     last = transaction.row(select(DECISIONS.c.id).where(*mine).order_by(DECISIONS.c.id.desc()))
     if last is not None:

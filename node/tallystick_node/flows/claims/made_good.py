@@ -1,7 +1,8 @@
-"""Answers that a correction makes good, at the issuer: decided when it is taken, and issued at a time of their own.
+"""Answers that a correction or late evidence makes good, at the issuer: decided when the correction is taken, or at a
+close, and issued at a time of their own.
 
-A claim says when it was issued, and so does its entry, which its recipient is shown. Whom a correction is about may
-have other partners, and corrections are few: two that were answered in one second, or because of one named correction,
+A claim says when it was issued, and so does its entry, which its recipient is shown. Whom it is about may have other
+partners, and what is made good is rare: two that were answered in one second, or because of one named correction,
 could match her (P6). So each is issued at the time at which it leaves, in its recipient's next release slot; what it
 follows from is named where it was delivered, which its recipient does not see.
 
@@ -40,7 +41,7 @@ def plan_answer(
     row: Any,
     program: Program,
     period: str,
-    correction: str,
+    correction: str = "",
     *,
     after_s: int = 0,
     log: str = "",
@@ -50,7 +51,7 @@ def plan_answer(
     Args:
         row: its receipt.
         period: one that is closed, and in which the subject has reached what is asked.
-        correction: id of the entry because of which.
+        correction: id of the entry because of which; "" where evidence came late.
         after_s: when it is said that what was told before stands no longer; 0 where nothing was.
         log: which holds the correction; "" for this one.
     """

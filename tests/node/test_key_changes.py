@@ -10,7 +10,7 @@ from typing import cast
 
 import httpx
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from streamed import streamed
 from town import Company, Membership, Town, agree, at, consent, evidence, fitness_program, link, town
 from witnesses import NodeStand, ask, grown
@@ -39,7 +39,7 @@ from tallystick_node.keys.files import SecretFiles
 from tallystick_node.keys.ring import NodeKeys, load_keys
 from tallystick_node.outbox import WRONG_ANSWERS_MAX
 from tallystick_node.setup import add_partner, create_node, list_partners, open_key_folder, open_node, remove_partner
-from tallystick_node.storage.tables import CLAIMS, HEADS, KEYS_LOGGED
+from tallystick_node.storage.tables import CLAIMS, HEADS, KEYS_LOGGED, PARTNERS
 
 DAY_S = 86_400
 NOW_S = 1_800_000_000
@@ -204,6 +204,24 @@ def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_the
     assert states_of_claims(gym) == became
     assert states_of_claims(insurer) == ["accepted"]
     assert len(insurer.app().rewards.find("ana-ins").rewards) == 1
+    audited(gym, insurer)
+
+
+def test_a_claim_whose_key_a_partner_has_lost_waits_until_it_has_it_again(story: tuple[Town, Membership]) -> None:
+    """The insurer's database was put back to before the gym changed its key, which the gym cannot know. Once the claim
+    is refused, the key is brought again, and the claim after it."""
+    made, ana = story
+    gym, insurer = ana.gym, ana.insurer
+    before = insurer.node.partner_token(gym.host)
+    rotate(gym, "claim")
+    made.settle()
+    put_back = update(PARTNERS).where(PARTNERS.c.host == gym.host).values(descriptor=before)
+    insurer.node.writer.submit(lambda transaction: transaction.execute(put_back)).result(10)
+    made.go_past_release(CLOSES)
+    assert (states_of_claims(gym), states_of_claims(insurer)) == (["issued"], [])
+    made.clock.at_s += 3_600
+    made.settle()
+    assert (states_of_claims(gym), states_of_claims(insurer)) == (["delivered"], ["accepted"])
     audited(gym, insurer)
 
 

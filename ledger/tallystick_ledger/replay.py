@@ -6,7 +6,7 @@ What an entry means for consent is the next floor's replay.
 Source: DESIGN sections 4 and 5 (P1, P7, P8), LEDGER-FORMATS section 10.
 """
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSet
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,8 @@ class LedgerReplay:
     paid_at_s: MutableMapping[str, int] = field(default_factory=dict[str, int])
     findings: list[Finding] = field(default_factory=list[Finding])
     size: int = 0
-    _paid_before: MutableSet[str] = field(default_factory=set[str])
+    _paid_before: MutableMapping[str, str] = field(default_factory=dict[str, str])
+    """The unique value that each transfer of older logs posted, by the transfer's id, as the opening carries them."""
 
     def take(self, raw: bytes) -> Entry | None:
         """Replay the next entry; return it parsed, or None where it cannot be read (which is a finding)."""
@@ -169,10 +170,10 @@ class LedgerReplay:
             self.books.transfers[transfer.id] = transfer
         elif record.kind == "paid":
             unique, transfer_id, at_s = _parse_paid(record)
-            if unique in self.paid:
-                raise _malformed("An opening carries a value that was paid twice.")
+            if unique in self.paid or transfer_id in self._paid_before:
+                raise _malformed("An opening carries a value that was paid twice, or two that one transfer paid.")
             self.paid[unique], self.paid_at_s[unique] = transfer_id, at_s
-            self._paid_before.add(unique)
+            self._paid_before[transfer_id] = unique
         elif record.kind == "key":
             change = parse_key_change(record.body)
             if change.public in self.keys.changes:
@@ -220,20 +221,19 @@ class LedgerReplay:
         if transfer.state is not TransferState.POSTED or not transfer.unique:
             return
         first = self.paid.setdefault(transfer.unique, transfer.id)
-        if first != transfer.id or transfer.unique in self._paid_before:
+        if first != transfer.id or self._paid_before.get(first) == transfer.unique:
             report("P7.paid_twice", "A second reward is posted for one subject, program, period and slot.")
         self.paid_at_s.setdefault(transfer.unique, at_s)
 
     def _take_back(self, reversal: Transfer, report: Callable[[str, str], None]) -> None:
         """What was paid and taken back may be paid again; what nobody here has posted cannot be taken back."""
         posted = self.books.transfers.get(reversal.reverses)
-        if posted is not None:
-            unique = posted.unique
-        else:  # of an older log, whose opening carries it
-            unique = next((each for each, paid_by in self.paid.items() if paid_by == reversal.reverses), "")
+        carried = self._paid_before.get(reversal.reverses, "")  # of an older log, whose opening says so
+        unique = carried if posted is None else posted.unique
         if self.paid.get(unique) == reversal.reverses:
             del self.paid[unique], self.paid_at_s[unique]
-            self._paid_before.discard(unique)
+            if carried == unique:
+                del self._paid_before[reversal.reverses]
         elif posted is None:
             report("P8.state", "A transfer takes back what was never posted here.")
 

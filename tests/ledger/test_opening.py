@@ -182,6 +182,32 @@ def test_what_last_year_forbids_is_forbidden_this_year(wrong: bytes, rule: str) 
     assert rules(continued(), wrong) == [rule]
 
 
+def test_what_last_year_paid_is_taken_back_once_and_may_be_paid_anew() -> None:
+    back = entry_of("transfer", _taking_back("ana").body(), name="back", at_s=NEW_YEAR_S).raw
+    again = entry_of("transfer", _taking_back("ana", name="again").body(), name="again", at_s=NEW_YEAR_S).raw
+    never = entry_of("transfer", _taking_back("cleo").body(), name="never", at_s=NEW_YEAR_S).raw
+    anew = moved("anew", BUDGET, "member/ana", 60, unique="ana")
+    new = continued()
+    assert rules(new, back, anew) == []
+    assert rules(new, moved("more", BUDGET, "member/ana", 1, unique="ana")) == ["P7.paid_twice"]
+    assert rules(continued(), back, again) == ["P8.state"]
+    assert rules(continued(), never) == ["P8.state"]
+
+
+def _taking_back(paid: str, *, name: str = "back") -> Transfer:
+    """Return the reversal of what was paid last year, which only the opening tells of."""
+    return Transfer(
+        identifier("trf", name),
+        TransferState.POSTED,
+        f"member/{paid}",
+        BUDGET,
+        "USD/2",
+        60,
+        digest("terms"),
+        reverses=identifier("trf", paid),
+    )
+
+
 def test_what_was_paid_long_ago_is_carried_no_further() -> None:
     def paid(at_s: int) -> int:
         return sum(each.kind == "paid" for each in last_year().carries(at_s))
@@ -226,6 +252,7 @@ def changed(record: Carried, **changes: object) -> Carried:
     [
         [FUNDS, FUNDS],
         [PAID, PAID],
+        [PAID, changed(PAID, unique=digest("q"))],
         [RESERVED, RESERVED],
         [Carried("key", OLD_KEY.body())] * 2,
         [changed(RESERVED, state="posted")],

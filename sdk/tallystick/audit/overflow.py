@@ -9,6 +9,7 @@ Small audits never open it. It holds no more of anybody than the log's entries d
 import sqlite3
 from collections.abc import Collection, ItemsView, Iterable, Iterator, MutableMapping, MutableSet, ValuesView
 from itertools import islice
+from random import SystemRandom
 from typing import Any, Generic, Self, TypeVar
 
 from tallystick.audit.replay.records import Member, exactly, members_of
@@ -24,8 +25,12 @@ HELD_TO_WRITTEN = 3
 ITEM_SIZE_BYTES = 100
 """How many times what it takes as JSON an item takes in memory, and how much more: its place in a dict."""
 
+NEWEST = 256
+"""By lot from so many that came last the item is drawn by which all are measured: whoever writes a log could make the
+very last one small."""
+
 KEPT_MIN = 1_000
-"""Of a member with fewer items none are put away: that would win nothing."""
+"""Of a member with fewer items none are put away, unless they are large: that would win nothing."""
 
 SEEN_SIZE_BYTES = 256 * 1024
 """Of a table's sketch of its keys: most that are asked for are new, and need no look at the table."""
@@ -73,11 +78,12 @@ class Overflow:
 
         Between two entries only: whoever has an item in hand and changes it must have put it back.
         """
-        members = _growing(state)
-        if sum(_held_bytes(member, state) for member in members) <= self._free_bytes:
+        sizes_bytes = [(member, _held_bytes(member, state)) for member in _growing(state)]
+        if sum(size_bytes for _, size_bytes in sizes_bytes) <= self._free_bytes:
             return
-        for member in members:
-            if (count := _held(member.held_in(state))) >= self._kept_min:
+        for member, size_bytes in sizes_bytes:
+            count = _held(member.held_in(state))
+            if count >= self._kept_min or size_bytes > self._free_bytes // len(sizes_bytes):
                 self._away(state, member).put_away(count // 2)
 
     def settle(self, state: object) -> None:
@@ -121,14 +127,17 @@ def _held(held: Any) -> int:
 
 
 def _held_bytes(member: Member, state: object) -> int:
-    """Return about how much memory a member's items take, by what the one that came last would take as JSON."""
+    """Return about how much memory a member's items take, by what one of the newest would take as JSON."""
     held = member.held_in(state)
     newest: Any = held.newest if isinstance(held, _Away) else held
     if not newest:
         return 0
-    last: Any = next(iter(newest) if member.is_set else reversed(newest))
-    written = member.adapter.dump_json((last,) if member.is_set else (last, newest[last]))
+    drawn = _CHANCE.choice(list(islice(iter(newest) if member.is_set else reversed(newest), NEWEST)))
+    written = member.adapter.dump_json((drawn,) if member.is_set else (drawn, newest[drawn]))
     return len(newest) * (HELD_TO_WRITTEN * len(written) + ITEM_SIZE_BYTES)
+
+
+_CHANCE = SystemRandom()
 
 
 class _Table:

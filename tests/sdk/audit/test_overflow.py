@@ -168,6 +168,19 @@ def test_what_lies_in_memory_is_bounded_and_the_newest(month: Month) -> None:
     assert 3 < max(most) < MEMBERS
 
 
+def test_a_log_whose_last_entries_are_small_stays_within_its_bound() -> None:
+    """Of every hundred entries a hostile log makes all large but the last; and has too few of them to be many."""
+    state = State()
+    with Overflow(held_max_bytes=1_000_000, kept_min=1_000) as overflow:
+        for number in range(900):
+            state.texts[f"receipt {number}"] = "" if number % 100 == 99 else "x" * 10_000
+            if number % 100 == 99:
+                overflow.relieve(state)
+        assert not isinstance(state.texts, dict)
+        assert len(state.texts.newest) < 400  # type: ignore[attr-defined]
+        assert len(state.texts) == 900
+
+
 def _in_memory(replay: LogReplay) -> dict[str, object]:
     """Return the receipts that are in memory."""
     receipts = replay.consent.receipts

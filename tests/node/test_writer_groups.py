@@ -12,9 +12,8 @@ from signers import NOW_S
 from sqlalchemy import insert, select
 
 from tallystick_ledger.encoding import canonical_json
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import EntryMalformed
-from tallystick_ledger.tlog.blob import split_entries
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES, split_entries
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
 from tallystick_ledger.tlog.tiles import TILE_WIDTH

@@ -14,9 +14,8 @@ from ownlog import CLOCK, LOG, ORIGIN, Log, finished, own_log
 from signers import ed25519_key
 from sqlalchemy import insert, select
 
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import EntryMalformed
-from tallystick_ledger.tlog.blob import split_entries
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES, split_entries
 from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import open_note

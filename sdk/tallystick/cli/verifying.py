@@ -15,8 +15,8 @@ from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, NOT_RUN, policy_in, read, say
 from tallystick.cli.signed import Known, is_signed, verified_signed
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
 from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy
 from tallystick_ledger.tlog.proof import PROOF_SIZE_MAX_BYTES, InclusionProof, check_entry, check_proof, parse_proof

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tallystick.reaching import MayReach, is_public, may_reach
-from tallystick_consent.fields import Host
+from tallystick_consent.fields import Host, Url
 from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock, FileClock, SystemClock
 from tallystick_node.errors import SettingsInvalid
@@ -92,7 +92,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     host: Host
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$", max_length=300)]
+    url: Url
     bind: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}$")]
     sandbox: bool
     log_year: Annotated[int, Field(ge=1970, le=9999)]

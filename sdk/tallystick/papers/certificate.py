@@ -26,7 +26,8 @@ from tallystick.papers.trust import (
     sentences,
     unconfirmed,
 )
-from tallystick.wire import EntryProof
+from tallystick.wire import EntryProof, SignedToken
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES
 from tallystick_consent.entries import ErasureBody, Signature, erasure_body
 from tallystick_consent.erasure import ErasureAttestation, ErasureRequest
 from tallystick_consent.fields import Host, Seconds
@@ -44,8 +45,6 @@ _GROUNDS = {
     "own_customer": "since it is about its own customer, who has not asked it",
 }
 
-Token = Annotated[str, Field(min_length=1, max_length=65_536)]
-
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -61,9 +60,9 @@ class CertifiedLink(_Strict):
         attested: the ledger entry that tells of the answer; null while there is none.
     """
 
-    request: Token
+    request: SignedToken
     erased: EntryProof
-    attestation: Annotated[str, Field(max_length=65_536)] = ""
+    attestation: Annotated[str, Field(max_length=TOKEN_SIZE_MAX_BYTES)] = ""
     attested: EntryProof | None = None
 
 

@@ -26,7 +26,8 @@ from tallystick.papers.trust import (
     sentences,
     unconfirmed,
 )
-from tallystick_consent.claims.jws import typ_of, unchecked_payload
+from tallystick.wire import SignedToken
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES, typ_of, unchecked_payload
 from tallystick_consent.fields import Host, Seconds
 from tallystick_consent.receipts.evidence import Evidence, check_evidence
 from tallystick_consent.receipts.receipt import Notice, Terms
@@ -40,8 +41,6 @@ _SEEN = {
     "clerk": "a clerk of the company heard it, and read the answer back",
     "signed_form": "the company has a signed form on file",
 }
-
-Token = Annotated[str, Field(min_length=1, max_length=65_536)]
 
 
 class SignedReceipt(BaseModel):
@@ -63,8 +62,8 @@ class SignedReceipt(BaseModel):
     host: Host
     issued_at: Seconds
     descriptors: Annotated[dict[str, str], Field(min_length=1, max_length=2)]
-    signed: Token
-    acknowledgement: Annotated[str, Field(max_length=65_536)] = ""
+    signed: SignedToken
+    acknowledgement: Annotated[str, Field(max_length=TOKEN_SIZE_MAX_BYTES)] = ""
     notice: Notice
 
 

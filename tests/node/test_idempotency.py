@@ -13,7 +13,7 @@ from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.sealing import Context, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_node.flows.subjects.burying import SPREAD_S
-from tallystick_node.setup import accept_clock
+from tallystick_node.operator.clock import accept_clock
 from tallystick_node.storage.tables import EVENTS, IDEMPOTENCY, LINKS, MESSAGES
 
 

@@ -37,8 +37,9 @@ from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.keys.changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
 from tallystick_node.keys.files import SecretFiles
 from tallystick_node.keys.ring import NodeKeys, load_keys
+from tallystick_node.operator.partners import add_partner, list_partners, remove_partner
 from tallystick_node.outbox import WRONG_ANSWERS_MAX
-from tallystick_node.setup import add_partner, create_node, list_partners, open_key_folder, open_node, remove_partner
+from tallystick_node.setup import create_node, open_key_folder, open_node
 from tallystick_node.storage.tables import CLAIMS, HEADS, KEYS_LOGGED
 
 DAY_S = 86_400

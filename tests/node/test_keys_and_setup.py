@@ -26,8 +26,10 @@ from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE, Settings, cloc
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.files import write_secret_file
 from tallystick_node.keys.ring import NodeKeys, load_keys, make_keys
+from tallystick_node.operator.apps import add_app_key
+from tallystick_node.operator.partners import add_partner, list_partners
 from tallystick_node.serving import serve
-from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, open_node
+from tallystick_node.setup import create_node, open_node
 
 CLOCK = SetClock(NOW_S)
 

@@ -26,7 +26,8 @@ from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, Signer, o
 from tallystick_node.config import load_settings
 from tallystick_node.flows.logs.peer_heads import PeerHeads
 from tallystick_node.log.missed import MISSED_FOR_S
-from tallystick_node.setup import add_partner, create_node
+from tallystick_node.operator.partners import add_partner
+from tallystick_node.setup import create_node
 from tallystick_node.storage.tables import FOLLOWED
 
 INTERVAL_S = 300

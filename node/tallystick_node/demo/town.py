@@ -25,7 +25,9 @@ from tallystick_node.demo.proxy import LOOPBACK, RecordingProxy, Wire
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.keys.signing import VKEY_FILES
 from tallystick_node.node import DESCRIPTOR_FILE, user_agent
-from tallystick_node.setup import add_app_key, add_partner, create_node, witness_policy_lines
+from tallystick_node.operator.apps import add_app_key
+from tallystick_node.operator.partners import add_partner
+from tallystick_node.setup import create_node, witness_policy_lines
 from tallystick_node.witness.alone import Witness, create_witness
 
 POLICY_FILE = "witness.policy"

@@ -23,6 +23,7 @@ from tallystick_node.errors import SettingsInvalid
 from tallystick_node.storage.database import POSTGRES, Place
 
 SETTINGS_FILE = "node.toml"
+SHARDS_FOLDER = "shards"
 CLOCK_VARIABLE = "TALLYSTICK_CLOCK_FILE"
 DATABASE_VARIABLE = "TALLYSTICK_DATABASE"
 CUSTODY_VARIABLE = "TALLYSTICK_CUSTODY_DATABASE"
@@ -209,3 +210,12 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else json.dumps(value)  # a basic string of TOML is one of JSON
+
+
+def shard_settings(settings: Settings, name: str) -> Settings:
+    """Return the settings by which a log of a node is stored: those of its first one, or a place below."""
+    if name == settings.log_name:
+        return settings
+    place = f"{SHARDS_FOLDER}/{name}"
+    stored = f"{settings.log_store}/{place}" if settings.log_store else ""
+    return settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})

@@ -292,7 +292,7 @@ class Jobs:
     async def deliver(self, partner: str) -> None:
         """Deliver what waits for one partner, until nothing does or it does not answer; our changed keys before all."""
         async with self._turn(f"deliver/{partner}") as turn:
-            if turn is None or not await asyncio.to_thread(self._node.partner_token, partner):
+            if turn is None or not await asyncio.to_thread(self._node.partners.token, partner):
                 return  # another process does, or the partner was removed
             await self._couriers.exchange(partner)
             for _ in range(MESSAGES_A_TICK_MAX):

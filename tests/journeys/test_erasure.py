@@ -322,7 +322,7 @@ def test_p9_no_file_of_either_company_holds_a_value_of_hers_or_a_key_that_opens_
     person = ana(story)
     gym, insurer = person.gym, person.insurer
     named = (
-        (gym, gym.node.secret_name("subject", person.at_gym)),
+        (gym, gym.node.secrets.name("subject", person.at_gym)),
         (gym, link_secret_name(person.link)),
         (insurer, link_secret_name(person.link)),
     )
@@ -406,7 +406,7 @@ def test_p9_a_partner_that_puts_its_own_backup_back_does_not_bring_her_back_eith
 def test_p9_seven_days_later_the_wrapping_keys_of_a_stolen_custody_are_gone(story: Town) -> None:
     """Whoever kept rows and wrapped keys of before, and comes for the wrapping keys a week later, opens nothing."""
     person = ana(story)
-    name = person.gym.node.secret_name("subject", person.at_gym)
+    name = person.gym.node.secrets.name("subject", person.at_gym)
     person.gym.stop()
     backup = person.gym.back_up()
     person.gym.start()
@@ -433,7 +433,7 @@ def test_p9_seven_days_later_the_wrapping_keys_of_a_stolen_custody_are_gone(stor
 def test_p9_a_backup_of_custody_that_is_put_back_does_not_bring_her_key_back(story: Town) -> None:
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     ana = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
-    key, member = (gym.node.secret_name(purpose, "ana-at-gym") for purpose in ("subject", "member"))
+    key, member = (gym.node.secrets.name(purpose, "ana-at-gym") for purpose in ("subject", "member"))
     for each in (key, member):
         gym.node.custody.find_or_make(each)
     assert gym.node.custody.find(link_secret_name(ana.link)) is not None
@@ -465,7 +465,7 @@ def test_p9_a_custody_that_is_put_back_under_a_running_node_takes_no_number_twic
         consent(link(gym, insurer, at_gym=f"{name}-at-gym", at_insurer=f"{name}-at-ins", town=story), story)
         for name in ("ana", "ben")
     )
-    custody, key = gym.node.custody, gym.node.secret_name("subject", ana.at_gym)
+    custody, key = gym.node.custody, gym.node.secrets.name("subject", ana.at_gym)
     secret = custody.find_or_make(key)
     gym.app().subjects.erase(ana.at_gym)
     with writing(custody.engine).begin() as connection:
@@ -478,7 +478,7 @@ def test_p9_a_custody_that_is_put_back_under_a_running_node_takes_no_number_twic
     gym.start()
     assert gym.node.custody.find(key) is None
     assert gym.node.custody.tombstones() == {
-        number: gym.node.secret_name("subject", f"{name}-at-gym") for number, name in ((1, "ana"), (2, "ben"))
+        number: gym.node.secrets.name("subject", f"{name}-at-gym") for number, name in ((1, "ana"), (2, "ben"))
     }
 
 
@@ -487,7 +487,7 @@ def test_what_outlives_her_goes_when_nothing_can_be_paid_twice_any_more(story: T
     """`u` and the member's key stay while a slot could be paid again; `p` stands in the ledger, and opens nothing."""
     person = ana(story)
     gym, insurer = person.gym, person.insurer
-    member = insurer.node.secret_name("member", person.at_insurer)
+    member = insurer.node.secrets.name("member", person.at_insurer)
     gym.app().subjects.erase(person.at_gym)
     insurer.app().subjects.erase(person.at_insurer)
     story.clock.at_s += SPREAD_S

@@ -462,7 +462,7 @@ def test_every_message_between_partners_is_applied_once_however_often_it_arrives
 def test_a_half_that_arrives_twice_makes_one_link(scene: Scene) -> None:
     offer = offered(scene, "cleo-twice-at-ins")
     half = canonical_json({"half": to_base64url(b"h" * 32), "hint": "member since 2020"})
-    insurer = scene.gym.node.partner("insurer.example")
+    insurer = scene.gym.node.partners.live("insurer.example")
     sealed = seal_to(
         half,
         recipient_key=from_base64url(insurer.key("seal").public),

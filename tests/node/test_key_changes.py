@@ -61,7 +61,7 @@ def revoke(company: Company, role: Role, *, since_s: int, reason: Reason = "comp
 
 def known(company: Company, partner: Company) -> Descriptor:
     """Return what a company has on record of a partner."""
-    return company.node.known_partner(partner.host)
+    return company.node.partners.known(partner.host)
 
 
 def head(company: Company) -> bytes:
@@ -327,19 +327,19 @@ def test_an_older_descriptor_is_refused_by_whatever_way_it_comes(pair: tuple[Tow
     revoke(gym, "http", since_s=made.clock.at_s)
     made.settle()
     new = served(gym)
-    assert insurer.node.partner_token(gym.host) == new
+    assert insurer.node.partners.token(gym.host) == new
     refused = httpx.post(f"{insurer.url}/.well-known/tallystick", content=old)
     assert (refused.status_code, refused.json()["code"]) == (401, "descriptor_older")
     with pytest.raises(DescriptorOlder):
         add_partner(insurer.folder, old, expected_fingerprint=gym.keys.fingerprint, clock=made.clock)
     again = httpx.post(f"{insurer.url}/.well-known/tallystick", content=new)
     assert again.status_code == 204
-    assert insurer.node.partner_token(gym.host) == new
+    assert insurer.node.partners.token(gym.host) == new
 
 
 def test_a_descriptor_that_comes_compressed_is_not_unpacked(pair: tuple[Town, Company, Company]) -> None:
     made, gym, insurer = pair
-    old = insurer.node.partner_token(gym.host)
+    old = insurer.node.partners.token(gym.host)
     made.clock.at_s += 100
     changed = rotate(gym, "http")
     token = changed.descriptor(load_settings(gym.folder))
@@ -352,9 +352,9 @@ def test_a_descriptor_that_comes_compressed_is_not_unpacked(pair: tuple[Town, Co
 
     twice = gzip.compress(gzip.compress(token.encode()))
     asyncio.run(fetch(streamed(twice, encoding="gzip, gzip")))
-    assert insurer.node.partner_token(gym.host) == old
+    assert insurer.node.partners.token(gym.host) == old
     asyncio.run(fetch(streamed(token.encode())))
-    assert insurer.node.partner_token(gym.host) == token
+    assert insurer.node.partners.token(gym.host) == token
 
 
 @pytest.mark.parametrize(
@@ -396,11 +396,11 @@ def test_a_descriptor_of_nobody_and_what_is_none_are_refused(
         tmp_path / "thief", host="gym.example", url="http://thief", bind="a:1", sandbox=True, clock=insurer.clock
     )
     forged = (tmp_path / "thief" / "descriptor.jwt").read_text()
-    before = insurer.node.partner_token("gym.example")
+    before = insurer.node.partners.token("gym.example")
     for content, status in ((forged, 404), ("x", 422), ("é", 422), ("a.b.c", 422)):
         answer = httpx.post(f"{insurer.url}/.well-known/tallystick", content=content.encode())
         assert answer.status_code == status, answer.text
-    assert insurer.node.partner_token("gym.example") == before
+    assert insurer.node.partners.token("gym.example") == before
 
 
 def test_a_rotated_identity_is_another_fingerprint_that_two_people_compare(pair: tuple[Town, Company, Company]) -> None:
@@ -629,14 +629,14 @@ def test_a_descriptor_that_lists_the_key_of_another_partner_is_not_taken(pair: t
     """Else what the insurer signs would pass for what the track sent."""
     made, gym, insurer = pair
     track = made.company("track.example")
-    known_before = gym.node.partner_token("track.example")
+    known_before = gym.node.partners.token("track.example")
     described = open_descriptor(known_before, expected_fingerprint=track.keys.fingerprint)
     stolen = known(gym, insurer).key("http")
     listed = described.model_copy(update={"keys": (*described.keys, stolen), "issued_at": described.issued_at + 1})
     forged = sign_descriptor(listed, identity=track.keys.ed25519("identity"))
     refused = httpx.post(f"{gym.url}/.well-known/tallystick", content=forged)
     assert (refused.status_code, refused.json()["code"]) == (401, "signature_invalid")
-    assert gym.node.partner_token("track.example") == known_before
+    assert gym.node.partners.token("track.example") == known_before
 
 
 def test_a_key_counts_for_what_comes_now_only_while_it_is_neither_over_nor_revoked() -> None:

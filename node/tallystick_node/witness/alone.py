@@ -31,9 +31,8 @@ from tallystick_ledger.tlog.witness import (
     parse_sign_subtree,
 )
 from tallystick_node.clock import Clock
-from tallystick_node.errors import SettingsInvalid
+from tallystick_node.errors import SettingsInvalid, no_such_thing
 from tallystick_node.keys.files import write_secret_file
-from tallystick_node.node import no_such_thing
 from tallystick_node.witness.known import report_refusal
 from tallystick_node.witness.memory import Memory, make_memory
 

@@ -72,7 +72,7 @@ class Couriers:
             await self._fetch(partner, now_s)
 
     async def _bring(self, partner: str, issued_at: int, now_s: int) -> None:
-        url = self._node.known_partner(partner).url + DESCRIPTOR_PATH
+        url = self._node.partners.known(partner).url + DESCRIPTOR_PATH
         answer = await self._call("POST", url, (await asyncio.to_thread(self._node.descriptor)).encode())
         # Anything else may be the word of what stands in front of it.
         if answer is not None and (answer[0] == HTTPStatus.CONFLICT or answer[0] in range(200, 300)):
@@ -82,12 +82,12 @@ class Couriers:
 
     async def _fetch(self, partner: str, now_s: int) -> None:
         self._not_before_s[partner] = now_s + AGAIN_AFTER_S
-        answer = await self._call("GET", self._node.known_partner(partner).url + DESCRIPTOR_PATH)
+        answer = await self._call("GET", self._node.partners.known(partner).url + DESCRIPTOR_PATH)
         if answer is None or answer[0] != HTTPStatus.OK:
             return
         try:
             text = answer[1].decode("ascii").strip()
-            if text != self._node.partner_token(partner):
+            if text != self._node.partners.token(partner):
                 await self._node.written(lambda transaction: take_descriptor(transaction, text))
         except (TallyError, UnicodeDecodeError) as error:
             log.warning("a partner's descriptor is not taken: %s", getattr(error, "code", "not ASCII"))

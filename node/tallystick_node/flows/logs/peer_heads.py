@@ -98,7 +98,7 @@ class PeerHeads:
             return
         now_s = self._node.now_s()
         self._due_s[partner] = now_s + self._node.settings.follow_interval_s
-        described = await asyncio.to_thread(self._node.known_partner, partner)
+        described = await asyncio.to_thread(self._node.partners.known, partner)
         known = await asyncio.to_thread(self._known, partner)
         year = datetime.fromtimestamp(now_s, UTC).year
         for origin in _worth_a_look(described, known, year=year):

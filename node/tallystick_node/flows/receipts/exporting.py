@@ -15,8 +15,9 @@ from tallystick_consent.receipts.exports import Exported, fdx_consent, fhir_cons
 from tallystick_consent.receipts.receipt import Notice
 from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.signed import signed_digest
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.receipts.rows import terms_of
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import RECEIPTS
 
 _FORMS = {"fhir": fhir_consent, "fdx": fdx_consent}
@@ -70,7 +71,7 @@ def signed_receipt(node: Node, receipt: str) -> SignedReceipt:
     row = _row(node, receipt)
     if row.signed is None:
         raise no_such_thing()
-    tokens = {node.host: node.descriptor(), row.partner: node.partner_token(row.partner)}
+    tokens = {node.host: node.descriptor(), row.partner: node.partners.token(row.partner)}
     return SignedReceipt(
         host=node.host,
         issued_at=node.now_s(),

@@ -17,6 +17,7 @@ from tallystick_consent.receipts.states import ReceiptState, check_transition
 from tallystick_consent.receipts.versions import check_follows, narrowed, picked
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_ledger.times import DAY_S
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.claims.narrowing import take_back_claims
 from tallystick_node.flows.claims.wallet import bind_wallet_key
 from tallystick_node.flows.outgoing import on_its_way
@@ -31,7 +32,7 @@ from tallystick_node.flows.receipts.steps import log_receipt, tell_partner
 from tallystick_node.flows.receipts.versions import asked_version, put_in_force
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 
 _KINDS: dict[wire.YesStep, str] = {"give": "give", "renew": "renew", "give_version": "give"}
 """What the sealed record of each yes is called."""

@@ -16,8 +16,8 @@ from tallystick_consent.receipts.receipt import Notice, Receipt, Terms, parse_te
 from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.encoding import canonical_json
+from tallystick_node.errors import no_such_thing
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import no_such_thing
 from tallystick_node.storage.tables import LINKS, RECEIPTS
 
 GUARDIAN = Authority(kind="guardian")

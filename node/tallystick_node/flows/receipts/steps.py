@@ -68,7 +68,7 @@ def acknowledged(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected: not that partner's signature over this step.
     """
-    answer = node.opened(token, Acknowledgement, of=row.partner)
+    answer = node.partners.opened(token, Acknowledgement, of=row.partner)
     if (answer.receipt, answer.state, answer.digest) != (row.id, state, signed_digest(sent)):
         raise ReceiptRejected(
             "receipt_malformed", "An acknowledgement is of something else.", remedy="Acknowledge what was sent."

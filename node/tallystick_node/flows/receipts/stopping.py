@@ -18,6 +18,7 @@ from tallystick_consent.receipts.states import ASKED, IN_FORCE, OPEN, ReceiptSta
 from tallystick_consent.replay import SETTLES_MAX_S
 from tallystick_consent.signed import SignedObject, Stop, Withdrawal, signed_digest
 from tallystick_ledger.opening import REMEMBERED_S
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.claims.made_good import answer_all_planned
@@ -37,7 +38,7 @@ from tallystick_node.flows.receipts.steps import (
 )
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, RECEIPTS, SIGNED_FOR
 from tallystick_node.storage.tables.base import written
 
@@ -146,7 +147,7 @@ def receive_withdrawn(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, or no receipt that can be withdrawn.
     """
-    withdrawn = node.opened(body.token, Withdrawal, of=caller)
+    withdrawn = node.partners.opened(body.token, Withdrawal, of=caller)
     row = row_of_partner(transaction, withdrawn.receipt, partner=caller, role="recipient")
     until_s = min(withdrawn.deliverable_until, transaction.now_s + SETTLES_MAX_S)
     to_come = dict.fromkeys(withdrawn.deliverable, until_s)
@@ -160,7 +161,7 @@ def receive_stopped(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not that partner's to stop, or not now.
     """
-    stop = node.opened(body.token, Stop, of=caller)
+    stop = node.partners.opened(body.token, Stop, of=caller)
     roles = ("issuer", "recipient") if stop.state == "revoked" else ("recipient",)
     row = row_of_partner(transaction, stop.receipt, partner=caller, role=roles)
     return _stopped(node, transaction, row, ReceiptState(stop.state), body.token)

@@ -40,7 +40,7 @@ def export_subject(node: Node, body: wire.ExportSubject) -> Iterator[str]:
         PayloadErased: the subject was erased.
         AskedTooMuch: there are more events than one file holds.
     """
-    node.require_not_erased(body.subject)
+    node.secrets.require_not_erased(body.subject)
     mine = _events_of(body)
     total, size_bytes = node.rows(select(func.count(), func.sum(func.length(EVENTS.c.ciphertext))).where(*mine))[0]
     if total > EVENTS_MAX or (size_bytes or 0) > PAYLOADS_SIZE_MAX_BYTES:
@@ -73,7 +73,7 @@ class _Pins:
 
 def _pieces(node: Node, body: wire.ExportSubject, pins: _Pins) -> Iterator[str]:
     links = find_links(node, body.subject).links
-    tokens = {host: node.partner_token(host) for host in sorted({each.partner for each in links})}
+    tokens = {host: node.partners.token(host) for host in sorted({each.partner for each in links})}
     head = {
         "v": 1,
         "export": "subject",

@@ -88,13 +88,13 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
 
     `p` and the member's key outlive the subject until no reward can be claimed a second time.
     """
-    name = node.secret_name("subject", subject)
+    name = node.secrets.name("subject", subject)
     links = transaction.execute(select(LINKS).where(LINKS.c.subject == subject).order_by(LINKS.c.id)).all()
     halves = transaction.execute(select(ACCEPTING.c.offer).where(ACCEPTING.c.subject == subject)).all()
     tomb = Tomb(
         name,
         secrets_too=(*(link_secret_name(each.id) for each in links), *(half_name(each.offer) for each in halves)),
-        outlives=node.secret_name("member", subject),
+        outlives=node.secrets.name("member", subject),
         until_s=transaction.now_s + RELINK_AFTER_S,
     )
     number = node.custody.bury(tomb, after=_last_number(transaction))
@@ -235,7 +235,7 @@ def bury_again(node: Node) -> int:
     named = {row.name for row in node.rows(select(BURIED.c.name))}
     missing = {name: number for number, name in node.custody.tombstones().items() if name not in named}
     for subject in _named(node):
-        if node.secret_name("subject", subject) in missing:
+        if node.secrets.name("subject", subject) in missing:
             _wait(node, partial(bury_subject, node, subject=subject))
     for name in missing:
         link = node.row(select(LINKS).where(LINKS.c.id == name.removeprefix("link/")))

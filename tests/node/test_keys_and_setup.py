@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from hostile import PRIVATE
 from places import ROOT
+from seeds import seeds_of
 from signers import NOW_S
 from typer.testing import CliRunner
 
@@ -370,6 +371,6 @@ def test_settings_hold_nothing_that_is_secret(tmp_path: Path) -> None:
     public = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
     assert set(public) >= {SETTINGS_FILE, "descriptor.jwt", "log.vkey", "log-pq.vkey"}
     for text in public.values():
-        for seed in keys.seeds.values():
+        for seed in seeds_of(keys).values():
             assert seed.hex() not in text
     assert json.loads(Settings.model_validate(tomllib.loads(public[SETTINGS_FILE])).model_dump_json())["sandbox"]

@@ -100,7 +100,3 @@ class SubjectKeys:
             PayloadErased: the subject was erased.
         """
         return self._custody.find_or_make(self._name_of(subject))
-
-    def destroy(self, subject: str) -> None:
-        """Make the subject's key unrecoverable."""
-        self._custody.destroy(self._name_of(subject))

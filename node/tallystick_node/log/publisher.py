@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, select
@@ -41,7 +40,7 @@ from tallystick_node.log.cosigning import Cosigners
 from tallystick_node.log.files import Edge, Place, edge_places, root_of_tile, write_files
 from tallystick_node.log.handover import Handover, Piece, pieces_of
 from tallystick_node.log.rows import stored_entries
-from tallystick_node.log.store import FolderStore, LogStore
+from tallystick_node.log.store import LogStore
 from tallystick_node.storage.database import storage_errors
 from tallystick_node.storage.tables import HEADS
 
@@ -432,17 +431,6 @@ class Publisher:
         for name in self._store.names(folder):
             if name not in kept:
                 self._store.delete(f"{folder}/{name}")
-
-
-class FolderReader(TileReader):
-    """Reads a published log from its folder."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        super().__init__(FolderStore(folder).read, size)
-
-    def root(self) -> bytes:
-        """Return the root of the tree that the files lead to."""
-        return root_at(self.size, self)
 
 
 _PARTIAL_FOLDER = re.compile(r"[0-9]{3}\.p")

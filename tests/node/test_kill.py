@@ -29,10 +29,10 @@ from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.checkpoint import parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import root_at
 from tallystick_ledger.tlog.reader import TileReader
+from tallystick_ledger.tlog.tiles import CHECKPOINT
 from tallystick_node.clock import SetClock
 from tallystick_node.config import CLOCK_VARIABLE
 from tallystick_node.flows.events import get_event
-from tallystick_node.log.publisher import CHECKPOINT
 from tallystick_node.log.store import FolderStore
 from tallystick_node.setup import open_node
 from tallystick_node.storage.tables import EVENTS

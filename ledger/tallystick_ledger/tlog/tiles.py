@@ -14,6 +14,9 @@ from tallystick_ledger.tlog.blob import join_entries, split_entries
 from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES
 from tallystick_ledger.tlog.merkle import SIZE_MAX
 
+CHECKPOINT = "checkpoint"
+"""The path of the head below a log's prefix."""
+
 TILE_HEIGHT = 8
 """Tree levels between one tile level and the next."""
 

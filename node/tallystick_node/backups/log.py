@@ -20,9 +20,8 @@ from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.head import parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import unchecked_text
-from tallystick_ledger.tlog.tiles import TILE_WIDTH, BundlePath, decode_bundle
+from tallystick_ledger.tlog.tiles import CHECKPOINT, TILE_WIDTH, BundlePath, decode_bundle
 from tallystick_node.errors import BackupRefused
-from tallystick_node.log.publisher import CHECKPOINT
 from tallystick_node.log.rows import frontier_of
 from tallystick_node.log.store import LogStore
 from tallystick_node.storage.tables import BLOBS, HEADS

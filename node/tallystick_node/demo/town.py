@@ -17,6 +17,7 @@ from tallystick.wire import SCOPES
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_ledger.tlog.tiles import CHECKPOINT
 from tallystick_node.config import SETTINGS_FILE, load_settings
 from tallystick_node.demo.errors import StoryStopped
 from tallystick_node.demo.people import Private, called, local_s
@@ -109,7 +110,7 @@ class Company:
         Raises:
             SignatureRejected, NoteMalformed: the log has not signed it.
         """
-        head, _ = open_checkpoint((self.log / "checkpoint").read_bytes(), origin=self._origin, keys=self._log_keys)
+        head, _ = open_checkpoint((self.log / CHECKPOINT).read_bytes(), origin=self._origin, keys=self._log_keys)
         if head not in self.heads:
             self.heads.append(head)
         return head

@@ -26,6 +26,7 @@ from tallystick_ledger.tlog.merkle import EMPTY_ROOT, root_at
 from tallystick_ledger.tlog.note import open_note, sign_note
 from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.tiles import (
+    CHECKPOINT,
     TILE_HEIGHT,
     TILE_WIDTH,
     BundlePath,
@@ -43,8 +44,6 @@ from tallystick_node.log.rows import stored_entries
 from tallystick_node.log.store import LogStore
 from tallystick_node.storage.database import storage_errors
 from tallystick_node.storage.tables import HEADS
-
-CHECKPOINT = "checkpoint"
 
 FOLDER_TILES_MAX = 1000
 """Tiles of one level that lie in one folder."""

@@ -11,7 +11,7 @@ from tallystick.audit import AuditNotRun
 from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
 from tallystick.cli.papers import PAPER_SIZE_MAX_BYTES, Verified, is_paper, trust_in, verified_paper
-from tallystick.cli.presented import Asked, is_presented, verified_presented
+from tallystick.cli.presented import Expected, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, NOT_RUN, policy_in, read, say
 from tallystick.cli.signed import Known, is_signed, verified_signed
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
@@ -53,8 +53,8 @@ def verify_command(
         return
     if is_presented(raw):
         now_s = int(time.time()) if at is None else at
-        asked = Asked(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)
-        _tell(lambda: Verified(verified_presented(raw, asked)))
+        expected = Expected(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)
+        _tell(lambda: Verified(verified_presented(raw, expected)))
         return
     trusted = policy_in(policy) if policy else None
     keys = parse_vkeys(read(key, POLICY_SIZE_MAX_BYTES), kinds=PUBLIC_KEY_SIZE_BYTES) if key else []

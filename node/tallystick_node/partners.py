@@ -93,3 +93,14 @@ class Partners:
             described = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
             self._opened[row.host] = row.descriptor, described
         return described
+
+
+def clashes(rows: Sequence[Any], described: Descriptor) -> bool:
+    """Return whether another partner has a key of an id that this one lists.
+
+    A key id is short, so one could be made to equal another partner's: then requests would be mistaken.
+    """
+    mine = {each.id for each in described.keys}
+    others = (row for row in rows if row.host != described.host)
+    opened = (open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint) for row in others)
+    return any(mine & {each.id for each in known.keys} for known in opened)

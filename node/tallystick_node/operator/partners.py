@@ -8,8 +8,8 @@ from tallystick.descriptor import Descriptor, open_descriptor, plain_fingerprint
 from tallystick_node.clock import Clock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
-from tallystick_node.flows.logs.descriptors import clashes
 from tallystick_node.operator.database import node_database
+from tallystick_node.partners import clashes
 from tallystick_node.storage.database import storage_errors, writing
 from tallystick_node.storage.tables import PARTNERS
 

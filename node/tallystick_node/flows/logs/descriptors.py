@@ -19,11 +19,12 @@ import httpx
 from sqlalchemy import select, update
 
 from tallystick.bounded import PLAIN, achunks_of
-from tallystick.descriptor import Descriptor, DescriptorOlder, open_descriptor, require_newer
+from tallystick.descriptor import Descriptor, DescriptorOlder, require_newer
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
 from tallystick_node.errors import PartnerUnknown
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
+from tallystick_node.partners import clashes
 from tallystick_node.storage.tables import PARTNERS
 
 DESCRIPTOR_PATH = "/.well-known/tallystick"
@@ -155,14 +156,3 @@ def require_taken(rows: Sequence[Any], token: str) -> Descriptor | None:
         "The descriptor is of no partner's identity.",
         remedy="Add the partner, once two people have compared its fingerprint.",
     )
-
-
-def clashes(rows: Sequence[Any], described: Descriptor) -> bool:
-    """Return whether another partner has a key of an id that this one lists.
-
-    A key id is short, so one could be made to equal another partner's: then requests would be mistaken.
-    """
-    mine = {each.id for each in described.keys}
-    others = (row for row in rows if row.host != described.host)
-    opened = (open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint) for row in others)
-    return any(mine & {each.id for each in known.keys} for known in opened)

@@ -49,7 +49,7 @@ def verify_command(
     raw = read(file, FILE_SIZE_MAX_BYTES)
     if is_signed(raw):
         known = Known(descriptor, next(iter(fingerprint or ()), ""), of)
-        _tell(lambda: Verified(verified_signed(raw, known)))
+        _tell(lambda: verified_signed(raw, known))
         return
     if is_presented(raw):
         now_s = int(time.time()) if at is None else at

@@ -578,7 +578,7 @@ def logged_lies(gym: Company, insurer: Company, honest: Certificate) -> Iterator
     """Yield certificates of what the gym has really logged: an erasure that another was asked for, and an answer to
     something else."""
     link = honest.links[0]
-    said = {"link": f"lnk_{'a' * 26}", "receipts": [], "at": gym.clock.at_s}
+    said: dict[str, object] = {"link": f"lnk_{'a' * 26}", "receipts": [], "at": gym.clock.at_s}
     names = {"erasure": f"era_{'a' * 26}", "origin": "bank.example", "partner": insurer.host}
     asked = ErasureRequest.model_validate_json(canonical_json({**said, **names}))
     token = gym.node.signed(asked)

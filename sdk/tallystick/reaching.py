@@ -171,7 +171,8 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         number of connections wait for it."""
         asked = self._asked.get(host)
         if asked is None:
-            asked = self._looking_up.submit(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
+            ask: Callable[[], Found] = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            asked = self._looking_up.submit(ask)
             self._asked[host] = asked
             asked.add_done_callback(lambda _: self._asked.pop(host, None))
         return asked

@@ -13,7 +13,6 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any, TypeAlias, cast
 
 import httpcore
@@ -171,11 +170,14 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         number of connections wait for it."""
         asked = self._asked.get(host)
         if asked is None:
-            ask: Callable[[], Found] = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-            asked = self._looking_up.submit(ask)
+            asked = self._looking_up.submit(_addresses_of, host, port)
             self._asked[host] = asked
             asked.add_done_callback(lambda _: self._asked.pop(host, None))
         return asked
+
+
+def _addresses_of(host: str, port: int) -> Found:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _embedded(number: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -555,7 +555,7 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
 def test_the_certificate_is_shown_although_keys_were_given_up_since_and_says_what_that_leaves_open(
     story: Town, tmp_path: Path
 ) -> None:
-    """What the gym signed, its own ledger named before; that the insurer's answer is of before, the gym says alone."""
+    """What the gym signed, its own ledger names; that the insurer's answer is its own, the gym says alone."""
     person = ana(story)
     person.gym.app().subjects.erase(person.at_gym)
     story.clock.at_s += SPREAD_S
@@ -571,7 +571,7 @@ def test_the_certificate_is_shown_although_keys_were_given_up_since_and_says_wha
         ended, said = verify(file, *known)
         first, _, unproven = said.partition("Not proven by it:")
         assert (ended, "  events: nothing there when it was asked\n" in first) == (status, status == 0)
-        assert ("which gym.example says alone:" in unproven) == (status == 2)
+        assert ("only that of gym.example is in it" in unproven) == (status == 2)
 
 
 def logged_lies(gym: Company, insurer: Company, honest: Certificate) -> Iterator[Certificate]:

@@ -91,14 +91,10 @@ def verified_signed(raw: bytes, known: Known) -> Verified:
         raise BadInput("It is nothing that partners sign.", remedy="Give the file as it was made.")
     kind, name = KINDS[typ_of(token)]
     opened = open_signed(token, kind, company)
-    content, said = opened.content, f"{company.host} has signed this {name}, on {day_text(opened.content.at)}."
-    if opened.given_up_s is None:
-        lines = [f"HOLDS. {said}"]
-    else:
-        lines = [
-            f"WOULD HOLD ONLY IF it was signed {given_up(opened)}. {said}",
-            f"That it was, an entry of {company.host}'s ledger of before then shows, which names {opened.digest}.",
-        ]
+    content = opened.content
+    said = f"{company.host} has signed this {name}, on {day_text(content.at)}{given_up(opened)}."
+    holds = "HOLDS." if opened.given_up_s is None else f"WOULD HOLD ONLY IF its own ledger names {opened.digest}."
+    lines = [f"{holds} {said}"]
     for member, value in content.model_dump(mode="json").items():
         lines.append(f"  {member}: {value if isinstance(value, str) else json.dumps(value)}")
     text = "\n".join(printable(line) for line in (*lines, _compared(content, known.of)) if line)

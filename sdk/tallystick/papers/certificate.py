@@ -15,7 +15,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from tallystick.descriptor import Descriptor
-from tallystick.papers.signed import Standing, given_up, open_signed, open_standing, vouching
+from tallystick.papers.signed import Standing, given_up, open_signed, open_standing
 from tallystick.papers.trust import (
     PaperVerdict,
     Trust,
@@ -124,7 +124,7 @@ def check_certificate(certificate: Certificate, trust: Trust) -> PaperVerdict:
 
 
 class _Link(NamedTuple):
-    """What one link shows, a sentence each, and what it says and does not show: signed under keys given up since."""
+    """What one link shows, a sentence each, and what it does not: an answer under a key that was given up since."""
 
     erasure: str
     shown: list[str]
@@ -140,8 +140,6 @@ def _check_link(link: CertifiedLink, host: str, companies: Mapping[str, tuple[De
     erased = _check_logged(link.erased, erasure_body(request, signed=opened.digest), company, trust)
     said = f"{request.partner} was asked; entry {erased.index}, under a head of {erased.size} entries."
     found = _Link(request.erasure, [said], [])
-    if not vouching(opened, [erased]):
-        found.unshown.append(f"That {host} signed that {given_up(opened)}: its ledger names it later.")
     if not link.attestation or link.attested is None:
         found.shown.append(f"{request.partner} has not answered.")
         return found
@@ -158,7 +156,8 @@ def _check_link(link: CertifiedLink, host: str, companies: Mapping[str, tuple[De
     if attestation.given_up_s is None:
         found.shown.extend(_answered(answer))
     else:
-        found.unshown.append(f"That {answer.partner} signed this {given_up(attestation)}, which {host} says alone:")
+        said = f"That {answer.partner} has signed this{given_up(attestation)}"
+        found.unshown.append(f"{said}: of the two ledgers only that of {host} is in it, and names it:")
         found.unshown.extend(_answered(answer))
     return found
 

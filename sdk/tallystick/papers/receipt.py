@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from tallystick.descriptor import Descriptor
-from tallystick.papers.signed import Opened, Standing, open_signed, open_standing, vouching
+from tallystick.papers.signed import Opened, Standing, given_up, open_signed, open_standing, vouching
 from tallystick.papers.trust import (
     PaperVerdict,
     Trust,
@@ -81,7 +81,7 @@ class SignedReceipt(Sparse):
         stop: the withdrawal or stop that came after it, as whoever stopped it signed that; compact JWS, "" for none.
         stop_acknowledgement: the other company's signature over that; "" while there is none.
         entries: of the companies' ledgers, what names any of these: where a key that signed one of them was given up
-            since, the signer's own ledger shows that it was before.
+            since, the signer's own ledger shows that it is its own.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -112,7 +112,7 @@ def parse_signed_receipt(raw: bytes) -> SignedReceipt:
 def check_signed_receipt(paper: SignedReceipt, trust: Trust) -> PaperVerdict:
     """Return what a signed receipt shows, once everything in it is checked.
 
-    What is signed under a key that was given up since is shown where the signer's own ledger named it before that.
+    What is signed under a key that was given up since is shown where the signer's own ledger names it.
 
     Raises:
         PaperRejected: what is in it is not of one receipt.
@@ -195,15 +195,13 @@ class _Parts(NamedTuple):
         if opened.given_up_s is None:
             return _Said(f"{sentence}.", is_shown=True)
         naming = [each for each in self.standing if opened.digest in _named_in(each.entry)]
-        then = f"under a key that was given up on {day_text(opened.given_up_s)}"
-        before = next(iter(vouching(opened, naming)), None)
-        if before is not None:
-            place = f"entry {before.index}, under a head of {before.size} entries"
-            return _Said(f"{sentence}, {then}. That was before, as its ledger says: {place}.", is_shown=True)
-        of_others = (each for each in naming if each.entry.at_s < opened.given_up_s)
-        others = (f" The ledger of {each.host} says that it was before." for each in of_others)
-        would = f"the entry of its own ledger that names {opened.digest} would show that it was before."
-        return _Said(f"That {sentence}: {then}; {would}{next(others, '')}", is_shown=False)
+        said, own = f"{sentence}{given_up(opened)}", vouching(opened, naming)
+        if own is not None:
+            place = f"entry {own.index}, under a head of {own.size} entries"
+            return _Said(f"{said}. That it is its own, its ledger says: {place}.", is_shown=True)
+        others = "".join(f" The ledger of {each.host} names it." for each in naming[:1])
+        would = f"an entry of its own ledger that names {opened.digest} would show it."
+        return _Said(f"That {said}: {would}{others}", is_shown=False)
 
 
 def _given(token: str, companies: Mapping[str, Descriptor]) -> Opened[GivenReceipt | RenewedReceipt]:

@@ -1,8 +1,9 @@
 """What a company has signed, opened for somebody who reads it long after: also where the key was given up since.
 
 Pure. A key that was revoked counts for nothing from some time on, and when an object was signed only its signer says,
-who may be a thief by then. So an object that says an earlier time holds where the signer's own ledger names it in an
-entry of before: whoever stole that key alone cannot write there. Without that it is what somebody says.
+who may be a thief. So what is signed under it holds where the signer's own ledger names it, whatever time it says:
+whoever stole that key alone cannot write there, and the company cannot disown what stands there. Without that it is
+what somebody says.
 
 Source: docs/keys.md (Revoke), CONSTRUCTIONS (keys).
 """
@@ -31,7 +32,7 @@ class Opened(Generic[_Object_co]):
     Attributes:
         host: whose signature that is.
         digest: by which ledgers name the object.
-        given_up_s: since when its key counts for nothing any more; None where it was not revoked.
+        given_up_s: since when its key counts for nothing; None where it was not revoked.
     """
 
     content: _Object_co
@@ -55,20 +56,21 @@ class Standing:
 
 
 def open_signed(token: str, kind: type[_Object], company: Descriptor) -> Opened[_Object]:
-    """Return what a company has signed under a `receipt` key that counted when it says that it was signed.
+    """Return what is signed under a `receipt` key that a company had when it says that it was signed.
 
     Raises:
-        SignatureRejected: it has not, or the key did not count then.
+        SignatureRejected: it is not, or the key had not begun then, or was over.
         BadInput, ReceiptRejected: as `open_object`.
     """
     content = open_object(token, kind, keys=company.regardless().ed25519("receipt"))
-    (key,) = (each for each in company.keys if each.id == key_id_of(token))
+    (key,) = (each for each in company.regardless().keys if each.id == key_id_of(token))
     if not key.is_good_at(content.at):
         raise SignatureRejected(
-            "An object says that it was signed when its key did not count.",
-            remedy="Ask the company that signed it for the same under a key that does.",
+            "An object says that it was signed before its key began, or after its end.",
+            remedy="Ask the company that signed it for the same under a key that counts.",
         )
-    return Opened(content, company.host, signed_digest(token), key.revoked_since_s)
+    given_up_s = next(each.revoked_since_s for each in company.keys if each.id == key.id)
+    return Opened(content, company.host, signed_digest(token), given_up_s)
 
 
 def open_standing(stated: EntryProof, company: Descriptor, trust: Trust) -> Standing:
@@ -85,16 +87,16 @@ def open_standing(stated: EntryProof, company: Descriptor, trust: Trust) -> Stan
 
 
 def given_up(opened: Opened[SignedObject]) -> str:
-    """Return that an object's key was given up since, as part of a sentence."""
-    return "" if opened.given_up_s is None else f"before its key was given up, on {day_text(opened.given_up_s)}"
+    """Return that an object's key was given up, as the end of a sentence; "" where it was not."""
+    if opened.given_up_s is None:
+        return ""
+    return f", under a key that counts for nothing since {day_text(opened.given_up_s)}"
 
 
-def vouching(opened: Opened[SignedObject], standing: Iterable[Standing]) -> list[Standing]:
-    """Return the entries which show that a company signed an object before it gave up the key under it: those of its
-    own ledger, of before then.
+def vouching(opened: Opened[SignedObject], standing: Iterable[Standing]) -> Standing | None:
+    """Return the entry by which a company's own ledger says that an object is its own, if there is one.
 
     Args:
         standing: entries that name the object, of whichever ledgers.
     """
-    until_s = opened.given_up_s
-    return [each for each in standing if each.host == opened.host and (until_s is None or each.entry.at_s < until_s)]
+    return next((each for each in standing if each.host == opened.host), None)

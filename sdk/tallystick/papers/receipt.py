@@ -53,7 +53,7 @@ _SEEN = {
     "signed_form": "the company has a signed form on file",
 }
 
-_UNLESS = dict.fromkeys(("given", "renewed"), ", so nothing could be told under it")
+_UNLESS: Mapping[str, str] = dict.fromkeys(("given", "renewed"), ", so nothing could be told under it")
 
 Token = Annotated[str, Field(min_length=1, max_length=65_536)]
 MaybeToken = Annotated[str, Field(max_length=65_536)]
@@ -232,7 +232,8 @@ def _standing(
 def _named_in(entry: Entry) -> set[object]:
     """Return the digests of signed objects that a receipt's entry names."""
     answer = entry.body.get("acknowledgement")
-    return {entry.body.get("signed"), answer.get("digest") if isinstance(answer, dict) else None}
+    answered = cast("Mapping[str, object]", answer).get("digest") if isinstance(answer, dict) else None
+    return {entry.body.get("signed"), answered}
 
 
 def _answered(parts: _Parts, said: _Said, token: str, other: str, state: str, digest: str) -> list[_Said]:

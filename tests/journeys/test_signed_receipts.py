@@ -123,7 +123,7 @@ def test_her_receipt_is_shown_and_holds_although_a_key_under_it_was_given_up_sin
     person, file, known = ana(story), tmp_path / "receipt.json", fingerprints(story)
     gym, insurer = person.gym, person.insurer
     story.clock.at_s += 20 * DAY_S
-    stolen, stolen_s = gym.node.keys, story.clock.at_s
+    stolen, stolen_s, of_then = gym.node.keys, story.clock.at_s, gym.app().receipts.signed(person.receipt)
     story.clock.at_s += DAY_S
     ben = consent(link(gym, insurer, at_gym="ben-at-gym", at_insurer="ben-at-ins", town=story), story)
     revoke(gym, "receipt", since_s=stolen_s)
@@ -171,6 +171,16 @@ def test_her_receipt_is_shown_and_holds_although_a_key_under_it_was_given_up_sin
         file.write_text(honest.model_copy(update=lie).model_dump_json())
         status, said = verify(file, *known)
         assert (status, verdict[1] in said) == (verdict[0], True), said
+    # A list of keys of before says nothing of the theft; who has the gym's list of today asks by that.
+    today, another = tmp_path / "gym-today.jwt", tmp_path / "bank.jwt"
+    today.write_text(honest.descriptors["gym.example"])
+    another.write_text(story.company("bank.example").descriptor)
+    file.write_text(of_then.model_copy(update={"signed": forged(stolen_s), **nobodys}).model_dump_json())
+    status, said = verify(file, *known)
+    assert status == 0
+    assert "That gym.example has given up no key since 2027-02-27, the day of its list in it." in said
+    assert verify(file, *known, "--descriptor", str(today))[0] == 2
+    assert verify(file, *known, "--descriptor", str(another))[0] == 1
     token, descriptor = tmp_path / "receipt.jwt", tmp_path / "gym.jwt"
     descriptor.write_text(honest.descriptors["gym.example"])
     of_gym = ("--descriptor", str(descriptor), "--fingerprint", gym.keys.fingerprint)

@@ -1,7 +1,7 @@
 """`tally verify`: what a file is, and whether what it says holds, from the file and the keys you have alone."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +15,8 @@ from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, NOT_RUN, policy_in, read, say
 from tallystick.cli.signed import Known, is_signed, verified_signed
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
+from tallystick.papers import Trust
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
@@ -32,7 +34,10 @@ def verify_command(
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
     descriptor: Annotated[
-        Path | None, typer.Option(help="Descriptor of who signed it: a presented claim's issuer, a partner.")
+        list[Path] | None,
+        typer.Option(
+            help="Descriptor of who signed it: a presented claim's issuer, a partner; of a paper each one's, of today."
+        ),
     ] = None,
     fingerprint: Annotated[
         list[str] | None, typer.Option(help="Fingerprint of a company's identity key, as two people compared it.")
@@ -47,13 +52,14 @@ def verify_command(
     certificate of an erasure, an export, a receipt as both companies signed it), one object that a partner signed, or a
     claim that somebody presents, under keys you have."""
     raw = read(file, FILE_SIZE_MAX_BYTES)
+    issuers, named = next(iter(descriptor or ()), None), next(iter(fingerprint or ()), "")
     if is_signed(raw):
-        known = Known(descriptor, next(iter(fingerprint or ()), ""), of)
+        known = Known(issuers, named, of)
         _tell(lambda: verified_signed(raw, known))
         return
     if is_presented(raw):
         now_s = int(time.time()) if at is None else at
-        asked = Asked(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)
+        asked = Asked(issuers, named, verifier, nonce, status, now_s)
         _tell(lambda: Verified(verified_presented(raw, asked)))
         return
     trusted = policy_in(policy) if policy else None
@@ -66,7 +72,8 @@ def verify_command(
     if not is_evidence and key is None and policy is None:
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
-    _tell(lambda: _verified(raw, claimed, fingerprint or (), keys, trusted))
+    told = [read(each, TOKEN_SIZE_MAX_BYTES) for each in descriptor or ()]
+    _tell(lambda: _verified(raw, claimed, keys, trusted, trust_in(fingerprint or (), keys, trusted, told)))
 
 
 def _tell(verified: Callable[[], Verified]) -> None:
@@ -89,11 +96,9 @@ def _tell(verified: Callable[[], Verified]) -> None:
         raise typer.Exit(NOT_RUN)
 
 
-def _verified(
-    raw: bytes, claimed: bytes, fingerprints: Sequence[str], keys: list[VerifierKey], trusted: Policy | None
-) -> Verified:
+def _verified(raw: bytes, claimed: bytes, keys: list[VerifierKey], trusted: Policy | None, trust: Trust) -> Verified:
     if is_paper(raw):
-        return verified_paper(raw, trust_in(fingerprints, keys, trusted))
+        return verified_paper(raw, trust)
     if raw.startswith(b"{"):
         return _verified_evidence(raw, keys, trusted)
     return Verified(_verified_proof(raw, claimed, keys, trusted))

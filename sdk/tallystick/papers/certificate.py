@@ -98,7 +98,7 @@ def check_certificate(certificate: Certificate, trust: Trust) -> PaperVerdict:
         PaperRejected: a request, an entry and an answer are not of one erasure, or of others than it says.
         SignatureRejected, ProofRejected, PolicyUnmet, BadInput: something is not signed or not proven.
     """
-    companies = open_companies(certificate.descriptors)
+    companies = open_companies(certificate.descriptors, trust)
     require(certificate.host in companies, "It has no descriptor of the company that gave it.")
     told = [_check_link(each, certificate.host, companies, trust) for each in certificate.links]
     require(len({link.erasure for link in told}) == len(told), "It has one erasure twice.")

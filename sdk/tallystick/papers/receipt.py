@@ -119,7 +119,7 @@ def check_signed_receipt(paper: SignedReceipt, trust: Trust) -> PaperVerdict:
         SignatureRejected, ProofRejected, PolicyUnmet, BadInput, ReceiptRejected: something is not signed, not proven,
             or not of its form.
     """
-    opened = open_companies(paper.descriptors)
+    opened = open_companies(paper.descriptors, trust)
     companies = {host: company for host, (company, _) in opened.items()}
     require(paper.host in companies, "It has no descriptor of the company that gave it.")
     given = _given(paper.signed, companies)

@@ -1,11 +1,13 @@
 """Ana takes her receipt with her: a file with both companies' names under it, which anybody verifies offline."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+import httpx
 import pytest
 from sqlalchemy import select, update
 from town import Company, Membership, Town, agree, consent, evidence, link, town
@@ -72,6 +74,9 @@ def test_her_receipt_verifies_offline_from_either_company_and_says_what_it_does_
         assert (status, "DOES NOT HOLD" in said) == (1, True), lie
     file.write_text(paper.model_dump_json().replace('"v":1', '"v":2'))
     assert verify(file)[0] == 1
+    described = httpx.get(f"{person.gym.url}/openapi.json").json()["components"]["schemas"]["SignedReceipt"]
+    assert {"signed", "acknowledgement", "stop", "entries"} <= described["properties"].keys()
+    assert not {"stop", "stop_acknowledgement", "entries"} & json.loads(paper.model_dump_json()).keys()
 
 
 def lies(story: Town, honest: SignedReceipt) -> Iterator[SignedReceipt]:

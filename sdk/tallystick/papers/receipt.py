@@ -11,7 +11,9 @@ Source: DESIGN flow 3 and section 7 (`tally verify`), CONSTRUCTIONS (keys), docs
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from tallystick.descriptor import Descriptor
 from tallystick.papers.signed import Opened, Standing, given_up, open_signed, open_standing, vouching
@@ -98,6 +100,12 @@ class SignedReceipt(Sparse):
     stop: MaybeToken = ""
     stop_acknowledgement: MaybeToken = ""
     entries: Annotated[tuple[NamedIn, ...], Field(max_length=4)] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the members also to who reads it, whichever are left out."""
+        described = {name: value for name, value in core_schema.items() if name != "serialization"}
+        return handler(cast("CoreSchema", described))
 
 
 def parse_signed_receipt(raw: bytes) -> SignedReceipt:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import httpx
@@ -33,6 +34,7 @@ from tallystick_ledger.tlog.witness import SignSubtree
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.flows.logs import descriptors
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.keys.changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
 from tallystick_node.keys.files import SecretFiles
@@ -418,6 +420,24 @@ def test_a_descriptor_of_nobody_and_what_is_none_are_refused(
         answer = httpx.post(f"{insurer.url}/.well-known/tallystick", content=content.encode())
         assert answer.status_code == status, answer.text
     assert insurer.node.partner_token("gym.example") == before
+
+
+def test_a_descriptor_of_nobody_is_opened_once_however_many_partners_there_are(
+    pair: tuple[Town, Company, Company], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may bring one, and none is held against a partner whose identity has not signed it."""
+    _, gym, insurer = pair
+    create_node(tmp_path / "new", host="bank.example", url="http://b", bind="a:1", sandbox=True, clock=insurer.clock)
+    strangers = (tmp_path / "new" / "descriptor.jwt").read_text().strip()
+    rows = [SimpleNamespace(host=gym.host, descriptor="", fingerprint=gym.keys.fingerprint)] * 100
+    held: list[str] = []
+    monkeypatch.setattr(descriptors, "require_newer", lambda token, *_, **__: held.append(token))
+    with pytest.raises(PartnerUnknown):
+        descriptors.require_taken(rows, strangers)
+    assert held == []
+    monkeypatch.setattr(descriptors, "clashes", lambda *_: False)
+    descriptors.require_taken(rows[:1], gym.descriptor)
+    assert held == [gym.descriptor]
 
 
 def test_a_rotated_identity_is_another_fingerprint_that_two_people_compare(pair: tuple[Town, Company, Company]) -> None:

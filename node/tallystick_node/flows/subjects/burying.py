@@ -27,6 +27,7 @@ from tallystick_node.flows.links.ending import end_link
 from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.links.uniques import RELINK_AFTER_S, forget_uniques
 from tallystick_node.flows.outgoing import withhold
+from tallystick_node.flows.receipts.rows import NOT_STOPPED
 from tallystick_node.keys.custody import Tomb
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -156,7 +157,8 @@ def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) 
     for receipt in receipts:
         drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
-    transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
+    gone = {"evidence": None, "signed": None, "acknowledgement": None, **NOT_STOPPED}
+    transaction.execute(update(RECEIPTS).where(mine).values(**gone))
     for table in (DECISIONS, CONTESTS, MADE_GOOD):
         transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
     # A dispute of our own customer's that nobody has answered is theirs, whoever is erased at the other end.

@@ -286,10 +286,10 @@ class Node:
 
     # Reading
 
-    def rows(self, statement: Executable) -> Sequence[Any]:
-        """Return the rows of a query, as of now."""
+    def rows(self, statement: Executable, values: Mapping[str, object] | None = None) -> Sequence[Any]:
+        """Return the rows of a query, as of now; `values` are those of its parameters, where it was made before."""
         with storage_errors(), self._reading.connect() as connection:
-            return connection.execute(statement).all()
+            return connection.execute(statement, values).all()
 
     def row(self, statement: Executable) -> Any | None:
         """Return the first row of a query, None where there is none."""

@@ -6,7 +6,7 @@ from alembic import op
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "node_0037"
-down_revision = "node_0035"
+down_revision = "node_0036"
 
 
 def upgrade() -> None:

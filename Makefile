@@ -11,6 +11,10 @@ SHORT := tests/node/test_storage.py $(JOURNEY_1)::test_1_01_twelve_days_bring_on
   $(JOURNEY_1)::test_1_16_an_insurer_that_was_down_gets_the_claim_once
 PACKAGES := ledger/tallystick_ledger consent/tallystick_consent sdk/tallystick node/tallystick_node
 
+# Towns flush to disk 200 times for each second of their work, and all workers wait for one disk. `check` lays them in
+# memory where there is room (a container's /dev/shm may be too small); `test` leaves them on the disk.
+IN_MEMORY := $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 3000 { print "TMPDIR=/dev/shm" }')
+
 PEERS := build/bench-peers
 SEEDS ?= 0
 FIRST ?= 0
@@ -36,6 +40,7 @@ help:
 # The stamps hold the digest of the pins they were built from, so a changed pin rebuilds and nothing else does.
 $(VENV)/run.stamp: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tallystick needs Python 3.11 or later; set PYTHON=")'
+	@echo "The pinned packages are installed into $(VENV) first; pip says nothing for about a minute."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -67,8 +72,8 @@ types: $(VENV)/dev.stamp
 	$(BIN)/pyright
 
 short-tests: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not long"
-	$(ON_POSTGRES) $(SHORT)
+	$(IN_MEMORY) $(BIN)/python -m pytest -n $(WORKERS) -m "not long"
+	$(IN_MEMORY) $(ON_POSTGRES) $(SHORT)
 
 # Compose itself is 77 MB, so it is no part of the pinned tools; its console script swallows the exit code.
 COMPOSE_VENV := build/compose-venv

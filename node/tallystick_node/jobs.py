@@ -9,10 +9,10 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
-from sqlalchemy import ColumnElement, Table, delete, or_, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, delete, or_, select, tuple_
 
 from tallystick_consent.receipts.states import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
@@ -165,11 +165,14 @@ class Jobs:
     @asynccontextmanager
     async def _turn(self, work: str) -> AsyncGenerator[Turn | None]:
         """Give the turn for some work, None where another process of this node has it."""
-        turn = await asyncio.to_thread(self._node.turns.take, work)
+        turns = self._node.turns
+        turn = turns.take(work) if turns.are_our_own else await asyncio.to_thread(turns.take, work)
         try:
             yield turn
         finally:
-            if turn is not None:
+            if turn is not None and turns.are_our_own:
+                turn.give_back()
+            elif turn is not None:
                 await asyncio.to_thread(turn.give_back)
 
     async def housekeep(self) -> None:
@@ -372,24 +375,31 @@ class Jobs:
             await self.ask()
 
     def _anything_due(self) -> bool:
-        now_s = self._node.now_s()
-        questions = (
-            select(ASKS.c.id),
-            select(LINKS.c.id).where(LINKS.c.state == written("pending")),
-            select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s),
-            *left_over(now_s),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(written(ASKED))),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s),
-            select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested"),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s),
-            select(MADE_GOOD.c.receipt).where(MADE_GOOD.c.due_s <= now_s),
-            select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s),
-            select(CLAIMS.c.digest).where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= now_s),
-        )
-        # Asked all at once, since an idle node asks ten times a second.
-        (due,) = self._node.rows(select(or_(*(question.exists() for question in questions))))[0]
+        (due,) = self._node.rows(_DUE, {"now_s": self._node.now_s()})[0]
         return bool(due)
+
+
+def _due() -> Select[Any]:
+    now_s = bindparam("now_s", type_=Integer)
+    questions = (
+        select(ASKS.c.id),
+        select(LINKS.c.id).where(LINKS.c.state == written("pending")),
+        select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s),
+        *left_over(now_s),
+        select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(written(ASKED))),
+        select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s),
+        select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s),
+        select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested"),
+        select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s),
+        select(MADE_GOOD.c.receipt).where(MADE_GOOD.c.due_s <= now_s),
+        select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s),
+        select(CLAIMS.c.digest).where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= now_s),
+    )
+    return select(or_(*(question.exists() for question in questions)))
+
+
+_DUE = _due()
+"""Whether anything is: asked all at once, and made once, since an idle node asks ten times a second."""
 
 
 def _purge(transaction: Transaction) -> bool:

@@ -6,7 +6,7 @@ partners. What a node does with them is in `flows`; how it is called is in `app`
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -246,10 +246,10 @@ class Node:
 
     # Reading
 
-    def rows(self, statement: Executable) -> Sequence[Any]:
-        """Return the rows of a query, as of now."""
+    def rows(self, statement: Executable, values: Mapping[str, object] | None = None) -> Sequence[Any]:
+        """Return the rows of a query, as of now; `values` are those of its parameters, where it was made before."""
         with storage_errors(), self._reading.connect() as connection:
-            return connection.execute(statement).all()
+            return connection.execute(statement, values).all()
 
     def row(self, statement: Executable) -> Any | None:
         """Return the first row of a query, None where there is none."""

@@ -18,7 +18,7 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.outbox import Outbox
 from tallystick_node.setup import create_node, open_node
-from tallystick_node.storage.tables import IDEMPOTENCY, LINKS, NONCES
+from tallystick_node.storage.tables import IDEMPOTENCY, LINKS, MESSAGES, NONCES
 
 
 @pytest.fixture
@@ -83,6 +83,12 @@ def test_what_is_asked_ten_times_a_second_reads_no_table_from_end_to_end(node: N
         shown = {"partner_hint": "", "login": "", "state": "pending", "created_at_s": NOW_S, "answered_until_s": 0}
         transaction.execute(insert(LINKS).values(**pending, **shown))
 
+    def pause(transaction: Transaction) -> None:
+        """Let a claim wait whose receipt is not live, so that all that may leave is looked through."""
+        waits = {"id": "msg", "partner": "insurer.example", "path": "claims", "kind": "claim.issued", "about": "clm"}
+        under = {"receipt": "rcp", "state": "queued", "not_before_s": NOW_S, "next_attempt_s": NOW_S}
+        transaction.execute(insert(MESSAGES).values(**waits, **under))
+
     async def ticks() -> None:
         async with httpx.AsyncClient() as http:
             work = Jobs(node, http)
@@ -91,7 +97,10 @@ def test_what_is_asked_ten_times_a_second_reads_no_table_from_end_to_end(node: N
             await work.housekeep()
             await node.written(wait)
             await work.housekeep()
-            await Outbox(node, http, doubt=lambda _: None).deliver_next("insurer.example")
+            outbox = Outbox(node, http, doubt=lambda _: None)
+            for change in (lambda _: None, pause):
+                await node.written(change)
+                assert not await outbox.deliver_next("insurer.example")
             work.close()
 
     asyncio.run(ticks())

@@ -37,7 +37,7 @@ from tallystick_node.log.store import FolderStore
 from tallystick_node.setup import open_node
 from tallystick_node.storage.tables import EVENTS
 
-KILLS = (10, pytest.param(50, marks=pytest.mark.long))
+KILLS = (5, pytest.param(50, marks=pytest.mark.long))
 LIFE_MAX_S = 1.0
 """A node is killed at a random instant after its start: while it starts, or while it records."""
 

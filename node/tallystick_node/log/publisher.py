@@ -42,7 +42,7 @@ from tallystick_node.log.files import Edge, Place, edge_places, root_of_tile, wr
 from tallystick_node.log.handover import Handover, Piece, pieces_of
 from tallystick_node.log.rows import stored_entries
 from tallystick_node.log.store import LogStore
-from tallystick_node.storage.database import storage_errors
+from tallystick_node.storage.database import single_statements, storage_errors
 from tallystick_node.storage.tables import HEADS
 
 FOLDER_TILES_MAX = 1000
@@ -90,9 +90,10 @@ class Publisher:
             LogNotContinued: the database is older than the published head, or files are lost that it cannot replace.
             StoreUnavailable: the files cannot be read.
         """
-        self._engine = engine
+        self._engine, self._reading = engine, single_statements(engine)
         self._store = store
         self._log = log
+        self._head = select(HEADS.c.checkpoint).where(HEADS.c.log == log)  # made once: it is asked for all the time
         self._origin = origin
         self._signers = signers
         self._clock = clock
@@ -273,12 +274,12 @@ class Publisher:
         Raises:
             StorageUnavailable: the database cannot be read.
         """
-        with storage_errors(), self._engine.connect() as connection:
+        with storage_errors(), self._reading.connect() as connection:
             return self.committed_in(connection)
 
     def committed_in(self, connection: Connection) -> Checkpoint:
         """Return the same as a transaction sees it."""
-        row = connection.execute(select(HEADS.c.checkpoint).where(HEADS.c.log == self._log)).first()
+        row = connection.execute(self._head).first()
         if row is None:
             return Checkpoint(self._origin, 0, EMPTY_ROOT)
         return parse_checkpoint_body(open_note(row.checkpoint, self._signers.keys()).body)

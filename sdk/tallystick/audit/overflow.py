@@ -369,11 +369,15 @@ class _Form(Generic[K]):
         self._adapter = None if of is str else exactly(of)
 
     def write(self, value: K) -> bytes:
-        return str(value).encode(errors="surrogatepass") if self._adapter is None else self._adapter.dump_json((value,))
+        if self._adapter is None:
+            return str(value).encode(errors="surrogatepass")  # whoever writes a log chooses its texts
+        return self._adapter.dump_json((value,))
 
     def read(self, raw: bytes) -> K:
-        value: Any = (
-            raw.decode(errors="surrogatepass") if self._adapter is None else self._adapter.validate_json(raw)[0]
-        )
+        value: Any
+        if self._adapter is None:
+            value = raw.decode(errors="surrogatepass")
+        else:
+            (value,) = self._adapter.validate_json(raw)
         known: K = value
         return known

@@ -40,6 +40,7 @@ help:
 # The stamps hold the digest of the pins they were built from, so a changed pin rebuilds and nothing else does.
 $(VENV)/run.stamp: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tallystick needs Python 3.11 or later; set PYTHON=")'
+	@echo "The pinned packages are installed into $(VENV) first; pip says nothing for about a minute."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .

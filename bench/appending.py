@@ -4,14 +4,11 @@ Finished entries are handed over, each commit is durable with its head signed be
 meanwhile, every 200 ms, and at the end. Proofs are made when they are asked for.
 """
 
-import json
-import subprocess
 import sys
 from collections.abc import Generator
 from itertools import cycle, islice
-from pathlib import Path
 
-from bench import logs, servers
+from bench import logs, resident, servers
 from bench.harness import Contest, Size, benchmark, rate, require
 from bench.peers import copies, hypercore, rows
 from tallystick_ledger.tlog.blob import join_entries
@@ -175,7 +172,7 @@ def memory(size: Size) -> Generator[Contest]:
 
     def ours() -> float:
         with logs.folder() as path:
-            told = _measured(path, size)
+            told = resident.told("bench.measured", path, size.count, size.batch, 0)
             return float(told["resident_max_bytes"]) / 1e6
 
     yield Contest(
@@ -192,7 +189,7 @@ def size_on_disk(size: Size) -> Generator[Contest]:
 
     def ours() -> float:
         with logs.folder() as path:
-            told = _measured(path, size, singles=size.count // 50)
+            told = resident.told("bench.measured", path, size.count, size.batch, size.count // 50)
             files = [file.stat() for file in (path / "log").rglob("*") if file.is_file()]
             return (sum(each.st_blocks * 512 for each in files) - float(told["entries_bytes"])) / float(told["entries"])
 
@@ -235,13 +232,6 @@ def _insert(connection: rows.Connection, raws: list[bytes], size: Size) -> None:
 
 def _entries(count: int) -> list[bytes]:
     return logs.entries(min(count, DISTINCT_MAX))
-
-
-def _measured(path: Path, size: Size, *, singles: int = 0) -> dict[str, int]:
-    """Return what a process of its own, `bench.measured`, tells after writing a log below `path`."""
-    command = [sys.executable, "-m", "bench.measured", str(path), str(size.count), str(size.batch), str(singles)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=logs.ROOT)
-    return dict(json.loads(done.stdout))
 
 
 BENCHMARKS = (append, append_hypercore, append_single, append_postgres, append_growth, memory, size_on_disk)

@@ -5,12 +5,13 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from bench import logs, months
+from bench import logs, months, resident
 from bench.harness import Contest, Size, benchmark, rate, require
 from bench.peers import hashing as floor
-from tallystick.audit import Asked, Crew, DirectorySource, open_crew
+from tallystick.audit import Asked, Crew, DirectorySource, Overflow, open_crew
 from tallystick.audit import audit as run_audit
 from tallystick.audit.findings import Findings
 from tallystick.audit.integrity import TreeCheck, check_head
@@ -19,6 +20,11 @@ from tallystick_ledger.tlog.hashing import HASHLIB, SIDE_BY_SIDE, Hasher
 from tallystick_ledger.tlog.tiles import BundlePath, paths_for
 
 PROCESSES = 2
+
+MEMORY_MAX_MB = 200
+
+AMPLE_MB = 1_000
+"""Room for all that an audit of some months remembers."""
 
 
 @benchmark("ledger.audit", unit="entries/s", count=1_000_000)
@@ -43,10 +49,7 @@ def audit_consent(size: Size) -> Generator[Contest]:
     members = max(1, size.count // months.ENTRIES_A_MEMBER)
     kinds: Counter[str] = Counter()
     with logs.folder() as path, open_crew(workers=PROCESSES) as crew:
-        folders: list[Path] = []
-        for origin, raws in months.month(members):
-            folders.append(path / origin.partition("/")[0])
-            logs.write_log(folders[-1], raws, origin=origin, now_s=months.SIGNED_S)
+        folders = _month(path, members)
         # The pool's processes start before anything is measured.
         count = sum(_replayed(folders, Asked(crew=crew), kinds))
         shares = {kind: round(each / count, 3) for kind, each in sorted(kinds.items())}
@@ -63,6 +66,7 @@ def audit_consent(size: Size) -> Generator[Contest]:
             "ours": "two processes that read, hash and settle entries, and the auditor's own, which replays them",
             "theirs": "the auditor's process does all of it",
             "replayed": "every rule; both ledgers held against each other",
+            "remembered": f"all in memory (--memory {AMPLE_MB})",
             "files": "in the page cache",
         }
         yield Contest(
@@ -70,9 +74,40 @@ def audit_consent(size: Size) -> Generator[Contest]:
         )
 
 
+@benchmark("consent.audit_memory", unit="MB", count=1_000_000)
+def audit_memory(size: Size) -> Generator[Contest]:
+    """Measure what an audit of two partners' ledgers over a month holds in memory at most, in one process.
+
+    It is told to take 200 MB, as `tally audit` does of itself, and puts into a temporary file what has no room.
+    """
+    with logs.folder() as path:
+        folders = _month(path, max(1, size.count // months.ENTRIES_A_MEMBER))
+
+        def ours() -> float:
+            return float(resident.told("bench.audited", MEMORY_MAX_MB, *folders)["resident_max_bytes"]) / 1e6
+
+        yield Contest(
+            ours,
+            f"a limit of {MEMORY_MAX_MB} MB",
+            lambda: MEMORY_MAX_MB,
+            {"ours": "resident at its highest, of a process that replays every rule over all entries"},
+        )
+
+
+def _month(path: Path, members: int) -> list[Path]:
+    """Write the ledgers of two partners over a month below `path`; return their folders."""
+    folders: list[Path] = []
+    for origin, raws in months.month(members):
+        folders.append(path / origin.partition("/")[0])
+        logs.write_log(folders[-1], raws, origin=origin, now_s=months.SIGNED_S)
+    return folders
+
+
 def _replayed(folders: Sequence[Path], asked: Asked, kinds: Counter[str]) -> list[int]:
     """Return how many entries of each log were audited; add how many of each kind to `kinds`."""
-    report = run_audit([DirectorySource(str(folder / "log")) for folder in folders], asked=asked)
+    with Overflow.within(AMPLE_MB) as overflow:
+        sources = [DirectorySource(str(folder / "log")) for folder in folders]
+        report = run_audit(sources, asked=replace(asked, overflow=overflow))
     require(report.holds, "The audit finds something wrong with ledgers that hold.")
     require(all(source.replayed and not source.unchecked for source in report.sources), "Entries were not replayed.")
     for source in report.sources:
@@ -126,4 +161,4 @@ def _check_integrity(log: Path, *, size: int, root: bytes, crew: Crew) -> None:
     require(reached == root and not found.all(), "The audit finds something wrong with a log that holds.")
 
 
-BENCHMARKS = (audit, audit_hashlib, audit_consent)
+BENCHMARKS = (audit, audit_hashlib, audit_consent, audit_memory)

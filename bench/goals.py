@@ -32,6 +32,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "ledger.audit": (Goal("ratio", 2),),
     "ledger.audit_hashlib": (Goal("ratio", 1.2),),
     "consent.audit": (Goal("value", 150_000),),
+    "consent.audit_memory": (Goal("ratio", 1, at_most=True),),
     "ledger.prove_warm": (Goal("value", 30_000),),
     "ledger.prove_cold": (Goal("value", 3_000),),
     "ledger.prove_growth": (Goal("ratio", 0.55),),

@@ -4,11 +4,11 @@
 """
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 from bench import logs
+from bench.resident import resident_max_bytes
 
 DISTINCT = 1_000
 """Few, so that what is measured is the writer, and not the entries that wait for it."""
@@ -26,21 +26,6 @@ def main(folder: Path, *, count: int, batch: int, singles: int) -> dict[str, int
             at += some
     log.close()
     return {"entries": count, "entries_bytes": count * len(raws[0]), "resident_max_bytes": resident_max_bytes()}
-
-
-def resident_max_bytes() -> int:
-    """Return the most memory that this process had resident so far.
-
-    Not `ru_maxrss` where there is another way: on Linux that goes on over fork and exec, and so tells of the process
-    that started this one.
-
-    Source: proc(5), VmHWM; getrusage(2).
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    (line,) = (each for each in status.read_text().splitlines() if each.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

@@ -403,6 +403,9 @@ def parse_spelled(kind: str, raw: bytes) -> Body:
         body: Body = _VALIDATORS[kind].validate_json(raw)
     except ValidationError as error:
         raise _not_of_its_form(_entry_named(kind)) from error
+    _share_names(body)
+    if type(body) is ReceiptBody and body.acknowledgement is not None:
+        _share_names(body.acknowledgement)
     return body
 
 
@@ -424,6 +427,18 @@ def _parse(model: type[Body], body: Mapping[str, Any], named: str) -> Body:
 
 _VALIDATORS = {kind: TypeAdapter(model).validator for kind, model in BODIES.items()}
 """What `model_validate_json` calls, without the way there: it is asked for every entry of an audit."""
+
+
+def _share_names(body: Body) -> None:
+    """Let a body share the set of its members' names with all others of its kind: that set is the most that it takes,
+    an audit remembers every body, and which members were spelled out says nothing here."""
+    object.__setattr__(body, "__pydantic_fields_set__", _MEMBERS[type(body)])
+
+
+_MEMBERS: dict[type[Body], set[str]] = {
+    Signature: set(Signature.model_fields),
+    **{model: set(model.model_fields) for model in BODIES.values()},
+}
 
 
 def _entry_named(kind: str) -> str:

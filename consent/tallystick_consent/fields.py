@@ -40,11 +40,18 @@ class Sparse(BaseModel):
     """
 
     LATER: ClassVar[frozenset[str]] = frozenset()
+    _DEFAULTS: ClassVar[tuple[tuple[str, object], ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        """Look the defaults up once: a model's fields take long to ask for, and documents are written often."""
+        cls._DEFAULTS = tuple((name, cls.model_fields[name].default) for name in cls.LATER)
 
     @model_serializer(mode="wrap")
     def _without_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = write(self)
-        for name in self.LATER:
-            if getattr(self, name) == type(self).model_fields[name].default:
+        members = vars(self)
+        for name, default in self._DEFAULTS:
+            if members[name] == default:
                 document.pop(name, None)  # whoever writes it may have left it out already
         return document

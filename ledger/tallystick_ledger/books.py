@@ -10,10 +10,11 @@ Source: DESIGN sections 1 and 5 (P7, P8), SCENARIOS section 0 (transfer states).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter, itemgetter
+from sys import intern
 from typing import Any, NamedTuple
 
 from tallystick_ledger.encoding import INTEGER_MAX
@@ -126,17 +127,18 @@ def spelled_transfer(body: Mapping[str, Any]) -> Transfer:
     Raises:
         TransferInvalid: what its members say together makes no sense.
     """
+    # One string each for what most transfers share: an audit remembers them all.
     transfer = Transfer(
         body["transfer"],
         _STATES[body["state"]],
-        body["debit"],
+        intern(body["debit"]),
         body["credit"],
-        body["asset"],
+        intern(body["asset"]),
         body["amount"],
-        body["terms"],
+        intern(body["terms"]),
         body["cause"],
         body["unique"],
-        body["counterparty"],
+        intern(body["counterparty"]),
         body.get("reverses", ""),
     )
     _check_sense(transfer)
@@ -318,11 +320,11 @@ def _refused(reason: str, problem: str) -> BooksRefused:
 
 @dataclass(slots=True)
 class Books:
-    """Every account and transfer of one ledger, in memory: what a replay builds."""
+    """Every account and transfer of one ledger: what a replay builds."""
 
-    balances: dict[tuple[str, str], Balance] = field(default_factory=dict[tuple[str, str], Balance])
-    transfers: dict[str, Transfer] = field(default_factory=dict[str, Transfer])
-    reversals: dict[str, str] = field(default_factory=dict[str, str])
+    balances: MutableMapping[tuple[str, str], Balance] = field(default_factory=dict[tuple[str, str], Balance])
+    transfers: MutableMapping[str, Transfer] = field(default_factory=dict[str, Transfer])
+    reversals: MutableMapping[str, str] = field(default_factory=dict[str, str])
     """The transfer that took back another one, by the other one's id."""
 
     def apply(self, step: Transfer) -> None:

@@ -6,7 +6,7 @@ What an entry means for consent is the next floor's replay.
 Source: DESIGN sections 4 and 5 (P1, P7, P8), LEDGER-FORMATS section 10.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,8 @@ class Finding:
 class LedgerReplay:
     """The state of one log after the entries it was told of.
 
+    What grows with customers is a mapping or a set of any kind: who replays more than memory holds keeps it elsewhere.
+
     Attributes:
         origin: the log's origin, `HOST/log/YEAR`.
         books: every account and transfer.
@@ -68,11 +70,11 @@ class LedgerReplay:
     opening: Opening | None = None
     opened_at_s: int = 0
     carried: list[Carried] = field(default_factory=list[Carried])
-    paid: dict[str, str] = field(default_factory=dict[str, str])
-    paid_at_s: dict[str, int] = field(default_factory=dict[str, int])
+    paid: MutableMapping[str, str] = field(default_factory=dict[str, str])
+    paid_at_s: MutableMapping[str, int] = field(default_factory=dict[str, int])
     findings: list[Finding] = field(default_factory=list[Finding])
     size: int = 0
-    _paid_before: set[str] = field(default_factory=set[str])
+    _paid_before: MutableSet[str] = field(default_factory=set[str])
 
     def take(self, raw: bytes) -> Entry | None:
         """Replay the next entry; return it parsed, or None where it cannot be read (which is a finding)."""

@@ -53,6 +53,12 @@ class NotFound(TallyError):
     code = "not_found"
 
 
+class NothingHeld(NotFound):
+    """Nothing is held about a customer of that id, so that there is nothing to do about it."""
+
+    code = "nothing_held"
+
+
 class NotPublished(NotFound):
     """The published head does not cover what is asked for: not yet, or nothing ever will."""
 
@@ -222,6 +228,12 @@ class ClockBehind(TallyError):
     """The clock is behind the log's last entry by more than clocks may differ; nothing is written until it is right."""
 
     code = "clock_skew"
+
+
+class NotReady(TallyError):
+    """The node runs, and publishes nothing so far."""
+
+    code = "not_ready"
 
 
 class TooManyRequests(TallyError):

@@ -44,6 +44,9 @@ LOOK_AHEAD_MAX = 50
 FINAL_STATUSES = frozenset({400, 404, 409, 410, 422})
 """A partner that answers with one of these will not answer otherwise to the same message."""
 
+SIGNATURE_INVALID = "signature_invalid"
+"""How a partner refuses a claim of which it does not know the key, or not yet."""
+
 GIVEN_AGAIN = ("receipt.given", "receipt.renewed")
 STOPPED = ("receipt.withdrawn", "receipt.paused", "receipt.revoked", "receipt.invalidated")
 """What the other end signs for."""
@@ -171,8 +174,11 @@ class Outbox:
         except NodeProblem as error:
             if not _is_final(error):
                 return await self._wait(message, error)
-            log.warning("message %s refused by %s: %s", message.kind, message.partner, error.code)
-            await self._node.written(lambda transaction: _refused(self._node, transaction, message))
+            code = error.code
+            settled = await self._node.written(lambda transaction: _refused(self._node, transaction, message, code))
+            if not settled.value:
+                return await self._wait(message, error)
+            log.warning("message %s refused by %s: %s", message.kind, message.partner, code)
         except TallyError as error:
             # The answer was the partner's, but not one that this message can have: the same as no answer, for a while.
             if message.attempts + 1 < WRONG_ANSWERS_MAX:
@@ -185,7 +191,7 @@ class Outbox:
         # A partner that is away comes back; one whose name leads to a private address needs somebody to look.
         level = logging.WARNING if error.code == "address_refused" else logging.INFO
         log.log(level, "message %s to %s waits: %s", message.kind, message.partner, error.code)
-        if isinstance(error, ReplyForged | KeyRefused):
+        if isinstance(error, ReplyForged) or _is_for_want_of_a_key(error):
             self._doubt(message.partner)
         maybe_arrived, alone = not _never_left(error), _is_about_this_alone(message, error)
         asked_s = min(error.retry_after_s or 0, BACKOFF_MAX_S) if isinstance(error, RateLimited) else 0
@@ -269,9 +275,14 @@ def _withhold(transaction: Transaction, message: Any, *, maybe_arrived: bool) ->
 
 def _never_left(error: TallyError) -> bool:
     """Return whether a failure shows that nothing reached the partner: no connection was made, or it refused."""
-    return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout) or isinstance(
-        error, RateLimited | KeyRefused
-    )
+    never_met = isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return never_met or isinstance(error, RateLimited) or _is_for_want_of_a_key(error)
+
+
+def _is_for_want_of_a_key(error: TallyError) -> bool:
+    """Return whether a partner says that it does not know the key under which a request, or a claim in it, is
+    signed."""
+    return isinstance(error, KeyRefused) or (isinstance(error, NodeProblem) and error.code == SIGNATURE_INVALID)
 
 
 def _is_about_this_alone(message: Any, error: TallyError) -> bool:
@@ -304,9 +315,11 @@ def _is_settled(transaction: Transaction, message: Any) -> bool:
     return row is None or row.state not in ("queued", "sending")
 
 
-def _refused(node: Node, transaction: Transaction, message: Any) -> None:
+def _refused(node: Node, transaction: Transaction, message: Any, code: str) -> bool:
+    """Settle a message that its partner refuses; return whether it is: an answer that is refused for its signature
+    alone, while its key counts, waits until the partner has that key."""
     if _is_settled(transaction, message):
-        return
+        return True
     if _may_be_issued_anew(transaction, message):
         if _is_under_a_key_given_up(node, transaction, message.about):
             # Nobody takes it any more, whatever it says itself: its time is over now.
@@ -316,12 +329,15 @@ def _refused(node: Node, transaction: Transaction, message: Any) -> None:
             # It never arrived, and waits as one that never left: housekeeping issues it anew.
             unsent = {"state": "queued", "maybe_arrived": False}
             transaction.execute(update(MESSAGES).where(MESSAGES.c.number == message.number).values(**unsent))
-            return
+            return True
+        if code == SIGNATURE_INVALID:
+            return False
     if message.kind == "claim.issued":
         claim_rejected(transaction, message.about)
     elif message.kind == "erasure.asked":
         erasure_asking.refused(transaction, message.about)
     _settle(transaction, message, "rejected")
+    return True
 
 
 def _may_be_issued_anew(transaction: Transaction, message: Any) -> bool:

@@ -21,9 +21,17 @@ from tallystick.wire import SCOPES
 from tallystick_ledger.encoding import new_id, to_base64url
 from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, COSIGNATURE_ML_DSA_44, SignatureKind, VerifierKey
-from tallystick_node.clock import Clock, steady_s
-from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, Settings, databases_of, load_settings
-from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.clock import CLOCK_BACK_MAX_S, Clock, SystemClock, steady_s
+from tallystick_node.config import (
+    CLOCK_VARIABLE,
+    CUSTODY_FILE,
+    DATABASE_FILE,
+    SETTINGS_FILE,
+    Settings,
+    databases_of,
+    load_settings,
+)
+from tallystick_node.errors import ClockBehind, PartnerUnknown, SettingsInvalid
 from tallystick_node.flows.logs.descriptors import clashes
 from tallystick_node.flows.subjects.burying import bury_again
 from tallystick_node.keys.changes import KeyFolder
@@ -364,18 +372,52 @@ def remove_app_key(folder: Path, key_id: str) -> None:
             raise SettingsInvalid("There is no app key of that id.", remedy="Look: tally-node keys list")
 
 
+def clock_to_accept(folder: Path, *, clock: Clock) -> int:
+    """Return how far the log's last entry is ahead of the clock, where an operator may accept that; 0 where the node
+    writes by this clock anyway. In seconds.
+
+    Raises:
+        ClockBehind: what would be written holds for nobody, whatever the operator says: a sandbox's clock is not named
+            in this terminal, or the clock is before the log's year, or before a key that would sign.
+    """
+    now_s = clock.now_s()
+    with _database(folder) as engine, storage_errors(), engine.connect() as connection:
+        last = select(HEADS.c.log, HEADS.c.last_at_s).where(HEADS.c.successor.is_(None))
+        row = connection.execute(last.order_by(HEADS.c.last_at_s.desc()).limit(1)).first()
+    if row is None or row.last_at_s - now_s <= CLOCK_BACK_MAX_S:
+        return 0
+    if load_settings(folder).sandbox and isinstance(clock, SystemClock):
+        raise ClockBehind(
+            "A sandbox's log is not set back by this machine's clock, since it has most likely one of its own.",
+            remedy=f"Name the sandbox's clock: export {CLOCK_VARIABLE}=FILE",
+        )
+    begins_s = int(datetime(int(row.log[:4]), 1, 1, tzinfo=UTC).timestamp())
+    keys_begin_s = max(key.from_s for key in read_keys(folder).keys if key.is_current)
+    for since_s, what in ((begins_s, "the year of its log"), (keys_begin_s, "a key that would sign it")):
+        if now_s < since_s:
+            raise ClockBehind(
+                f"By this clock, what the node writes next is of a time before {what}; no audit would let that hold.",
+                remedy=f"Set the clock right. If it is right: wait until {datetime.fromtimestamp(since_s, UTC)}, or put"
+                " a backup back that was made before the clock was wrong.",
+            )
+    return int(row.last_at_s - now_s)
+
+
 def accept_clock(folder: Path, *, clock: Clock) -> int:
     """Let the log go on by a clock that is behind its last entry, since that one was wrong; return by how many seconds.
 
     Times run back in the log there, once, for everybody to see; that is what the operator says yes to.
+
+    Raises:
+        ClockBehind: as `clock_to_accept`; nothing was changed.
     """
-    now_s, moved_s = clock.now_s(), 0
-    with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
-        ahead = (HEADS.c.last_at_s > now_s, HEADS.c.successor.is_(None))
-        for row in connection.execute(select(HEADS.c.log, HEADS.c.last_at_s).where(*ahead)).all():
-            moved_s = max(moved_s, row.last_at_s - now_s)
-            connection.execute(update(HEADS).where(HEADS.c.log == row.log).values(last_at_s=now_s))
-    return moved_s
+    behind_s = clock_to_accept(folder, clock=clock)
+    if behind_s:
+        now_s = clock.now_s()
+        with _database(folder) as engine, storage_errors(), writing(engine).begin() as connection:
+            ahead = (HEADS.c.last_at_s > now_s, HEADS.c.successor.is_(None))
+            connection.execute(update(HEADS).where(*ahead).values(last_at_s=now_s))
+    return behind_s
 
 
 def require_clock(folder: Path, clock: Clock) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Generic, Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -175,6 +176,11 @@ class Exchange(Generic[_T]):
         """Whether this exchange fetches the node's descriptor."""
         return self._call.media_type == DESCRIPTOR_MEDIA_TYPE
 
+    @property
+    def _address(self) -> str:
+        """Which of several nodes is meant; no secret stands in the address of one."""
+        return "{0.scheme}://{0.netloc}".format(urlsplit(self.request.url))
+
     def verify_under(self, verifier: Verifier) -> None:
         """Verify the reply under other keys than those known when it was asked for."""
         self._verifier = verifier
@@ -188,9 +194,9 @@ class Exchange(Generic[_T]):
             ReplyForged: the answer does not verify, or is not of its form.
         """
         if isinstance(answer, Exception):
-            raise _unreachable("No answer came from the node.") from answer
+            raise _unreachable(f"No answer came from the node at {self._address}.") from answer
         if not 200 <= answer.status < 300:
-            raise _refusal(answer)
+            raise _refusal(answer, self._address)
         if _media_type(answer) != self._call.media_type:
             raise malformed("An answer is of another media type.")
         try:
@@ -330,14 +336,14 @@ def _may_retry(answer: Answer | Exception) -> bool:
     return told is not None and told.code == IN_FLIGHT
 
 
-def _refusal(answer: Answer) -> TallyError:
+def _refusal(answer: Answer, address: str) -> TallyError:
     if answer.status < 400:
         return malformed("An answer is a redirect or none at all.")
     told = _problem(answer)
     if told is not None:
         return problem_error(told)
     if answer.status in PROXY_STATUSES:
-        return _unreachable("Only a proxy in front of the node answered.")
+        return _unreachable(f"Only a proxy in front of the node answered at {address}.")
     return problem_error(
         Problem(
             type="about:blank",

@@ -8,7 +8,7 @@ from logs import digest, entry_of, identifier
 from story import GYM, INSURER, TERMS, Ledger, acceptance, disclosure, erase, erasure, receipt, tell
 
 from tallystick_consent.receipts.receipt import VALIDITY_MAX_S
-from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay, count_undated, without_leaves
+from tallystick_consent.replay import TIME_SLACK_S, ConsentReplay, count_receipts, without_leaves
 from tallystick_ledger.opening import REMEMBERED_S, Carried, OpeningDraft
 from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.head import Checkpoint
@@ -366,6 +366,6 @@ def test_a_log_whose_opening_names_a_deadline_names_them_all() -> None:
         Carried("receipt", {**receipt("given", acknowledged=True), "receipt": identifier("rcp", "cleo")}),
     ]
     year = opened(GYM, records)
-    assert (year.findings, count_undated(year)) == ([], 1)
+    assert (year.findings, count_receipts(year).undated) == ([], 1)
     stopped = {**receipt("paused"), "receipt": identifier("rcp", "cleo")}
     assert rules(year, "receipt", stopped) == ["P16.acknowledged"]

@@ -305,18 +305,18 @@ def test_why_ana_reads_at_the_shop_what_her_voucher_is_for(spring: Spring) -> No
     assert (paid.counted, paid.not_counted) == (1, ())
 
 
-def test_why_a_refusal_can_be_read_and_names_what_was_permitted_until_the_receipt_has_ended(spring: Spring) -> None:
+def test_why_a_refusal_can_be_read_also_after_the_withdrawal_and_names_what_was_permitted(spring: Spring) -> None:
     before = "2026-03"  # nobody's consent reaches so far back
     links = (spring.people["mia"].link, spring.people["wes"].link, f"lnk_{'b' * 26}")
     asks = [{"link": each, "program": "pace-tier", "version": 1, "period": before} for each in links]
     answers = [partner(spring.pace, spring.track, "/peer/v1/asks", ask) for ask in asks]
     assert len({(each.status_code, each.content) for each in answers}) == 1  # the bank cannot tell (P11)
     spring.story.settle()
-    refused = why(spring.track, "mia-at-track")["pace-tier@1", before, "refused"]
-    assert refused.kind == "refusal"
-    assert "period_not_covered" in [each["code"] for each in refused.reasons]
-    assert all(each["permitted"] for each in refused.reasons)
-    assert "pace.example" not in {each.partner for each in why(spring.track, "wes-at-track").values()}  # he withdrew
+    for subject, reason in (("mia-at-track", "period_not_covered"), ("wes-at-track", "receipt_withdrawn")):
+        refused = why(spring.track, subject)["pace-tier@1", before, "refused"]
+        assert (refused.kind, refused.asked_count) == ("refusal", 1)
+        assert reason in [each["code"] for each in refused.reasons]
+        assert all(each["permitted"] for each in refused.reasons)
 
 
 def test_3_04_the_flagged_person_contests_it_and_the_company_sees_that(spring: Spring) -> None:

@@ -303,18 +303,8 @@ def test_two_partners_of_one_person_hear_of_one_correction_at_two_times(story: T
 def test_two_partners_of_one_person_are_answered_after_one_correction_at_two_times(tmp_path: Path, away_s: int) -> None:
     """P6: neither the claims, nor the entries that are shown with them, tell that they follow from one correction."""
     with town(tmp_path) as story:
-        person = member_where_late_evidence_counts(story)
-        gym, bank = person.gym, story.company("bank.example")
-        late = {**fitness_program(payer="bank.example"), "program": "bank-fit", "rule": rule_that_takes_late_evidence()}
-        bank.app().programs.publish(late)
-        story.settle()
-        gym.app().programs.accept("bank-fit", 1)
-        story.settle()
-        there = link(gym, bank, at_gym=person.at_gym, at_insurer="ana-at-bank", town=story, program="bank-fit")
-        asked = bank.app().receipts.request(there.link, events_from=at("2027-03-01 00:00"))
-        story.settle()
-        gym.app().receipts.give(asked.receipt, subject=person.at_gym, evidence=evidence())
-        story.settle()
+        person = member_of_two_programs_where_late_evidence_counts(story)
+        gym = person.gym
         visits(person, *(day for day in ANA_MARCH if day != 25))
         close_march(story)
         story.clock.at_s = at("2027-04-20 09:00")
@@ -341,6 +331,42 @@ def test_two_partners_of_one_person_are_answered_after_one_correction_at_two_tim
         tokens = [row.token for row in gym.node.rows(select(CLAIMS.c.token))]
         assert {json.loads(from_base64url(token.split(".")[1]))["iat"] for token in tokens} == times
         assert audited(story).holds
+
+
+@pytest.mark.long
+def test_two_partners_of_one_person_are_answered_after_late_evidence_at_two_times(tmp_path: Path) -> None:
+    """P6: among the claims of April, which all are made at one time, those of March are the few."""
+    with town(tmp_path) as story:
+        person = member_of_two_programs_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        visits(person, 25)
+        story.go_past_release("2027-05-16 00:00")
+        issued = {row.logged_at_s for row in person.gym.node.rows(select(CLAIMS.c.logged_at_s))}
+        assert len(issued | {at("2027-05-16 00:00")}) == 3
+        assert states(person)[0] == ["delivered"] * 2
+        told = person.gym.app().decisions.why(person.at_gym).explanations
+        assert [(each.outcome, each.claim_state) for each in told if each.period == "2027-03" and each.claim] == [
+            ("made_good", "delivered")
+        ] * 2
+        assert audited(story).holds
+
+
+def member_of_two_programs_where_late_evidence_counts(story: Town) -> Membership:
+    """Ana has consented for a bank as well as for the insurer, and both of them ask about March."""
+    person = member_where_late_evidence_counts(story)
+    gym, bank = person.gym, story.company("bank.example")
+    late = {**fitness_program(payer="bank.example"), "program": "bank-fit", "rule": rule_that_takes_late_evidence()}
+    bank.app().programs.publish(late)
+    story.settle()
+    gym.app().programs.accept("bank-fit", 1)
+    story.settle()
+    there = link(gym, bank, at_gym=person.at_gym, at_insurer="ana-at-bank", town=story, program="bank-fit")
+    asked = bank.app().receipts.request(there.link, events_from=at("2027-03-01 00:00"))
+    story.settle()
+    gym.app().receipts.give(asked.receipt, subject=person.at_gym, evidence=evidence())
+    story.settle()
+    return person
 
 
 def listed_for(gym: Company, partner_host: str) -> str:
@@ -395,6 +421,71 @@ def test_what_was_made_good_waits_for_a_key_that_is_missing(tmp_path: Path) -> N
         story.release()
         assert states(person) == (["delivered"], ["accepted"])
         assert audited(story).holds
+
+
+def test_what_was_made_good_and_corrected_away_before_it_was_told_is_told_as_taken_back(tmp_path: Path) -> None:
+    """P14: Ana reads that March was made good, and must not read that for ever where nobody is told so. That she
+    reaches it again counts again."""
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        kind, data = told_visit("2027-03-25 18:00", 51)
+        events = person.gym.app().events
+        added = events.correct(subject=person.at_gym, type=kind, data=data)
+        assert outcomes(events.correct(subject=person.at_gym, event=added.right)) == [("2027-03", "not_reached")]
+        story.release()
+        assert states(person) == ([], [])
+        said = [("not_reached", "silence"), ("made_good", "answer"), ("taken_back", "answer")]
+        assert kinds(person) == said
+        person.visit("2027-03-25 18:00", 51)
+        story.go_past_release("2027-05-16 00:00")
+        assert kinds(person) == [*said, ("made_good", "answer")]
+        assert states(person) == (["delivered"], ["accepted"])
+        assert audited(story).holds
+
+
+@pytest.mark.long
+def test_what_was_made_good_in_time_is_told_whatever_comes_too_late(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        events = person.gym.app().events
+        story.clock.at_s = at(MARCH_CLOSES) + 60 * 86_400 - 60
+        for minutes, told in ((51, "issued"), (52, "too_late")):
+            kind, data = told_visit(f"2027-03-{25 if told == 'issued' else 26} 18:00", minutes)
+            added = events.correct(subject=person.at_gym, type=kind, data=data)
+            assert outcomes(added)[0] == ("2027-03", told)
+            story.clock.at_s += 120
+        story.release()
+        assert states(person) == (["delivered"], ["accepted"])
+        assert kinds(person)[-1] == ("stands", "answer")
+        assert audited(story).holds
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("less", "said"),
+    [
+        ({"without_classes": ["visit"]}, [("taken_back", "answer"), ("refused", "refusal")]),
+        ({"events_until": at("2027-03-20 00:00")}, [("taken_back", "answer")]),
+    ],
+    ids=["not permitted any more", "less is counted"],
+)
+def test_what_was_made_good_and_may_not_be_told_any_more_is_told_as_taken_back(
+    tmp_path: Path, less: dict[str, Any], said: list[tuple[str, str]]
+) -> None:
+    with town(tmp_path) as story:
+        person = member_where_late_evidence_counts(story)
+        visits(person, *(day for day in ANA_MARCH if day != 25))
+        close_march(story)
+        kind, data = told_visit("2027-03-25 18:00", 51)
+        person.gym.app().events.correct(subject=person.at_gym, type=kind, data=data)
+        person.gym.app().receipts.narrow(person.receipt, subject=person.at_gym, evidence=evidence(), **less)
+        story.release()
+        assert states(person) == ([], [])
+        assert kinds(person)[2:] == said
 
 
 def rule_that_takes_late_evidence() -> dict[str, Any]:
@@ -557,6 +648,8 @@ def test_two_answers_of_one_close_are_two_uses(tmp_path: Path) -> None:
         assert [end.app().receipts.get(person.receipt).uses for end in (person.gym, person.insurer)] == [2, 2]
         disclosed = [each["body"] for each in entries(person.gym) if each["body"].get("state") == "issued"]
         assert [(each["period"], each["use"]) for each in disclosed] == [("2027-04", 1), ("2027-03", 2)]
+        times = {row.logged_at_s for row in person.gym.node.rows(select(CLAIMS.c.logged_at_s))}
+        assert len(times) == 2, "what came late is answered at a time of its own (P6)"
         assert audited(story).holds
 
 

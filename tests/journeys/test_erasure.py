@@ -42,8 +42,10 @@ from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.links.uniques import RELINK_AFTER_S
 from tallystick_node.flows.subjects import access
 from tallystick_node.flows.subjects.burying import SPREAD_S
+from tallystick_node.keys.changes import revoke_key
 from tallystick_node.keys.custody import Custody
 from tallystick_node.keys.custody_tables import DESTROYED, SECRETS, TOMBSTONES
+from tallystick_node.setup import open_key_folder
 from tallystick_node.storage.database import writing
 from tallystick_node.storage.tables import (
     CLAIMS,
@@ -549,12 +551,36 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     assert verify(file)[0] == 1
 
 
+@pytest.mark.long
+def test_the_certificate_is_shown_although_keys_were_given_up_since_and_says_what_that_leaves_open(
+    story: Town, tmp_path: Path
+) -> None:
+    """What the gym signed, its own ledger names; that the insurer's answer is its own, the gym says alone."""
+    person = ana(story)
+    person.gym.app().subjects.erase(person.at_gym)
+    story.clock.at_s += SPREAD_S
+    story.settle()
+    story.clock.at_s += 86_400
+    file = tmp_path / "certificate.json"
+    known = [part for each in story.companies.values() for part in ("--fingerprint", each.keys.fingerprint)]
+    for company, status in ((person.gym, 0), (person.insurer, 2)):
+        with open_key_folder(company.folder, clock=story.clock) as place:
+            revoke_key(place, "receipt", since_s=story.clock.at_s, reason="compromised")
+        story.settle()
+        file.write_text(person.gym.app().subjects.certificate(person.at_gym).model_dump_json())
+        ended, said = verify(file, *known)
+        first, _, unproven = said.partition("Not proven by it:")
+        assert (ended, "  events: nothing there when it was asked\n" in first) == (status, status == 0)
+        assert ("only that of gym.example is in it" in unproven) == (status == 2)
+
+
 def logged_lies(gym: Company, insurer: Company, honest: Certificate) -> Iterator[Certificate]:
     """Yield certificates of what the gym has really logged: an erasure that another was asked for, and an answer to
     something else."""
     link = honest.links[0]
-    said = {"link": f"lnk_{'a' * 26}", "receipts": (), "at": 1}
-    asked = ErasureRequest(erasure=f"era_{'a' * 26}", origin="bank.example", partner=insurer.host, **said)
+    said: dict[str, object] = {"link": f"lnk_{'a' * 26}", "receipts": [], "at": gym.clock.at_s}
+    names = {"erasure": f"era_{'a' * 26}", "origin": "bank.example", "partner": insurer.host}
+    asked = ErasureRequest.model_validate_json(canonical_json({**said, **names}))
     token = gym.node.signed(asked)
     erased = logged(gym, erasure_body(asked, signed=signed_digest(token)))
     yield honest.model_copy(update={"links": (CertifiedLink(request=token, erased=erased),)})
@@ -562,10 +588,14 @@ def logged_lies(gym: Company, insurer: Company, honest: Certificate) -> Iterator
     fields = tuple(FieldAnswer(field=field, fate="erased") for field in FIELDS)
     answer = insurer.node.signed(
         ErasureAttestation(
-            erasure=body.erasure, partner=insurer.host, request=signed_digest("another"), fields=fields, at=1
+            erasure=body.erasure,
+            partner=insurer.host,
+            request=signed_digest("another"),
+            fields=fields,
+            at=gym.clock.at_s,
         )
     )
-    signature = Signature(at=1, digest=signed_digest(answer))
+    signature = Signature(at=gym.clock.at_s, digest=signed_digest(answer))
     attested = logged(gym, body.model_copy(update={"state": "attested", "attestation": signature}))
     wrong = link.model_copy(update={"attestation": answer, "attested": attested})
     yield honest.model_copy(update={"links": (wrong,)})
@@ -640,7 +670,7 @@ def test_the_export_has_everything_about_her_with_proofs_and_verifies_offline(st
     person.gym.app().subjects.erase(person.at_gym)
     with pytest.raises(NodeProblem) as gone:
         person.gym.app().subjects.export(person.at_gym)
-    assert gone.value.code == "payload_erased"
+    assert (gone.value.code, "subjects.certificate" in gone.value.remedy) == ("payload_erased", True)
 
 
 def assert_shows_what_is_proven(person: Membership, export: Export, file: Path) -> None:

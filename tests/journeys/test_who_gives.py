@@ -1,10 +1,13 @@
 """Who gives: Cleo is eleven, two people hold one account, a company has an agent (SCENARIOS 1.14, 1.15, 3.17)."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from outside import stored_of
+from places import ROOT
 from sqlalchemy import select
 from town import (
     ANA_MARCH,
@@ -24,6 +27,7 @@ from town import (
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused
 from tallystick_consent.receipts.authority import Authority
+from tallystick_ledger.encoding import from_base64url
 from tallystick_node.storage.tables import CLAIMS, EVENTS, LINKS, RECEIPTS
 
 GUARDIAN = Authority(kind="guardian")
@@ -228,6 +232,25 @@ def test_1_15_a_link_waits_ninety_days_for_the_own_receipt_and_then_ends(story: 
         story.go_to(when)
         for company in story.companies.values():
             assert [row.state for row in company.node.rows(select(LINKS.c.state))] == [state], when
+
+
+def test_the_block_in_the_documentation_gives_a_guardians_receipt(story: Town) -> None:
+    """It is run as it is written; partners are told meanwhile."""
+    gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
+    person = link(gym, insurer, at_gym="kid-at-gym", at_insurer="kid-at-ins", town=story)
+
+    def wait_until(found: Callable[[], Any]) -> Any:
+        story.settle()
+        return found()
+
+    page = (ROOT / "docs" / "people.md").read_text().partition("README):\n\n```python\n")[2].partition("```")[0]
+    names = {"office": gym.office(), "gym": gym.app(), "insurer": insurer.app(), "link": person.link}
+    exec(page, {**names, "wait_until": wait_until})  # noqa: S102  # of our own page
+    story.settle()
+    (receipt,) = insurer.app().receipts.find(link=person.link).receipts
+    assert (receipt.state, receipt.terms["authority"]) == ("given", {"kind": "guardian"})
+    (act,) = gym.app().acts.find("kid-at-gym").acts
+    assert (act.kind, json.loads(from_base64url(act.opening.payload))["by"]) == ("give", "mum-at-gym")
 
 
 def test_a_guardians_receipt_that_outlasts_the_minority_on_record_is_refused(story: Town) -> None:

@@ -1,16 +1,18 @@
 """Erasures that are refused, with nothing half done: another's request, another's link, an answer to something else."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hostile import Scene, app, everything, nothing_changes, partner, refused
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlmodel import SQLModel
 from town import Company, Membership, consent, evidence, link
 
 from tallystick_consent.erasure import FIELDS, ErasureAttestation, ErasureRequest, FieldAnswer
 from tallystick_consent.errors import ReceiptRejected
+from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_consent.signed import SignedObject, sign_object, signed_digest
 from tallystick_ledger.encoding import new_id
@@ -18,7 +20,9 @@ from tallystick_ledger.errors import SignatureRejected
 from tallystick_node.flows.subjects.burying import LINKED_BY, NAMED_BY, SPREAD_S
 from tallystick_node.flows.subjects.erasure_asking import ask_partner, attested, due_erasures
 from tallystick_node.flows.subjects.erasure_attesting import ASKED_MAX
-from tallystick_node.storage.tables import CLAIMS, ERASURES, MESSAGES, RECEIPTS
+from tallystick_node.keys.custody_tables import DESTROYED, TOMBSTONES
+from tallystick_node.storage.database import writing
+from tallystick_node.storage.tables import BURIED, CLAIMS, ERASURES, MESSAGES, RECEIPTS
 
 _numbers = iter(range(1, 1_000))
 
@@ -184,9 +188,82 @@ def test_a_request_that_nobody_answered_is_refused_and_never_given_again(scene: 
         assert (row.state, json.loads(row.last_step)["state"]) == ("refused", "refused")
 
 
-def test_who_was_never_here_can_be_erased_and_nothing_is_said_of_it(scene: Scene) -> None:
+def test_an_id_under_which_nothing_is_held_is_a_slip_and_stays_free(scene: Scene) -> None:
+    """The clerk meant another member; whoever gets this number one day can be served."""
+    with nothing_changes(scene.gym):
+        refused(app(scene.gym, "/v1/erasures", {"subject": "member-0816"}, once="a-slip"), 404, "nothing_held")
+    consent(link(scene.gym, scene.insurer, at_gym="member-0816", at_insurer="p-16", town=scene.story), scene.story)
+    told = app(
+        scene.gym, "/v1/erasures", {"subject": "member-0816"}, once="a-slip"
+    ).json()  # nothing was kept of the slip
+    assert [each["state"] for each in told["erasures"]] == ["due"]
+
+
+def lost_rows(scene: Scene, subject: str) -> None:
+    """Her rows went with the disk, the backup is older than she is, and custody is not."""
+    scene.gym.node.custody.find_or_make(scene.gym.node.secret_name("subject", subject))
+
+
+def lost_rows_of_who_was_rewarded(scene: Scene, subject: str) -> None:
+    scene.gym.node.custody.find_or_make(scene.gym.node.secret_name("member", subject))
+
+
+def older_custody(scene: Scene, subject: str) -> None:
+    """She was erased, and a custody that is older was put back under the running node."""
+    scene.gym.app().subjects.erase(subject, even_unknown=True)
+    name = scene.gym.node.secret_name("subject", subject)
+    with writing(scene.gym.node.custody.engine).begin() as connection:
+        for table in (TOMBSTONES, DESTROYED):
+            connection.execute(delete(table).where(table.c.name == name))
+
+
+def erased_before(scene: Scene, subject: str) -> None:
+    scene.gym.app().subjects.erase(subject, even_unknown=True)
+    name = scene.gym.node.secret_name("subject", subject)
+    scene.gym.node.writer.write(lambda transaction: transaction.execute(delete(BURIED).where(BURIED.c.name == name)))
+
+
+def got_a_letter(scene: Scene, subject: str) -> None:
+    scene.gym.app().desk.letter(subject)
+
+
+def speaks_for_her_child(scene: Scene, subject: str) -> None:
+    scene.gym.office().standings.record("kid-1", kind="minor", speakers=["dad", subject], of_age_from=2_000_000_000)
+
+
+def spoke_once(scene: Scene, subject: str) -> None:
+    speaks_for_her_child(scene, subject)
+    person = link(scene.gym, scene.insurer, at_gym="kid-1", at_insurer="kid-1-at-ins", town=scene.story)
+    asked = scene.insurer.app().receipts.request(
+        person.link, authority=Authority(kind="guardian"), of_age_from=2_000_000_000
+    )
+    scene.story.settle()
+    scene.gym.app().receipts.refuse(asked.receipt, subject="kid-1", by=subject)
+    scene.gym.office().standings.record("kid-1", kind="own")
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        lost_rows,
+        lost_rows_of_who_was_rewarded,
+        older_custody,
+        erased_before,
+        got_a_letter,
+        speaks_for_her_child,
+        spoke_once,
+    ],
+)
+def test_whoever_anything_tells_of_is_erased_as_asked(scene: Scene, known: Callable[[Scene, str], None]) -> None:
+    subject = f"eve-{next(_numbers)}"
+    known(scene, subject)
+    assert scene.gym.app().subjects.erase(subject).erasures == ()
+    assert scene.gym.node.custody.is_destroyed(scene.gym.node.secret_name("subject", subject))
+
+
+def test_an_id_that_is_not_known_is_barred_where_that_is_wanted(scene: Scene) -> None:
     before = len(everything(scene.gym)["claim"])
-    told = app(scene.gym, "/v1/erasures", {"subject": "nobody"}).json()
+    told = app(scene.gym, "/v1/erasures", {"subject": "nobody", "even_unknown": True}).json()
     assert told == {"erasures": [], "has_more": False, "next_cursor": None}
     refused(app(scene.gym, "/v1/certificates/search", {"subject": "nobody"}), 404, "not_found")
     record = {"subject": "nobody", "type": "membership.activated", "data": {"since": "2027-02-27T09:00:00-05:00"}}
@@ -197,7 +274,7 @@ def test_who_was_never_here_can_be_erased_and_nothing_is_said_of_it(scene: Scene
 def test_who_was_erased_is_not_written_of_again_by_letter_or_on_record(scene: Scene) -> None:
     """Who speaks for her, a code for her letter, and an offer that somebody brings in her name."""
     erased, gym = "ida-at-gym", scene.gym
-    gym.app().subjects.erase(erased)
+    gym.app().subjects.erase(erased, even_unknown=True)
     offer = scene.insurer.app().links.offer(
         subject="ida-at-ins", partner="gym.example", program="ins-fit", hint="p", login="aal2", channel="letter"
     )

@@ -231,7 +231,7 @@ def match_link(scene: Scene) -> Write:
 
 def erase_subject(scene: Scene) -> Write:
     body = {"subject": someone(scene).at_gym}
-    return Write(scene.gym, "/v1/erasures", body, {"subject": "nobody-at-gym"}, 202)
+    return Write(scene.gym, "/v1/erasures", body, {**body, "even_unknown": True}, 202)
 
 
 def contest_decision(scene: Scene) -> Write:

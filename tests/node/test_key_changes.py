@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import httpx
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from streamed import streamed
 from town import Company, Membership, Town, agree, at, consent, evidence, fitness_program, link, town
 from witnesses import NodeStand, ask, grown
@@ -33,13 +34,14 @@ from tallystick_ledger.tlog.witness import SignSubtree
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.flows.logs import descriptors
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.keys.changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
 from tallystick_node.keys.files import SecretFiles
 from tallystick_node.keys.ring import NodeKeys, load_keys
 from tallystick_node.outbox import WRONG_ANSWERS_MAX
 from tallystick_node.setup import add_partner, create_node, list_partners, open_key_folder, open_node, remove_partner
-from tallystick_node.storage.tables import CLAIMS, HEADS, KEYS_LOGGED
+from tallystick_node.storage.tables import CLAIMS, HEADS, KEYS_LOGGED, PARTNERS
 
 DAY_S = 86_400
 NOW_S = 1_800_000_000
@@ -204,6 +206,24 @@ def test_a_claim_under_a_revoked_key_counts_only_if_it_was_logged_before_the_the
     assert states_of_claims(gym) == became
     assert states_of_claims(insurer) == ["accepted"]
     assert len(insurer.app().rewards.find("ana-ins").rewards) == 1
+    audited(gym, insurer)
+
+
+def test_a_claim_whose_key_a_partner_has_lost_waits_until_it_has_it_again(story: tuple[Town, Membership]) -> None:
+    """The insurer's database was put back to before the gym changed its key, which the gym cannot know. Once the claim
+    is refused, the key is brought again, and the claim after it."""
+    made, ana = story
+    gym, insurer = ana.gym, ana.insurer
+    before = insurer.node.partner_token(gym.host)
+    rotate(gym, "claim")
+    made.settle()
+    put_back = update(PARTNERS).where(PARTNERS.c.host == gym.host).values(descriptor=before)
+    insurer.node.writer.submit(lambda transaction: transaction.execute(put_back)).result(10)
+    made.go_past_release(CLOSES)
+    assert (states_of_claims(gym), states_of_claims(insurer)) == (["issued"], [])
+    made.clock.at_s += 3_600
+    made.settle()
+    assert (states_of_claims(gym), states_of_claims(insurer)) == (["delivered"], ["accepted"])
     audited(gym, insurer)
 
 
@@ -400,6 +420,24 @@ def test_a_descriptor_of_nobody_and_what_is_none_are_refused(
         answer = httpx.post(f"{insurer.url}/.well-known/tallystick", content=content.encode())
         assert answer.status_code == status, answer.text
     assert insurer.node.partner_token("gym.example") == before
+
+
+def test_a_descriptor_of_nobody_is_opened_once_however_many_partners_there_are(
+    pair: tuple[Town, Company, Company], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may bring one, and none is held against a partner whose identity has not signed it."""
+    _, gym, insurer = pair
+    create_node(tmp_path / "new", host="bank.example", url="http://b", bind="a:1", sandbox=True, clock=insurer.clock)
+    strangers = (tmp_path / "new" / "descriptor.jwt").read_text().strip()
+    rows = [SimpleNamespace(host=gym.host, descriptor="", fingerprint=gym.keys.fingerprint)] * 100
+    held: list[str] = []
+    monkeypatch.setattr(descriptors, "require_newer", lambda token, *_, **__: held.append(token))
+    with pytest.raises(PartnerUnknown):
+        descriptors.require_taken(rows, strangers)
+    assert held == []
+    monkeypatch.setattr(descriptors, "clashes", lambda *_: False)
+    descriptors.require_taken(rows[:1], gym.descriptor)
+    assert held == [gym.descriptor]
 
 
 def test_a_rotated_identity_is_another_fingerprint_that_two_people_compare(pair: tuple[Town, Company, Company]) -> None:

@@ -1,6 +1,7 @@
 """Secrets at rest: sealed under a passphrase, opened by it alone, and never half of one and half of the other."""
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -317,15 +318,18 @@ def test_the_operator_s_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     before = run("fingerprint", gym)
     run("keys", "add", gym, "front-desk", "--scope", "events:write", "--days", 30)
     listed = run("keys", "list", gym).splitlines()
-    assert len(listed) == 11
-    assert len({line.index(" from ") for line in listed[:-1]}) == 1  # a column is a column, whatever the role
-    app_key = listed[-1].split()
-    assert (app_key[1:3], app_key[3]) == (["front-desk", "events:write"], "until")
+    assert len(listed) == 13
+    assert len({line.index(" from ") for line in listed[1:-2]}) == 1  # a column is a column, whatever the role
+    header, app_key = listed[-2], listed[-1]
+    assert header.split() == ["app", "key", "name", "until", "scopes"]
+    cells = [app_key[header.index(title) :].split()[0] for title in ("name", "scopes")]
+    assert cells == ["front-desk", "events:write"]  # scopes come last, however many
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ", app_key[header.index("until") :])
     with pytest.raises(KeysLocked):
         run("keys", "rotate", gym, "log")
     assert "is used from now on" in run("keys", "rotate", gym, "log", "--overlap-days", 7, passphrase=secret)
     old = next(line.split()[0] for line in run("keys", "list", gym).splitlines() if " until " in line)
-    now = run("keys", "list", gym).splitlines()[-2].split(" from ")[1].strip()
+    now = run("keys", "list", gym).splitlines()[-3].split(" from ")[1].strip()
     run("keys", "revoke", gym, "log", "--since", now.replace(" ", "T"), "--key", old, passphrase=secret)
     assert "compromised: revoked since" in run("keys", "list", gym)
     (tmp_path / "new").mkdir()
@@ -342,9 +346,9 @@ def test_the_operator_s_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert run("fingerprint", gym) == before
     assert "another now" in run("keys", "rotate", gym, "identity", passphrase=secret)
     assert run("fingerprint", gym) != before
-    run("keys", "remove", gym, app_key[0])
+    run("keys", "remove", gym, app_key.split()[0])
     with pytest.raises(SettingsInvalid, match="no app key"):
-        run("keys", "remove", gym, app_key[0])
+        run("keys", "remove", gym, app_key.split()[0])
 
 
 def test_a_partner_is_removed_and_the_version_is_told(tmp_path: Path) -> None:

@@ -162,6 +162,18 @@ def test_a_partner_that_only_follows_the_log_knows_better_as_well(tmp_path: Path
             write(gym, "another past")
 
 
+def test_a_node_whose_first_head_waits_is_not_ready_and_says_where_to_look(pair: tuple[Town, Company, Company]) -> None:
+    """Its published log was lost, and the witness without whom nothing is published is away."""
+    _, gym, insurer = pair
+    gym.stop()
+    insurer.stop()
+    shutil.rmtree(gym.log)
+    gym.start()
+    told = readyz(gym)
+    assert (told["status"], told["code"], told["retryable"]) == (503, "not_ready", True)
+    assert "the node's own log" in told["remedy"]
+
+
 def test_it_stays_read_only_after_a_restart_while_nobody_can_be_asked(pair: tuple[Town, Company, Company]) -> None:
     story, gym, insurer = pair
     gym.restore(backed_up(story, gym))

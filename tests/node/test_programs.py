@@ -32,6 +32,20 @@ def test_a_partner_that_takes_a_name_first_blocks_nobody(tmp_path: Path) -> None
             eve.app().links.offer(subject="ana", partner=gym.host, program="ins-fit", hint="policy", login="aal2")
 
 
+def test_a_version_that_does_not_follow_the_last_is_told_which_one_does(tmp_path: Path) -> None:
+    with town(tmp_path) as story:
+        _, insurer = (story.company(f"{name}.example") for name in ("gym", "insurer"))
+        for version, following in ((2, 1), (1, None), (1, 2), (3, 2)):
+            document = {**fitness_program(payer=insurer.host), "version": version}
+            if following is None:
+                insurer.app().programs.publish(document)
+                continue
+            with pytest.raises(Conflict) as refused:
+                insurer.app().programs.publish(document)
+            told = (refused.value.code, refused.value.remedy)
+            assert told == ("version_exists", f"Publish it as version {following}.")
+
+
 def test_the_next_years_log_carries_programs_in_the_order_in_which_they_came(tmp_path: Path) -> None:
     """By it an audit knows which of them somebody could be asked for beside which (P17)."""
     with town(tmp_path) as story:

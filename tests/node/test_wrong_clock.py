@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from town import Company, town
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from tallystick.audit import DirectorySource, audit
 from tallystick_node.again import again
 from tallystick_node.backups.node import back_up, put_back
 from tallystick_node.cli import app
@@ -80,6 +81,68 @@ def test_a_backup_is_not_put_back_by_a_clock_of_before_it_was_made(gym: Company,
     early = SetClock(gym.clock.at_s - CLOCK_BACK_MAX_S - 1)
     with pytest.raises(ClockBehind):
         put_back(gym.folder, file, clock=early)
+
+
+def accepting(gym: Company, clock: Path | None, *more: str) -> Result:
+    """Run `accept-clock` in a terminal of that clock, or of this machine's."""
+    environment = {CLOCK_VARIABLE: None if clock is None else str(clock)}
+    return CliRunner().invoke(app, ["accept-clock", str(gym.folder), *more], env=environment)
+
+
+def recorded(gym: Company, text: str) -> None:
+    """Let the gym's log have one entry more."""
+    asyncio.run(gym.node.written(lambda transaction: transaction.append("program", {"note": text})))
+
+
+def test_a_clock_is_accepted_by_whoever_was_told_what_every_audit_finds_then(tmp_path: Path) -> None:
+    with town(tmp_path / "town") as story:
+        gym, clock = story.company("gym.example"), tmp_path / "clock"
+        right_s = gym.clock.at_s
+        clock.write_text(str(right_s - CLOCK_BACK_MAX_S))
+        assert "nothing to accept" in accepting(gym, clock).stdout  # the node writes by this one anyway
+        gym.clock.at_s += 7 * 86_400
+        recorded(gym, "a week ahead")
+        clock.write_text(str(right_s + 60))
+        for _ in range(2):
+            told = accepting(gym, clock).exception
+            assert isinstance(told, ClockBehind)
+            assert "6 days before" in told.problem
+            assert "P16.order" in told.problem
+            assert "--yes" in told.remedy
+        assert "6 days before" in accepting(gym, clock, "--yes").stdout
+        assert "nothing to accept" in accepting(gym, clock, "--yes").stdout
+        gym.clock.at_s = right_s + 60
+        recorded(gym, "right")
+        gym.work()
+        log = gym.folder / "log"
+        assert [each.where for each in audit([DirectorySource(str(log))]).findings if each.rule == "P16.order"]
+
+
+@pytest.mark.parametrize(
+    ("moved_s", "why"), [(-60 * 86_400, "the year of its log"), (-86_400, "a key that would sign it")]
+)
+def test_a_clock_of_before_the_log_or_its_keys_is_accepted_by_nobody(
+    gym: Company, tmp_path: Path, moved_s: int, why: str
+) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text(str(gym.clock.at_s + moved_s))
+    told = accepting(gym, clock, "--yes").exception
+    assert isinstance(told, ClockBehind)
+    assert why in told.problem
+    with pytest.raises(ClockBehind):
+        require_clock(gym.folder, SetClock(gym.clock.at_s + moved_s))  # nothing has changed
+
+
+def test_a_sandbox_is_not_set_back_in_a_terminal_where_nobody_named_its_clock(gym: Company) -> None:
+    right_s, gym.clock.at_s = gym.clock.at_s, 4_102_358_400  # of 2099, which this machine's clock is before
+    recorded(gym, "far ahead")
+    told = accepting(gym, None, "--yes").exception
+    gym.clock.at_s = right_s
+    assert isinstance(told, ClockBehind)
+    assert "A sandbox's log" in told.problem
+    assert "TALLYSTICK_CLOCK_FILE" in told.remedy
+    with pytest.raises(ClockBehind):
+        require_clock(gym.folder, gym.clock)
 
 
 def test_a_node_that_has_no_rows_yet_has_no_time_to_be_behind(gym: Company) -> None:

@@ -855,8 +855,10 @@ def test_what_a_node_says_is_repeated_as_plain_text_of_a_bounded_length() -> Non
     ],
 )
 def test_an_answer_that_is_not_a_nodes_becomes(answer: Answer | Exception, error: type[TallyError]) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as told:
         core().begin(record()).read(answer)
+    # Whoever speaks to several nodes must know which one is down; whatever follows its host is left out.
+    assert (" at https://node.gym.example." in str(told.value)) is (error is NodeUnreachable)
 
 
 @pytest.mark.parametrize("media_type", ["text/html", ""])

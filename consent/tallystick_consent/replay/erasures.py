@@ -25,7 +25,7 @@ def take_erasure(state: ConsentState, body: ErasureBody, report: Report) -> None
     if any(life.live_leaf is not None for life in ended):
         report("P9.still_live", "A link is erased while a receipt of it is live.")
     state.erasures[body.erasure] = body
-    state.erased.update(life.body.receipt for life in ended)
+    state.erased |= {life.body.receipt for life in ended}
 
 
 def is_erased(state: ConsentState, body: DisclosureBody | AcceptanceBody, report: Report) -> bool:

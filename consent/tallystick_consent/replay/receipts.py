@@ -3,6 +3,8 @@
 Source: DESIGN section 5 (P4, P5, P16), ISO/IEC TS 27560, W3C DPV (consent states).
 """
 
+from collections import Counter
+from dataclasses import dataclass
 from operator import itemgetter
 
 from tallystick_consent.entries import ReceiptBody, SoFar
@@ -108,13 +110,27 @@ def finish_receipts(state: ConsentState, *, newest_s: int) -> None:
             report("P16.acknowledged", f"A receipt was {life.body.state}, and nobody signed for it by the deadline.")
 
 
-def count_undated(state: ConsentState) -> int:
-    """Return how many receipts were stopped, and nobody signed for it, by a step that names no deadline.
+@dataclass(frozen=True, slots=True)
+class ReceiptCounts:
+    """What an auditor is told of a ledger's receipts, and finds nothing wrong with.
 
-    Nodes of version 0.1 named none; an auditor is told, and finds nothing wrong.
+    Attributes:
+        undated: how many were stopped, and nobody signed for it, by a step that names no deadline: nodes of version 0.1
+            named none.
+        grades: how many were given with evidence of each grade.
     """
-    bodies = (life.body for life in state.receipts.values())
-    return sum(body.acknowledge_by is None and _awaits_signature(body) for body in bodies)
+
+    undated: int
+    grades: dict[str, int]
+
+
+def count_receipts(state: ConsentState) -> ReceiptCounts:
+    """Return what is told of the receipts."""
+    undated, grades = 0, Counter[str]()
+    for life in state.receipts.values():
+        undated += life.body.acknowledge_by is None and _awaits_signature(life.body)
+        grades.update([life.grade] if life.grade else ())
+    return ReceiptCounts(undated, dict(grades))
 
 
 def acknowledgement_rule(state: str) -> str:

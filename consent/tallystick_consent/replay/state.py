@@ -3,7 +3,7 @@
 A saved audit writes these members down as they and their types say, so what is remembered stands here and nowhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping, MutableSet
 from dataclasses import dataclass, field
 
 from tallystick_consent.entries import (
@@ -80,6 +80,14 @@ def _is_fewer(before: ReceiptBody, after: ReceiptBody) -> bool:
     return before.resources is None or not set(before.resources) <= set(after.resources)
 
 
+_NONE: frozenset[str] = frozenset()
+
+
+def _those(claims: tuple[str, ...]) -> frozenset[str]:
+    """Return a set of claims: one and the same where there are none, since most receipts list none."""
+    return frozenset(claims) if claims else _NONE
+
+
 @dataclass(slots=True)
 class ReceiptLife:
     """What the entries so far say of one receipt.
@@ -147,12 +155,12 @@ class ReceiptLife:
             self.asked = None
         if body.state in IN_FORCE and not acknowledges:
             self.confirmed_at_s = at_s if confirms else self.confirmed_at_s
-            self.left, self.left_until_s = frozenset(body.deliverable), at_s + ON_ITS_WAY_S
+            self.left, self.left_until_s = _those(body.deliverable), at_s + ON_ITS_WAY_S
         if body.state in IN_FORCE and body.acknowledgement is not None:
-            self.live_leaf, self.deliverable = index, frozenset()
+            self.live_leaf, self.deliverable = index, _NONE
         elif not acknowledges:
             self.live_leaf, self.lived_leaf = None, self.lived_leaf if self.live_leaf is None else self.live_leaf
-            self.deliverable = frozenset(body.deliverable)
+            self.deliverable = _those(body.deliverable)
             self.listed_until_s = None if settles else at_s + ON_ITS_WAY_S
 
     @property
@@ -178,6 +186,8 @@ class ReceiptLife:
 @dataclass(slots=True)
 class ConsentState:
     """The state of consent in one ledger after the entries it was told of.
+
+    What grows with customers is a mapping or a set of any kind: who replays more than memory holds keeps it elsewhere.
 
     Attributes:
         host: the partner whose ledger it is.
@@ -216,24 +226,28 @@ class ConsentState:
     opened: int = 0
     names_deadlines: bool = False
     names_figures: bool = False
-    receipts: dict[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
-    crossed: dict[str, tuple[Acknowledged, ...]] = field(default_factory=dict[str, tuple[Acknowledged, ...]])
-    duties: dict[str, tuple[Duty, ...]] = field(default_factory=dict[str, tuple[Duty, ...]])
-    disclosures: dict[str, tuple[DisclosureBody, int]] = field(default_factory=dict[str, tuple[DisclosureBody, int]])
-    acceptances: dict[str, tuple[AcceptanceBody, int]] = field(default_factory=dict[str, tuple[AcceptanceBody, int]])
+    receipts: MutableMapping[str, ReceiptLife] = field(default_factory=dict[str, ReceiptLife])
+    crossed: MutableMapping[str, tuple[Acknowledged, ...]] = field(default_factory=dict[str, tuple[Acknowledged, ...]])
+    duties: MutableMapping[str, tuple[Duty, ...]] = field(default_factory=dict[str, tuple[Duty, ...]])
+    disclosures: MutableMapping[str, tuple[DisclosureBody, int]] = field(
+        default_factory=dict[str, tuple[DisclosureBody, int]]
+    )
+    acceptances: MutableMapping[str, tuple[AcceptanceBody, int]] = field(
+        default_factory=dict[str, tuple[AcceptanceBody, int]]
+    )
     programs: dict[tuple[str, str, int], ProgramBody] = field(default_factory=dict[tuple[str, str, int], ProgramBody])
-    issued: dict[str, str] = field(default_factory=dict[str, str])
-    delivered: dict[str, str] = field(default_factory=dict[str, str])
-    accepted: dict[str, str] = field(default_factory=dict[str, str])
-    logged_at_s: dict[str, int] = field(default_factory=dict[str, int])
-    revoked_at_s: dict[str, int] = field(default_factory=dict[str, int])
-    before: dict[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
-    retracted: set[str] = field(default_factory=set[str])
+    issued: MutableMapping[str, str] = field(default_factory=dict[str, str])
+    delivered: MutableMapping[str, str] = field(default_factory=dict[str, str])
+    accepted: MutableMapping[str, str] = field(default_factory=dict[str, str])
+    logged_at_s: MutableMapping[str, int] = field(default_factory=dict[str, int])
+    revoked_at_s: MutableMapping[str, int] = field(default_factory=dict[str, int])
+    before: MutableMapping[str, CarriedAnswer] = field(default_factory=dict[str, CarriedAnswer])
+    retracted: MutableSet[str] = field(default_factory=set[str])
     events: list[int] = field(default_factory=list[int])
-    corrected: dict[str, int] = field(default_factory=dict[str, int])
-    corrections: set[str] = field(default_factory=set[str])
-    erasures: dict[str, ErasureBody] = field(default_factory=dict[str, ErasureBody])
-    erased: set[str] = field(default_factory=set[str])
+    corrected: MutableMapping[str, int] = field(default_factory=dict[str, int])
+    corrections: MutableSet[str] = field(default_factory=set[str])
+    erasures: MutableMapping[str, ErasureBody] = field(default_factory=dict[str, ErasureBody])
+    erased: MutableSet[str] = field(default_factory=set[str])
     answered: dict[tuple[str, str], frozenset[tuple[str, int]]] = field(
         default_factory=dict[tuple[str, str], frozenset[tuple[str, int]]]
     )

@@ -8,8 +8,9 @@ in which events come changes nothing.
 Source: SCENARIOS section 0 (day basis), 1 (sessions), 3 (sources, entries by hand).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 
 from tallystick_consent.events import CATALOGUE, JourneyEvent, figure_of, figure_reader, identity_of, types_of
@@ -163,7 +164,12 @@ def told_of(
     left: Left = {}
     types = types_of(measure.events)
     chosen = [event for event in events if event.type in types]
-    chosen = _keep(chosen, [_in_time(event, period) for event in chosen], "after_close", left)
+    late = [event for event in chosen if not _in_time(event, period)]
+    if late:
+        then = told_of(measure, [_as_if_in_time(each) for each in chosen], period=period, zones=zones, slot=slot)
+        leave(_of_another_period(late, chosen, then.left_out), "outside_period", left)
+        leave(late, "after_close", left)
+        chosen = [event for event in chosen if _in_time(event, period)]
     if slot is not None:
         chosen = _keep(chosen, [event.data.get(slot[0]) == slot[1] for event in chosen], "other_slot", left)
     if CATALOGUE[measure.events].identity:
@@ -211,6 +217,25 @@ def _keep(events: list[JourneyEvent], holds: list[bool], reason: str, left: Left
 
 def _in_time(event: JourneyEvent, period: Period) -> bool:
     return event.recorded_at_s is None or event.recorded_at_s < period.close_s
+
+
+def _as_if_in_time(event: JourneyEvent) -> JourneyEvent:
+    return replace(event, recorded_at_s=None)
+
+
+def _of_another_period(late: list[JourneyEvent], among: list[JourneyEvent], left: Left) -> Iterator[JourneyEvent]:
+    """Yield what came after a period's close and is about another one, since more is read than the period itself.
+
+    What tells the same thing as another event may take that out of the period, and is about both.
+
+    Args:
+        left: which would be left out, and why, if all had come in time.
+    """
+    tellings = Counter(identity_of(event) for event in among)
+    for event in late:
+        stands_alone = identity_of(event) is None or tellings[identity_of(event)] == 1
+        if stands_alone and left.get(event.id) == "outside_period":
+            yield event
 
 
 def _as_they_stand(events: Iterable[JourneyEvent], left: Left) -> list[JourneyEvent]:

@@ -22,7 +22,7 @@ EXTRA_SIZE_MAX_BYTES = 64 * 1024
 PROOF_SIZE_MAX_BYTES = NOTE_SIZE_MAX_BYTES + 2 * EXTRA_SIZE_MAX_BYTES
 """Room for the largest note, the largest extra in base64, and all the hashes."""
 
-_HEADER = b"c2sp.org/tlog-proof@v1"
+PROOF_HEADER = b"c2sp.org/tlog-proof@v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class InclusionProof:
         """Return the proof as a `.tlog-proof` file."""
         extra = [] if self.extra is None else [f"extra {to_base64(self.extra)}"]
         lines = [*extra, f"index {self.index}", *map(to_base64, self.hashes)]
-        return _HEADER + b"\n" + "".join(f"{line}\n" for line in lines).encode() + b"\n" + self.checkpoint
+        return PROOF_HEADER + b"\n" + "".join(f"{line}\n" for line in lines).encode() + b"\n" + self.checkpoint
 
 
 def parse_proof(raw: bytes) -> InclusionProof:
@@ -74,7 +74,7 @@ def parse_proof(raw: bytes) -> InclusionProof:
     # The first blank line ends the proof; those in the checkpoint come later.
     head, blank, checkpoint = raw.partition(b"\n\n")
     header, *lines = head.split(b"\n")
-    if not blank or header != _HEADER:
+    if not blank or header != PROOF_HEADER:
         raise _malformed("A proof does not begin with its header, or has no blank line before its checkpoint.")
     try:
         extra = from_base64(lines.pop(0)[6:]) if lines and lines[0].startswith(b"extra ") else None

@@ -6,6 +6,7 @@ Errors print what is wrong and what to do, and exit with 2; nothing here decides
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +28,8 @@ from tallystick_node.cli.shared import (
 )
 from tallystick_node.clock import span_text
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, clock_for, load_settings
-from tallystick_node.setup import accept_clock, create_node, migrate_node, open_node, read_fingerprint
+from tallystick_node.errors import ClockBehind
+from tallystick_node.setup import accept_clock, clock_to_accept, create_node, migrate_node, open_node, read_fingerprint
 from tallystick_node.witness.cli import app as witness
 
 app = typer.Typer(help="Run a Tallystick node.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -141,11 +143,31 @@ def successor(folder: Folder) -> None:
 
 
 @app.command("accept-clock")
-def accept_clock_command(folder: Folder) -> None:
-    """Go on by a clock that is behind the log's last entry, since it was ahead when that was written."""
-    moved_s = accept_clock(folder, clock=clock_of(folder))
-    said = f"The log goes on {span_text(moved_s)} before its last entry." if moved_s else "There is nothing to accept."
-    console.print(said)
+def accept_clock_command(
+    folder: Folder,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it, though every audit finds it from then on.")] = False,
+) -> None:
+    """Go on by a clock that is behind the log's last entry, since it was ahead when that was written.
+
+    Without --yes nothing is changed, and what it would mean is said.
+    """
+    clock = clock_of(folder)
+    behind_s = clock_to_accept(folder, clock=clock)
+    if not behind_s:
+        console.print("There is nothing to accept.")
+        return
+    now = datetime.fromtimestamp(clock.now_s(), UTC)
+    if not yes:
+        raise ClockBehind(
+            f"By this clock it is {now:%Y-%m-%d %H:%M} UTC, {span_text(behind_s)} before the log's last entry. Where"
+            " the log goes on from here, every audit finds that times run back in it (P16.order, P16.window), for good:"
+            " nothing takes it back.",
+            remedy="If that clock is right, and was ahead before: the same with --yes. Nothing was changed.",
+        )
+    accept_clock(folder, clock=clock)
+    console.print(f"The log goes on at {now:%Y-%m-%d %H:%M} UTC, {span_text(behind_s)} before its last entry.")
+    console.print("Tell your auditors when the clock was wrong: from now on they find it in the log.")
 
 
 @app.command()

@@ -28,7 +28,7 @@ from tallystick_node.keys.changes import (
     seal_keys,
 )
 from tallystick_node.keys.ring import RingKey
-from tallystick_node.setup import add_app_key, list_app_keys, open_key_folder, read_keys, remove_app_key
+from tallystick_node.setup import AppKeyLine, add_app_key, list_app_keys, open_key_folder, read_keys, remove_app_key
 
 keys = typer.Typer(help="The node's own keys, and those of this company's apps.", no_args_is_help=True)
 
@@ -64,11 +64,14 @@ def keys_list(folder: Folder) -> None:
     """Print the node's keys by role, then the keys of its apps; no secret is shown."""
     own = read_keys(folder).keys
     of_id, of_role = max(len(line.id) for line in own), max(len(line.role) for line in own)
+    console.print(f"{'own key':<{of_id}} {'role':<{of_role}} since, until")
     for line in own:
         console.print(f"{line.id:<{of_id}} {line.role:<{of_role}} from {_time(line.from_s)}{_end(line)}", markup=False)
-    for app in list_app_keys(folder):
-        ends = "" if app.expires_at_s is None else f" until {_time(app.expires_at_s)}"
-        console.print(f"{app.id}  {app.name}  {' '.join(app.scopes)}{ends}", markup=False)
+    rows = [(app.id, app.name, _until(app), " ".join(app.scopes)) for app in list_app_keys(folder)]
+    titled = [("app key", "name", "until", "scopes"), *rows]
+    widths = [max(len(row[at]) for row in titled) for at in range(3)]
+    for *fixed, scopes in titled if rows else ():
+        console.print(*(f"{text:<{width}} " for text, width in zip(fixed, widths, strict=True)), scopes, markup=False)
 
 
 @keys.command("rotate")
@@ -148,6 +151,10 @@ def _end(line: RingKey) -> str:
     until = "" if line.until_s is None else f" until {_time(line.until_s)}"
     revoked = "" if line.revoked_since_s is None else f" {line.reason}: revoked since {_time(line.revoked_since_s)}"
     return until + revoked + {"file": "", "signer": " (at the signer)", "nowhere": " (destroyed)"}[line.held]
+
+
+def _until(app: AppKeyLine) -> str:
+    return "no end" if app.expires_at_s is None else f"{_time(app.expires_at_s)}"
 
 
 def _time(at_s: int) -> str:

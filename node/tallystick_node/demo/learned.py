@@ -40,7 +40,7 @@ def what_was_learned(town: Town, story: Story) -> Learned:
     ]
     gym = [
         f"That {len(story.people)} of its members are customers of the insurer, in the program ins-fit",
-        f"{taken_of(len(claims))}, and that it earns $1.00 for each",
+        taken_of(len(claims), fee="$1.00"),
         "How long the insurer's whole ledger is at each of its heads, which anybody may read and the gym cosigns",
         "What each person knows the policy by, for that person to see: "
         + ", ".join(f'"{person.insurer_hint}"' for person in story.people),
@@ -63,9 +63,11 @@ def what_was_learned(town: Town, story: Story) -> Learned:
     )
 
 
-def taken_of(claim_count: int) -> str:
-    """Return that claims were taken, for what an issuer learned."""
-    return f"That {count(claim_count, 'claim')} {'was' if claim_count == 1 else 'were'} taken"
+def taken_of(claim_count: int, *, fee: str) -> str:
+    """Return that claims were taken, and what that earns, for what an issuer learned."""
+    if claim_count == 1:
+        return f"That 1 claim was taken, which earns it {fee}"
+    return f"That {count(claim_count, 'claim')} were taken, each of which earns it {fee}"
 
 
 def _short(link: str) -> str:

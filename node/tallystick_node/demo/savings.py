@@ -187,7 +187,7 @@ def what_was_learned(town: Town, story: SavingsStory) -> Learned:
             ],
             town.issuer.name: [
                 f"That {people} of its customers save at the bank, in the program {PROGRAM_NAME}",
-                f"{taken_of(len(claims))}, and that it earns $0.10 for each",
+                taken_of(len(claims), fee="$0.10"),
                 "What is left of Ana, who was erased: places in its ledger that name nobody, whose proofs still verify",
             ],
         },

@@ -53,11 +53,12 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
             .where(PROGRAMS.c.payer == node.host, PROGRAMS.c.program == program.program)
             .order_by(PROGRAMS.c.version.desc())
         )
-        if program.version != (last.version + 1 if last else 1):
+        following = last.version + 1 if last else 1
+        if program.version != following:
             raise Refused(
                 "version_exists",
                 "A program's versions follow one another, and none is changed.",
-                remedy="Publish it as the version after the last.",
+                remedy=f"Publish it as version {following}.",
                 existing_id=f"{program.program}@{last.version}" if last else None,
             )
         ours = _newest(transaction, PROGRAMS.c.payer == node.host)

@@ -13,7 +13,7 @@ from tallystick_consent.claims.status_list import STATUS_MEDIA_TYPE
 from tallystick_ledger.errors import BadInput, TileMalformed
 from tallystick_ledger.tlog.tiles import BundlePath, parse_path
 from tallystick_node.clock import CLOCK_BACK_MAX_S, steady_s
-from tallystick_node.errors import ScopeMissing, log_read_only
+from tallystick_node.errors import NotReady, ScopeMissing, log_read_only
 from tallystick_node.flows.app_keys import find_app, record_read
 from tallystick_node.flows.claims.status import published_list
 from tallystick_node.flows.logs.descriptors import require_taken, take_descriptor
@@ -106,13 +106,16 @@ def readyz(node: NodeHere) -> dict[str, str]:
     an operator should look at, if anything.
 
     Raises:
-        NotFound: no head is published yet, and the log may be written.
+        NotReady: no head is published yet, and the log may be written.
         ClockBehind: every write is refused, since the clock is behind the log.
     """
     head = node.row(select(HEADS.c.last_at_s).where(HEADS.c.successor.is_(None)))
     is_read_only = node.standing.is_read_only  # a node that was restored may be before it has published anything
     if head is None or (node.publisher.published_size == 0 and not is_read_only):
-        raise no_such_thing()
+        raise NotReady(
+            "No head of the log is published yet.",
+            remedy="Wait a moment. Where it stays so, the node's own log says what the first head waits for.",
+        )
     cosigners = node.shards.current.cosigners
     told = {
         "status": "ready",

@@ -202,7 +202,7 @@ class Witness:
             return cosign(signed, last=last, signers=self._keys.signers, now_s=now_s)
 
         try:
-            signed = open_request(request, keys=self.memory.keys_of(origin))
+            signed = open_request(request, keys=self.memory.keys_of(origin, now_s=now_s))
             return self.memory.cosign(origin, judge).answer
         except WitnessRefused as error:
             report_refusal(error, origin)
@@ -211,7 +211,8 @@ class Witness:
     def _sign_subtree(self, raw: bytes) -> bytes:
         request = parse_sign_subtree(raw)
         origin = claimed_origin(request.note)
-        keys, last = self.memory.keys_of(origin), self.memory.last_checkpoint(origin)
+        keys = self.memory.keys_of(origin, now_s=self._clock.now_s())
+        last = self.memory.last_checkpoint(origin)
         return cosign_subtree(request, keys=keys, own=self._keys.public, last=last, signer=self._keys.pq_signer)
 
 

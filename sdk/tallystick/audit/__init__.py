@@ -9,6 +9,7 @@ integrity    signatures, bundles, tiles, root, and no file more; by one process,
 replay       what the entries mean together
 key_history  what signed, against the keys that the log tells of
 views        what others saw of the log
+overflow     what a replay remembers and memory has no room for
 log          one log, with every rule; `line` the logs in their order
 cross        two companies' books side by side
 state        a saved audit, for the next one to go on from
@@ -17,8 +18,8 @@ collecting   no search for garbage while a log is replayed
 report       what it all comes to; `table` shows it to people
 """
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from tallystick.audit.collecting import without_collecting
@@ -29,13 +30,14 @@ from tallystick.audit.findings import printable
 from tallystick.audit.integrity import ALONE, Crew, Progress, open_crew
 from tallystick.audit.line import Line
 from tallystick.audit.log import Asked, AuditedLog
+from tallystick.audit.overflow import Overflow
 from tallystick.audit.report import KeyUse, LogReport, Report
 from tallystick.audit.rules import LIMITS, RULES, rules_for
 from tallystick.audit.source import AuditNotRun, DirectorySource, Source, WebSource, open_web
 from tallystick.audit.state import SavedAudit, Saver, read_state, write_state
 from tallystick.audit.table import report_table
 from tallystick.audit.views.witnesses import has_addresses
-from tallystick_consent.replay import count_undated, count_untold
+from tallystick_consent.replay import count_receipts, count_untold
 from tallystick_ledger.encoding import to_base64
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Exhibit",
     "KeyUse",
     "LogReport",
+    "Overflow",
     "Progress",
     "Report",
     "SavedAudit",
@@ -87,6 +90,9 @@ def audit(
         AuditNotRun: a source cannot be read to its end, or a state cannot be saved.
     """
     asked = asked or Asked()
+    if asked.overflow is None:
+        with Overflow() as overflow:
+            return audit(sources, asked=replace(asked, overflow=overflow), since=since, savers=savers)
     exhibits = Exhibits()
     line = Line(sources, _each(since, sources), asked, exhibits)
     audited = [line.finish(at, saver=saver) for at, saver in enumerate(_each(savers, sources))]
@@ -128,8 +134,9 @@ def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:
         notes.append(f"Signature lines of keys this audit does not know, and did not check: {head.unlisted_count}.")
     if not log.whole and not asked.integrity_only:
         notes.append(f"Only {log.replay.ledger.size} of {head.checkpoint.size} entries were replayed.")
-    if undated := count_undated(log.replay.consent):
-        notes.append(f"Pauses and endings that nobody signed for, and that name no deadline: {undated}.")
+    receipts = count_receipts(log.replay.consent)
+    if receipts.undated:
+        notes.append(f"Pauses and endings that nobody signed for, and that name no deadline: {receipts.undated}.")
     if untold := count_untold(log.replay.consent):
         notes.append(f"Versions of programs that do not say what their answers tell (version 0.1): {untold}.")
     signed = {each.known: each.timestamp_s for each in head.signed}
@@ -152,5 +159,5 @@ def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:
         notes=tuple(notes),
         since=log.since,
         replayed=not asked.integrity_only,
-        grades=dict(Counter(life.grade for life in log.replay.consent.receipts.values() if life.grade)),
+        grades=receipts.grades,
     )

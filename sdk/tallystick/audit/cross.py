@@ -70,8 +70,7 @@ def cross_check(
     for log in compared:
         unchecked += _check_deliveries(log, hosts, origins)
         unchecked += _check_acceptances(log, hosts, origins)
-        _check_receipts(log, hosts)
-        unchecked += _check_signatures(log, hosts, origins)
+        unchecked += _check_receipts(log, hosts, origins)
         _check_programs(log, hosts)
         unchecked += _check_erasures(log, hosts, origins)
         unchecked += _check_halves(log, hosts, origins)
@@ -186,6 +185,7 @@ def _check_acceptances(
     recipient: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
 ) -> Iterator[str]:
     stand: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
     for claim, (acceptance, index) in recipient.replay.consent.acceptances.items():
         place = f"entry {index}"
         if acceptance.log.partition("/log/")[0] != acceptance.issuer:
@@ -209,11 +209,24 @@ def _check_acceptances(
         elif _standing(issuer, claim) == "withheld":
             recipient.found.add("X.withheld", place, f"{issuer.host} says that it withheld this claim.")
         elif claim in recipient.replay.consent.retracted and not _is_revoked(hosts[issuer.host], claim):
-            recipient.found.add("X.retracted", place, f"{issuer.host} has not revoked this claim.")
+            if _holds_all(
+                hosts[issuer.host], origins, from_s=_at_s(issuer, leaf), to_s=recipient.replay.times.newest_s
+            ):
+                recipient.found.add("X.retracted", place, f"{issuer.host} has not revoked this claim.")
+            else:
+                unknown[issuer.host] += 1
         elif _stands_revoked(claim, issuers=hosts[issuer.host], recipients=hosts[recipient.host]):
             stand[issuer.host] += 1
     for host, count in stand.items():
         yield f"{recipient.where}: {count} claims that {host} revoked long ago stand; nothing tells if it said so."
+    for host, count in unknown.items():
+        yield f"{recipient.where}: {count} claims are retracted that {host} may have revoked behind what is here of it."
+
+
+def _holds_all(logs: Sequence[AuditedLog], origins: dict[str, AuditedLog], *, from_s: int, to_s: int) -> bool:
+    """Return whether the logs of one partner hold all that it logged from a time on, up to another, by any clock."""
+    reached_s = max(log.replay.times.newest_s for log in logs)
+    return _whole_from_s(logs, origins) <= from_s and reached_s > to_s + 2 * TIME_SLACK_S
 
 
 def _is_revoked(issuers: Sequence[AuditedLog], claim: str) -> bool:
@@ -250,21 +263,35 @@ def _answer(body: DisclosureBody | AcceptanceBody, log: AuditedLog) -> tuple[obj
 _said = itemgetter("receipt", "program", "program_version", "period", "purpose", "rung", "nullifier")
 
 
-def _check_receipts(log: AuditedLog, hosts: dict[str, list[AuditedLog]]) -> None:
-    """Each receipt is held against its issuer's, so that a pair is looked at once; the issuer's own is itself."""
+def _check_receipts(
+    log: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
+) -> Iterator[str]:
+    """Hold each receipt against what both ends say of it; yield what is unknown."""
+    unknown: Counter[str] = Counter()
+    answered = {erasure.request for erasure in log.replay.consent.erasures.values()}
     for receipt, life in log.replay.consent.receipts.items():
-        for issuer in hosts.get(life.body.issuer, ()):
-            other = issuer.replay.consent.receipts.get(receipt)
-            if other is None or other is life or other.body.version != life.body.version:
-                continue
-            if not _is_same(life.body, other.body):
-                log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
-            elif not _seen_alike(life, other):
-                problem = f"{issuer.host} says otherwise how its giving was seen."
-                log.found.add("X.receipt_differs", f"receipt {receipt}", problem)
-            elif not _settle_alike(life.body, other.body):
-                problem = f"{issuer.host} says otherwise whether its withdrawal settles what was earned."
-                log.found.add("X.receipt_differs", f"receipt {receipt}", problem)
+        _check_receipt(log, receipt, life, hosts)
+        partner = life.body.recipient if life.body.issuer == log.host else life.body.issuer
+        said = [each for each in life.acknowledged if each.by_partner and each.signed not in answered]
+        if said and partner in hosts:
+            unknown[partner] += _check_signatures(log, receipt, said, hosts[partner], origins)
+    yield from _unknown(log, unknown, "signatures")
+
+
+def _check_receipt(log: AuditedLog, receipt: str, life: ReceiptLife, hosts: dict[str, list[AuditedLog]]) -> None:
+    """Each receipt is held against its issuer's, so that a pair is looked at once; the issuer's own is itself."""
+    for issuer in hosts.get(life.body.issuer, ()):
+        other = None if issuer is log else issuer.replay.consent.receipts.get(receipt)
+        if other is None or other.body.version != life.body.version:
+            continue
+        if not _is_same(life.body, other.body):
+            log.found.add("X.receipt_differs", f"receipt {receipt}", f"{issuer.host} has it with other terms.")
+        elif not _seen_alike(life, other):
+            problem = f"{issuer.host} says otherwise how its giving was seen."
+            log.found.add("X.receipt_differs", f"receipt {receipt}", problem)
+        elif not _settle_alike(life.body, other.body):
+            problem = f"{issuer.host} says otherwise whether its withdrawal settles what was earned."
+            log.found.add("X.receipt_differs", f"receipt {receipt}", problem)
 
 
 def _is_same(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
@@ -288,38 +315,35 @@ def _settle_alike(here: ReceiptBody, at_issuer: ReceiptBody) -> bool:
 
 
 def _check_signatures(
-    log: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
-) -> Iterator[str]:
-    """What the other partner is said to have signed for in a receipt's life, its own ledger says too; yield what is
-    unknown.
+    log: AuditedLog,
+    receipt: str,
+    said: Sequence[Acknowledged],
+    partners: Sequence[AuditedLog],
+    origins: dict[str, AuditedLog],
+) -> int:
+    """What the other partner is said to have signed for in a receipt's life, its own ledger says too; return how much
+    is unknown.
 
     Whoever signs for a step logs that before anybody hears of it, also where the step met an end. The other way round
     nothing is missing: a signature may be on its way. What answers an erasure is held against that.
     """
-    unknown: Counter[str] = Counter()
-    answered = {erasure.request for erasure in log.replay.consent.erasures.values()}
-    for receipt, life in log.replay.consent.receipts.items():
-        partner = life.body.recipient if life.body.issuer == log.host else life.body.issuer
-        logs = hosts.get(partner)
-        theirs_to_say = [each for each in life.acknowledged if each.by_partner and each.signed not in answered]
-        if not logs or not theirs_to_say:
-            continue
-        there = {each.step(): each for known in logs for each in _signed_by(known, receipt)}
-        for each in theirs_to_say:
-            rule, place = acknowledgement_rule(each.state), f"entry {each.index}"
-            theirs = there.get(each.step())
-            if theirs is not None and (theirs.at_s, theirs.digest) != (each.at_s, each.digest):
-                log.found.add(rule, place, f"{partner} has logged another signature for this step.")
-            elif theirs is None and each.at_s >= _whole_from_s(logs, origins):
-                log.found.add(rule, place, f"{partner} has not logged that it signed for this step.")
-            elif theirs is None:
-                unknown[partner] += 1
-    yield from _unknown(log, unknown, "signatures")
+    unknown, host = 0, partners[0].host
+    there = {each.step(): each for known in partners for each in _signed_by(known, receipt)}
+    for each in said:
+        rule, place = acknowledgement_rule(each.state), f"entry {each.index}"
+        theirs = there.get(each.step())
+        if theirs is not None and (theirs.at_s, theirs.digest) != (each.at_s, each.digest):
+            log.found.add(rule, place, f"{host} has logged another signature for this step.")
+        elif theirs is None and each.at_s >= _whole_from_s(partners, origins):
+            log.found.add(rule, place, f"{host} has not logged that it signed for this step.")
+        elif theirs is None:
+            unknown += 1
+    return unknown
 
 
 def _unknown(log: AuditedLog, counts: Counter[str], what: str) -> Iterator[str]:
     """Yield what a log's partners may have in logs that are not here, a sentence for each of them."""
-    for host, count in counts.items():
+    for host, count in (+counts).items():
         yield f"{log.where}: {count} {what} of {host} may be in a log of it that is not among the sources."
 
 

@@ -23,6 +23,7 @@ from tallystick.audit.integrity import (
     reader_of,
 )
 from tallystick.audit.key_history import check_descriptor_keys, check_head_keys
+from tallystick.audit.overflow import Overflow
 from tallystick.audit.replay import TIME_SLACK_S, LogReplay, settle
 from tallystick.audit.source import CHECKPOINT, AuditNotRun, Source
 from tallystick.audit.state import SavedAudit, Saver
@@ -47,6 +48,7 @@ class Asked:
         max_age_s: how old the newest cosignature of a head may be, seconds; None where that does not matter.
         http: asks the witnesses of a policy what they have seen; None where nobody is asked.
         pause: waits so many seconds, before a log that shows less than others saw is looked at again.
+        overflow: takes what a replay remembers and memory has no room for; None: each audit has its own.
     """
 
     progress: Progress = _no_progress
@@ -56,6 +58,7 @@ class Asked:
     max_age_s: int | None = None
     http: httpx.Client | None = None
     pause: Callable[[float], object] = time.sleep
+    overflow: Overflow | None = None
 
 
 @dataclass(slots=True)
@@ -154,6 +157,8 @@ class BegunLog:
         def take(entries: Sequence[Told]) -> None:
             if not asked.integrity_only:
                 replay.take(entries, found)
+                if asked.overflow is not None:
+                    asked.overflow.relieve(replay)
 
         with found.lasting(self.lasting):
             root = tree.run(take, asked.progress, settle=_settle_for(asked), passed=passed, behind=self.behind)
@@ -168,6 +173,8 @@ class BegunLog:
             log.notes.append("The audit was not saved: nobody could go on from a log that does not lead to its head.")
         if not asked.integrity_only:
             replay.finish(found)
+            if asked.overflow is not None:
+                asked.overflow.settle(replay)
         return root
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import httpx
 
+from tallystick.audit.findings import printable
 from tallystick.audit.keys import Keys, KnownKey, keys_beside, keys_of_policy
 from tallystick.bounded import PLAIN, chunks_of, until
 from tallystick.descriptor import open_descriptor, open_self_signed
@@ -149,13 +150,15 @@ class DirectorySource:
         self.where = where
         folder = Path(where)
         if not folder.is_dir():
-            raise AuditNotRun("A source is not a folder.", remedy="Give the folder that holds `checkpoint`, or a URL.")
+            raise AuditNotRun(
+                f"{printable(where)} is not a folder.", remedy="Give the folder that holds `checkpoint`, or a URL."
+            )
         self.files = DirectoryFiles(where)
         self.keys = keys_beside(folder) if policy is None else keys_of_policy(policy, source=policy_name)
         there = os.path.lexists(folder / CHECKPOINT)
         if not there and (policy or not (self.keys.required or self.keys.findings)):
             raise AuditNotRun(
-                "A source holds no checkpoint, and nothing says that a log should be there.",
+                f"{printable(where)} holds no checkpoint, and nothing says that a log should be there.",
                 remedy="Give the folder that holds `checkpoint`, such as `gym/log`.",
             )
 
@@ -208,7 +211,7 @@ def open_web(
     url: str,
     *,
     http: httpx.Client,
-    year: int,
+    year: int | str,
     year_is_guessed: bool = False,
     api_key: str | None = None,
     expected_fingerprint: str | None = None,
@@ -220,7 +223,7 @@ def open_web(
     Args:
         url: the node's or the log's.
         http: one of `tallystick.bounded.client`; carries the requests; closed by whoever opened it.
-        year: which log, where the URL does not say.
+        year: which log, where the URL does not say: a year's, or a successor's by its name, such as `2027-2`.
         year_is_guessed: nobody named the year, so a log that is not there is no finding, but nothing to audit.
         api_key: with the scope `audit:read`; entry bundles need it.
         expected_fingerprint: of the node's identity key; None takes the one it shows, and the report says so.
@@ -228,7 +231,7 @@ def open_web(
         policy_name: what the report calls the policy.
 
     Raises:
-        AuditNotRun: the URL is none, or the node cannot be reached.
+        AuditNotRun: the URL is none, or `year` names no log; or the node cannot be reached.
         SignatureRejected: the descriptor is not signed by the key with that fingerprint.
         BadInput: the descriptor is none.
     """
@@ -242,6 +245,8 @@ def open_web(
     if api_key is not None and not _API_KEY.fullmatch(api_key):
         raise AuditNotRun("An auditor's key is not of its form.", remedy="Give the key as the node printed it.")
     base, name = node["node"], match["year"] if match else str(year)
+    if not re.fullmatch(LOG_NAME_PATTERN, name):
+        raise AuditNotRun("A log is not named so.", remedy="Name its year, 2027, or a successor as it is: 2027-2.")
     if policy is not None:
         keys = keys_of_policy(policy, source=policy_name)
     else:
@@ -290,6 +295,7 @@ def _get(
     size_max_bytes: int,
     monotonic_s: Callable[[], float] = time.monotonic,
 ) -> bytes | None:
+    host = printable(url.split("/", 3)[2])  # of several, the one that is meant; no secret stands in it
     try:
         with (
             until(monotonic_s() + FILE_DEADLINE_S, monotonic_s=monotonic_s),
@@ -299,16 +305,19 @@ def _get(
                 return None
             if reply.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 raise AuditNotRun(
-                    "A node lets only auditors read this.", remedy="Give a key with the scope audit:read."
+                    f"The node at {host} lets only auditors read this.",
+                    remedy="Give a key with the scope audit:read.",
                 )
             if reply.status_code != HTTPStatus.OK:
                 raise AuditNotRun(
-                    f"A node answers with status {reply.status_code}.", remedy="Try again, or ask its operator."
+                    f"The node at {host} answers with status {reply.status_code}.",
+                    remedy="Try again, or ask its operator.",
                 )
             return _bounded(reply, size_max_bytes)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise AuditNotRun(
-            f"A node cannot be reached ({type(error).__name__}).", remedy="Check the URL, and that the node runs."
+            f"The node at {host} cannot be reached ({type(error).__name__}).",
+            remedy="Check the URL, and that the node runs.",
         ) from error
 
 

@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tallystick.audit.integrity import Point
+from tallystick.audit.overflow import Overflow
 from tallystick.audit.replay import LogReplay
 from tallystick.audit.replay.records import records_of, take_record
 from tallystick.audit.source import AuditNotRun
@@ -28,13 +29,16 @@ from tallystick_ledger.tlog.head import ORIGIN_SIZE_MAX_BYTES
 from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, SIZE_MAX
 from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
 
-VERSION = 1
+VERSION = 2
+"""Raised where a replay remembers more, or other things, than one of before: what it did not remember, nobody knows."""
 
 LINE_SIZE_MAX_BYTES = 2 * 1024 * 1024
 """Room for a head with the largest note, each byte of it escaped twice."""
 
 STATE_SIZE_MAX_BYTES = 16 * 1024**3
-"""A state of some tens of millions of transfers; memory ends before."""
+"""A state of some tens of millions of transfers."""
+
+RELIEVED_EVERY_LINES = 4_096
 
 SAVE_EVERY_S = 30.0
 SAVE_SHARE = 10
@@ -121,8 +125,12 @@ def write_state(path: Path, saved: SavedAudit) -> None:
         ) from error
 
 
-def read_state(path: Path) -> SavedAudit:
+def read_state(path: Path, *, overflow: Overflow | None = None) -> SavedAudit:
     """Return a saved audit.
+
+    Args:
+        path: of the file.
+        overflow: takes what memory has no room for; the audit that goes on from here is to be asked with it.
 
     Raises:
         AuditNotRun: it cannot be read, or is none that this version wrote, whole and unchanged.
@@ -130,7 +138,7 @@ def read_state(path: Path) -> SavedAudit:
     try:
         if path.stat().st_size > STATE_SIZE_MAX_BYTES:
             raise _unusable("It is too large.")
-        return _read(path)
+        return _read(path, overflow)
     except OSError as error:
         raise AuditNotRun(
             f"A saved audit cannot be read ({type(error).__name__}).", remedy="Check the path, or audit from the start."
@@ -194,7 +202,7 @@ def _line(name: str, raw: bytes) -> bytes:
     return b'{"%s":%s}\n' % (name.encode(), raw)
 
 
-def _read(path: Path) -> SavedAudit:
+def _read(path: Path, overflow: Overflow | None) -> SavedAudit:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         lines = iter(lambda: file.readline(LINE_SIZE_MAX_BYTES), b"")
@@ -211,7 +219,9 @@ def _read(path: Path) -> SavedAudit:
             head.seen,
             replay=LogReplay.of(head.origin) if head.replayed else None,
         )
-        for raw in lines:
+        for number, raw in enumerate(lines):
+            if overflow is not None and saved.replay is not None and number % RELIEVED_EVERY_LINES == 0:
+                overflow.relieve(saved.replay)
             name, value = _split(raw)
             if name == "end":
                 if _End.model_validate_json(value).sha256 != digest.hexdigest() or next(lines, b""):

@@ -28,12 +28,17 @@ from tallystick_ledger.errors import TallyError
 class SubjectCalls:
     """Everything about one customer at once."""
 
-    def erase(self, subject: str, *, idempotency_key: str | None = None) -> Call[Erasures]:
+    def erase(self, subject: str, *, even_unknown: bool = False, idempotency_key: str | None = None) -> Call[Erasures]:
         """Erase a customer: keys and rows here at once, the ledger and each partner within 24 hours.
 
         It cannot be undone, and `subject` is never used again here: whoever comes back gets another id.
+
+        Args:
+            subject: our own id of the customer; one that was erased before is answered as then.
+            even_unknown: also an id under which nothing is held. Without it the node refuses that (`nothing_held`), as
+                it would most likely be a slip, and the id never be anybody's again.
         """
-        body = body_of(lambda: EraseSubject(subject=subject))
+        body = body_of(lambda: EraseSubject(subject=subject, even_unknown=even_unknown))
         return write_call("/v1/erasures", body, Erasures, unproven, idempotency_key)
 
     def erasures(

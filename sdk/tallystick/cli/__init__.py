@@ -6,6 +6,8 @@ error says why and what to do. Keys are best given in the environment, where oth
 
 import sys
 import traceback
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -26,6 +28,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Record journey events, and audit and verify what partners' ledgers say.",
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tallystick {version('tallystick')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    *,
+    version: Annotated[  # its callback does it
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("audit")(audit_command)
 app.command("verify")(verify_command)
 app.command("record")(record_command)

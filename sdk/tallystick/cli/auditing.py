@@ -18,6 +18,7 @@ from tallystick.audit import (
     AuditNotRun,
     DirectorySource,
     Exhibit,
+    Overflow,
     Saver,
     Source,
     all_explained,
@@ -30,6 +31,8 @@ from tallystick.audit import (
 )
 from tallystick.bounded import client
 from tallystick.cli.shared import FINDINGS, HOLDS, policy_in
+
+MEMORY_MB = 200
 
 PROGRESS_ENTRIES_MIN = 5_000
 """A log shorter than this is audited before a bar could be read."""
@@ -49,8 +52,8 @@ def audit_command(
         list[str] | None, typer.Option(help="Fingerprint of a node's identity key, one for each URL in order.")
     ] = None,
     year: Annotated[
-        int | None,
-        typer.Option(help="Year of the log, where a URL is a node's; this year's. URL/log/NAME is any log of it."),
+        str | None,
+        typer.Option(help="Which log, where a URL is a node's: its year, or a successor's name, 2027-2; this year's."),
     ] = None,
     integrity: Annotated[
         bool, typer.Option("--integrity", help="Hash every entry and check every file, and replay nothing.")
@@ -68,6 +71,10 @@ def audit_command(
     dask: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler, whose workers do the work instead.")
     ] = None,
+    memory: Annotated[
+        int,
+        typer.Option(min=128, help="About how much memory to take, in MB; what has no room goes to a temporary file."),
+    ] = MEMORY_MB,
     max_age: Annotated[
         int | None, typer.Option(min=0, help="How old the newest cosignature of a head may be, in seconds.")
     ] = None,
@@ -100,9 +107,13 @@ def audit_command(
         opened = _open_sources(
             sources, http=http, policy=policy, keys=key or [], fingerprints=fingerprint or [], year=year, now_s=now_s
         )
-        earlier = [read_state(path) for path in since or ()]
         savers = [Saver(path) for path in save or ()]
-        with open_crew(workers=workers, dask=dask) as crew, _Bar() as bar:
+        with (
+            Overflow.within(memory) as overflow,
+            open_crew(workers=workers, dask=dask) as crew,
+            _Bar() as bar,
+        ):
+            earlier = [read_state(path, overflow=overflow) for path in since or ()]
             asked = Asked(
                 bar.show,
                 crew,
@@ -110,6 +121,7 @@ def audit_command(
                 now_s=now_s,
                 max_age_s=max_age,
                 http=None if offline else http,
+                overflow=overflow,
             )
             report = audit(opened, asked=asked, since=earlier, savers=savers)
     not_left: AuditNotRun | None = None
@@ -181,7 +193,7 @@ def _open_sources(
     policy: Path | None,
     keys: Sequence[str],
     fingerprints: Sequence[str],
-    year: int | None,
+    year: str | None,
     now_s: int,
 ) -> list[Source]:
     urls = [name for name in names if _is_url(name)]
@@ -197,7 +209,7 @@ def _open_sources(
             source: Source = open_web(
                 name,
                 http=http,
-                year=year or datetime.fromtimestamp(now_s, UTC).year,
+                year=datetime.fromtimestamp(now_s, UTC).year if year is None else year,
                 year_is_guessed=year is None,
                 api_key=next(keys_left, None),
                 expected_fingerprint=next(fingerprints_left, None),

@@ -94,6 +94,11 @@ def _workouts(paths: Sequence[Path], facilities: Path | None, subject: str) -> t
     if facilities is None:
         raise BadInput("Nothing says where visits may be.", remedy="Give the approved facilities with --facilities.")
     found = import_files(paths, load_facilities(read(facilities, FACILITIES_SIZE_BYTES_MAX)))
+    if not found.files:
+        raise BadInput(
+            f"There is no FIT, GPX or TCX file in {' or '.join(printable(str(path)) for path in paths)}.",
+            remedy="Name the folder that holds them, or a file; nothing was recorded.",
+        )
     table = Table("file", "outcome", "points", title=f"{len(found.visits)} visits found", title_justify="left")
     for file in found.files:
         table.add_row(Text(printable(file.name)), Text(file.reason or file.status), Text(str(file.points_count)))

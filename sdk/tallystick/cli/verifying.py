@@ -1,7 +1,7 @@
 """`tally verify`: what a file is, and whether what it says holds, from the file and the keys you have alone."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +15,27 @@ from tallystick.cli.presented import Asked, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, NOT_RUN, policy_in, read, say
 from tallystick.cli.signed import Known, is_signed, verified_signed
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES
+from tallystick_ledger.encoding import parse_json_object
 from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
 from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
 from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy
-from tallystick_ledger.tlog.proof import PROOF_SIZE_MAX_BYTES, InclusionProof, check_entry, check_proof, parse_proof
+from tallystick_ledger.tlog.proof import (
+    PROOF_HEADER,
+    PROOF_SIZE_MAX_BYTES,
+    InclusionProof,
+    check_entry,
+    check_proof,
+    parse_proof,
+)
 
 FILE_SIZE_MAX_BYTES = max(PROOF_SIZE_MAX_BYTES, EVIDENCE_SIZE_MAX_BYTES, PAPER_SIZE_MAX_BYTES)
+
+KINDS = (
+    "a .tlog-proof file (with --entry), evidence, a certificate of an erasure, an export, a receipt as both companies"
+    " signed it, an object that a partner signed (a compact JWS), or a claim that a wallet presents"
+)
 
 
 def verify_command(
@@ -32,7 +46,10 @@ def verify_command(
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
     descriptor: Annotated[
-        Path | None, typer.Option(help="Descriptor of who signed it: a presented claim's issuer, a partner.")
+        list[Path] | None,
+        typer.Option(
+            help="Descriptor of who signed it: a presented claim's issuer, a partner; of a paper each one's, of today."
+        ),
     ] = None,
     fingerprint: Annotated[
         list[str] | None, typer.Option(help="Fingerprint of a company's identity key, as two people compared it.")
@@ -47,26 +64,46 @@ def verify_command(
     certificate of an erasure, an export, a receipt as both companies signed it), one object that a partner signed, or a
     claim that somebody presents, under keys you have."""
     raw = read(file, FILE_SIZE_MAX_BYTES)
+    issuers, named = next(iter(descriptor or ()), None), next(iter(fingerprint or ()), "")
     if is_signed(raw):
-        known = Known(descriptor, next(iter(fingerprint or ()), ""), of)
-        _tell(lambda: Verified(verified_signed(raw, known)))
+        known = Known(issuers, named, of)
+        _tell(lambda: verified_signed(raw, known))
         return
     if is_presented(raw):
         now_s = int(time.time()) if at is None else at
-        asked = Asked(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)
+        asked = Asked(issuers, named, verifier, nonce, status, now_s)
         _tell(lambda: Verified(verified_presented(raw, asked)))
         return
+    is_customers = is_paper(raw)
+    is_evidence = not is_customers and _is_evidence(raw)
+    if not (is_customers or is_evidence or raw.startswith(PROOF_HEADER)):
+        # Nothing is said of whoever made it: most likely it is another file than was meant.
+        raise AuditNotRun(f"{printable(str(file))} is no file that can be verified.", remedy=f"Give {KINDS}.")
     trusted = policy_in(policy) if policy else None
     keys = parse_vkeys(read(key, POLICY_SIZE_MAX_BYTES), kinds=PUBLIC_KEY_SIZE_BYTES) if key else []
     if key is not None and policy is not None:
         raise AuditNotRun("Two files say whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
-    is_evidence = raw.startswith(b"{")
-    if not is_evidence and entry is None:
+    is_proof = not (is_customers or is_evidence)
+    if is_proof and entry is None:
         raise AuditNotRun("Nothing says what a proof is to prove.", remedy="Give the entry with --entry FILE.")
-    if not is_evidence and key is None and policy is None:
+    if is_proof and key is None and policy is None:
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
-    _tell(lambda: _verified(raw, claimed, fingerprint or (), keys, trusted))
+    told = [read(each, TOKEN_SIZE_MAX_BYTES) for each in descriptor or ()]
+    if is_customers:
+        _tell(lambda: verified_paper(raw, trust_in(fingerprint or (), keys, trusted, told)))
+    elif is_evidence:
+        _tell(lambda: _verified_evidence(raw, keys, trusted))
+    else:
+        _tell(lambda: Verified(_verified_proof(raw, claimed, keys, trusted)))
+
+
+def _is_evidence(raw: bytes) -> bool:
+    """Return whether a file says that it is evidence."""
+    try:
+        return raw.startswith(b"{") and "evidence" in parse_json_object(raw)
+    except BadInput:
+        return False
 
 
 def _tell(verified: Callable[[], Verified]) -> None:
@@ -87,16 +124,6 @@ def _tell(verified: Callable[[], Verified]) -> None:
     typer.echo(told.text)
     if not told.is_shown:
         raise typer.Exit(NOT_RUN)
-
-
-def _verified(
-    raw: bytes, claimed: bytes, fingerprints: Sequence[str], keys: list[VerifierKey], trusted: Policy | None
-) -> Verified:
-    if is_paper(raw):
-        return verified_paper(raw, trust_in(fingerprints, keys, trusted))
-    if raw.startswith(b"{"):
-        return _verified_evidence(raw, keys, trusted)
-    return Verified(_verified_proof(raw, claimed, keys, trusted))
 
 
 def _verified_evidence(raw: bytes, keys: list[VerifierKey], trusted: Policy | None) -> Verified:

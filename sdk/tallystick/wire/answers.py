@@ -112,6 +112,8 @@ class Decision(Reply):
         reasons: why it was refused, each with what would have been permitted.
         band: the band that was found; None where the rule has none, or there was no answer.
         flags: what a person should look at, by how often, such as `implausible` days.
+        asked_count: how often the partner asked and was refused so, `decided_at` being the last time; 0 where the node
+            decided unasked, as at a close.
     """
 
     program: str
@@ -126,6 +128,7 @@ class Decision(Reply):
     decided_at: int
     band: int | None = None
     flags: dict[str, int] = Field(default_factory=dict)
+    asked_count: int = 0
 
 
 class Decisions(Reply):
@@ -268,6 +271,7 @@ class Explanation(Reply):
         flags: what a person should look at, by how often.
         contest: what the subject said against it.
         paid: what was given.
+        asked_count: as `wire.Decision` has it.
     """
 
     kind: Literal["answer", "silence", "refusal", "reward"]
@@ -289,6 +293,7 @@ class Explanation(Reply):
     contest: Contest | None
     paid: Paid | None
     decided_at: int
+    asked_count: int = 0
 
 
 class Explanations(Reply):

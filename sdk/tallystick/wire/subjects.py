@@ -11,9 +11,14 @@ from tallystick_consent.fields import Seconds
 
 
 class EraseSubject(Request):
-    """The subject wants everything about it gone. It cannot be undone, and the id is never used again."""
+    """The subject wants everything about it gone. It cannot be undone, and the id is never used again.
+
+    Attributes:
+        even_unknown: also an id under which nothing is held, so that nothing ever is; without it, that is refused.
+    """
 
     subject: Subject
+    even_unknown: bool = False
 
 
 class ExportSubject(Request):

@@ -1,5 +1,7 @@
 """The first form of a rule is a short way to write one of the language, and answers as it always did."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -7,6 +9,7 @@ from first_rules import first_evaluation
 from fitness import NEW_YORK, PROGRAM_DOCUMENT, RULE_DOCUMENT, march, membership, rule, visit_between
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import ROOT
 
 from tallystick_consent.events import JourneyEvent
 from tallystick_consent.program import parse_program
@@ -69,6 +72,20 @@ def test_the_short_form_says_what_the_long_form_says() -> None:
     assert long.statements("2027-03") == (short.statement("2027-03"),)
     assert privacy_cost(long) == privacy_cost(short)
     assert period_named("2027-03", rule=long, zone=NEW_YORK) == MARCH
+
+
+def test_the_page_about_rules_explains_the_program_of_the_tutorial() -> None:
+    """Each member of the short form is in its table, and the long form beside it is the same rule."""
+    page = (ROOT / "docs" / "rules.md").read_text().partition("### The short form")[2].partition("\n## ")[0]
+    program = parse_program(json.loads((ROOT / "docs" / "examples" / "ins-fit.json").read_text()))
+    assert isinstance(program.rule, VisitDays)
+    table = "".join(row.split("|")[1] for row in page.splitlines() if row.startswith("| `"))
+    assert set(re.findall(r"`(\w+)`", table)) == set(VisitDays.model_fields)
+    long = Rule.model_validate_json(page.partition("```json\n")[2].partition("```")[0])
+    assert long == program.rule.spelled_out()
+    active = membership("activated", "2027-01-01T00:00:00-05:00")
+    for events in ([], march(), [*march(), active], [*march()[:11], active]):
+        assert evaluate(long, events, period=MARCH) == first_evaluation(program.rule, events, period=MARCH)
 
 
 def test_a_claims_words_are_those_of_the_first_form() -> None:

@@ -120,6 +120,20 @@ def test_3_04_four_days_alone_are_no_month() -> None:
     assert found == Evaluation(False, 0, "", 0, {"coverage_too_low": 4}, flags={"implausible": 4})
 
 
+def test_3_06_a_day_of_april_that_comes_after_march_has_closed_came_too_late_for_nothing() -> None:
+    """It is read with March, whose home may be in another zone; its own close is a month away."""
+    late = [steps(f"2027-{day}", 9_000, recorded="2027-04-05T08:00:00-04:00") for day in ("03-31", "04-01")]
+    assert tier(late).not_counted == {"after_close": 1, "outside_period": 1}
+
+
+def test_a_line_that_is_posted_anew_after_the_close_and_on_another_day_came_too_late() -> None:
+    """Had it come in time, March had one payment less."""
+    cards = rule_named("card-purchases")
+    anew = line("2027-04-01", -900, "card", what="l-1", revision=1, recorded="2027-04-05T08:00:00-04:00")
+    found = evaluate(cards, [line("2027-03-31", -900, "card", what="l-1"), anew], period=over(cards, "2027-03"))
+    assert (found.counted, found.not_counted) == (1, {"after_close": 1})
+
+
 def test_3_06_a_sync_before_the_close_counts_and_one_after_it_is_a_true_up() -> None:
     early = [steps(day, 9_990) for day in march_days()[:-1]]
     in_time = steps("2027-03-31", 25_000, recorded="2027-04-02T08:00:00-04:00")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -150,9 +151,40 @@ def test_what_cannot_be_run_ends_in_2_and_says_what_to_do(arguments: list[str], 
 
 def test_an_error_has_its_code_problem_and_remedy(tally: Tally) -> None:
     assert tally("audit", "/nowhere").err.splitlines() == [
-        "audit_not_run: A source is not a folder.",
+        "audit_not_run: /nowhere is not a folder.",
         "What to do: Give the folder that holds `checkpoint`, or a URL.",
     ]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"a diary", b'{"v":1}\nand what is sealed', b'{"v":1,"backup":1}', b"\xff\n\n\xff", b"[1]"]
+)
+def test_a_file_of_no_kind_that_is_known_accuses_nobody(raw: bytes, tmp_path: Path, tally: Tally) -> None:
+    """A node's backup, say, of which an operator wants to know whether it is whole."""
+    file = tmp_path / "gym.backup"
+    file.write_bytes(raw)
+    ran = tally(
+        "verify", file, "--key", publish(tmp_path, plain_entries(1, origin=ORIGIN), origin=ORIGIN) / "../log.vkey"
+    )
+    assert (ran.status, ran.out) == (2, "")
+    assert f"{file} is no file that can be verified." in ran.err
+    for kind in (".tlog-proof", "evidence", "certificate", "export", "receipt", "JWS", "wallet"):
+        assert kind in ran.err
+
+
+def test_its_version_is_told(tally: Tally) -> None:
+    assert tally("--version").out == f"tallystick {version('tallystick')}\n"
+
+
+def test_a_year_is_the_name_of_any_log_of_a_node(tally: Tally) -> None:
+    """Nobody listens at that address: a name that a log may have is asked for there, and another is not."""
+    for named in ("2027", "2027-2"):
+        assert (
+            "The node at 127.0.0.1:1 cannot be reached (ConnectError)."
+            in tally("audit", "http://127.0.0.1:1", "--year", named).err
+        )
+    for other in ("", "27", "2027-0", "2027/2", "../2027"):
+        assert "A log is not named so." in tally("audit", "http://127.0.0.1:1", "--year", other).err
 
 
 def test_a_rule_is_explained_by_what_it_reads_and_what_it_cannot_see(tally: Tally) -> None:
@@ -208,7 +240,7 @@ def test_a_proof_is_verified_offline(tmp_path: Path, tally: Tally) -> None:
     ran = tally("verify", proof, "--entry", entry, "--key", keys)
     assert ran.status == 1
     assert "proof_rejected" in ran.err
-    proof.write_bytes(b"\xff\n\n\xff")
+    proof.write_bytes(b"c2sp.org/tlog-proof@v1\n\xff\n\n\xff")
     assert tally("verify", proof, "--entry", entry, "--key", keys).status == 1
     assert tally("verify", tmp_path / "none", "--entry", entry, "--key", keys).status == 2
     assert tally("verify", proof, "--entry", entry).status == 2
@@ -244,6 +276,11 @@ def test_visits_are_found_in_workouts_and_shown(tmp_path: Path, tally: Tally) ->
     assert ran.status == 0
     assert "1 visits found" in ran.out
     assert "52.5" not in ran.out
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no workout")
+    nothing = tally("import", tmp_path / "empty", "--facilities", facilities, "--dry-run")
+    assert (nothing.status, nothing.out) == (2, "")
+    assert f"There is no FIT, GPX or TCX file in {tmp_path / 'empty'}." in nothing.err
     (tmp_path / "bad.gpx").write_text("no")
     assert tally("import", tmp_path, "--facilities", facilities, "--dry-run").status == 1
     assert tally("import", tmp_path, "--facilities", facilities).status == 2

@@ -300,7 +300,7 @@ SPOILED: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "a line more": lambda lines: [*lines, lines[-1]],
     "a line cut": lambda lines: [*lines[:5], lines[5][:-2] + b"\n", *lines[6:]],
     "not UTF-8": lambda lines: [lines[0], b'{"\xff":[]}\n', *lines[1:]],
-    "another version": lambda lines: [lines[0].replace(b'"v":1', b'"v":2'), *lines[1:]],
+    "another version": lambda lines: [lines[0].replace(b'"v":2', b'"v":1'), *lines[1:]],
     "no root": lambda lines: [lines[0].replace(b'"root":"', b'"root":"A'), *lines[1:]],
     "junk": lambda _: [os.urandom(100)],
 }

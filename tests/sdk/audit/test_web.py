@@ -67,7 +67,7 @@ def client(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.Client:
 
 
 def opened(node: Callable[[httpx.Request], httpx.Response], url: str = NODE, **more: str) -> WebSource:
-    return open_web(url, http=client(node), year=2027, **({"api_key": AUDITOR} | more))
+    return open_web(url, http=client(node), **({"year": "2027", "api_key": AUDITOR} | more))
 
 
 def audited(node: Node, url: str = NODE, **more: str) -> Report:
@@ -218,10 +218,11 @@ def test_a_key_that_could_end_a_header_is_refused(node: Node) -> None:
         opened(node, api_key="key\r\nx: y")
 
 
-def test_a_successor_is_audited_at_its_address(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("url", "more"), [(f"{NODE}/log/2027-2", {}), (NODE, {"year": "2027-2"})])
+def test_a_successor_is_audited_at_its_address_or_by_its_name(url: str, more: dict[str, str], tmp_path: Path) -> None:
     origin = f"{ORIGIN}-2"
     node = Node(publish(tmp_path, plain_entries(3, origin=origin), origin=origin), token=descriptor(origin=origin))
     node.log_path = "/log/2027-2/"
-    report = audited(node, f"{NODE}/log/2027-2")
+    report = audited(node, url, **more)
     assert report.holds
     assert report.sources[0].origin == origin

@@ -66,7 +66,8 @@ def receive_ask(_node: Node, caller: str, transaction: Transaction, body: wire.P
 
 
 def settle_asks(node: Node, transaction: Transaction, *, rows_max: int) -> int:
-    """Decide on questions that wait: a refusal is kept for the subject; a permitted one is answered at its close."""
+    """Decide on questions that wait: a refusal is kept for the subject, also under a receipt that has ended; a
+    permitted one is answered at its close."""
     rows = transaction.execute(select(ASKS).order_by(ASKS.c.id).limit(rows_max)).all()
     for ask in rows:
         transaction.execute(ASKS.delete().where(ASKS.c.id == ask.id))

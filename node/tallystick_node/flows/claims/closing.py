@@ -28,6 +28,7 @@ from tallystick_consent.rules import (
 from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.claims.decisions import Told, keep_another_look, keep_decision, keep_refusal, told_under
 from tallystick_node.flows.claims.issuing import Issuing
+from tallystick_node.flows.claims.made_good import plan_answer
 from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.events import last_recorded
 from tallystick_node.flows.programs import known_program, zone_of
@@ -173,7 +174,7 @@ class _Closing:
     """Answers some slots, one after the other, with what was read for all of them at once."""
 
     def __init__(self, node: Node, transaction: Transaction, slots: Sequence[Slot]) -> None:
-        self._transaction = transaction
+        self._node, self._transaction = node, transaction
         self._reading = Reading(node, transaction, slots)
         self._issuing = Issuing(node, transaction, slots)
 
@@ -203,8 +204,9 @@ class _Closing:
     def look_again(self, slot: Slot, told: Told) -> None:
         """Evaluate a closed period again for which evidence came since: a true-up.
 
-        What is better for the subject now is told by a new claim; nothing that was told is edited, and what does not
-        change is kept for the subject to read too.
+        What is better for the subject now is told by a new claim, at a time of its own: late evidence is rare, and
+        what two of her partners were shown together could match her (P6). Nothing that was told is edited, and what
+        does not change is kept for the subject to read too.
 
         Raises:
             PayloadUnavailable: a key that the permitted events need is missing.
@@ -220,11 +222,11 @@ class _Closing:
         statement = statement_of(program.rule, period, told.answer) if told.answer.satisfied else None
         now_s = self._transaction.now_s
         outcome = follows(program.rule, statement, found, because="late", period=read.period, now_s=now_s)
-        # "" where one stands already
-        claim = self._issue(slot, found) if outcome in ("issued", "superseded") else ""
-        keep_another_look(
-            self._transaction, row, program, period, outcome, found=found, claim=claim, told_already=not claim
-        )
+        is_better = outcome in ("issued", "superseded")
+        told_already = is_better and self._issuing.is_answered(slot)
+        if is_better and not told_already:
+            plan_answer(self._node, self._transaction, row, program, period)
+        keep_another_look(self._transaction, row, program, period, outcome, found=found, told_already=told_already)
 
     def _issue(self, slot: Slot, found: Evaluation) -> str:
         statement = statement_of(slot.program.rule, slot.period, found)

@@ -214,7 +214,10 @@ def _settle(
     outcome = follows(program.rule, statement, found, because=because, period=read.period, now_s=transaction.now_s)
     if outcome == "issued" and _is_told_elsewhere(transaction, row, program, name):
         return "stands"  # the slot is answered under another receipt of the link
-    forget_planned(transaction, row.id, name)
+    # What is planned still stands while the subject has reached what is asked, however this correction counts.
+    is_dropped = not found.satisfied and forget_planned(transaction, row.id, name)
+    if is_dropped and outcome == "not_reached":  # what she was told is made good never will be
+        keep_another_look(transaction, row, program, name, "revoked", found=found)
     claim, retracted_s = "", 0
     if outcome in ("revoked", "superseded"):
         assert told is not None, "only what was told is taken back"

@@ -1,4 +1,6 @@
-"""What this node decided about a subject's period; kept for the subject to read, and dropped with the receipt."""
+"""What this node decided about a subject's period; kept for the subject to read, and dropped with the receipt.
+
+What partners ask for after that, and are refused, is kept until the subject is erased."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -19,7 +21,10 @@ AFTER_CLOSE = "after_close"
 """The reason by which a rule leaves out what was recorded after the close."""
 
 REFUSALS_MAX = 200
-"""How many refusals a receipt has when a partner's questions add no further one."""
+"""How many refusals a receipt has when a partner's questions add no further one but that they were many."""
+
+REFUSALS_AFTER_END_MAX = 24
+"""The same, once the receipt has ended: what is kept then ends with its subject's erasure alone."""
 
 SHOWN_MAX = 5_000
 """How many decisions about a customer are shown at once, the newest."""
@@ -44,25 +49,38 @@ _STANDS: dict[Outcome, Reason] = {
 _TOLD_ALREADY = Reason("told_already", "what was told: its claim stands, and no second one may take its place")
 
 
+_MANY = Refusal((Reason("many", "nothing of this period either, the last of many that were asked about"),))
+"""What further questions came to, when those of a receipt are as many as are kept one by one."""
+
+
 def keep_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
     """Keep a refusal with all its reasons."""
     keep_decision(transaction, row, program, period, "refused", reasons=_reasons_of(refusal))
 
 
 def keep_asked_refusal(transaction: Transaction, row: Any, program: Program, period: str, refusal: Refusal) -> None:
-    """Keep what a partner's question came to, however often it asks: once for each period and reasons, with the last
-    time; so many under a receipt, and nothing once that has ended, since explanations end with it.
+    """Keep what a partner's question came to, however often it asks: once for each period and reasons, with how often
+    it was asked and when last; so many under a receipt, fewer once that has ended, and all further ones as one.
+
+    It tells the subject that the partner asked, and nothing of her was looked at: so it is kept also of a receipt that
+    has ended, for as long as she is not erased.
     """
-    if ReceiptState(row.state) not in OPEN:
+    if not row.subject:
         return
-    refused = (DECISIONS.c.receipt == row.id, DECISIONS.c.outcome == "refused")
-    same = (*refused, DECISIONS.c.period == period, DECISIONS.c.reasons == _reasons_of(refusal))
-    known = transaction.row(select(DECISIONS.c.id).where(*same))
-    if known is not None:
-        asked_again = update(DECISIONS).where(DECISIONS.c.id == known.id)
-        transaction.execute(asked_again.values(decided_at_s=transaction.now_s))
-    elif transaction.row(select(DECISIONS.c.id).where(*refused).offset(REFUSALS_MAX - 1).limit(1)) is None:
-        keep_refusal(transaction, row, program, period, refusal)
+    is_over = ReceiptState(row.state) not in OPEN
+    refused = select(DECISIONS.c.id).where(DECISIONS.c.receipt == row.id, DECISIONS.c.outcome == "refused")
+    kept_max = REFUSALS_AFTER_END_MAX if is_over else REFUSALS_MAX
+    reasons = _reasons_of(refusal)
+    same = refused.where(DECISIONS.c.period == period, DECISIONS.c.reasons == reasons)
+    known = transaction.row(same)
+    if known is None and transaction.row(refused.offset(kept_max - 1).limit(1)) is not None:
+        reasons = _reasons_of(_MANY)
+        known = transaction.row(refused.where(DECISIONS.c.reasons == reasons))
+    if known is None:
+        keep_decision(transaction, row, program, period, "refused", reasons=reasons, asked=1)
+    else:
+        again = {"period": period, "decided_at_s": transaction.now_s, "asked": DECISIONS.c.asked + 1}
+        transaction.execute(update(DECISIONS).where(DECISIONS.c.id == known.id).values(**again))
 
 
 def _reasons_of(refusal: Refusal) -> str:
@@ -79,6 +97,7 @@ def keep_decision(
     found: Evaluation | None = None,
     reasons: str = "[]",
     claim: str = "",
+    asked: int = 0,
 ) -> None:
     """Keep a decision; `outcome` is a word of `wire.Decision`.
 
@@ -86,6 +105,7 @@ def keep_decision(
         found: what the rule came to, where it was evaluated.
         reasons: of a refusal, JSON.
         claim: digest of the claim that tells it.
+        asked: how often the partner has asked for it.
     """
     transaction.collect(
         _KEEP,
@@ -103,6 +123,7 @@ def keep_decision(
         band=found.band if found else None,
         flags=json.dumps(found.flags if found else {}),
         claim=claim,
+        asked=asked,
     )
 
 
@@ -176,7 +197,7 @@ def keep_another_look(
 
 
 def name_claim(transaction: Transaction, receipt: str, period: str, claim: str) -> None:
-    """Say which claim tells what a correction made good, once that is issued."""
+    """Say which claim tells what was made good, once that is issued."""
     mine = (DECISIONS.c.receipt == receipt, DECISIONS.c.period == period, DECISIONS.c.outcome == "made_good")
     last = transaction.row(select(DECISIONS.c.id).where(*mine).order_by(DECISIONS.c.id.desc()))
     if last is not None:
@@ -213,6 +234,7 @@ def find_decisions(node: Node, subject: str, *, shown_max: int = SHOWN_MAX) -> w
                 decided_at=row.decided_at_s,
                 band=row.band,
                 flags=json.loads(row.flags),
+                asked_count=row.asked,
             )
             for row in rows
         ),

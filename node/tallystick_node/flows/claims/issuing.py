@@ -92,6 +92,15 @@ class Issuing:
         """Return how many answers a receipt has given by now."""
         return self._uses[row.id]
 
+    def is_answered(self, slot: Slot) -> bool:
+        """Return whether a claim stands for a slot, under whichever receipt of its link: a second is one too many.
+
+        Raises:
+            PayloadUnavailable: the secret of the link is missing.
+        """
+        last = self._last.get(self._nullifier(slot))
+        return last is not None and last.state in ("issued", "delivered")
+
     def issue(self, slot: Slot, answer: Answer, *, correction: str = "", at_once: bool = False) -> str:
         """Sign, log and queue a true answer: the entry is committed before anything can be sent.
 
@@ -108,10 +117,10 @@ class Issuing:
         """
         node, transaction = self._node, self._transaction
         row, program, period = slot.row, slot.program, slot.period
+        if self.is_answered(slot):
+            return ""
         spent = self._nullifier(slot)
         last = self._last.get(spent)
-        if last is not None and last.state in ("issued", "delivered"):
-            return ""  # a second claim for the slot would be one too many
         closed_s = program.closed_for_all_s(period, zone=zone_of(program))  # what is settled before leaves only then
         claim = Claim(
             jti=transaction.new_id("clm"),

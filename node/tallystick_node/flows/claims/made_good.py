@@ -1,7 +1,8 @@
-"""Answers that a correction makes good, at the issuer: decided when it is taken, and issued at a time of their own.
+"""Answers that a correction or late evidence makes good, at the issuer: decided when the correction is taken, or at a
+close, and issued at a time of their own.
 
-A claim says when it was issued, and so does its entry, which its recipient is shown. Whom a correction is about may
-have other partners, and corrections are few: two that were answered in one second, or because of one named correction,
+A claim says when it was issued, and so does its entry, which its recipient is shown. Whom it is about may have other
+partners, and what is made good is rare: two that were answered in one second, or because of one named correction,
 could match her (P6). So each is issued at the time at which it leaves, in its recipient's next release slot; what it
 follows from is named where it was delivered, which its recipient does not see.
 
@@ -18,7 +19,7 @@ from tallystick_consent.decide import Refusal
 from tallystick_consent.program import Program
 from tallystick_consent.rules import evaluate, statement_of, with_late
 from tallystick_ledger.errors import PayloadUnavailable
-from tallystick_node.flows.claims.decisions import keep_refusal, name_claim
+from tallystick_node.flows.claims.decisions import keep_another_look, keep_decision, keep_refusal, name_claim
 from tallystick_node.flows.claims.issuing import Issuing, last_answer, release_key, require_link_secret
 from tallystick_node.flows.claims.reading import Reading, Slot
 from tallystick_node.flows.programs import known_program, zone_of
@@ -40,7 +41,7 @@ def plan_answer(
     row: Any,
     program: Program,
     period: str,
-    correction: str,
+    correction: str = "",
     *,
     after_s: int = 0,
     log: str = "",
@@ -50,7 +51,7 @@ def plan_answer(
     Args:
         row: its receipt.
         period: one that is closed, and in which the subject has reached what is asked.
-        correction: id of the entry because of which.
+        correction: id of the entry because of which; "" where evidence came late.
         after_s: when it is said that what was told before stands no longer; 0 where nothing was.
         log: which holds the correction; "" for this one.
     """
@@ -64,10 +65,10 @@ def plan_answer(
     transaction.execute(insert(MADE_GOOD).values(**kept))
 
 
-def forget_planned(transaction: Transaction, receipt: str, period: str) -> None:
-    """Answer a period no more: what was planned for it is decided anew, or done."""
+def forget_planned(transaction: Transaction, receipt: str, period: str) -> bool:
+    """Answer a period no more: what was planned for it is decided anew, or done. Return whether anything was."""
     mine = (MADE_GOOD.c.receipt == receipt, MADE_GOOD.c.period == period)
-    transaction.execute(delete(MADE_GOOD).where(*mine))
+    return bool(transaction.execute(delete(MADE_GOOD).where(*mine)).rowcount)
 
 
 def answer_planned(node: Node, transaction: Transaction, *, rows_max: int) -> int:
@@ -111,7 +112,8 @@ def answer_all_planned(node: Node, transaction: Transaction, receipt: str) -> No
 
 
 def _answer(node: Node, transaction: Transaction, planned: Any) -> None:
-    """Evaluate a period again and answer it; nothing is written where a key is missing."""
+    """Evaluate a period again and answer it, or say that it is not answered after all; nothing is written where a key
+    is missing."""
     row = transaction.row(with_subject().where(RECEIPTS.c.id == planned.receipt))
     assert row is not None, "receipts are never removed before what is planned under them"
     terms = receipt_of(row).terms
@@ -123,10 +125,12 @@ def _answer(node: Node, transaction: Transaction, planned: Any) -> None:
     issuing = Issuing(node, transaction, [slot])
     forget_planned(transaction, row.id, planned.period)
     if isinstance(read, Refusal):
+        keep_decision(transaction, row, program, planned.period, "taken_back")
         keep_refusal(transaction, row, program, planned.period, read)
         return
     found = evaluate(program.rule, with_late(read.events), period=read.period, zones=read.zones)
     if not found.satisfied:
+        keep_another_look(transaction, row, program, planned.period, "revoked", found=found)
         return
     said = statement_of(program.rule, planned.period, found)
     answer = Answer.model_validate({"statement": said, "value": True, "assurance": found.assurance})

@@ -158,6 +158,7 @@ def _decision(learned: "_Learned", row: Any, kind: _Kind, claim: Any, contest: A
         contest=None if contest is None else show_contest(contest),
         paid=None,
         decided_at=row.decided_at_s,
+        asked_count=row.asked,
     )
 
 

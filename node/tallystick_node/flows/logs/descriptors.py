@@ -19,7 +19,13 @@ import httpx
 from sqlalchemy import select, update
 
 from tallystick.bounded import PLAIN, achunks_of
-from tallystick.descriptor import Descriptor, DescriptorOlder, open_descriptor, require_newer
+from tallystick.descriptor import (
+    Descriptor,
+    DescriptorOlder,
+    open_descriptor,
+    open_self_signed,
+    require_newer,
+)
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
 from tallystick_node.errors import PartnerUnknown
 from tallystick_node.log.transaction import Transaction
@@ -139,13 +145,13 @@ def require_taken(rows: Sequence[Any], token: str) -> Descriptor | None:
     """
     if any(row.descriptor == token for row in rows):
         return None
-    for row in rows:
+    for row in _of_its_identity(rows, token):
         try:
             described = require_newer(token, row.descriptor, expected_fingerprint=row.fingerprint)
         except (DescriptorOlder, BadInput):
             raise
         except SignatureRejected:
-            continue  # of another identity, or of nobody's
+            continue  # of another host, or moved to where only an operator may send this node
         if clashes(rows, described):
             raise SignatureRejected(
                 "A descriptor lists a key of the same id as another partner's.", remedy="Rotate that key once more."
@@ -155,6 +161,20 @@ def require_taken(rows: Sequence[Any], token: str) -> Descriptor | None:
         "The descriptor is of no partner's identity.",
         remedy="Add the partner, once two people have compared its fingerprint.",
     )
+
+
+def _of_its_identity(rows: Sequence[Any], token: str) -> list[Any]:
+    """Return the partners whose identity has signed a descriptor. Anybody may bring one, as large as can be: it is
+    opened once, and not for every partner.
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        _, named = open_self_signed(token)
+    except SignatureRejected:
+        return []
+    return [row for row in rows if row.fingerprint == named]
 
 
 def clashes(rows: Sequence[Any], described: Descriptor) -> bool:

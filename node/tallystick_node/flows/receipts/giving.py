@@ -25,7 +25,7 @@ from tallystick_node.flows.people.standings import require_giver, require_holder
 from tallystick_node.flows.programs import known_program
 from tallystick_node.flows.receipts.bounds import require_within_receipts
 from tallystick_node.flows.receipts.resources import resources_named
-from tallystick_node.flows.receipts.rows import change_receipt, last_yes, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.rows import NOT_STOPPED, change_receipt, last_yes, row_of_subject, stopped, terms_of
 from tallystick_node.flows.receipts.showing import shown_once
 from tallystick_node.flows.receipts.steps import log_receipt, tell_partner
 from tallystick_node.flows.receipts.versions import asked_version, put_in_force
@@ -280,6 +280,7 @@ def _give(node: Node, transaction: Transaction, given: _ToGive, evidence: Eviden
         **stopped(row),
         evidence=yes,
         signed=token,
+        **NOT_STOPPED,
         unacknowledged_since_s=at_s,
         confirm_by_s=confirm_by_s,
     )

@@ -28,6 +28,7 @@ from tallystick_node.flows.receipts.bounds import (
 from tallystick_node.flows.receipts.ending import end_receipt
 from tallystick_node.flows.receipts.rows import (
     GUARDIAN,
+    NOT_STOPPED,
     change_receipt,
     insert_receipt,
     last_yes,
@@ -177,6 +178,7 @@ def _take_given(
         state=state,
         evidence=evidence.model_dump_json(),
         signed=signed,
+        **NOT_STOPPED,
         acknowledgement=token,
         acknowledged_at_s=row.acknowledged_at_s or transaction.now_s,
         live_leaf=appended.index,

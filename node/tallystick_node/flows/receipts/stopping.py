@@ -26,7 +26,14 @@ from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.receipts.bounds import REQUEST_LIFE_S
 from tallystick_node.flows.receipts.ending import end_receipt, finish_settling
-from tallystick_node.flows.receipts.rows import change_receipt, row_of_partner, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.rows import (
+    NOT_STOPPED,
+    change_receipt,
+    row_of_partner,
+    row_of_subject,
+    stopped,
+    terms_of,
+)
 from tallystick_node.flows.receipts.showing import shown_once
 from tallystick_node.flows.receipts.steps import (
     ACKNOWLEDGE_WITHIN_S,
@@ -231,7 +238,8 @@ def _stop(
     due_s = transaction.now_s + ACKNOWLEDGE_WITHIN_S
     step = receipt_body(terms_of(row), state, signed=signed_digest(token), acknowledge_by=due_s, earned=earned)
     _take(transaction, row, step, to_come=to_come)
-    change_receipt(transaction, row.id, unacknowledged_since_s=transaction.now_s)
+    kept = {"stop": token, "stop_acknowledgement": None} if row.signed else NOT_STOPPED
+    change_receipt(transaction, row.id, unacknowledged_since_s=transaction.now_s, **kept)
     tell_partner(transaction, f"receipt.{state}", row, wire.PeerSigned(token=token))
     return str(row.id)
 
@@ -269,6 +277,8 @@ def _stopped(
         step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement, earned=earned)
         ended = {} if state is ReceiptState.PAUSED else {"end_acknowledged_at_s": transaction.now_s}
         _take(transaction, row, step, to_come=to_come, unacknowledged_since_s=None, **ended)
+        if row.signed:
+            change_receipt(transaction, row.id, stop=signed, stop_acknowledgement=token)
     else:
         step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement, crossed=True)
         transaction.append("receipt", step.document())

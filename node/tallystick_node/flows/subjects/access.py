@@ -40,7 +40,13 @@ def export_subject(node: Node, body: wire.ExportSubject) -> Iterator[str]:
         PayloadErased: the subject was erased.
         AskedTooMuch: there are more events than one file holds.
     """
-    node.require_not_erased(body.subject)
+    try:
+        node.require_not_erased(body.subject)
+    except PayloadErased as error:
+        raise PayloadErased(
+            "The customer was erased, as was asked for.",
+            remedy="The certificate says so, where there was a link: subjects.certificate of the client.",
+        ) from error
     mine = _events_of(body)
     total, size_bytes = node.rows(select(func.count(), func.sum(func.length(EVENTS.c.ciphertext))).where(*mine))[0]
     if total > EVENTS_MAX or (size_bytes or 0) > PAYLOADS_SIZE_MAX_BYTES:

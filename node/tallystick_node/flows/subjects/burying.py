@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, insert, literal, or_, select, update
 
 from tallystick_consent.erasure import RECEIPTS_MAX
 from tallystick_consent.receipts.states import TRANSITIONS, ReceiptState
@@ -27,6 +27,7 @@ from tallystick_node.flows.links.ending import end_link
 from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.links.uniques import RELINK_AFTER_S, forget_uniques
 from tallystick_node.flows.outgoing import withhold
+from tallystick_node.flows.receipts.rows import NOT_STOPPED
 from tallystick_node.keys.custody import Tomb
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -81,6 +82,22 @@ _EMPTIED = (LINKS, EVENTS, REWARDS)
 
 LINKED_BY = (OFFERS, RECEIPTS, ASKS, CLAIMS, REWARDS, LINK_UNIQUE, ERASURES, MATCHINGS, WALLET_KEYS)
 """Tables whose rows name a link: `empty_link` knows each, or the row outlives it on purpose."""
+
+
+def is_known(node: Node, transaction: Transaction, subject: str) -> bool:
+    """Return whether anything tells of a subject here: a row, one that names it as a speaker, a key, or a tombstone.
+
+    Keys and tombstones lie in custody, so that whoever came after the backup that was put back is known by them.
+    """
+    name, member = (node.secret_name(kind, subject) for kind in ("subject", "member"))
+    if node.custody.is_destroyed(name) or node.custody.find_many([name, member]):
+        return True
+    named: list[tuple[Table, ColumnElement[bool]]] = [(table, table.c.subject == subject) for table in NAMED_BY]
+    named.append((BURIED, BURIED.c.name == name))
+    named.append((STANDINGS, STANDINGS.c.speakers.contains(json.dumps(subject), autoescape=True)))
+    named.append((ACTS, ACTS.c.by == subject))
+    found = (transaction.row(select(literal(1)).select_from(table).where(so).limit(1)) for table, so in named)
+    return any(row is not None for row in found)
 
 
 def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
@@ -140,7 +157,8 @@ def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) 
     for receipt in receipts:
         drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
-    transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
+    gone = {"evidence": None, "signed": None, "acknowledgement": None, **NOT_STOPPED}
+    transaction.execute(update(RECEIPTS).where(mine).values(**gone))
     for table in (DECISIONS, CONTESTS, MADE_GOOD):
         transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
     # A dispute of our own customer's that nobody has answered is theirs, whoever is erased at the other end.

@@ -16,8 +16,8 @@ from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.erasure import ErasureAttestation, FieldAnswer
 from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.times import DAY_S
-from tallystick_node.errors import NotPublished
-from tallystick_node.flows.subjects.burying import bury_subject
+from tallystick_node.errors import NothingHeld, NotPublished
+from tallystick_node.flows.subjects.burying import bury_subject, is_known
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node, no_such_thing
@@ -32,9 +32,19 @@ LINKS_SHOWN_MAX = 1_000
 
 
 async def erase_subject(node: Node, once: Once, body: wire.EraseSubject) -> StoredReply:
-    """Erase a subject: keys and rows at once, the ledger and the partners link by link; also of a read-only log."""
+    """Erase a subject: keys and rows at once, the ledger and the partners link by link; also of a read-only log.
+
+    Raises:
+        NothingHeld: nothing is, or ever was, held under that id, and the caller did not say that it shall be barred all
+            the same. Whoever mistypes one id would else bar another for ever, and believe that the first was erased.
+    """
 
     def work(transaction: Transaction) -> wire.Erasures:
+        if not (body.even_unknown or is_known(node, transaction, body.subject)):
+            raise NothingHeld(
+                "Nothing is held about a customer of this id.",
+                remedy="Check the id; nothing was erased. To bar an id that is not known all the same: even_unknown.",
+            )
         transaction.subject = ""  # it tells how far an erasure is, and no more of whom
         return erase_in(node, transaction, body.subject)
 

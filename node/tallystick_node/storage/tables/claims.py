@@ -107,10 +107,11 @@ class Overtaken(SQLModel, table=True):
 
 
 class MadeGood(SQLModel, table=True):
-    """A period that is to be answered since a correction, at a time of its own; gone once it is, or its receipt ends.
+    """A period that is to be answered since a correction, or late evidence, at a time of its own; gone once it is, or
+    its receipt ends.
 
     Attributes:
-        correction: id of the entry that says what was wrong, or missing.
+        correction: id of the entry that says what was wrong, or missing; "" where evidence came late.
         log: in which log that stands.
         due_s: when it is answered.
     """

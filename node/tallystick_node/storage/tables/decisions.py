@@ -13,6 +13,7 @@ class Decision(SQLModel, table=True):
         band: which band was found, None where the rule has none or there was no answer.
         flags: what a person should look at, by how often, JSON.
         claim: digest of the claim that told it, "" where none did.
+        asked: how often the partner asked for it, where it was refused when it did; else 0.
     """
 
     id: int | None = Field(default=None, primary_key=True)
@@ -30,6 +31,7 @@ class Decision(SQLModel, table=True):
     band: int | None = None
     flags: str = Field(default="{}", sa_column_kwargs={"server_default": text("'{}'")})
     claim: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    asked: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Contest(SQLModel, table=True):

@@ -22,9 +22,9 @@ from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.forms import TRANSFER_FORM, spelled
 from tallystick_ledger.replay import LedgerReplay
 
-TRANSFER_KIND = "transfer"
+TRANSFER_KIND, OPENING_KIND = "transfer", "opening"
 
-_NAMED = {"acceptance": "claim", "retraction": "claim", "transfer": "transfer", "opening": ""}
+_NAMED = {"acceptance": "claim", "retraction": "claim", "transfer": "transfer"}
 """Which member of an entry's body the replay of rewards knows it by; of other kinds it wants to know nothing."""
 
 SETTLED_KIND = "event"
@@ -115,6 +115,8 @@ class LogReplay:
         said = entry.body
         history = self.ledger.keys
         self.answer_keys.take(entry.kind, index, entry.at_s, history, key=said.get("key"), state=said.get("state"))
+        if entry.kind == OPENING_KIND and self.ledger.opening is not None and not self.ledger.findings:
+            self.rewards.carry(self.ledger.opening.carried, self.ledger.books)
         self._reward(entry.kind, entry.id, index, said.get(_NAMED.get(entry.kind, "")))
 
     def _take_spelled(self, raw: bytes, kind: str, entry_id: str, at_s: int, begin: int, end: int) -> bool:

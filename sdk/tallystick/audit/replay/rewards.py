@@ -9,13 +9,14 @@ Source: DESIGN section 5 (P3, P4, P7, P8, P14).
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from tallystick_consent.entries import AcceptanceBody
 from tallystick_consent.replay import ConsentReplay
 from tallystick_ledger.books import BUDGET_PREFIX, Books, Transfer, TransferState
+from tallystick_ledger.opening import Carried
 from tallystick_ledger.replay import Finding
 
 FUNDS_PREFIX = "funds/"
@@ -66,11 +67,11 @@ class RewardReplay:
         findings: what did not hold, in order.
     """
 
-    acceptances: dict[str, AcceptanceBody] = field(default_factory=dict[str, AcceptanceBody])
-    rewarded: dict[str, str] = field(default_factory=dict[str, str])
+    acceptances: MutableMapping[str, AcceptanceBody] = field(default_factory=dict[str, AcceptanceBody])
+    rewarded: MutableMapping[str, str] = field(default_factory=dict[str, str])
     funded: dict[str, int] = field(default_factory=dict[str, int])
-    halves: dict[str, Half] = field(default_factory=dict[str, Half])
-    retracted: dict[str, str] = field(default_factory=dict[str, str])
+    halves: MutableMapping[str, Half] = field(default_factory=dict[str, Half])
+    retracted: MutableMapping[str, str] = field(default_factory=dict[str, str])
     findings: list[Finding] = field(default_factory=list[Finding])
 
     def take(
@@ -87,10 +88,6 @@ class RewardReplay:
                 self.acceptances[entry_id] = accepted[0]
         elif kind == "retraction" and isinstance(named, str):
             self.retracted[entry_id] = named
-        elif kind == "opening":
-            for (account, _), balance in books.balances.items():
-                if account.startswith(BUDGET_PREFIX):
-                    self.funded[account] = balance.credits_posted
         elif kind == "transfer" and isinstance(named, str):
             transfer = books.transfers[named]
             report = self._reporter(index)
@@ -99,6 +96,14 @@ class RewardReplay:
                 self.halves[transfer.id] = Half(transfer, index)
             if transfer.state is TransferState.POSTED:
                 self._posted(transfer, books, consent, report)
+
+    def carry(self, records: Iterable[Carried], books: Books) -> None:
+        """Take what budgets were funded with from a part of the log's opening, which the books have taken."""
+        for each in records:
+            account, asset = each.body.get("account"), each.body.get("asset")
+            if each.kind == "balance" and isinstance(account, str) and account.startswith(BUDGET_PREFIX):
+                known = books.balances.get((account, str(asset)))
+                self.funded[account] = 0 if known is None else known.credits_posted
 
     def _check_names(self, transfer: Transfer, consent: ConsentReplay, report: _Report) -> None:
         if not (_is_account(transfer.debit) and _is_account(transfer.credit)):

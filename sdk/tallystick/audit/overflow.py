@@ -241,6 +241,7 @@ class MappingAway(_Away, MutableMapping[K, V]):
 
     @property
     def newest(self) -> dict[K, V]:
+        """The items that are in memory."""
         return self._items
 
     def put_away(self, keep: int) -> None:
@@ -335,6 +336,7 @@ class SetAway(_Away, MutableSet[K]):
 
     @property
     def newest(self) -> set[K]:
+        """The elements that are in memory."""
         return self._elements
 
     def put_away(self, keep: int) -> None:

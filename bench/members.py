@@ -151,7 +151,7 @@ def _join(connection: Any, gym: Gym, subjects: Sequence[str], zone: ZoneInfo) ->
     keys = _Keys(subjects)
     vault = Vault(keys, origin=GYM, random_bytes=secrets.token_bytes)
     links = {subject: _id("lnk") for subject in subjects}
-    names = gym.node.secret_names("subject", subjects)
+    names = gym.node.secrets.names("subject", subjects)
     wrapped = {names[subject]: key for subject, key in keys.made.items()}
     gym.node.custody.keep_many(
         {**wrapped, **{link_secret_name(each): secrets.token_bytes(32) for each in links.values()}}

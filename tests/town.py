@@ -34,7 +34,9 @@ from tallystick_node.clock import SetClock
 from tallystick_node.config import Databases, databases_of, load_settings
 from tallystick_node.jobs import Jobs
 from tallystick_node.node import Node
-from tallystick_node.setup import add_app_key, add_partner, create_node, open_node
+from tallystick_node.operator.apps import add_app_key
+from tallystick_node.operator.partners import add_partner
+from tallystick_node.setup import create_node, open_node
 from tallystick_node.storage.staging import beside
 from tallystick_node.storage.tables import HEADS, MADE_GOOD, MESSAGES
 

@@ -15,7 +15,7 @@ from tallystick_consent.erasure import RECEIPTS_MAX, ErasureId, ErasureRequest
 from tallystick_consent.fields import (
     AgreementId,
     Asset,
-    DataClass,
+    DataClasses,
     Digest,
     Host,
     ProgramName,
@@ -117,7 +117,7 @@ class ReceiptBody(Sparse, Body):
     program: ProgramName
     program_version: Version
     purposes: Annotated[tuple[Purpose, ...], Field(min_length=1, max_length=8)]
-    data_classes: Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=32)]
+    data_classes: DataClasses
     rung: Rung
     events_from: Seconds
     events_until: Seconds

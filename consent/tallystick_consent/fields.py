@@ -13,6 +13,9 @@ RUNGS = ("token", "predicate", "band", "aggregate", "field", "raw")
 RUNG_HEIGHT = {rung: height for height, rung in enumerate(RUNGS)}
 Rung = Literal["token", "predicate", "band", "aggregate", "field", "raw"]
 Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$", max_length=300)]
+"""Where a node or a witness is reached, without a trailing slash."""
+
 Seconds = Annotated[int, Field(ge=0, lt=2**53)]
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 ReceiptId = Annotated[str, Field(pattern=r"^rcp_[a-z2-7]{26}$")]
@@ -20,6 +23,8 @@ LinkId = Annotated[str, Field(pattern=r"^lnk_[a-z2-7]{26}$")]
 ProgramName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Version = Annotated[int, Field(ge=1, le=100_000)]
 DataClass = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$")]
+DATA_CLASSES_MAX = 32
+DataClasses = Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=DATA_CLASSES_MAX)]
 Line = Annotated[str, Field(min_length=1, max_length=2_000)]
 AgreementId = Annotated[str, Field(pattern=r"^agr_[a-z2-7]{26}$")]
 Asset = Annotated[str, Field(pattern=r"^[A-Z]{3,12}/[0-9]$")]

@@ -18,7 +18,7 @@ from tallystick_consent.errors import ProgramRejected, places_in
 from tallystick_consent.fields import (
     RUNG_HEIGHT,
     Asset,
-    DataClass,
+    DataClasses,
     Host,
     Line,
     ProgramName,
@@ -84,7 +84,7 @@ class Program(Sparse, Strict):
     issuers: Annotated[tuple[Host, ...], Field(min_length=1, max_length=64)]
     purpose: KnownPurpose
     rung: Rung
-    data_classes: Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=32)]
+    data_classes: DataClasses
     rule: AnyRule
     claim_valid_days: Annotated[int, Field(ge=1, le=366)]
     consent_days: Annotated[int, Field(ge=1, le=1_096)]

@@ -13,8 +13,8 @@ from typing import Any
 
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_canonical_json, to_base64url
 from tallystick_ledger.errors import BadInput, EntryMalformed
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 
-ENTRY_SIZE_MAX_BYTES = 65_535
 BLIND_SIZE_BYTES = 16
 VERSION = 1
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from sys import intern
 
 from tallystick_ledger import books
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 
 TEXT = rb'"[ !#-\[\]-~]*"'
 """Printable ASCII that JSON writes as it is."""

@@ -61,10 +61,6 @@ class KeyStore(Protocol):
         """
         ...
 
-    def destroy(self, subject: str) -> None:
-        """Make the subject's key unrecoverable; done when this returns."""
-        ...
-
 
 def commit(opening: Opening, *, origin: str, entry_id: str, media_type: str) -> bytes:
     """Return the commitment of a payload, 32 bytes.
@@ -141,10 +137,6 @@ class Vault:
         opening = Opening(plain[:SALT_SIZE_BYTES], plain[SALT_SIZE_BYTES:])
         check_commitment(sealed.commitment, opening, origin=self._origin, entry_id=entry_id, media_type=media_type)
         return opening
-
-    def shred(self, subject: str) -> None:
-        """Destroy the subject's key: every payload sealed under it is unreadable from now on."""
-        self._keys.destroy(subject)
 
     def _bound_to(self, entry_id: str, media_type: str) -> bytes:
         return self._bound + length_prefixed(entry_id, media_type)

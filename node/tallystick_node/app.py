@@ -5,7 +5,7 @@ Native tracing is off: its spans would carry paths, and would continue a caller'
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
@@ -13,6 +13,7 @@ import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -93,9 +94,8 @@ def dress(app: FastAPI, random_bytes: Callable[[int], bytes]) -> None:
         app: before its first request.
         random_bytes: makes the ids.
     """
-    app.state.random_bytes = random_bytes
     app.add_middleware(_Bounded)
-    app.middleware("http")(_name_request)
+    app.add_middleware(_Named, random_bytes=random_bytes)
     app.add_exception_handler(TallyError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -132,13 +132,33 @@ def _require_bounded(size_bytes: int) -> None:
         raise HTTPException(413)
 
 
-async def _name_request(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    request.state.request_id = new_id("req", request.app.state.random_bytes(16))
-    # Nothing has a name with a NUL in it, and PostgreSQL could not even be asked for one.
-    nameless = "\0" in request.scope["path"]
-    response = await _on_http(request, HTTPException(404)) if nameless else await call_next(request)
-    response.headers["X-Request-Id"] = request.state.request_id
-    return response
+class _Named:
+    """Gives each request an id, and says it in the answer.
+
+    On ASGI itself: Starlette's middleware of functions would start a task and open two streams for each request.
+    """
+
+    def __init__(self, app: ASGIApp, random_bytes: Callable[[int], bytes]) -> None:
+        self._app = app
+        self._random_bytes = random_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with its id."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        request.state.request_id = request_id = new_id("req", self._random_bytes(16))
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        # Nothing has a name with a NUL in it, and PostgreSQL could not even be asked for one.
+        nameless = "\0" in scope["path"]
+        app = await _on_http(request, HTTPException(404)) if nameless else self._app
+        await app(scope, receive, named)
 
 
 async def _on_refusal(request: Request, error: Exception) -> Response:

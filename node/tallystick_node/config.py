@@ -16,13 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tallystick.reaching import MayReach, is_public, may_reach
-from tallystick_consent.fields import Host
+from tallystick_consent.fields import Host, Url
 from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import Clock, FileClock, SystemClock
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.storage.database import POSTGRES, Place
 
 SETTINGS_FILE = "node.toml"
+SHARDS_FOLDER = "shards"
 CLOCK_VARIABLE = "TALLYSTICK_CLOCK_FILE"
 DATABASE_VARIABLE = "TALLYSTICK_DATABASE"
 CUSTODY_VARIABLE = "TALLYSTICK_CUSTODY_DATABASE"
@@ -92,7 +93,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     host: Host
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$", max_length=300)]
+    url: Url
     bind: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}$")]
     sandbox: bool
     log_year: Annotated[int, Field(ge=1970, le=9999)]
@@ -209,3 +210,12 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else json.dumps(value)  # a basic string of TOML is one of JSON
+
+
+def shard_settings(settings: Settings, name: str) -> Settings:
+    """Return the settings by which a log of a node is stored: those of its first one, or a place below."""
+    if name == settings.log_name:
+        return settings
+    place = f"{SHARDS_FOLDER}/{name}"
+    stored = f"{settings.log_store}/{place}" if settings.log_store else ""
+    return settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})

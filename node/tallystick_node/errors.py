@@ -275,3 +275,8 @@ class BackupRefused(TallyError):
     def __init__(self, code: str, problem: str, *, remedy: str) -> None:
         super().__init__(problem, remedy=remedy)
         self.code = code
+
+
+def no_such_thing() -> NotFound:
+    """Return the error for what is not there, or not for this caller: the two look alike."""
+    return NotFound("There is no such thing here.", remedy="Check the id, and whose it is.")

@@ -12,9 +12,8 @@ from functools import partial
 from typing import TypeVar
 
 import httpx
-from sqlalchemy import ColumnElement, Table, delete, or_, select, tuple_
+from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
-from tallystick_consent.receipts.states import ASKED, IN_FORCE
 from tallystick_ledger.errors import PolicyUnmet, TallyError
 from tallystick_ledger.times import DAY_S
 from tallystick_node.again import again
@@ -28,20 +27,16 @@ from tallystick_node.errors import (
     StorageUnavailable,
     StoreUnavailable,
 )
-from tallystick_node.flows.claims.asks import settle_asks
 from tallystick_node.flows.claims.closing import close_periods, due_receipts, put_off_closing
-from tallystick_node.flows.claims.issuing import expire_claims
-from tallystick_node.flows.claims.made_good import answer_planned
 from tallystick_node.flows.claims.retracting import forget_overtaken
-from tallystick_node.flows.links.ending import destroy_ended, expire_links, left_over
+from tallystick_node.flows.expiring import due_pieces
+from tallystick_node.flows.links.ending import destroy_ended
 from tallystick_node.flows.links.offers import BY_LETTER, OFFER_LIVES_S
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.flows.logs.key_log import log_keys
 from tallystick_node.flows.logs.peer_heads import PeerHeads
 from tallystick_node.flows.logs.turning import open_log, turn_to, year_to_begin
-from tallystick_node.flows.receipts.duties import discharge_due
-from tallystick_node.flows.receipts.stopping import end_settling, expire_receipts, forget_signed, pause_unconfirmed
-from tallystick_node.flows.receipts.versions import expire_versions
+from tallystick_node.flows.receipts.stopping import forget_signed
 from tallystick_node.flows.subjects.burying import forget_outlived, scrub_buried, scrubbed
 from tallystick_node.flows.subjects.erasure_asking import ask_partner, due_erasures
 from tallystick_node.keys.ring import NodeKeys
@@ -49,20 +44,12 @@ from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import PUBLISHING, Node
 from tallystick_node.outbox import Outbox, recover_sending
 from tallystick_node.storage.tables import (
-    ASKS,
-    CLAIMS,
-    DUTIES,
     IDEMPOTENCY,
     LETTERS,
-    LINKS,
-    MADE_GOOD,
     MATCHINGS,
     NONCES,
     PARTNERS,
-    RECEIPT_VERSIONS,
-    RECEIPTS,
 )
-from tallystick_node.storage.tables.base import written
 from tallystick_node.storage.turns import Turn
 
 ROWS_A_TICK_MAX = 200
@@ -165,11 +152,14 @@ class Jobs:
     @asynccontextmanager
     async def _turn(self, work: str) -> AsyncGenerator[Turn | None]:
         """Give the turn for some work, None where another process of this node has it."""
-        turn = await asyncio.to_thread(self._node.turns.take, work)
+        turns = self._node.turns
+        turn = turns.take(work) if turns.are_our_own else await asyncio.to_thread(turns.take, work)
         try:
             yield turn
         finally:
-            if turn is not None:
+            if turn is not None and turns.are_our_own:
+                turn.give_back()
+            elif turn is not None:
                 await asyncio.to_thread(turn.give_back)
 
     async def housekeep(self) -> None:
@@ -181,19 +171,8 @@ class Jobs:
                 await self._housekeep()
 
     async def _housekeep(self) -> None:
-        if await asyncio.to_thread(self._anything_due):
-            for expire in (
-                partial(expire_links, self._node),
-                partial(expire_receipts, rows_max=ROWS_A_TICK_MAX),
-                partial(expire_versions, rows_max=ROWS_A_TICK_MAX),
-                partial(pause_unconfirmed, self._node, rows_max=ROWS_A_TICK_MAX),
-                partial(expire_claims, self._node, rows_max=ROWS_A_TICK_MAX),
-                partial(answer_planned, self._node, rows_max=ROWS_A_TICK_MAX),
-                partial(end_settling, rows_max=ROWS_A_TICK_MAX),
-                partial(discharge_due, rows_max=ROWS_A_TICK_MAX),
-                partial(settle_asks, self._node, rows_max=ROWS_A_TICK_MAX),
-            ):
-                await self._attempt(expire)
+        for piece in await asyncio.to_thread(due_pieces, self._node, rows_max=ROWS_A_TICK_MAX):
+            await self._attempt(piece)
         for erasure in await asyncio.to_thread(due_erasures, self._node, rows_max=ROWS_A_TICK_MAX):
             await self._attempt(partial(ask_partner, self._node, erasure=erasure))
         await self.close_due(rows_max=CLOSED_A_TICK_MAX)
@@ -292,7 +271,7 @@ class Jobs:
     async def deliver(self, partner: str) -> None:
         """Deliver what waits for one partner, until nothing does or it does not answer; our changed keys before all."""
         async with self._turn(f"deliver/{partner}") as turn:
-            if turn is None or not await asyncio.to_thread(self._node.partner_token, partner):
+            if turn is None or not await asyncio.to_thread(self._node.partners.token, partner):
                 return  # another process does, or the partner was removed
             await self._couriers.exchange(partner)
             for _ in range(MESSAGES_A_TICK_MAX):
@@ -370,26 +349,6 @@ class Jobs:
     async def _ask_the_silent(self) -> None:
         if self._node.standing.silent:
             await self.ask()
-
-    def _anything_due(self) -> bool:
-        now_s = self._node.now_s()
-        questions = (
-            select(ASKS.c.id),
-            select(LINKS.c.id).where(LINKS.c.state == written("pending")),
-            select(LINKS.c.id).where(LINKS.c.waits_until_s <= now_s),
-            *left_over(now_s),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(written(ASKED))),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.ended_at_s.is_(None), RECEIPTS.c.valid_until_s <= now_s),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.state.in_(IN_FORCE), RECEIPTS.c.confirm_by_s <= now_s),
-            select(RECEIPT_VERSIONS.c.receipt).where(RECEIPT_VERSIONS.c.state == "requested"),
-            select(RECEIPTS.c.id).where(RECEIPTS.c.settles_until_s <= now_s),
-            select(MADE_GOOD.c.receipt).where(MADE_GOOD.c.due_s <= now_s),
-            select(DUTIES.c.number).where(DUTIES.c.due_s <= now_s),
-            select(CLAIMS.c.digest).where(CLAIMS.c.state == written("issued"), CLAIMS.c.expires_at_s <= now_s),
-        )
-        # Asked all at once, since an idle node asks ten times a second.
-        (due,) = self._node.rows(select(or_(*(question.exists() for question in questions))))[0]
-        return bool(due)
 
 
 def _purge(transaction: Transaction) -> bool:

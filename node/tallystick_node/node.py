@@ -5,9 +5,8 @@ partners. What a node does with them is in `flows`; how it is called is in `app`
 """
 
 import asyncio
-import hmac
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,24 +16,21 @@ from sqlalchemy import select
 from sqlalchemy.sql.expression import Executable
 
 from tallystick.bounded import client
-from tallystick.descriptor import Descriptor, open_descriptor
 from tallystick.peer import PeerClient
 from tallystick.wire import EntryProof
-from tallystick_consent.signed import SignedObject, open_object, sign_object
-from tallystick_ledger.encoding import from_base64url, length_prefixed, to_base64url
-from tallystick_ledger.errors import SignatureRejected
-from tallystick_ledger.times import DAY_S
+from tallystick_consent.signed import SignedObject, sign_object
+from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.policy import Policy
-from tallystick_ledger.vault import Vault
 from tallystick_node.clock import Clock
-from tallystick_node.config import Databases, Settings, databases_of
-from tallystick_node.errors import NotFound, PartnerUnknown, log_read_only
+from tallystick_node.config import SHARDS_FOLDER, Databases, Settings, databases_of, shard_settings
+from tallystick_node.errors import log_read_only
 from tallystick_node.keys.changes import KeyFolder, any_ended, end_keys
-from tallystick_node.keys.custody import Custody, SubjectKeys, erased
+from tallystick_node.keys.custody import Custody
 from tallystick_node.keys.files import write_whole
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.keys.signing import NodeSigners, counting_keys, write_vkey_files
+from tallystick_node.keys.subject_secrets import SubjectSecrets
 from tallystick_node.log.cosigning import Cosigners, load_policy
 from tallystick_node.log.evidence_room import EvidenceRoom
 from tallystick_node.log.missed import Missed
@@ -48,11 +44,12 @@ from tallystick_node.log.store_s3 import open_log_store
 from tallystick_node.log.transaction import Transaction, Written
 from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import Schema, open_database
+from tallystick_node.partners import Partners
 from tallystick_node.rates import Rates
 from tallystick_node.statuses import OwnLists, PartnersLists
 from tallystick_node.storage.database import close, single_statements, storage_errors
 from tallystick_node.storage.folder_lock import FolderLock
-from tallystick_node.storage.tables import KEYS_LOGGED, PARTNERS
+from tallystick_node.storage.tables import KEYS_LOGGED
 from tallystick_node.storage.turns import Turns
 from tallystick_node.witness.known import witness_name
 
@@ -60,15 +57,10 @@ KEYS_FOLDER = "keys"
 CUSTODY_FOLDER = "custody"
 DESCRIPTOR_FILE = "descriptor.jwt"
 EVIDENCE_FOLDER = "evidence"
-SHARDS_FOLDER = "shards"
 WITNESS_KEYS_FILE = "witnesses.vkey"
 PUBLISHING = "publish"
 
-GIVEN_UP_COUNTS_S = 60 * DAY_S
-"""How long after a partner gave up a key what it had signed may still come: it was away, or we were."""
-
 T = TypeVar("T")
-_Object = TypeVar("_Object", bound=SignedObject)
 
 
 class Node:
@@ -96,7 +88,7 @@ class Node:
         self.random_bytes = random_bytes
         self.host = settings.host
         self.transport = transport
-        self._partners: dict[str, tuple[str, Descriptor]] = {}  # by host, opened once: a replaced one counts at once
+        self.partners = Partners(self.rows, now_s=clock.now_s)
         self.own_lists, self.partners_lists = OwnLists(), PartnersLists()
         self._opened = ExitStack()
         self._opened.callback(key_folder.close)
@@ -121,7 +113,7 @@ class Node:
             folder / CUSTODY_FOLDER, clock=clock, random_bytes=random_bytes, database=databases.custody
         )
         self._opened.callback(self.custody.close)
-        self.vault = self._vault({})
+        self.secrets = SubjectSecrets(self.custody, origin=settings.host, random_bytes=random_bytes)
         agent = {"User-Agent": user_agent(settings.host)}
         self._witness_http = client(headers=agent, may=settings.may_reach)
         self._opened.callback(self._witness_http.close)
@@ -234,7 +226,7 @@ class Node:
                 url = each.url.rstrip("/")
                 known = seers[url].keys if url in seers else ()
                 seers[url] = Seer(each.key.name, url, (*known, each.key), is_chosen=True)
-        for partner in self.partners():
+        for partner in self.partners.all_live():
             name = witness_name(partner.host)
             cosigned_by = [from_base64url(key.public) for key in partner.keys if key.role == "witness"]
             keys = tuple(VerifierKey(name, COSIGNATURE_ED25519, public) for public in cosigned_by)
@@ -252,44 +244,12 @@ class Node:
         """Return the node's time: whole seconds since 1970-01-01 UTC."""
         return self.clock.now_s()
 
-    def secret_name(self, kind: str, subject: str) -> str:
-        """Return the name under which custody keeps a subject's secret of a kind: a keyed hash, which tells nothing."""
-        return self.secret_names(kind, [subject])[subject]
-
-    def secret_names(self, kind: str, subjects: Iterable[str]) -> dict[str, str]:
-        """Return the names under which custody keeps a secret of a kind of each of these subjects."""
-        index_key = self.custody.find_or_make("index")
-        named = {
-            subject: hmac.digest(index_key, length_prefixed("tallystick/secret-name/v1", kind, subject), "sha256")
-            for subject in subjects
-        }
-        return {subject: f"{kind}/{to_base64url(mac)}" for subject, mac in named.items()}
-
-    def vault_of(self, subjects: Collection[str]) -> Vault:
-        """Return the vault with the keys of these subjects at hand, read all at once; to be dropped after use."""
-        names = self.secret_names("subject", subjects)
-        keys = self.custody.find_many(names.values())
-        return self._vault({subject: keys[name] for subject, name in names.items() if name in keys})
-
-    def _vault(self, keys: Mapping[str, bytes]) -> Vault:
-        asked = SubjectKeys(self.custody, lambda subject: self.secret_name("subject", subject), read=keys)
-        return Vault(asked, origin=self.settings.host, random_bytes=self.random_bytes)
-
-    def require_not_erased(self, subject: str) -> None:
-        """Return quietly unless a subject was erased: nothing is written about that one again.
-
-        Raises:
-            PayloadErased: it was.
-        """
-        if self.custody.is_destroyed(self.secret_name("subject", subject)):
-            raise erased()
-
     # Reading
 
-    def rows(self, statement: Executable) -> Sequence[Any]:
-        """Return the rows of a query, as of now."""
+    def rows(self, statement: Executable, values: Mapping[str, object] | None = None) -> Sequence[Any]:
+        """Return the rows of a query, as of now; `values` are those of its parameters, where it was made before."""
         with storage_errors(), self._reading.connect() as connection:
-            return connection.execute(statement).all()
+            return connection.execute(statement, values).all()
 
     def row(self, statement: Executable) -> Any | None:
         """Return the first row of a query, None where there is none."""
@@ -378,71 +338,13 @@ class Node:
         """The client for what is asked of others without a signature: witnesses, and published logs."""
         return self._witness_http
 
-    def partner(self, host: str) -> Descriptor:
-        """Return a partner's descriptor, with those of its keys that count for what comes now.
-
-        Raises:
-            PartnerUnknown: no partner of that name was added here.
-        """
-        return self.known_partner(host).live(self.now_s())
-
-    def known_partner(self, host: str) -> Descriptor:
-        """Return a partner's descriptor with all of its keys, the ended and the revoked among them.
-
-        Raises:
-            PartnerUnknown: no partner of that name was added here.
-        """
-        row = self.row(select(PARTNERS).where(PARTNERS.c.host == host))
-        if row is None:
-            raise PartnerUnknown(
-                "No partner of that name was added to this node.",
-                remedy="The operator adds it: tally-node partner add DESCRIPTOR --fingerprint HEX",
-            )
-        return self._described(row)
-
-    def opened(self, token: str, kind: type[_Object], *, of: str) -> _Object:
-        """Return the content of an object that the partner `of` sent or answered, signed under its `receipt` key.
-
-        It comes under the `http` key that the partner has today. So a `receipt` key counts also where it did when the
-        object was signed, for some weeks: what waits on its way while that key is given up stays good, and who has that
-        key alone cannot send it.
-
-        Raises:
-            PartnerUnknown: no partner of that name was added here.
-            SignatureRejected, BadInput, ReceiptRejected: as `open_object`.
-        """
-        known = self.known_partner(of)
-        try:
-            return open_object(token, kind, keys=known.live(self.now_s()).ed25519("receipt"))
-        except SignatureRejected:
-            signed_s = open_object(token, kind, keys=known.regardless().ed25519("receipt")).at
-            then = known.given_up_after(self.now_s() - GIVEN_UP_COUNTS_S).good_at(signed_s)
-            return open_object(token, kind, keys=then.ed25519("receipt"))
-
-    def partner_token(self, host: str) -> str:
-        """Return a partner's descriptor as it was signed; "" where there is no such partner."""
-        row = self.row(select(PARTNERS.c.descriptor).where(PARTNERS.c.host == host))
-        return "" if row is None else str(row.descriptor)
-
-    def partners(self) -> list[Descriptor]:
-        """Return every partner's descriptor, with those of its keys that count for what comes now."""
-        now_s = self.now_s()
-        return [self._described(row).live(now_s) for row in self.rows(select(PARTNERS))]
-
-    def _described(self, row: Any) -> Descriptor:
-        text, described = self._partners.get(row.host, ("", None))
-        if described is None or text != row.descriptor:
-            described = open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint)
-            self._partners[row.host] = row.descriptor, described
-        return described
-
     def peer(self, host: str, http: httpx.AsyncClient) -> PeerClient:
         """Return the client that calls a partner as this node."""
         return PeerClient(
             host=self.host,
             key_id=self.keys.id("http"),
             private_key=self.keys.ed25519("http"),
-            partner=self.partner(host),
+            partner=self.partners.live(host),
             http=http,
             now_s=self.now_s,
             random_bytes=self.random_bytes,
@@ -453,20 +355,6 @@ class Node:
         return sign_object(content, key_id=self.keys.id("receipt"), private_key=self.keys.ed25519("receipt"))
 
 
-def shard_settings(settings: Settings, name: str) -> Settings:
-    """Return the settings by which a log of a node is stored: those of its first one, or a place below."""
-    if name == settings.log_name:
-        return settings
-    place = f"{SHARDS_FOLDER}/{name}"
-    stored = f"{settings.log_store}/{place}" if settings.log_store else ""
-    return settings.model_copy(update={"log_folder": f"{place}/log", "log_store": stored})
-
-
 def user_agent(host: str) -> str:
     """Return by which name a node asks others for what it does not sign for; it proves nothing."""
     return f"tallystick-node/1 ({host})"
-
-
-def no_such_thing() -> NotFound:
-    """Return the error for what is not there, or not for this caller: the two look alike."""
-    return NotFound("There is no such thing here.", remedy="Check the id, and whose it is.")

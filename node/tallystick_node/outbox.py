@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Select, bindparam, exists, or_, select, update
 
 from tallystick import wire
 from tallystick.errors import KeyRefused, NodeProblem, NodeUnreachable, RateLimited, ReplyForged
@@ -62,6 +62,19 @@ _MAY_LEAVE = (
     | exists().where(RECEIPTS.c.id == MESSAGES.c.receipt, RECEIPTS.c.live_leaf.is_not(None))
 )
 """No answer leaves under a receipt that is not live."""
+
+_IS_SENDING, _IS_QUEUED = MESSAGES.c.state == "sending", MESSAGES.c.state == written("queued")
+_IS_ANSWER = MESSAGES.c.kind == written("claim.issued")
+_IS_DUE = (MESSAGES.c.partner == bindparam("partner")) & (MESSAGES.c.not_before_s <= bindparam("now_s"))
+_ANY_DUE = select(
+    or_(
+        *(
+            exists().where(_IS_DUE, *which)
+            for which in ((_IS_SENDING,), (_IS_QUEUED, ~_IS_ANSWER), (_IS_QUEUED, _IS_ANSWER))
+        )
+    )
+)
+"""Whether there is anything to look at more closely: an idle node asks ten times a second, of each of its partners."""
 
 
 _earlier = MESSAGES.alias()
@@ -119,19 +132,21 @@ class Outbox:
         housekeeping issues it anew. One that may have arrived is sent on: its recipient has taken it, or says no.
         """
         now_s = self._node.now_s()
+        (any_due,) = self._node.rows(_ANY_DUE, {"partner": partner, "now_s": now_s})[0]
+        if not any_due:
+            return None
         due = (
             select(MESSAGES)
             .where(MESSAGES.c.partner == partner, MESSAGES.c.not_before_s <= now_s)
             # Claims that waited for their slot leave in its order, and not in the one they were issued in.
             .order_by(MESSAGES.c.not_before_s, MESSAGES.c.number)
         )
-        is_queued, is_answer = MESSAGES.c.state == written("queued"), MESSAGES.c.kind == written("claim.issued")
         # What was being sent when somebody stopped comes first: what became of it has to be found out.
-        for which in (MESSAGES.c.state == "sending", is_queued & ~is_answer & _IN_ORDER):
+        for which in (_IS_SENDING, _IS_QUEUED & ~_IS_ANSWER & _IN_ORDER):
             row = self._node.row(due.where(which).limit(1))
             if row is not None:
                 return (row, str(row.body)) if row.next_attempt_s <= now_s else None
-        for row in self._node.rows(due.where(is_queued, is_answer, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
+        for row in self._node.rows(due.where(_IS_QUEUED, _IS_ANSWER, _MAY_LEAVE).limit(LOOK_AHEAD_MAX)):
             if row.next_attempt_s > now_s:
                 return None
             if not row.maybe_arrived and self._has_run_out(row.about, now_s):

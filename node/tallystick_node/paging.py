@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Select, tuple_
 
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.errors import no_such_thing
+from tallystick_node.node import Node
 
 _PLACE = re.compile(r"([0-9]{1,15})\.([a-z0-9_]{1,64})")
 _NUMBER = re.compile(r"[0-9]{1,15}")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tallystick_consent.claims.jws import sign_jws, unchecked_payload, verify_jws
-from tallystick_consent.fields import Host, Seconds
+from tallystick_consent.fields import Host, Seconds, Url
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput, SignatureRejected
 from tallystick_ledger.public_keys import (
@@ -101,7 +101,7 @@ class Descriptor(BaseModel):
 
     v: Literal[1]
     host: Host
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$", max_length=300)]
+    url: Url
     livemode: bool
     issued_at: Seconds
     keys: Annotated[tuple[PublicKey, ...], Field(min_length=1, max_length=KEYS_MAX)]

@@ -97,7 +97,7 @@ class ReplyForged(TallyError):
     Attributes:
         code: `reply_forged`; `ledger_forked` where two signed heads contradict each other; `reply_malformed` where the
             reply is too large, a redirect, or not what the protocol says; `clock_skew` where it is signed for
-            another time.
+            another time; `log_rolled_back` and `growth_unproven` where a head does not continue the last one seen.
         evidence: the two signed heads that contradict each other, byte for byte: with them the node is convicted.
     """
 

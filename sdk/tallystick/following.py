@@ -26,7 +26,7 @@ from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES, HashReader
 from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
 from tallystick_ledger.tlog.reader import TileReader
-from tallystick_ledger.tlog.tiles import TILE_WIDTH
+from tallystick_ledger.tlog.tiles import CHECKPOINT, TILE_WIDTH
 
 READ_TIMEOUT_S = 5.0
 """How long a connection, and then each read, may take."""
@@ -65,7 +65,7 @@ class LogSite:
         Raises:
             NodeUnreachable: no answer, or none within the bounds.
         """
-        return self._get("checkpoint", NOTE_SIZE_MAX_BYTES)
+        return self._get(CHECKPOINT, NOTE_SIZE_MAX_BYTES)
 
     def reader(self, size: int) -> HashReader:
         """Return the hashes that are served of the tree of `size` leaves."""

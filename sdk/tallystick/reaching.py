@@ -12,8 +12,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias, cast
 
 import httpcore
@@ -25,6 +24,7 @@ ADDRESSES_MAX = 4
 """How many addresses of one name are tried."""
 
 LOOKED_UP_AT_ONCE_MAX = 16
+"""How many names are looked up at one time, each once: so many whose servers never answer hold up the others."""
 
 MayReach: TypeAlias = Callable[[str], bool]
 """Takes an address as a number, says whether it may be connected to."""
@@ -116,6 +116,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         self._may = may
         # Of their own: a name whose servers never answer holds its thread for long, and no other work of the process.
         self._looking_up = ThreadPoolExecutor(LOOKED_UP_AT_ONCE_MAX, thread_name_prefix="names")
+        self._asked: dict[str, Future[Found]] = {}
         # httpcore writes this class twice, for where anyio is missing, which no type checker follows.
         self._plain = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
 
@@ -155,14 +156,28 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         await self._plain.sleep(seconds)
 
     async def _look_up(self, host: str, port: int, timeout_s: float | None) -> Found:
-        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
             async with asyncio.timeout(timeout_s):
-                return await asyncio.get_running_loop().run_in_executor(self._looking_up, ask)
+                # Who gives up waiting takes the answer from nobody else who waits for it.
+                return await asyncio.shield(asyncio.wrap_future(self._ask(host, port)))
         except TimeoutError as error:
             raise httpcore.ConnectTimeout("A name was not looked up in time.") from error
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
+
+    def _ask(self, host: str, port: int) -> "Future[Found]":
+        """Return the look-up of a name that is under way, or begin one: so a name takes one thread at most, whatever
+        number of connections wait for it."""
+        asked = self._asked.get(host)
+        if asked is None:
+            asked = self._looking_up.submit(_addresses_of, host, port)
+            self._asked[host] = asked
+            asked.add_done_callback(lambda _: self._asked.pop(host, None))
+        return asked
+
+
+def _addresses_of(host: str, port: int) -> Found:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _embedded(number: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

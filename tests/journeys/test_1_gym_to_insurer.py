@@ -480,7 +480,7 @@ def test_an_insurer_that_names_a_fee_of_another_slot_or_another_sum_is_not_belie
     person.gym.recorder.lose_answers_to = "/peer/v1/claims"
     story.go_past_release("2027-05-16 00:00")
     march, april = insurer.rows(select(CLAIMS.c.acceptance).order_by(CLAIMS.c.number))
-    keys = gym.partner("insurer.example").ed25519("receipt")
+    keys = gym.partners.live("insurer.example").ed25519("receipt")
     of_march, owed = (open_object(row.acceptance, Acceptance, keys=keys) for row in (march, april))
     for lie in ({"fee": of_march.fee}, {"fee_amount": 1}, {"fee": "", "fee_asset": "", "fee_amount": 0}):
         token = insurer.signed(owed.model_copy(update=lie))

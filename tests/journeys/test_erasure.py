@@ -42,8 +42,10 @@ from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.links.uniques import RELINK_AFTER_S
 from tallystick_node.flows.subjects import access
 from tallystick_node.flows.subjects.burying import SPREAD_S
+from tallystick_node.keys.changes import revoke_key
 from tallystick_node.keys.custody import Custody
 from tallystick_node.keys.custody_tables import DESTROYED, SECRETS, TOMBSTONES
+from tallystick_node.setup import open_key_folder
 from tallystick_node.storage.database import writing
 from tallystick_node.storage.tables import (
     CLAIMS,
@@ -322,7 +324,7 @@ def test_p9_no_file_of_either_company_holds_a_value_of_hers_or_a_key_that_opens_
     person = ana(story)
     gym, insurer = person.gym, person.insurer
     named = (
-        (gym, gym.node.secret_name("subject", person.at_gym)),
+        (gym, gym.node.secrets.name("subject", person.at_gym)),
         (gym, link_secret_name(person.link)),
         (insurer, link_secret_name(person.link)),
     )
@@ -406,7 +408,7 @@ def test_p9_a_partner_that_puts_its_own_backup_back_does_not_bring_her_back_eith
 def test_p9_seven_days_later_the_wrapping_keys_of_a_stolen_custody_are_gone(story: Town) -> None:
     """Whoever kept rows and wrapped keys of before, and comes for the wrapping keys a week later, opens nothing."""
     person = ana(story)
-    name = person.gym.node.secret_name("subject", person.at_gym)
+    name = person.gym.node.secrets.name("subject", person.at_gym)
     person.gym.stop()
     backup = person.gym.back_up()
     person.gym.start()
@@ -433,7 +435,7 @@ def test_p9_seven_days_later_the_wrapping_keys_of_a_stolen_custody_are_gone(stor
 def test_p9_a_backup_of_custody_that_is_put_back_does_not_bring_her_key_back(story: Town) -> None:
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
     ana = consent(link(gym, insurer, at_gym="ana-at-gym", at_insurer="ana-at-ins", town=story), story)
-    key, member = (gym.node.secret_name(purpose, "ana-at-gym") for purpose in ("subject", "member"))
+    key, member = (gym.node.secrets.name(purpose, "ana-at-gym") for purpose in ("subject", "member"))
     for each in (key, member):
         gym.node.custody.find_or_make(each)
     assert gym.node.custody.find(link_secret_name(ana.link)) is not None
@@ -465,7 +467,7 @@ def test_p9_a_custody_that_is_put_back_under_a_running_node_takes_no_number_twic
         consent(link(gym, insurer, at_gym=f"{name}-at-gym", at_insurer=f"{name}-at-ins", town=story), story)
         for name in ("ana", "ben")
     )
-    custody, key = gym.node.custody, gym.node.secret_name("subject", ana.at_gym)
+    custody, key = gym.node.custody, gym.node.secrets.name("subject", ana.at_gym)
     secret = custody.find_or_make(key)
     gym.app().subjects.erase(ana.at_gym)
     with writing(custody.engine).begin() as connection:
@@ -478,7 +480,7 @@ def test_p9_a_custody_that_is_put_back_under_a_running_node_takes_no_number_twic
     gym.start()
     assert gym.node.custody.find(key) is None
     assert gym.node.custody.tombstones() == {
-        number: gym.node.secret_name("subject", f"{name}-at-gym") for number, name in ((1, "ana"), (2, "ben"))
+        number: gym.node.secrets.name("subject", f"{name}-at-gym") for number, name in ((1, "ana"), (2, "ben"))
     }
 
 
@@ -487,7 +489,7 @@ def test_what_outlives_her_goes_when_nothing_can_be_paid_twice_any_more(story: T
     """`u` and the member's key stay while a slot could be paid again; `p` stands in the ledger, and opens nothing."""
     person = ana(story)
     gym, insurer = person.gym, person.insurer
-    member = insurer.node.secret_name("member", person.at_insurer)
+    member = insurer.node.secrets.name("member", person.at_insurer)
     gym.app().subjects.erase(person.at_gym)
     insurer.app().subjects.erase(person.at_insurer)
     story.clock.at_s += SPREAD_S
@@ -549,12 +551,36 @@ def test_the_certificate_verifies_offline_and_says_what_it_does_not_prove(story:
     assert verify(file)[0] == 1
 
 
+@pytest.mark.long
+def test_the_certificate_is_shown_although_keys_were_given_up_since_and_says_what_that_leaves_open(
+    story: Town, tmp_path: Path
+) -> None:
+    """What the gym signed, its own ledger names; that the insurer's answer is its own, the gym says alone."""
+    person = ana(story)
+    person.gym.app().subjects.erase(person.at_gym)
+    story.clock.at_s += SPREAD_S
+    story.settle()
+    story.clock.at_s += 86_400
+    file = tmp_path / "certificate.json"
+    known = [part for each in story.companies.values() for part in ("--fingerprint", each.keys.fingerprint)]
+    for company, status in ((person.gym, 0), (person.insurer, 2)):
+        with open_key_folder(company.folder, clock=story.clock) as place:
+            revoke_key(place, "receipt", since_s=story.clock.at_s, reason="compromised")
+        story.settle()
+        file.write_text(person.gym.app().subjects.certificate(person.at_gym).model_dump_json())
+        ended, said = verify(file, *known)
+        first, _, unproven = said.partition("Not proven by it:")
+        assert (ended, "  events: nothing there when it was asked\n" in first) == (status, status == 0)
+        assert ("only that of gym.example is in it" in unproven) == (status == 2)
+
+
 def logged_lies(gym: Company, insurer: Company, honest: Certificate) -> Iterator[Certificate]:
     """Yield certificates of what the gym has really logged: an erasure that another was asked for, and an answer to
     something else."""
     link = honest.links[0]
-    said = {"link": f"lnk_{'a' * 26}", "receipts": (), "at": 1}
-    asked = ErasureRequest(erasure=f"era_{'a' * 26}", origin="bank.example", partner=insurer.host, **said)
+    said: dict[str, object] = {"link": f"lnk_{'a' * 26}", "receipts": [], "at": gym.clock.at_s}
+    names = {"erasure": f"era_{'a' * 26}", "origin": "bank.example", "partner": insurer.host}
+    asked = ErasureRequest.model_validate_json(canonical_json({**said, **names}))
     token = gym.node.signed(asked)
     erased = logged(gym, erasure_body(asked, signed=signed_digest(token)))
     yield honest.model_copy(update={"links": (CertifiedLink(request=token, erased=erased),)})
@@ -562,10 +588,14 @@ def logged_lies(gym: Company, insurer: Company, honest: Certificate) -> Iterator
     fields = tuple(FieldAnswer(field=field, fate="erased") for field in FIELDS)
     answer = insurer.node.signed(
         ErasureAttestation(
-            erasure=body.erasure, partner=insurer.host, request=signed_digest("another"), fields=fields, at=1
+            erasure=body.erasure,
+            partner=insurer.host,
+            request=signed_digest("another"),
+            fields=fields,
+            at=gym.clock.at_s,
         )
     )
-    signature = Signature(at=1, digest=signed_digest(answer))
+    signature = Signature(at=gym.clock.at_s, digest=signed_digest(answer))
     attested = logged(gym, body.model_copy(update={"state": "attested", "attestation": signature}))
     wrong = link.model_copy(update={"attestation": answer, "attested": attested})
     yield honest.model_copy(update={"links": (wrong,)})

@@ -150,7 +150,7 @@ def test_one_missing_key_keeps_no_other_answer_from_running_out(story: Town, mis
             person.visit(f"2027-03-{day:02} 18:00", minutes)
     insurer.stop()
     story.go_past_release("2027-04-16 00:00")
-    name = link_secret_name(ben.link) if missing == "of his link" else gym.node.secret_name("subject", "ben")
+    name = link_secret_name(ben.link) if missing == "of his link" else gym.node.secrets.name("subject", "ben")
     key = gym.node.custody.find(name)
     assert key is not None
     gym.node.custody.forget(name)

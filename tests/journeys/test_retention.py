@@ -98,8 +98,9 @@ def test_each_field_goes_when_its_time_is_over_an_answer_although_consent_goes_o
     }
     story.clock.at_s = ended_s + 30 * DAY_S
     story.settle()
-    (row,) = insurer.node.rows(select(RECEIPTS.c.evidence, RECEIPTS.c.signed, RECEIPTS.c.acknowledgement))
-    assert tuple(row) == (None, None, None)
+    signed = (RECEIPTS.c.signed, RECEIPTS.c.acknowledgement, RECEIPTS.c.stop, RECEIPTS.c.stop_acknowledgement)
+    (row,) = insurer.node.rows(select(RECEIPTS.c.evidence, *signed))
+    assert tuple(row) == (None, None, None, None, None)
     assert discharged(insurer) == ["answers", "evidence"]
     assert len(insurer.app().rewards.find(person.at_insurer).rewards) == 1
     assert_books_agree(story)

@@ -1,20 +1,33 @@
 """Ana takes her receipt with her: a file with both companies' names under it, which anybody verifies offline."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+import httpx
 import pytest
+from sqlalchemy import select, update
 from town import Company, Membership, Town, agree, consent, evidence, link, town
 from typer.testing import CliRunner
 
+from tallystick import Client
 from tallystick.audit import AuditNotRun
 from tallystick.cli import app
+from tallystick.descriptor import Role
 from tallystick.errors import NotFound
 from tallystick.papers import SignedReceipt
 from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.receipts.evidence import Evidence
-from tallystick_consent.signed import Acknowledgement, GivenReceipt, signed_digest
+from tallystick_consent.signed import Acknowledgement, GivenReceipt, Stop, Withdrawal, sign_object, signed_digest
 from tallystick_ledger.encoding import canonical_json
+from tallystick_node.keys.changes import revoke_key
+from tallystick_node.setup import open_key_folder
+from tallystick_node.storage.tables import RECEIPTS
+
+DAY_S = 86_400
 
 
 @pytest.fixture
@@ -61,6 +74,9 @@ def test_her_receipt_verifies_offline_from_either_company_and_says_what_it_does_
         assert (status, "DOES NOT HOLD" in said) == (1, True), lie
     file.write_text(paper.model_dump_json().replace('"v":1', '"v":2'))
     assert verify(file)[0] == 1
+    described = httpx.get(f"{person.gym.url}/openapi.json").json()["components"]["schemas"]["SignedReceipt"]
+    assert {"signed", "acknowledgement", "stop", "entries"} <= described["properties"].keys()
+    assert not {"stop", "stop_acknowledgement", "entries"} & json.loads(paper.model_dump_json()).keys()
 
 
 def lies(story: Town, honest: SignedReceipt) -> Iterator[SignedReceipt]:
@@ -86,6 +102,215 @@ def lies(story: Town, honest: SignedReceipt) -> Iterator[SignedReceipt]:
     wallet = Evidence(grade="wallet_key", app="app", login="aal2", public_key="A" * 43, signature="A" * 86)
     forged = gym.node.signed(given.model_copy(update={"evidence": wallet}))
     yield honest.model_copy(update={"signed": forged, "acknowledgement": ""})
+
+
+def in_a_fresh_process(file: Path, *options: str) -> tuple[int, str]:
+    """Return how `tally verify` ends, and the first line of what it says, where nothing was ever opened before."""
+    command = [sys.executable, "-c", "from tallystick.cli import main; main()", "verify", str(file), *options]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return ran.returncode, ran.stdout.partition("\n")[0]
+
+
+def fingerprints(story: Town) -> list[str]:
+    return [part for each in story.companies.values() for part in ("--fingerprint", each.keys.fingerprint)]
+
+
+def revoke(company: Company, role: Role, *, since_s: int) -> None:
+    with open_key_folder(company.folder, clock=company.clock) as place:
+        revoke_key(place, role, since_s=since_s, reason="compromised")
+
+
+def test_her_receipt_is_shown_and_holds_although_a_key_under_it_was_given_up_since_and_a_thief_s_does_not(
+    story: Town, tmp_path: Path
+) -> None:
+    """The gym's receipt key is stolen weeks after Ana said yes, and Ben says yes before anybody knows of it: the gym's
+    own ledger names both receipts."""
+    person, file, known = ana(story), tmp_path / "receipt.json", fingerprints(story)
+    gym, insurer = person.gym, person.insurer
+    story.clock.at_s += 20 * DAY_S
+    stolen, stolen_s, of_then = gym.node.keys, story.clock.at_s, gym.app().receipts.signed(person.receipt)
+    story.clock.at_s += DAY_S
+    ben = consent(link(gym, insurer, at_gym="ben-at-gym", at_insurer="ben-at-ins", town=story), story)
+    revoke(gym, "receipt", since_s=stolen_s)
+    story.settle()
+
+    honest = gym.app().receipts.signed(person.receipt)
+
+    file.write_text(honest.model_dump_json())
+    assert in_a_fresh_process(file, *known) == (0, "HOLDS.")
+    assert (
+        "under a key that counts for nothing since 2027-03-19. That it is its own, its ledger says: entry "
+        in (verify(file)[1])
+    )
+    file.write_text(gym.app().receipts.signed(ben.receipt).model_dump_json())
+    assert verify(file, *known)[0] == 0
+    file.write_text(insurer.app().receipts.signed(ben.receipt).model_dump_json())
+    assert verify(file, *known)[0] == 2
+    at_insurer = insurer.app().receipts.signed(person.receipt)
+    file.write_text(at_insurer.model_dump_json())
+    status, said = verify(file, *known)
+    assert (status, said.partition("\n")[0]) == (2, "HOLDS IN PART: some of it is not proven.")
+    first, _, unproven = said.partition("Not proven by it:")
+    assert "gym.example has signed" not in first
+    assert "insurer.example has signed for it, on 2027-02-27." in first
+    assert "  That gym.example has signed that this receipt was given, on 2027-02-27: " in unproven
+    assert f"{signed_digest(honest.signed)} would show it. The ledger of insurer.example names it." in unproven
+
+    given = GivenReceipt.model_validate_json(canonical_json(unchecked_payload(honest.signed)))
+
+    def forged(at_s: int) -> str:
+        content = given.model_copy(update={"at": at_s})
+        return sign_object(content, key_id=stolen.id("receipt"), private_key=stolen.ed25519("receipt"))
+
+    before, entry = forged(stolen_s - 1), honest.entries
+    nobodys = {"acknowledgement": "", "entries": ()}
+    for lie, verdict in (
+        ({"signed": before, **nobodys}, (2, "SHOWS NOTHING: nothing in it is proven.")),
+        ({"signed": before, **nobodys, "entries": entry}, (1, "An entry in it is of something else.")),
+        ({"signed": forged(stolen_s + DAY_S), **nobodys}, (2, "SHOWS NOTHING: nothing in it is proven.")),
+        ({"signed": forged(given.at - 20 * DAY_S), **nobodys}, (1, "before its key began, or after its end.")),
+        ({"entries": (entry[0].model_copy(update={"host": "bank.example"}),)}, (1, "that the receipt is not between.")),
+        ({"entries": (entry[0].model_copy(update={"host": "insurer.example"}),)}, (1, "the log of somebody else.")),
+        ({"entries": ()}, (2, "HOLDS IN PART")),
+    ):
+        file.write_text(honest.model_copy(update=lie).model_dump_json())
+        status, said = verify(file, *known)
+        assert (status, verdict[1] in said) == (verdict[0], True), said
+    # A list of keys of before says nothing of the theft; who has the gym's list of today asks by that.
+    today, another = tmp_path / "gym-today.jwt", tmp_path / "bank.jwt"
+    today.write_text(honest.descriptors["gym.example"])
+    another.write_text(story.company("bank.example").descriptor)
+    file.write_text(of_then.model_copy(update={"signed": forged(stolen_s), **nobodys}).model_dump_json())
+    status, said = verify(file, *known)
+    assert status == 0
+    assert "That gym.example has given up no key since 2027-02-27, the day of its list in it." in said
+    assert verify(file, *known, "--descriptor", str(today))[0] == 2
+    assert verify(file, *known, "--descriptor", str(another))[0] == 1
+    token, descriptor = tmp_path / "receipt.jwt", tmp_path / "gym.jwt"
+    descriptor.write_text(honest.descriptors["gym.example"])
+    of_gym = ("--descriptor", str(descriptor), "--fingerprint", gym.keys.fingerprint)
+    for signed in (honest.signed, before, forged(stolen_s)):
+        token.write_text(signed)
+        ended, said = verify(token, *of_gym)
+        digest = signed_digest(signed)
+        assert (ended, said.startswith(f"WOULD HOLD ONLY IF its own ledger names {digest}.")) == (2, True)
+
+
+@pytest.mark.long
+def test_over_new_year_and_with_all_keys_given_up_each_company_shows_what_it_has_signed(
+    story: Town, tmp_path: Path
+) -> None:
+    """Also where a node of before wrote nothing of where the entry stands: the ledger that is written now has it."""
+    person, file, known = ana(story), tmp_path / "receipt.json", fingerprints(story)
+    both, roles = (person.gym, person.insurer), ("receipt", "log", "log-pq")
+    story.clock.at_s += DAY_S
+    for company in both:
+        for role in roles:
+            revoke(company, cast("Role", role), since_s=story.clock.at_s - 60)
+    story.settle()
+    whole: list[SignedReceipt] = []
+    for company, shown in ((person.gym, "has signed that"), (person.insurer, "has signed for it")):
+        where = (RECEIPTS.c.signed_log, RECEIPTS.c.signed_leaf)
+        kept = company.node.rows(select(*where))
+        for row in ((None, None), tuple(kept[0])):
+            changed = update(RECEIPTS).values(signed_log=row[0], signed_leaf=row[1])
+            company.node.writer.write(lambda transaction, changed=changed: transaction.execute(changed))
+            paper = company.app().receipts.signed(person.receipt)
+            file.write_text(paper.model_dump_json())
+            status, said = verify(file, *known)
+            first, _, unproven = said.partition("Not proven by it:")
+            assert (status, f"{company.host} {shown}" in first) == (2, True)
+            assert unproven.count(" would show it.") == 1
+            if row[1] is not None:
+                whole.append(paper)
+    # Who holds both papers has all that shows it, and may put it into one.
+    file.write_text(whole[0].model_copy(update={"entries": (*whole[0].entries, *whole[1].entries)}).model_dump_json())
+    assert verify(file, *known)[0] == 0
+    story.go_to("2028-01-02 00:00")
+    for company in both:
+        paper = company.app().receipts.signed(person.receipt)
+        assert [f"\n{company.host}/log/2027\n" in each.logged.proof for each in paper.entries] == [True]
+        file.write_text(paper.model_dump_json())
+        assert verify(file, *known)[0] == 2
+        unknown = update(RECEIPTS).values(signed_log=None, signed_leaf=None)
+        company.node.writer.write(lambda transaction, unknown=unknown: transaction.execute(unknown))
+        assert company.app().receipts.signed(person.receipt).entries == ()  # the opening tells of others as well
+
+
+@pytest.mark.long
+def test_what_stopped_it_stays_as_both_have_signed_it_until_it_may_not(story: Town, tmp_path: Path) -> None:
+    person, file, known = ana(story), tmp_path / "receipt.json", fingerprints(story)
+    gym, insurer = person.gym.app(), person.insurer.app()
+
+    def said_at(client: Client) -> str:
+        paper = client.receipts.signed(person.receipt)
+        file.write_text(paper.model_dump_json())
+        status, said = verify(file, *known)
+        assert status == 0
+        return said
+
+    story.clock.at_s += DAY_S
+    gym.receipts.pause(person.receipt, subject=person.at_gym)
+    assert "insurer.example HAS NOT SIGNED FOR IT.\n" in said_at(gym)
+    story.settle()
+    for client in (gym, insurer):
+        said = said_at(client)
+        assert f"gym.example has signed that {person.receipt} was paused, on 2027-02-28.\n" in said
+        assert "insurer.example has signed for it, on 2027-02-28.\n" in said
+        assert "That it is paused still" in said
+    gym.receipts.renew(person.receipt, subject=person.at_gym, evidence=evidence())
+    story.settle()
+    assert all("paused" not in said_at(client) for client in (gym, insurer))
+    insurer.receipts.revoke(person.receipt)
+    story.settle()
+    for client in (gym, insurer):
+        said = said_at(client)
+        assert f"insurer.example has signed that {person.receipt} was revoked, on 2027-02-28.\n" in said
+        assert "gym.example has signed for it, on 2027-02-28.\n" in said
+        assert "in force" not in said
+    stopped = gym.receipts.signed(person.receipt)
+    for lie in (
+        {"stop": ""},
+        {"stop_acknowledgement": stopped.acknowledgement},
+        {"stop": stopped.signed},
+        {"acknowledgement": stopped.stop_acknowledgement},
+    ):
+        file.write_text(stopped.model_copy(update=lie).model_dump_json())
+        assert verify(file, *known)[0] == 1, lie
+    story.clock.at_s += DAY_S
+    for company in (person.gym, person.insurer):
+        revoke(company, "receipt", since_s=story.clock.at_s)
+    story.settle()
+    file.write_text(gym.receipts.signed(person.receipt).model_dump_json())
+    said = verify(file, *known)[1]
+    assert said.count("That it is its own, its ledger says") == 2  # the renewal, and its word that it heard of the stop
+    gym.subjects.erase(person.at_gym)
+    for company in (person.gym, person.insurer):
+        story.clock.at_s += DAY_S
+        story.settle()
+        kept = company.node.rows(select(RECEIPTS.c.stop, RECEIPTS.c.stop_acknowledgement))
+        assert [tuple(row) for row in kept] == [(None, None)]
+
+
+@pytest.mark.long
+def test_a_stop_is_only_whose_it_is_to_make_and_comes_after_the_yes(story: Town, tmp_path: Path) -> None:
+    person, file, known = ana(story), tmp_path / "receipt.json", fingerprints(story)
+    honest, now_s = person.gym.app().receipts.signed(person.receipt), story.clock.at_s
+    gym, insurer = person.gym.node, person.insurer.node
+    paused = Stop(receipt=person.receipt, version=1, state="paused", at=now_s)
+    withdrawn = Withdrawal(receipt=person.receipt, version=1, earned="drop", at=now_s)
+    for stop, status in (
+        (gym.signed(paused), 0),
+        (insurer.signed(paused), 1),
+        (insurer.signed(paused.model_copy(update={"state": "revoked"})), 0),
+        (gym.signed(withdrawn), 0),
+        (insurer.signed(withdrawn), 1),
+        (gym.signed(withdrawn.model_copy(update={"at": now_s - 3_600})), 1),
+        (gym.signed(withdrawn.model_copy(update={"version": 2})), 1),
+        (gym.signed(withdrawn.model_copy(update={"receipt": f"rcp_{'a' * 26}"})), 1),
+    ):
+        file.write_text(honest.model_copy(update={"stop": stop}).model_dump_json())
+        assert verify(file, *known)[0] == status, stop
 
 
 @pytest.mark.long

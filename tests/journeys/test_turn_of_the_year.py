@@ -20,11 +20,12 @@ from tallystick_ledger.entry import Entry, parse_entry
 from tallystick_ledger.replay import LedgerReplay
 from tallystick_ledger.tlog.head import parse_checkpoint_body
 from tallystick_ledger.tlog.note import unchecked_text
+from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.witness import AddCheckpoint
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import LogReadOnly
 from tallystick_node.jobs import TURN_AGAIN_AFTER_S
-from tallystick_node.log.publisher import FolderReader
+from tallystick_node.log.store import FolderStore
 from tallystick_node.storage.tables import CLAIMS, EVENTS, HEADS
 
 DECEMBER_CLOSES = "2028-01-16 00:00"
@@ -53,7 +54,7 @@ def shard(company: Company, name: str) -> Path:
 def entries(log: Path) -> list[Entry]:
     """Return the entries that a published log covers."""
     head = parse_checkpoint_body(unchecked_text((log / "checkpoint").read_bytes()))
-    reader = FolderReader(log, head.size)
+    reader = TileReader(FolderStore(log).read, head.size)
     return [parse_entry(reader.entry(index)) for index in range(head.size)]
 
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick_ledger.encoding import canonical_json, new_id, to_base64url
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES, make_entry, parse_entry
+from tallystick_ledger.entry import make_entry, parse_entry
 from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 
 ID = new_id("evt", bytes(range(16)))
 BLIND = bytes(range(16))

@@ -516,7 +516,7 @@ def test_the_truth_is_taken_and_paid_once_however_often_it_is_told(court: Court)
     first = send(court, told)
     assert first.status_code == 200, first.text
     acceptance = open_object(
-        first.json()["token"], Acceptance, keys=court.scene.gym.node.partner("insurer.example").ed25519("receipt")
+        first.json()["token"], Acceptance, keys=court.scene.gym.node.partners.live("insurer.example").ed25519("receipt")
     )
     assert (acceptance.issuer, acceptance.nullifier) == ("gym.example", slot_of(court.ana))
     (reward,) = court.scene.insurer.app().rewards.find("ana-at-ins").rewards

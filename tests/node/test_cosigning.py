@@ -335,6 +335,19 @@ def test_what_convicts_the_log_is_kept_where_nothing_else_is(tmp_path: Path, hos
         assert made.publication is Publication.STOPPED
 
 
+@pytest.mark.parametrize(("shown", "problem"), [(b"", "status 422"), (head(3, bytes(32))[1], "two histories")])
+def test_what_a_witness_refuses_counts_also_where_its_evidence_cannot_be_kept(
+    host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture, shown: bytes, problem: str
+) -> None:
+    host.reply, host.shown, room = answers(422), shown, tmp_path / "evidence"
+    room.write_text("no folder can be made here, as on a disk that is full")
+    with cosigners(room, *one(host)) as made:
+        with pytest.raises(ForkSuspected, match=problem):
+            gather(made, 5)
+        assert made.publication is Publication.STOPPED
+    assert "NOT KEPT" in caplog.text
+
+
 def test_evidence_lasts_over_a_power_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file, its name, and the name of the folder that it stands in."""
     flushed: list[str] = []

@@ -21,8 +21,8 @@ from tallystick_ledger.tlog.head import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.keys import COSIGNATURE_ED25519, VerifierKey
 from tallystick_ledger.tlog.merkle import check_consistency, prove_consistency
 from tallystick_ledger.tlog.note import unchecked_text
+from tallystick_ledger.tlog.tiles import CHECKPOINT
 from tallystick_node.config import load_settings
-from tallystick_node.log.publisher import CHECKPOINT
 
 
 class PowerFailure(BaseException):

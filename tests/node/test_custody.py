@@ -16,9 +16,10 @@ from tallystick_ledger.errors import PayloadErased, PayloadUnavailable
 from tallystick_ledger.times import DAY_S
 from tallystick_node.clock import SetClock
 from tallystick_node.errors import SettingsInvalid, StorageUnavailable
-from tallystick_node.keys.custody import Custody, SubjectKeys
+from tallystick_node.keys.custody import Custody
 from tallystick_node.keys.custody_tables import SECRETS
 from tallystick_node.keys.day_keys import KEY_LIFE_DAYS, DayKeys
+from tallystick_node.keys.subject_secrets import SubjectKeys
 
 SECRET = bytes(range(32))
 TODAY = NOW_S // DAY_S
@@ -228,7 +229,7 @@ def test_a_subject_without_a_key_and_one_that_was_erased_are_told_apart(custody:
         keys.key_of("ana")
     made = keys.key_for("ana")
     assert keys.key_of("ana") == keys.key_for("ana") == made
-    keys.destroy("ana")
+    custody.destroy("subject/ana")
     for find in (keys.key_of, keys.key_for):
         with pytest.raises(PayloadErased):
             find("ana")

@@ -94,6 +94,7 @@ def test_each_head_is_cosigned_by_the_partner_and_by_a_witness_that_is_nobody_s_
     assert {("gym", "insurer"), ("insurer", "gym")} <= {(each["from"], each["to"]) for each in cosigned}
 
 
+@pytest.mark.long  # in `make check` the demo's own scan stands for it, and the recording is looked through above
 def test_an_outside_scanner_finds_no_leak(demo: Path) -> None:
     scanner = shared("accept/leak_scan.py")
     scanned = subprocess.run([sys.executable, str(scanner), str(demo)], capture_output=True, text=True, check=False)

@@ -201,17 +201,17 @@ def test_an_id_under_which_nothing_is_held_is_a_slip_and_stays_free(scene: Scene
 
 def lost_rows(scene: Scene, subject: str) -> None:
     """Her rows went with the disk, the backup is older than she is, and custody is not."""
-    scene.gym.node.custody.find_or_make(scene.gym.node.secret_name("subject", subject))
+    scene.gym.node.custody.find_or_make(scene.gym.node.secrets.name("subject", subject))
 
 
 def lost_rows_of_who_was_rewarded(scene: Scene, subject: str) -> None:
-    scene.gym.node.custody.find_or_make(scene.gym.node.secret_name("member", subject))
+    scene.gym.node.custody.find_or_make(scene.gym.node.secrets.name("member", subject))
 
 
 def older_custody(scene: Scene, subject: str) -> None:
     """She was erased, and a custody that is older was put back under the running node."""
     scene.gym.app().subjects.erase(subject, even_unknown=True)
-    name = scene.gym.node.secret_name("subject", subject)
+    name = scene.gym.node.secrets.name("subject", subject)
     with writing(scene.gym.node.custody.engine).begin() as connection:
         for table in (TOMBSTONES, DESTROYED):
             connection.execute(delete(table).where(table.c.name == name))
@@ -219,7 +219,7 @@ def older_custody(scene: Scene, subject: str) -> None:
 
 def erased_before(scene: Scene, subject: str) -> None:
     scene.gym.app().subjects.erase(subject, even_unknown=True)
-    name = scene.gym.node.secret_name("subject", subject)
+    name = scene.gym.node.secrets.name("subject", subject)
     scene.gym.node.writer.write(lambda transaction: transaction.execute(delete(BURIED).where(BURIED.c.name == name)))
 
 
@@ -258,7 +258,7 @@ def test_whoever_anything_tells_of_is_erased_as_asked(scene: Scene, known: Calla
     subject = f"eve-{next(_numbers)}"
     known(scene, subject)
     assert scene.gym.app().subjects.erase(subject).erasures == ()
-    assert scene.gym.node.custody.is_destroyed(scene.gym.node.secret_name("subject", subject))
+    assert scene.gym.node.custody.is_destroyed(scene.gym.node.secrets.name("subject", subject))
 
 
 def test_an_id_that_is_not_known_is_barred_where_that_is_wanted(scene: Scene) -> None:

@@ -10,7 +10,9 @@ from signers import NOW_S
 from tallystick_node.clock import SetClock
 from tallystick_node.config import DATABASE_FILE
 from tallystick_node.errors import FolderInUse, SettingsInvalid, StorageUnavailable
-from tallystick_node.setup import add_app_key, create_node, list_partners, open_node
+from tallystick_node.operator.apps import add_app_key
+from tallystick_node.operator.partners import list_partners
+from tallystick_node.setup import create_node, open_node
 from tallystick_node.storage.folder_lock import LOCK_FILE
 
 pytestmark = pytest.mark.sqlite  # processes that share a PostgreSQL share their folder too

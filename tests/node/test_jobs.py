@@ -13,12 +13,14 @@ from signers import NOW_S
 from sqlalchemy import event, func, insert, select
 
 from tallystick_node.clock import SetClock
-from tallystick_node.jobs import IDEMPOTENCY_LIFE_S, PURGED_TOGETHER_MAX, Jobs
+from tallystick_node.flows.expiring import pieces
+from tallystick_node.flows.links.ending import UNCONFIRMED_LIFE_S
+from tallystick_node.jobs import IDEMPOTENCY_LIFE_S, PURGED_TOGETHER_MAX, ROWS_A_TICK_MAX, Jobs
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.outbox import Outbox
 from tallystick_node.setup import create_node, open_node
-from tallystick_node.storage.tables import IDEMPOTENCY, LINKS, NONCES
+from tallystick_node.storage.tables import IDEMPOTENCY, LINKS, MESSAGES, NONCES
 
 
 @pytest.fixture
@@ -61,6 +63,40 @@ def test_a_busy_day_s_replies_go_a_piece_at_a_time_and_younger_ones_stay(node: N
     assert asyncio.run(ticks()) == [[count + 1 - each] * 2 for each in gone]
 
 
+def test_who_may_still_answer_keeps_no_idle_node_writing(node: Node) -> None:
+    """Somebody has begun a link; before that has waited for too long there is nothing to write."""
+    commits: list[object] = []
+    clock, life_s = node.clock, UNCONFIRMED_LIFE_S["recipient"]
+    assert isinstance(clock, SetClock)
+
+    def begin(transaction: Transaction) -> None:
+        pending = {
+            "id": "lnk",
+            "partner": "insurer.example",
+            "program": "ins-fit",
+            "role": "recipient",
+            "subject": "ana",
+        }
+        shown = {"partner_hint": "", "login": "", "state": "pending", "created_at_s": NOW_S, "answered_until_s": 0}
+        transaction.execute(insert(LINKS).values(**pending, **shown))
+
+    async def ticks() -> list[int]:
+        async with httpx.AsyncClient() as http:
+            work = Jobs(node, http)
+            await work.housekeep()  # the first one of the day does more
+            await node.written(begin)
+            event.listen(node.engine, "commit", commits.append)
+            counts: list[int] = []
+            for waited_s in (life_s - 1, life_s):
+                clock.at_s = NOW_S + waited_s
+                await work.housekeep()
+                counts.append(len(commits))
+            work.close()
+        return counts
+
+    assert asyncio.run(ticks()) == [0, 1]
+
+
 MANY = {"claim", "decision", "disclosure", "event", "idempotency", "link", "message", "nonce", "receipt", "reward"}
 """Tables with rows of every member and month."""
 
@@ -77,11 +113,11 @@ def test_what_is_asked_ten_times_a_second_reads_no_table_from_end_to_end(node: N
         if statement.startswith(("SELECT", "UPDATE", "DELETE")):
             asked[statement] = parameters
 
-    def wait(transaction: Transaction) -> None:
-        """Let something be due soon, so that everything is looked through."""
-        pending = {"id": "lnk", "partner": "insurer.example", "program": "ins-fit", "role": "issuer", "subject": "ana"}
-        shown = {"partner_hint": "", "login": "", "state": "pending", "created_at_s": NOW_S, "answered_until_s": 0}
-        transaction.execute(insert(LINKS).values(**pending, **shown))
+    def pause(transaction: Transaction) -> None:
+        """Let a claim wait whose receipt is not live, so that all that may leave is looked through."""
+        waits = {"id": "msg", "partner": "insurer.example", "path": "claims", "kind": "claim.issued", "about": "clm"}
+        under = {"receipt": "rcp", "state": "queued", "not_before_s": NOW_S, "next_attempt_s": NOW_S}
+        transaction.execute(insert(MESSAGES).values(**waits, **under))
 
     async def ticks() -> None:
         async with httpx.AsyncClient() as http:
@@ -89,9 +125,12 @@ def test_what_is_asked_ten_times_a_second_reads_no_table_from_end_to_end(node: N
             await work.housekeep()  # the first one after a start, and of the day, does more
             event.listen(node.engine, "before_cursor_execute", keep)
             await work.housekeep()
-            await node.written(wait)
-            await work.housekeep()
-            await Outbox(node, http, doubt=lambda _: None).deliver_next("insurer.example")
+            for piece in pieces(node, rows_max=ROWS_A_TICK_MAX).values():  # as if something of each kind were due
+                await node.written(piece)
+            outbox = Outbox(node, http, doubt=lambda _: None)
+            for change in (lambda _: None, pause):
+                await node.written(change)
+                assert not await outbox.deliver_next("insurer.example")
             work.close()
 
     asyncio.run(ticks())

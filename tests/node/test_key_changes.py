@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import httpx
@@ -33,12 +34,14 @@ from tallystick_ledger.tlog.witness import SignSubtree
 from tallystick_node.clock import SetClock
 from tallystick_node.config import load_settings
 from tallystick_node.errors import PartnerUnknown, SettingsInvalid
+from tallystick_node.flows.logs import descriptors
 from tallystick_node.flows.logs.descriptors import Couriers
 from tallystick_node.keys.changes import KeyFolder, Reason, any_ended, end_keys, revoke_key, rotate_key
 from tallystick_node.keys.files import SecretFiles
 from tallystick_node.keys.ring import NodeKeys, load_keys
+from tallystick_node.operator.partners import add_partner, list_partners, remove_partner
 from tallystick_node.outbox import WRONG_ANSWERS_MAX
-from tallystick_node.setup import add_partner, create_node, list_partners, open_key_folder, open_node, remove_partner
+from tallystick_node.setup import create_node, open_key_folder, open_node
 from tallystick_node.storage.tables import CLAIMS, HEADS, KEYS_LOGGED, PARTNERS
 
 DAY_S = 86_400
@@ -60,7 +63,7 @@ def revoke(company: Company, role: Role, *, since_s: int, reason: Reason = "comp
 
 def known(company: Company, partner: Company) -> Descriptor:
     """Return what a company has on record of a partner."""
-    return company.node.known_partner(partner.host)
+    return company.node.partners.known(partner.host)
 
 
 def head(company: Company) -> bytes:
@@ -212,7 +215,7 @@ def test_a_claim_whose_key_a_partner_has_lost_waits_until_it_has_it_again(story:
     is refused, the key is brought again, and the claim after it."""
     made, ana = story
     gym, insurer = ana.gym, ana.insurer
-    before = insurer.node.partner_token(gym.host)
+    before = insurer.node.partners.token(gym.host)
     rotate(gym, "claim")
     made.settle()
     put_back = update(PARTNERS).where(PARTNERS.c.host == gym.host).values(descriptor=before)
@@ -344,19 +347,19 @@ def test_an_older_descriptor_is_refused_by_whatever_way_it_comes(pair: tuple[Tow
     revoke(gym, "http", since_s=made.clock.at_s)
     made.settle()
     new = served(gym)
-    assert insurer.node.partner_token(gym.host) == new
+    assert insurer.node.partners.token(gym.host) == new
     refused = httpx.post(f"{insurer.url}/.well-known/tallystick", content=old)
     assert (refused.status_code, refused.json()["code"]) == (401, "descriptor_older")
     with pytest.raises(DescriptorOlder):
         add_partner(insurer.folder, old, expected_fingerprint=gym.keys.fingerprint, clock=made.clock)
     again = httpx.post(f"{insurer.url}/.well-known/tallystick", content=new)
     assert again.status_code == 204
-    assert insurer.node.partner_token(gym.host) == new
+    assert insurer.node.partners.token(gym.host) == new
 
 
 def test_a_descriptor_that_comes_compressed_is_not_unpacked(pair: tuple[Town, Company, Company]) -> None:
     made, gym, insurer = pair
-    old = insurer.node.partner_token(gym.host)
+    old = insurer.node.partners.token(gym.host)
     made.clock.at_s += 100
     changed = rotate(gym, "http")
     token = changed.descriptor(load_settings(gym.folder))
@@ -369,9 +372,9 @@ def test_a_descriptor_that_comes_compressed_is_not_unpacked(pair: tuple[Town, Co
 
     twice = gzip.compress(gzip.compress(token.encode()))
     asyncio.run(fetch(streamed(twice, encoding="gzip, gzip")))
-    assert insurer.node.partner_token(gym.host) == old
+    assert insurer.node.partners.token(gym.host) == old
     asyncio.run(fetch(streamed(token.encode())))
-    assert insurer.node.partner_token(gym.host) == token
+    assert insurer.node.partners.token(gym.host) == token
 
 
 @pytest.mark.parametrize(
@@ -413,11 +416,29 @@ def test_a_descriptor_of_nobody_and_what_is_none_are_refused(
         tmp_path / "thief", host="gym.example", url="http://thief", bind="a:1", sandbox=True, clock=insurer.clock
     )
     forged = (tmp_path / "thief" / "descriptor.jwt").read_text()
-    before = insurer.node.partner_token("gym.example")
+    before = insurer.node.partners.token("gym.example")
     for content, status in ((forged, 404), ("x", 422), ("é", 422), ("a.b.c", 422)):
         answer = httpx.post(f"{insurer.url}/.well-known/tallystick", content=content.encode())
         assert answer.status_code == status, answer.text
-    assert insurer.node.partner_token("gym.example") == before
+    assert insurer.node.partners.token("gym.example") == before
+
+
+def test_a_descriptor_of_nobody_is_opened_once_however_many_partners_there_are(
+    pair: tuple[Town, Company, Company], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may bring one, and none is held against a partner whose identity has not signed it."""
+    _, gym, insurer = pair
+    create_node(tmp_path / "new", host="bank.example", url="http://b", bind="a:1", sandbox=True, clock=insurer.clock)
+    strangers = (tmp_path / "new" / "descriptor.jwt").read_text().strip()
+    rows = [SimpleNamespace(host=gym.host, descriptor="", fingerprint=gym.keys.fingerprint)] * 100
+    held: list[str] = []
+    monkeypatch.setattr(descriptors, "require_newer", lambda token, *_, **__: held.append(token))
+    with pytest.raises(PartnerUnknown):
+        descriptors.require_taken(rows, strangers)
+    assert held == []
+    monkeypatch.setattr(descriptors, "clashes", lambda *_: False)
+    descriptors.require_taken(rows[:1], gym.descriptor)
+    assert held == [gym.descriptor]
 
 
 def test_a_rotated_identity_is_another_fingerprint_that_two_people_compare(pair: tuple[Town, Company, Company]) -> None:
@@ -646,14 +667,14 @@ def test_a_descriptor_that_lists_the_key_of_another_partner_is_not_taken(pair: t
     """Else what the insurer signs would pass for what the track sent."""
     made, gym, insurer = pair
     track = made.company("track.example")
-    known_before = gym.node.partner_token("track.example")
+    known_before = gym.node.partners.token("track.example")
     described = open_descriptor(known_before, expected_fingerprint=track.keys.fingerprint)
     stolen = known(gym, insurer).key("http")
     listed = described.model_copy(update={"keys": (*described.keys, stolen), "issued_at": described.issued_at + 1})
     forged = sign_descriptor(listed, identity=track.keys.ed25519("identity"))
     refused = httpx.post(f"{gym.url}/.well-known/tallystick", content=forged)
     assert (refused.status_code, refused.json()["code"]) == (401, "signature_invalid")
-    assert gym.node.partner_token("track.example") == known_before
+    assert gym.node.partners.token("track.example") == known_before
 
 
 def test_a_key_counts_for_what_comes_now_only_while_it_is_neither_over_nor_revoked() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from seeds import seeds_of
 from typer.testing import CliRunner
 
 from tallystick_node.cli import app
@@ -51,7 +52,7 @@ def test_a_sealed_node_opens_with_its_passphrase_and_goes_on_sealed(tmp_path: Pa
     assert {path.read_text().split()[0] for path in keys.glob("*.key")} == {"scrypt-aes256gcm-v1"}
     assert {path.stat().st_mode & 0o777 for path in keys.iterdir()} == {0o600}
     node = open_node(tmp_path, clock=CLOCK, passphrase=words)
-    for seed in node.keys.seeds.values():
+    for seed in seeds_of(node.keys).values():
         assert not [path for path in keys.iterdir() if seed in path.read_bytes()]
     with open_key_folder(tmp_path, clock=CLOCK, passphrase=words) as place:
         new = rotate_key(place, "log", overlap_days=1)

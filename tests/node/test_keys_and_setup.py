@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from hostile import PRIVATE
 from places import ROOT
+from seeds import seeds_of
 from signers import NOW_S
 from typer.testing import CliRunner
 
@@ -26,8 +27,10 @@ from tallystick_node.config import CLOCK_VARIABLE, SETTINGS_FILE, Settings, cloc
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.files import write_secret_file
 from tallystick_node.keys.ring import NodeKeys, load_keys, make_keys
+from tallystick_node.operator.apps import add_app_key
+from tallystick_node.operator.partners import add_partner, list_partners
 from tallystick_node.serving import serve
-from tallystick_node.setup import add_app_key, add_partner, create_node, list_partners, open_node
+from tallystick_node.setup import create_node, open_node
 
 CLOCK = SetClock(NOW_S)
 
@@ -368,6 +371,6 @@ def test_settings_hold_nothing_that_is_secret(tmp_path: Path) -> None:
     public = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
     assert set(public) >= {SETTINGS_FILE, "descriptor.jwt", "log.vkey", "log-pq.vkey"}
     for text in public.values():
-        for seed in keys.seeds.values():
+        for seed in seeds_of(keys).values():
             assert seed.hex() not in text
     assert json.loads(Settings.model_validate(tomllib.loads(public[SETTINGS_FILE])).model_dump_json())["sandbox"]

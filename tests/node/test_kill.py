@@ -27,14 +27,17 @@ from tallystick.journeys import visit
 from tallystick_consent.events import parse_event, parse_payload
 from tallystick_ledger.encoding import from_base64url
 from tallystick_ledger.tlog.checkpoint import parse_checkpoint_body
+from tallystick_ledger.tlog.merkle import root_at
+from tallystick_ledger.tlog.reader import TileReader
+from tallystick_ledger.tlog.tiles import CHECKPOINT
 from tallystick_node.clock import SetClock
 from tallystick_node.config import CLOCK_VARIABLE
 from tallystick_node.flows.events import get_event
-from tallystick_node.log.publisher import CHECKPOINT, FolderReader
+from tallystick_node.log.store import FolderStore
 from tallystick_node.setup import open_node
 from tallystick_node.storage.tables import EVENTS
 
-KILLS = (10, pytest.param(50, marks=pytest.mark.long))
+KILLS = (5, pytest.param(50, marks=pytest.mark.long))
 LIFE_MAX_S = 1.0
 """A node is killed at a random instant after its start: while it starts, or while it records."""
 
@@ -83,8 +86,8 @@ class Gym:
     def published(self) -> list[str]:
         """Return the entries that the published head covers, which its tiles lead to."""
         head = parse_checkpoint_body((self.log / CHECKPOINT).read_bytes().partition(b"\n\n")[0] + b"\n")
-        reader = FolderReader(self.log, head.size)
-        assert reader.root() == head.root
+        reader = TileReader(FolderStore(self.log).read, head.size)
+        assert root_at(head.size, reader) == head.root
         return [reader.entry(index).decode() for index in range(head.size)]
 
 

@@ -13,13 +13,12 @@ from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.merkle import Frontier, root_at
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.reader import TileReader
-from tallystick_ledger.tlog.tiles import TILE_WIDTH, parse_path, paths_between, paths_for
+from tallystick_ledger.tlog.tiles import CHECKPOINT, TILE_WIDTH, parse_path, paths_between, paths_for
 from tallystick_node.errors import LogNotContinued, StoreUnavailable
 from tallystick_node.log import handover
 from tallystick_node.log import store as log_store
 from tallystick_node.log.files import edge_places
 from tallystick_node.log.proof_service import ProofService
-from tallystick_node.log.publisher import CHECKPOINT
 from tallystick_node.log.store import FolderStore
 
 KEYS = [LOG.verifier_key, LOG_PQ.verifier_key]

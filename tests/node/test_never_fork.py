@@ -35,7 +35,9 @@ from tallystick_node.keys.changes import revoke_key
 from tallystick_node.log.own_heads import ASK_DEADLINE_S
 from tallystick_node.log.successor import begin_successor
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.setup import accept_clock, add_partner, create_node, open_key_folder, remove_partner
+from tallystick_node.operator.clock import accept_clock
+from tallystick_node.operator.partners import add_partner, remove_partner
+from tallystick_node.setup import create_node, open_key_folder
 
 RUNNER = CliRunner()
 

@@ -72,7 +72,7 @@ def test_nothing_is_asked_over_a_link_that_nobody_has_confirmed(story: Town) -> 
 
 def test_one_subject_s_lost_key_keeps_no_other_month_from_closing(story: Town) -> None:
     ana, ben = members(story, "ana", "ben")
-    ana.gym.node.custody.forget(ana.gym.node.secret_name("subject", ana.at_gym))
+    ana.gym.node.custody.forget(ana.gym.node.secrets.name("subject", ana.at_gym))
     story.go_past_release(MARCH_CLOSES)
     assert (paid(ana), paid(ben)) == (0, 1)
 
@@ -200,11 +200,11 @@ def test_an_answer_that_was_lost_before_a_withdrawal_accuses_nobody_later(story:
 
 def test_a_partner_s_new_descriptor_counts_at_once(story: Town) -> None:
     gym, insurer = story.companies["gym.example"], story.companies["insurer.example"]
-    before = gym.node.partner("insurer.example")
+    before = gym.node.partners.live("insurer.example")
     insurer.descriptor_url = "http://127.0.0.1:1"
     gym.trust(insurer)
     assert before.url != "http://127.0.0.1:1"
-    assert gym.node.partner("insurer.example").url == "http://127.0.0.1:1"
+    assert gym.node.partners.live("insurer.example").url == "http://127.0.0.1:1"
 
 
 def run(company: Company, work: object) -> Any:

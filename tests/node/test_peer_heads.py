@@ -22,11 +22,12 @@ from tallystick_ledger.peer_head import PeerHead, parse_peer_head
 from tallystick_ledger.tlog.head import Checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
 from tallystick_ledger.tlog.merkle import EMPTY_ROOT
-from tallystick_ledger.tlog.note import CosignatureSigner, NoteSigner, Signer, open_note, sign_note
+from tallystick_ledger.tlog.note import NoteSigner, Signer, open_note, sign_note
 from tallystick_node.config import load_settings
 from tallystick_node.flows.logs.peer_heads import PeerHeads
 from tallystick_node.log.missed import MISSED_FOR_S
-from tallystick_node.setup import add_partner, create_node
+from tallystick_node.operator.partners import add_partner
+from tallystick_node.setup import create_node
 from tallystick_node.storage.tables import FOLLOWED
 
 INTERVAL_S = 300
@@ -256,8 +257,8 @@ class Liar:
     gym: Company
     host: Host
     origin: str
-    log: NoteSigner
-    pq: CosignatureSigner
+    log: Signer
+    pq: Signer
 
     def shows(self, root: str, *signers: Signer, size: int = 10, extension: str = "") -> tuple[str, int]:
         """Show a head; return how the gym follows the log then, and how many files of evidence it has."""
@@ -284,9 +285,7 @@ def liar(story: Town, tmp_path: Path) -> Iterator[Liar]:
         token = (tmp_path / "liar" / "descriptor.jwt").read_text()
         add_partner(gym.folder, token, expected_fingerprint=keys.fingerprint, clock=story.clock)
         origin = "liar.example/log/2027"
-        yield Liar(
-            story, gym, host, origin, NoteSigner(origin, keys.ed25519("log")), CosignatureSigner(origin, keys.log_pq())
-        )
+        yield Liar(story, gym, host, origin, *keys.head_signers(origin, now_s=story.clock.at_s))
 
 
 def test_a_head_that_cannot_be_anchored_is_remembered_all_the_same(liar: Liar) -> None:

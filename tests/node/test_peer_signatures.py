@@ -285,7 +285,7 @@ def test_a_question_of_a_partner_about_a_link_with_another_is_not_even_noted(sce
 def half(scene: Scene, caller: str = "gym.example") -> dict[str, str]:
     """Return a half that the insurer opens."""
     company = scene.story.companies[caller]
-    insurer = company.node.partner("insurer.example")
+    insurer = company.node.partners.live("insurer.example")
     return seal_to(
         canonical_json({"half": to_base64url(b"h" * 32), "hint": "member since 2020"}),
         recipient_key=from_base64url(insurer.key("seal").public),
@@ -368,7 +368,7 @@ def test_a_half_that_is_none_leaves_the_offer_open(scene: Scene, sealed: dict[st
 )
 def test_a_half_that_is_sealed_and_signed_but_nonsense_leaves_the_offer_open(scene: Scene, plain: bytes) -> None:
     code = offer(scene, "ana-nonsense")
-    insurer = scene.gym.node.partner("insurer.example")
+    insurer = scene.gym.node.partners.live("insurer.example")
     sealed = seal_to(
         plain,
         recipient_key=from_base64url(insurer.key("seal").public),

@@ -16,12 +16,11 @@ from tallystick_ledger.tlog.checkpoint import Checkpoint, parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import check_consistency, prove_consistency
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
-from tallystick_ledger.tlog.tiles import TILE_WIDTH, paths_between, paths_for
+from tallystick_ledger.tlog.tiles import CHECKPOINT, TILE_WIDTH, paths_between, paths_for
 from tallystick_node.clock import SetClock
 from tallystick_node.config import DATABASE_FILE
 from tallystick_node.errors import LogNotContinued, LogReadOnly
 from tallystick_node.jobs import open_log
-from tallystick_node.log.publisher import CHECKPOINT
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.setup import create_node, open_node

@@ -165,6 +165,15 @@ def test_an_empty_log_has_the_root_of_an_empty_log(witness: Stand, gym: Company)
     assert ask(witness, AddCheckpoint(0, (), empty)).status_code == 200
 
 
+def test_a_company_has_no_more_logs_than_it_can_have_begun(witness: Stand, gym: Company) -> None:
+    """What is cosigned of a log is remembered for good: who has the gym's key opens no million of them."""
+    for name, status in (("2000", 200), ("2036-99", 200), ("2027-100", 404), ("1999", 404), ("2037", 404)):
+        origin = gym.node.settings.log_origin.replace("2027", name)
+        own = NoteSigner(origin, gym.keys.ed25519("log"))
+        empty = sign_note(Checkpoint(origin, 0, EMPTY_ROOT).body(), [own], now_s=0)
+        assert refused(witness, AddCheckpoint(0, (), empty)) == status, name
+
+
 def test_a_request_that_does_not_arrive_in_time_is_refused(witness: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tallystick_node.routes.witness.BODY_TIMEOUT_S", 0.1)
     url = httpx.URL(f"{witness.prefix}/add-checkpoint")
@@ -438,9 +447,9 @@ def test_a_company_s_logs_are_added_by_its_descriptor(alone: Path, gym: Company)
     assert "Witnesses gym.example" in tally.invoke(app, [*add, gym.keys.fingerprint]).stdout
     assert tally.invoke(app, [*add, "0" * 64]).exit_code != 0
     witness = Witness(alone, clock=gym.clock)
-    assert witness.memory.keys_of("gym.example/log/2031-2")
-    assert not witness.memory.keys_of("gym.example/log/2031-2/x")
-    assert not witness.memory.keys_of("other.example/log/2031")
+    assert witness.memory.keys_of("gym.example/log/2031-2", now_s=gym.clock.at_s)
+    assert not witness.memory.keys_of("gym.example/log/2031-2/x", now_s=gym.clock.at_s)
+    assert not witness.memory.keys_of("other.example/log/2031", now_s=gym.clock.at_s)
     witness.close()
 
 

@@ -12,19 +12,18 @@ from signers import NOW_S
 from sqlalchemy import insert, select
 
 from tallystick_ledger.encoding import canonical_json
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import EntryMalformed
-from tallystick_ledger.tlog.blob import split_entries
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES, split_entries
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
 from tallystick_ledger.tlog.tiles import TILE_WIDTH
 from tallystick_node.clock import SetClock
 from tallystick_node.config import databases_of, load_settings
-from tallystick_node.errors import IdempotencyRefused, NotFound, Refused, StorageUnavailable
+from tallystick_node.errors import IdempotencyRefused, NotFound, Refused, StorageUnavailable, no_such_thing
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.log.writer import COMMIT_WRITES_MAX, QUEUE_WRITES_MAX
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.setup import create_node, open_node
 from tallystick_node.storage.tables import BLOBS, HEADS, IDEMPOTENCY, NONCES, PARTNERS
 

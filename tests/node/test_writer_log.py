@@ -14,15 +14,14 @@ from ownlog import CLOCK, LOG, ORIGIN, Log, finished, own_log
 from signers import ed25519_key
 from sqlalchemy import insert, select
 
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import EntryMalformed
-from tallystick_ledger.tlog.blob import split_entries
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES, split_entries
 from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import open_note
 from tallystick_ledger.tlog.proof import check_proof, parse_proof
 from tallystick_ledger.tlog.signers import NoteSigner
-from tallystick_node.errors import LogEnded, NotFound, StorageUnavailable
+from tallystick_node.errors import LogEnded, NotFound, StorageUnavailable, no_such_thing
 from tallystick_node.keys.signing import FixedSigners
 from tallystick_node.log.proof_service import ProofService
 from tallystick_node.log.rows import BLOB_SIZE_MAX_BYTES, drop_blobs
@@ -30,7 +29,6 @@ from tallystick_node.log.store import FolderStore
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.log.writer import OwnLog, Writer
 from tallystick_node.migrations import Schema
-from tallystick_node.node import no_such_thing
 from tallystick_node.storage.database import writing
 from tallystick_node.storage.driver import Driver
 from tallystick_node.storage.tables import BLOBS, HEADS, PARTNERS

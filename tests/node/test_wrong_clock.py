@@ -20,7 +20,8 @@ from tallystick_node.cli import app
 from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock, span_text
 from tallystick_node.config import CLOCK_VARIABLE
 from tallystick_node.errors import ClockBehind, StorageUnavailable
-from tallystick_node.setup import list_app_keys, require_clock
+from tallystick_node.operator.apps import list_app_keys
+from tallystick_node.operator.clock import require_clock
 
 BEHIND = 147 * 86_400
 

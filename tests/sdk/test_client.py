@@ -13,8 +13,8 @@ from sdk.stand_in import DESCRIPTOR, FINGERPRINT, LINK, PROGRAM, RECEIPT, SUBJEC
 import tallystick
 from tallystick import AsyncClient, Client, Conflict, NodeUnidentified, NodeUnreachable, ReplyForged
 from tallystick.calls import PAGES_MAX, DeskCalls, EventCalls, next_cursor
-from tallystick.client import AsyncGroup, Awaited, Blocking, Group
 from tallystick.core import DEADLINE_S, REPLY_SIZE_MAX_BYTES, TIMEOUT_S, Answer
+from tallystick.groups import AsyncGroup, Awaited, Blocking, Group
 from tallystick.wire import Claims, Event, Served
 from tallystick_consent.receipts.evidence import Evidence
 from tallystick_ledger.errors import BadInput

@@ -185,32 +185,40 @@ def test_a_redirect_is_no_way_around_it(partner: Host) -> None:
     assert isinstance(refused.value.__cause__, AddressRefused)
 
 
-def test_a_name_that_is_never_told_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its threads wait among themselves; the process's own, in which a node reads its database, are free."""
+def test_a_name_that_is_never_told_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch, partner: Host) -> None:
+    """However many connections wait for it: other names are looked up, also by who gave up waiting for that one, and
+    the process's own threads, in which a node reads its database, are free."""
     told = threading.Event()
+    asked: list[str] = []
     before = socket.getaddrinfo
 
     def look_up(host: Any, *more: Any, **named: Any) -> Any:
-        if host in ("silent.example", b"silent.example"):
+        name = host.decode() if isinstance(host, bytes) else host
+        asked.append(name)
+        if name == "silent.example":
             told.wait()
-        return before(host, *more, **named)
+        return before("127.0.0.1" if name == "partner.example" else name, *more, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
-    async def ask() -> str:
+    async def ask() -> tuple[str, bytes]:
         transport = AsyncTransport(loopback, connections_max=100)
         async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=60) as http:
+            with pytest.raises(httpx.ConnectTimeout):
+                await http.get("http://silent.example", timeout=0.01)
             silent = [asyncio.create_task(http.get("http://silent.example")) for _ in range(40)]
             await asyncio.sleep(0)
             try:
-                return await asyncio.wait_for(asyncio.to_thread(str, "the database answers"), 30)
+                free = await asyncio.wait_for(asyncio.to_thread(str, "the database answers"), 30)
+                return free, (await asyncio.wait_for(http.get(at_partner(partner.url)), 30)).content
             finally:
                 told.set()
                 for each in silent:
                     each.cancel()
                 await asyncio.gather(*silent, return_exceptions=True)
 
-    assert asyncio.run(ask()) == "the database answers"
+    assert asyncio.run(ask()) == ("the database answers", partner.shown)
+    assert asked.count("silent.example") == 1
 
 
 def test_a_dead_address_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch, partner: Host) -> None:

@@ -32,6 +32,7 @@ from tallystick_ledger.errors import PolicyUnmet
 from tallystick_ledger.tlog.policy import Policy, parse_policy
 from tallystick_ledger.tlog.proof import parse_proof
 from tallystick_ledger.tlog.signers import CosignatureSigner, NoteSigner
+from tallystick_ledger.tlog.tiles import CHECKPOINT
 from tallystick_node.clock import CLOCK_BACK_MAX_S, SetClock
 from tallystick_node.errors import (
     ClockBehind,
@@ -45,7 +46,7 @@ from tallystick_node.keys.signing import FixedSigners
 from tallystick_node.log.cosigning import Cosigners
 from tallystick_node.log.evidence_room import EvidenceRoom
 from tallystick_node.log.own_heads import Seer, ask_before_first_head
-from tallystick_node.log.publisher import CHECKPOINT, Publisher
+from tallystick_node.log.publisher import Publisher
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.log.writer import OwnLog, Writer

@@ -123,6 +123,16 @@ def typ_of(token: str) -> str:
     return kind if isinstance(kind, str) else ""
 
 
+def key_id_of(token: str) -> str:
+    """Return which key a token says it is signed with; "" where it says none.
+
+    Raises:
+        BadInput: as `typ_of`.
+    """
+    named = _unchecked(token, 0).get("kid")
+    return named if isinstance(named, str) else ""
+
+
 def _unchecked(token: str, at: int) -> dict[str, Any]:
     if len(token) > TOKEN_SIZE_MAX_BYTES:
         raise _too_long()

@@ -21,7 +21,7 @@ from pydantic import (
 
 from tallystick_consent.errors import ReceiptRejected, places_in
 from tallystick_consent.fields import (
-    DataClass,
+    DataClasses,
     Digest,
     Host,
     Line,
@@ -146,7 +146,7 @@ class Terms(Sparse, Strict):
     program: ProgramName
     program_version: Version
     purposes: Annotated[tuple[KnownPurpose, ...], Field(min_length=1, max_length=8)]
-    data_classes: Annotated[tuple[DataClass, ...], Field(min_length=1, max_length=32)]
+    data_classes: DataClasses
     rung: Rung
     events_from_s: Seconds
     events_until_s: Seconds

@@ -12,26 +12,17 @@ from collections.abc import Sequence
 
 from tallystick_ledger.errors import ProofRejected
 from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES, node_hashes
-from tallystick_ledger.tlog.merkle import SIZE_MAX, HashReader, Prover
+from tallystick_ledger.tlog.merkle import SIZE_MAX
 
 RANGE_HASHES_MAX = 2 * 62
 """The longest range proof there is: two on each level below the root's two children, in a tree 63 levels tall."""
-
-
-def prove_range(start: int, end: int, *, size: int, read: HashReader) -> list[bytes]:
-    """Return the hashes that lead from the leaves [start, end) to the root; `Prover` says how.
-
-    Raises:
-        BadInput: the range is empty or reaches beyond the tree.
-    """
-    return Prover(size, read).range(start, end)
 
 
 def check_range(proof: Sequence[bytes], *, leaf_hashes: Sequence[bytes], start: int, size: int, root: bytes) -> None:
     """Return quietly if `proof` shows that the leaves stand side by side in the tree; raise if it does not.
 
     Args:
-        proof: from `prove_range` or a partner.
+        proof: from `merkle.Prover.range` or a partner.
         leaf_hashes: hashes of the leaves in question, 32 bytes each, in order; at least one.
         start: zero-based position of the first of them.
         size: number of leaves the checkpoint claims.

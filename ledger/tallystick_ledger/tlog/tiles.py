@@ -8,12 +8,14 @@ Source: c2sp.org/tlog-tiles ("Merkle Tree", "Partial Tiles", "Log entries").
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from struct import Struct
 
 from tallystick_ledger.errors import TileMalformed
+from tallystick_ledger.tlog.blob import join_entries, split_entries
 from tallystick_ledger.tlog.hashing import HASH_SIZE_BYTES
 from tallystick_ledger.tlog.merkle import SIZE_MAX
+
+CHECKPOINT = "checkpoint"
+"""The path of the head below a log's prefix."""
 
 TILE_HEIGHT = 8
 """Tree levels between one tile level and the next."""
@@ -24,9 +26,6 @@ LEVEL_MAX = 63
 
 INDEX_MAX = SIZE_MAX // TILE_WIDTH
 """The last tile of level 0 that the largest tree has."""
-
-ENTRY_SIZE_MAX_BYTES = 65_535
-"""An entry's length stands in two bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +119,13 @@ def paths_between(old_size: int, new_size: int) -> Iterator[TilePath | BundlePat
 
 
 def encode_bundle(entries: Sequence[bytes]) -> bytes:
-    """Return the bundle of 1 to 256 entries: each behind its length as two big-endian bytes.
+    """Return the bundle of 1 to 256 entries.
 
     Raises:
-        TileMalformed: too few or too many entries, or one longer than `ENTRY_SIZE_MAX_BYTES`.
+        TileMalformed: too few or too many entries, or one longer than `blob.ENTRY_SIZE_MAX_BYTES`.
     """
-    if not 1 <= len(entries) <= TILE_WIDTH:
-        raise _malformed("A bundle holds 1 to 256 entries.")
-    pieces: list[bytes] = []
-    for entry in entries:
-        if len(entry) > ENTRY_SIZE_MAX_BYTES:
-            raise _malformed("An entry is longer than 65,535 bytes.")
-        pieces += (len(entry).to_bytes(2, "big"), entry)
-    return b"".join(pieces)
+    _require_bundled(len(entries))
+    return join_entries(entries)
 
 
 def decode_bundle(raw: bytes, *, count: int) -> list[bytes]:
@@ -141,32 +134,8 @@ def decode_bundle(raw: bytes, *, count: int) -> list[bytes]:
     Raises:
         TileMalformed: the bytes are not exactly that many entries.
     """
-    if not 1 <= count <= TILE_WIDTH:
-        raise _malformed("A bundle holds 1 to 256 entries.")
-    # Most entries of a log are events, all of one length: then one comparison checks all lengths at once.
-    stride = 2 + int.from_bytes(raw[:2], "big")
-    if len(raw) == count * stride and raw[::stride] == raw[:1] * count and raw[1::stride] == raw[1:2] * count:
-        return list(_strides(count, stride).unpack(raw))
-    entries: list[bytes] = []
-    position = 0
-    try:
-        for _ in range(count):
-            start = position + 2
-            position = start + (raw[position] << 8 | raw[position + 1])
-            entries.append(raw[start:position])
-    except IndexError:
-        position = len(raw) + 1
-    if position > len(raw):
-        raise _malformed("A bundle ends before its last entry does.")
-    if position < len(raw):
-        raise _malformed("A bundle goes on after its last entry.")
-    return entries
-
-
-@lru_cache(maxsize=64)
-def _strides(count: int, stride: int) -> Struct:
-    """Return what takes a bundle of entries of one length apart in one call."""
-    return Struct(f"2x{stride - 2}s" * count)
+    _require_bundled(count)
+    return split_entries(raw, count=count)
 
 
 def require_width(raw: bytes, width: int) -> None:
@@ -187,6 +156,11 @@ def split_tile(raw: bytes, *, width: int) -> list[bytes]:
     """
     require_width(raw, width)
     return [raw[start : start + HASH_SIZE_BYTES] for start in range(0, len(raw), HASH_SIZE_BYTES)]
+
+
+def _require_bundled(count: int) -> None:
+    if not 1 <= count <= TILE_WIDTH:
+        raise _malformed("A bundle holds 1 to 256 entries.")
 
 
 def _index_path(index: int, width: int) -> str:

@@ -20,9 +20,9 @@ from tallystick_ledger.tlog.hashing import leaf_hashes
 from tallystick_ledger.tlog.head import parse_checkpoint_body
 from tallystick_ledger.tlog.merkle import Frontier
 from tallystick_ledger.tlog.note import unchecked_text
-from tallystick_ledger.tlog.tiles import TILE_WIDTH, BundlePath, decode_bundle
+from tallystick_ledger.tlog.tiles import CHECKPOINT, TILE_WIDTH, BundlePath, decode_bundle
 from tallystick_node.errors import BackupRefused
-from tallystick_node.log.publisher import CHECKPOINT
+from tallystick_node.log.rows import frontier_of
 from tallystick_node.log.store import LogStore
 from tallystick_node.storage.tables import BLOBS, HEADS
 
@@ -85,9 +85,7 @@ class WholeLogs:
                 raise _damaged(log) from error
             self._seen[log] = before.extend(leaf_hashes(entries))
         elif table == HEADS.name:
-            peaks = row["peaks"]
-            hashes = tuple(peaks[at : at + 32] for at in range(0, len(peaks), 32))
-            self._heads[row.get("log", "")] = Frontier(row["size"], hashes)
+            self._heads[row.get("log", "")] = frontier_of(row["size"], row["peaks"])
 
     def require(self) -> None:
         """Return quietly if every entry of every log was there, as it was committed.

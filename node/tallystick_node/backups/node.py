@@ -34,6 +34,7 @@ from tallystick_node.config import (
     databases_of,
     load_settings,
     parse_settings,
+    shard_settings,
 )
 from tallystick_node.errors import BackupRefused, SettingsInvalid
 from tallystick_node.keys.custody import BACKING_UP
@@ -42,7 +43,7 @@ from tallystick_node.keys.day_keys import DayKeys, dies_at_s
 from tallystick_node.keys.files import AskPassphrase, replace_file
 from tallystick_node.log.store_s3 import open_log_store
 from tallystick_node.migrations import DatabaseNotEmpty, Schema, latest, rebuild, revision_of
-from tallystick_node.node import CUSTODY_FOLDER, shard_settings
+from tallystick_node.node import CUSTODY_FOLDER
 from tallystick_node.setup import open_key_folder, open_node
 from tallystick_node.storage.database import Place, close, connect, storage_errors
 from tallystick_node.storage.durable import flush

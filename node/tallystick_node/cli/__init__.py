@@ -29,7 +29,8 @@ from tallystick_node.cli.shared import (
 from tallystick_node.clock import span_text
 from tallystick_node.config import CUSTODY_FILE, DATABASE_FILE, SETTINGS_FILE, clock_for, load_settings
 from tallystick_node.errors import ClockBehind
-from tallystick_node.setup import accept_clock, clock_to_accept, create_node, migrate_node, open_node, read_fingerprint
+from tallystick_node.operator.clock import accept_clock, clock_to_accept
+from tallystick_node.setup import create_node, migrate_node, open_node, read_fingerprint
 from tallystick_node.witness.cli import app as witness
 
 app = typer.Typer(help="Run a Tallystick node.", no_args_is_help=True, pretty_exceptions_enable=False)

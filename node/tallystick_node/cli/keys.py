@@ -28,7 +28,8 @@ from tallystick_node.keys.changes import (
     seal_keys,
 )
 from tallystick_node.keys.ring import RingKey
-from tallystick_node.setup import AppKeyLine, add_app_key, list_app_keys, open_key_folder, read_keys, remove_app_key
+from tallystick_node.operator.apps import AppKeyLine, add_app_key, list_app_keys, remove_app_key
+from tallystick_node.setup import open_key_folder, read_keys
 
 keys = typer.Typer(help="The node's own keys, and those of this company's apps.", no_args_is_help=True)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tallystick_node.cli.shared import Folder, console, writing_clock
-from tallystick_node.setup import add_partner, list_partners, remove_partner
+from tallystick_node.operator.partners import add_partner, list_partners, remove_partner
 
 partner = typer.Typer(help="Whom this node trusts.", no_args_is_help=True)
 

@@ -14,7 +14,7 @@ from tallystick_node.clock import Clock
 from tallystick_node.config import clock_for, load_settings
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.keys.files import AskPassphrase, checked_passphrase, read_passphrase_file
-from tallystick_node.setup import require_clock
+from tallystick_node.operator.clock import require_clock
 
 PASSPHRASE_VARIABLE = "TALLYSTICK_PASSPHRASE_FILE"  # noqa: S105  # the name of a file's name
 

@@ -17,6 +17,7 @@ from tallystick.wire import SCOPES
 from tallystick_ledger.errors import TallyError
 from tallystick_ledger.tlog.checkpoint import Checkpoint, open_checkpoint
 from tallystick_ledger.tlog.keys import VerifierKey
+from tallystick_ledger.tlog.tiles import CHECKPOINT, TILE_WIDTH, parse_path
 from tallystick_node.config import SETTINGS_FILE, load_settings
 from tallystick_node.demo.errors import StoryStopped
 from tallystick_node.demo.people import Private, called, local_s
@@ -25,7 +26,9 @@ from tallystick_node.demo.proxy import LOOPBACK, RecordingProxy, Wire
 from tallystick_node.keys.ring import NodeKeys
 from tallystick_node.keys.signing import VKEY_FILES
 from tallystick_node.node import DESCRIPTOR_FILE, user_agent
-from tallystick_node.setup import add_app_key, add_partner, create_node, witness_policy_lines
+from tallystick_node.operator.apps import add_app_key
+from tallystick_node.operator.partners import add_partner
+from tallystick_node.setup import create_node, witness_policy_lines
 from tallystick_node.witness.alone import Witness, create_witness
 
 POLICY_FILE = "witness.policy"
@@ -41,7 +44,7 @@ LONG_TICK_MAX_S = 600
 """By how much it moves at most where what is awaited may be hours away, such as the next attempt at a delivery."""
 
 REST_S = 0.7
-"""A log whose head is the same after this long is at rest: heads are published several times as often."""
+"""A log whose head is the same after this long, with no file ahead of it, is at rest: heads come more often."""
 
 _T = TypeVar("_T")
 
@@ -107,10 +110,18 @@ class Company:
         Raises:
             SignatureRejected, NoteMalformed: the log has not signed it.
         """
-        head, _ = open_checkpoint((self.log / "checkpoint").read_bytes(), origin=self._origin, keys=self._log_keys)
+        head, _ = open_checkpoint((self.log / CHECKPOINT).read_bytes(), origin=self._origin, keys=self._log_keys)
         if head not in self.heads:
             self.heads.append(head)
         return head
+
+    def shows_its_head(self) -> bool:
+        """Return whether the published head is of all that lies in the log's folder; its files come first, and it may
+        wait for a witness."""
+        size = self.note_head().size
+        files = (file for file in (self.log / "tile" / "entries").rglob("*") if not file.name.startswith("."))
+        bundles = (parse_path(file.relative_to(self.log).as_posix()) for file in files if file.is_file())
+        return all(each.index * TILE_WIDTH + each.width <= size for each in bundles)
 
     def close(self) -> None:
         """Stop everything."""
@@ -190,7 +201,7 @@ class Town:
         while time.monotonic() < until_s:
             time.sleep(REST_S)
             now = state()
-            if now == before:
+            if now == before and self.issuer.shows_its_head() and self.payer.shows_its_head():
                 return
             before = now
         raise StoryStopped("The companies do not come to rest.", remedy="See node.log in each company's folder.")

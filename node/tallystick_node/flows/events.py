@@ -20,14 +20,14 @@ from tallystick_ledger.encoding import canonical_json, new_id, parse_json_object
 from tallystick_ledger.errors import PayloadErased
 from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S
 from tallystick_ledger.vault import Opening, Sealed, Vault
-from tallystick_node.errors import Refused
+from tallystick_node.errors import Refused, no_such_thing
 from tallystick_node.flows.people.standings import those_that_cover
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.resources import ResourceNames, names_of
 from tallystick_node.keys.custody import erased
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Appended, Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import EVENTS, LINKS, RECEIPTS
 
 KEPT_UNDER = IN_FORCE | {ReceiptState.PAUSED}
@@ -60,7 +60,7 @@ async def record_event(node: Node, once: Once, body: wire.RecordEvent) -> Stored
         try:
             receipt = covering(node, transaction, event, subject=body.subject, named=body.receipt)
         except Refused:
-            node.require_not_erased(body.subject)
+            node.secrets.require_not_erased(body.subject)
             raise
         transaction.subject = body.subject
         _, opening = keep_event(node, transaction, event, subject=body.subject, receipt=receipt)
@@ -92,7 +92,7 @@ def keep_event(
         PayloadErased: the subject was erased.
     """
     payload = event_payload(event, source=node.host, subject=subject, receipt=receipt)
-    sealed, opening = node.vault.seal(payload, subject=subject, entry_id=event.id, media_type=MEDIA_TYPE)
+    sealed, opening = node.secrets.vault.seal(payload, subject=subject, entry_id=event.id, media_type=MEDIA_TYPE)
     committed = EventBody(commitment=to_base64url(sealed.commitment))
     appended = transaction.append("event", committed.document(), entry_id=event.id)
     transaction.execute(
@@ -310,7 +310,7 @@ def open_event(node: Node, row: Any) -> Opening:
     Raises:
         PayloadErased, PayloadUnavailable: it cannot be read any more.
     """
-    return _opened(node.vault, row)
+    return _opened(node.secrets.vault, row)
 
 
 def _opened(vault: Vault, row: Any) -> Opening:

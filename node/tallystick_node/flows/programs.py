@@ -18,11 +18,11 @@ from tallystick_consent.program import Program, parse_program, told_by
 from tallystick_consent.signed import Agreement, Proposal, signed_digest
 from tallystick_consent.together import require_within_beside
 from tallystick_ledger.encoding import canonical_json, parse_canonical_json
-from tallystick_node.errors import Refused
+from tallystick_node.errors import Refused, no_such_thing
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import AGREEMENTS, PROGRAMS
 
 PROGRAMS_REMEMBERED = 256
@@ -44,7 +44,7 @@ async def publish_program(node: Node, once: Once, body: wire.PublishProgram) -> 
     if program.payer != node.host:
         raise ProgramRejected("A program's payer is another company.", remedy="Publish it at the payer's node.")
     for issuer in program.issuers:
-        await asyncio.to_thread(node.partner, issuer)
+        await asyncio.to_thread(node.partners.live, issuer)
 
     def work(transaction: Transaction) -> Program:
         transaction.subject = ""
@@ -104,7 +104,7 @@ def receive_program(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ProgramRejected: not signed by the caller, or not a proposal to us.
     """
-    proposed = node.opened(body.token, Proposal, of=caller)
+    proposed = node.partners.opened(body.token, Proposal, of=caller)
     program = parse_program(proposed.program)
     zone_of(program)
     _require_runs_here(program)
@@ -201,7 +201,7 @@ def receive_agreement(
     Raises:
         SignatureRejected, BadInput, NotFound: not signed by the caller, or no such proposal to it.
     """
-    signed = node.opened(body.token, Agreement, of=caller)
+    signed = node.partners.opened(body.token, Agreement, of=caller)
     row = transaction.row(select(AGREEMENTS).where(AGREEMENTS.c.id == signed.agreement, AGREEMENTS.c.issuer == caller))
     if row is None or signed.proposal != signed_digest(row.payer_token):
         raise no_such_thing()

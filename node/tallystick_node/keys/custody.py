@@ -12,7 +12,6 @@ Source: CONSTRUCTIONS (keys), NIST SP 800-38D.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -273,52 +272,6 @@ class Custody:
                 "A wrapping key is missing.", remedy="Restore the custody folder from its own backup."
             )
         return key
-
-
-class SubjectKeys:
-    """Payload keys by subject, as the vault asks for them; names are keyed hashes and tell nothing."""
-
-    def __init__(
-        self, custody: Custody, name_of: Callable[[str], str], *, read: Mapping[str, bytes] = MappingProxyType({})
-    ) -> None:
-        """Ask custody for keys.
-
-        Args:
-            name_of: under which name custody keeps a subject's key.
-            read: keys by subject that were read just now, and are not asked for again.
-        """
-        self._custody = custody
-        self._name_of = name_of
-        self._read = read
-
-    def key_of(self, subject: str) -> bytes:
-        """Return the subject's key.
-
-        Raises:
-            PayloadErased: it was destroyed.
-            PayloadUnavailable: there is none.
-        """
-        if subject in self._read:
-            return self._read[subject]
-        name = self._name_of(subject)
-        key = self._custody.find(name)
-        if key is None:
-            if self._custody.is_destroyed(name):
-                raise erased()
-            raise PayloadUnavailable("A subject has no payload key here.", remedy="Restore keys.db from its backup.")
-        return key
-
-    def key_for(self, subject: str) -> bytes:
-        """Return the subject's key, made first where there is none.
-
-        Raises:
-            PayloadErased: the subject was erased.
-        """
-        return self._custody.find_or_make(self._name_of(subject))
-
-    def destroy(self, subject: str) -> None:
-        """Make the subject's key unrecoverable."""
-        self._custody.destroy(self._name_of(subject))
 
 
 def _is_destroyed(connection: Connection, name: str) -> bool:

@@ -184,12 +184,6 @@ class NodeKeys:
         """Return the Ed25519 key that a role uses for what is new."""
         return self._ed25519(self.ring.current(role))
 
-    def log_pq(self) -> MLDSA44PrivateKey:
-        """Return the ML-DSA-44 key that cosigns published heads."""
-        key = self.private[self.id("log-pq")]
-        assert isinstance(key, MLDSA44PrivateKey), "this role signs with ML-DSA-44"
-        return key
-
     def witness_pq(self) -> MLDSA44PrivateKey | None:
         """Return the ML-DSA-44 key that cosigns partners' heads; None in a node made before there was one."""
         if not self.ring.has("witness-pq"):
@@ -215,14 +209,6 @@ class NodeKeys:
     def id(self, role: Role) -> str:
         """Return the id by which signatures name that key."""
         return self.ring.current(role).id
-
-    @property
-    def seeds(self) -> dict[Role, bytes]:
-        """The secrets in this process, of the keys that are used for what is new, by role."""
-        here: list[tuple[Role, PrivateKey]] = [
-            (role, self.private[self.id(role)]) for role in SEED_SIZE_BYTES if self.ring.has(role)
-        ]
-        return {role: _seed(key) for role, key in here if not isinstance(key, HeldEd25519Key | HeldMLDSA44Key)}
 
     @property
     def fingerprint(self) -> str:

@@ -40,13 +40,19 @@ class EvidenceRoom:
     def keep(self, evidence: Evidence, *, even_full: bool = False) -> None:
         """Keep a piece of evidence; one that is there already is not kept twice.
 
+        Where it cannot be written, since the disk is full for example, that is said and no more: what was found counts
+        all the same, and nobody is kept from acting on it.
+
         Args:
             evidence: what was found.
             even_full: whether it is kept where there is no room for others: it convicts this node's own log.
-
-        Raises:
-            OSError: it cannot be written.
         """
+        try:
+            self._keep(evidence, even_full=even_full)
+        except OSError as error:
+            log.critical("evidence is found and NOT KEPT: %s", error.strerror)
+
+    def _keep(self, evidence: Evidence, *, even_full: bool) -> None:
         raw = evidence.encode()
         kind, name = _subject(evidence), f"-{hashlib.sha256(raw).hexdigest()[:16]}.json"
         there = self._files()

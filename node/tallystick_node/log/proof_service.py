@@ -83,11 +83,6 @@ class ProofService:
         self._cache = TileCache(cache_size_max_bytes, lock=threading.Lock())
         self._last: _Served | None = None
 
-    @property
-    def cached_bytes(self) -> int:
-        """The memory that kept tiles take, at most."""
-        return self._cache.size_bytes
-
     def entry(self, index: int) -> EntryProof | None:
         """Return a published entry with its proof as a file; None before the published head covers it.
 

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, select
@@ -27,6 +26,7 @@ from tallystick_ledger.tlog.merkle import EMPTY_ROOT, root_at
 from tallystick_ledger.tlog.note import open_note, sign_note
 from tallystick_ledger.tlog.reader import TileReader
 from tallystick_ledger.tlog.tiles import (
+    CHECKPOINT,
     TILE_HEIGHT,
     TILE_WIDTH,
     BundlePath,
@@ -41,11 +41,9 @@ from tallystick_node.log.cosigning import Cosigners
 from tallystick_node.log.files import Edge, Place, edge_places, root_of_tile, write_files
 from tallystick_node.log.handover import Handover, Piece, pieces_of
 from tallystick_node.log.rows import stored_entries
-from tallystick_node.log.store import FolderStore, LogStore
-from tallystick_node.storage.database import storage_errors
+from tallystick_node.log.store import LogStore
+from tallystick_node.storage.database import single_statements, storage_errors
 from tallystick_node.storage.tables import HEADS
-
-CHECKPOINT = "checkpoint"
 
 FOLDER_TILES_MAX = 1000
 """Tiles of one level that lie in one folder."""
@@ -92,9 +90,10 @@ class Publisher:
             LogNotContinued: the database is older than the published head, or files are lost that it cannot replace.
             StoreUnavailable: the files cannot be read.
         """
-        self._engine = engine
+        self._engine, self._reading = engine, single_statements(engine)
         self._store = store
         self._log = log
+        self._head = select(HEADS.c.checkpoint).where(HEADS.c.log == log)  # made once: it is asked for all the time
         self._origin = origin
         self._signers = signers
         self._clock = clock
@@ -275,12 +274,12 @@ class Publisher:
         Raises:
             StorageUnavailable: the database cannot be read.
         """
-        with storage_errors(), self._engine.connect() as connection:
+        with storage_errors(), self._reading.connect() as connection:
             return self.committed_in(connection)
 
     def committed_in(self, connection: Connection) -> Checkpoint:
         """Return the same as a transaction sees it."""
-        row = connection.execute(select(HEADS.c.checkpoint).where(HEADS.c.log == self._log)).first()
+        row = connection.execute(self._head).first()
         if row is None:
             return Checkpoint(self._origin, 0, EMPTY_ROOT)
         return parse_checkpoint_body(open_note(row.checkpoint, self._signers.keys()).body)
@@ -432,17 +431,6 @@ class Publisher:
         for name in self._store.names(folder):
             if name not in kept:
                 self._store.delete(f"{folder}/{name}")
-
-
-class FolderReader(TileReader):
-    """Reads a published log from its folder."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        super().__init__(FolderStore(folder).read, size)
-
-    def root(self) -> bytes:
-        """Return the root of the tree that the files lead to."""
-        return root_at(self.size, self)
 
 
 _PARTIAL_FOLDER = re.compile(r"[0-9]{3}\.p")

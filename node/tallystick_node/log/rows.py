@@ -84,8 +84,12 @@ def lock_head(driver: Driver, log: str) -> LockedHead:
     if row is None:
         return LockedHead(Frontier.empty(), is_new=True)
     size, peaks, published_size, successor, last_at_s, contradicted_by = row
-    hashes = tuple(peaks[at : at + HASH_SIZE_BYTES] for at in range(0, len(peaks), HASH_SIZE_BYTES))
-    return LockedHead(Frontier(size, hashes), published_size, successor, last_at_s, contradicted_by)
+    return LockedHead(frontier_of(size, peaks), published_size, successor, last_at_s, contradicted_by)
+
+
+def frontier_of(size: int, peaks: bytes) -> Frontier:
+    """Return the right edge that a head row says, its hashes side by side."""
+    return Frontier(size, tuple(peaks[at : at + HASH_SIZE_BYTES] for at in range(0, len(peaks), HASH_SIZE_BYTES)))
 
 
 def move_head(

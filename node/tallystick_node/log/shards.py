@@ -22,8 +22,11 @@ from tallystick_node.log.proof_service import ProofService
 from tallystick_node.log.publisher import Publisher
 from tallystick_node.log.store import LogStore
 from tallystick_node.log.writer import OwnLog
-from tallystick_node.storage.database import storage_errors
+from tallystick_node.storage.database import single_statements, storage_errors
 from tallystick_node.storage.tables import HEADS
+
+_LOGS = select(HEADS.c.log, HEADS.c.successor, HEADS.c.contradicted_by)
+"""Made once, since an idle node asks some thirty times a second."""
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ class Shards:
             LogNotContinued: the database is older than what is published of one.
             StoreUnavailable: the files of one cannot be read.
         """
-        self._engine = engine
+        self._reading = single_statements(engine)
         self._first = first
         self._open = open_shard
         self._lock = threading.RLock()
@@ -146,8 +149,8 @@ class Shards:
     def _look(self) -> dict[str, bytes]:
         """Take up logs that another process has begun; return those that must not be written, each with the head that
         says so."""
-        with storage_errors(), self._engine.connect() as connection:
-            rows = connection.execute(select(HEADS.c.log, HEADS.c.successor, HEADS.c.contradicted_by)).all()
+        with storage_errors(), self._reading.connect() as connection:
+            rows = connection.execute(_LOGS).all()
         following = {row.log: row.successor for row in rows if row.successor is not None}
         name: str | None = following.get(self._first)
         while name is not None:

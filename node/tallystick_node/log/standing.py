@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import httpx
 
-from tallystick.evidence import EvidenceRejected, TwoHeads, two_heads
+from tallystick.evidence import EvidenceRejected, two_heads
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected
 from tallystick_ledger.tlog.checkpoint import open_checkpoint
 from tallystick_ledger.tlog.head import Checkpoint
@@ -133,16 +133,9 @@ class Standing:
             found = two_heads(word.note, note, keys=keys, read=publisher.reader(head.size))
             with suppress(EvidenceRejected):
                 found.check(keys)
-                self._keep(found)
+                self.evidence.keep(found, even_full=True)
         log.critical("%s has seen another history of this log; nothing is written to it any more", word.of)
         self.writer.make_read_only(word.note).result()
-
-    def _keep(self, found: TwoHeads) -> None:
-        """Keep what convicts this log; a disk that is full keeps nobody from stopping it."""
-        try:
-            self.evidence.keep(found, even_full=True)
-        except OSError as error:
-            log.critical("evidence against this log is found and NOT KEPT: %s", error.strerror)
 
     def consider(self, note: bytes) -> None:
         """Take a head that a witness shows in refusing one of ours; stop where our log, as it is by now, does not lead

@@ -20,6 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tallystick_ledger.tlog.tiles import CHECKPOINT
 from tallystick_node.config import Settings
 from tallystick_node.errors import SettingsInvalid
 from tallystick_node.log.store import FolderStore, LogStore
@@ -45,8 +46,6 @@ UNSURE_MAX = 8
 """How many heads are remembered of which nobody knows whether they were put; each is a head, of at most 512 KB."""
 
 CACHE_SIZE_MAX_BYTES = 32 * 1024 * 1024
-
-CHECKPOINT = "checkpoint"
 
 
 class S3LogStore:

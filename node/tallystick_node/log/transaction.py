@@ -14,8 +14,9 @@ from sqlalchemy.sql.expression import Executable
 from tallystick.wire import EntryProof
 from tallystick_ledger.append import Plan
 from tallystick_ledger.encoding import new_id
-from tallystick_ledger.entry import BLIND_SIZE_BYTES, ENTRY_SIZE_MAX_BYTES, Entry, make_entry
+from tallystick_ledger.entry import BLIND_SIZE_BYTES, Entry, make_entry
 from tallystick_ledger.errors import EntryMalformed
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.tlog.proof import InclusionProof
 from tallystick_node.storage.database import is_postgres
 from tallystick_node.storage.driver import Driver

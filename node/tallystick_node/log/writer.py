@@ -116,7 +116,6 @@ class Writer:
         clock: Clock,
         random_bytes: Callable[[int], bytes],
         keeps_published: bool = True,
-        group_max: int = COMMIT_WRITES_MAX,
         log_named: Callable[[str], OwnLog] | None = None,
     ) -> None:
         """Begin to write.
@@ -128,7 +127,6 @@ class Writer:
             random_bytes: for their ids and blinds.
             keeps_published: whether entries stay in the database once the published files hold them: twice the space,
                 and files that are lost can be made again.
-            group_max: writes that are committed together at most.
             log_named: a log of this node by its name, for when another process has begun a successor to `log`.
         """
         self._engine = writing(engine)
@@ -136,7 +134,6 @@ class Writer:
         self._clock = clock
         self._random_bytes = random_bytes
         self._keeps_published = keeps_published
-        self._group_max = group_max
         self._log_named = log_named
         self._refusal: TallyError | None = None
         self._connection: Connection | None = None
@@ -262,7 +259,7 @@ class Writer:
             if first is None:
                 break
             batch, stop = [first], False
-            while len(batch) < self._group_max and not stop:
+            while len(batch) < COMMIT_WRITES_MAX and not stop:
                 try:
                     following = self._queue.get_nowait()
                 except queue.Empty:

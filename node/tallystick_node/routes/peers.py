@@ -118,7 +118,7 @@ def _identify(node: Node, request: Request, content: bytes) -> tuple[str, Verifi
     """
     keys: dict[str, Ed25519PublicKey] = {}
     whose: dict[str, str] = {}
-    for partner in node.partners():
+    for partner in node.partners.all_live():
         for key_id, key in partner.ed25519("http").items():
             keys[key_id], whose[key_id] = key, partner.host
     verified = verify_request(

@@ -11,8 +11,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from tallystick import wire
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.app_keys import App, record_read
-from tallystick_node.node import no_such_thing
 from tallystick_node.routes.callers import NodeHere, require
 
 router = APIRouter(prefix="/v1/proofs")

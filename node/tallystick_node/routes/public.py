@@ -11,15 +11,14 @@ from sqlalchemy import select
 
 from tallystick_consent.claims.status_list import STATUS_MEDIA_TYPE
 from tallystick_ledger.errors import BadInput, TileMalformed
-from tallystick_ledger.tlog.tiles import BundlePath, parse_path
+from tallystick_ledger.tlog.tiles import CHECKPOINT, BundlePath, parse_path
 from tallystick_node.clock import CLOCK_BACK_MAX_S, steady_s
-from tallystick_node.errors import NotReady, ScopeMissing, log_read_only
+from tallystick_node.errors import NotReady, ScopeMissing, log_read_only, no_such_thing
 from tallystick_node.flows.app_keys import find_app, record_read
 from tallystick_node.flows.claims.status import published_list
 from tallystick_node.flows.logs.descriptors import require_taken, take_descriptor
 from tallystick_node.log.cosigning import Publication
-from tallystick_node.log.publisher import CHECKPOINT
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.routes.callers import NodeHere
 from tallystick_node.statuses import SIGNED_AGAIN_AFTER_S
 from tallystick_node.storage.tables import HEADS, PARTNERS

@@ -68,6 +68,11 @@ class Turns:
         self._session: Connection | None = None
         self._taken: set[int] = set()
 
+    @property
+    def are_our_own(self) -> bool:
+        """Whether no other process takes any, so that nobody has to be asked: to take one then waits for nothing."""
+        return self._engine is None
+
     def take(self, work: str) -> Turn | None:
         """Return the turn for some work, None where another process has it, or another task of this one.
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tallystick_consent.fields import Url
 from tallystick_ledger.encoding import from_base64url, to_base64url
 from tallystick_ledger.errors import BadInput
 from tallystick_ledger.tlog.keys import VerifierKey, is_key_name
@@ -30,9 +31,8 @@ from tallystick_ledger.tlog.witness import (
     parse_sign_subtree,
 )
 from tallystick_node.clock import Clock
-from tallystick_node.errors import SettingsInvalid
+from tallystick_node.errors import SettingsInvalid, no_such_thing
 from tallystick_node.keys.files import write_secret_file
-from tallystick_node.node import no_such_thing
 from tallystick_node.witness.known import report_refusal
 from tallystick_node.witness.memory import Memory, make_memory
 
@@ -57,7 +57,7 @@ class WitnessSettings(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$", max_length=300)]
+    url: Url
     bind: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}$")]
     sandbox: bool
 
@@ -202,7 +202,7 @@ class Witness:
             return cosign(signed, last=last, signers=self._keys.signers, now_s=now_s)
 
         try:
-            signed = open_request(request, keys=self.memory.keys_of(origin))
+            signed = open_request(request, keys=self.memory.keys_of(origin, now_s=now_s))
             return self.memory.cosign(origin, judge).answer
         except WitnessRefused as error:
             report_refusal(error, origin)
@@ -211,7 +211,8 @@ class Witness:
     def _sign_subtree(self, raw: bytes) -> bytes:
         request = parse_sign_subtree(raw)
         origin = claimed_origin(request.note)
-        keys, last = self.memory.keys_of(origin), self.memory.last_checkpoint(origin)
+        keys = self.memory.keys_of(origin, now_s=self._clock.now_s())
+        last = self.memory.last_checkpoint(origin)
         return cosign_subtree(request, keys=keys, own=self._keys.public, last=last, signer=self._keys.pq_signer)
 
 

@@ -139,13 +139,13 @@ class Memory:
             query = "SELECT origin FROM log UNION SELECT host FROM company ORDER BY 1"
             return [str(row[0]) for row in connection.execute(query)]
 
-    def keys_of(self, origin: str) -> dict[str, list[VerifierKey]]:
+    def keys_of(self, origin: str, *, now_s: int) -> dict[str, list[VerifierKey]]:
         """Return the keys of the log `origin`, by its origin; nothing where it is not known."""
         with self._reading() as connection:
             rows = connection.execute("SELECT vkey FROM log WHERE origin = ?", (origin,)).fetchall()
         if rows:
             return {origin: [VerifierKey.parse(row[0]) for row in rows]}
-        return keys_by_host(origin, self._company)
+        return keys_by_host(origin, self._company, now_s=now_s)
 
     def cosign(self, origin: str, judge: Callable[[Cosigned | None], Cosigned]) -> Cosigned:
         """Return what `judge` makes of what was cosigned last of a log, once that is remembered durably.

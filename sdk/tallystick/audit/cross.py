@@ -185,6 +185,7 @@ def _check_acceptances(
     recipient: AuditedLog, hosts: dict[str, list[AuditedLog]], origins: dict[str, AuditedLog]
 ) -> Iterator[str]:
     stand: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
     for claim, (acceptance, index) in recipient.replay.consent.acceptances.items():
         place = f"entry {index}"
         if acceptance.log.partition("/log/")[0] != acceptance.issuer:
@@ -208,11 +209,24 @@ def _check_acceptances(
         elif _standing(issuer, claim) == "withheld":
             recipient.found.add("X.withheld", place, f"{issuer.host} says that it withheld this claim.")
         elif claim in recipient.replay.consent.retracted and not _is_revoked(hosts[issuer.host], claim):
-            recipient.found.add("X.retracted", place, f"{issuer.host} has not revoked this claim.")
+            if _holds_all(
+                hosts[issuer.host], origins, from_s=_at_s(issuer, leaf), to_s=recipient.replay.times.newest_s
+            ):
+                recipient.found.add("X.retracted", place, f"{issuer.host} has not revoked this claim.")
+            else:
+                unknown[issuer.host] += 1
         elif _stands_revoked(claim, issuers=hosts[issuer.host], recipients=hosts[recipient.host]):
             stand[issuer.host] += 1
     for host, count in stand.items():
         yield f"{recipient.where}: {count} claims that {host} revoked long ago stand; nothing tells if it said so."
+    for host, count in unknown.items():
+        yield f"{recipient.where}: {count} claims are retracted that {host} may have revoked behind what is here of it."
+
+
+def _holds_all(logs: Sequence[AuditedLog], origins: dict[str, AuditedLog], *, from_s: int, to_s: int) -> bool:
+    """Return whether the logs of one partner hold all that it logged from a time on, up to another, by any clock."""
+    reached_s = max(log.replay.times.newest_s for log in logs)
+    return _whole_from_s(logs, origins) <= from_s and reached_s > to_s + 2 * TIME_SLACK_S
 
 
 def _is_revoked(issuers: Sequence[AuditedLog], claim: str) -> bool:

@@ -140,12 +140,29 @@ def _held_bytes(member: Member, state: object) -> int:
 _CHANCE = SystemRandom()
 
 
+class _Room:
+    """Says of a database that fails that an audit finds no room."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise AuditNotRun(
+                f"What the audit remembers finds no room on the disk of temporary files ({type(error).__name__}).",
+                remedy="Make room there, or let SQLITE_TMPDIR name a folder with more.",
+            ) from error
+
+
+_room = _Room()
+
+
 class _Table:
     """Rows in the order in which their keys first came, in a temporary database of their own."""
 
     def __init__(self) -> None:
         self._seen = bytearray(SEEN_SIZE_BYTES)
-        with _room():
+        with _room:
             self._db = sqlite3.connect("", isolation_level=None)
             for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_SIZE_KIB}"):
                 self._db.execute(f"PRAGMA {pragma}")
@@ -160,12 +177,12 @@ class _Table:
         at = hash(key) % (8 * SEEN_SIZE_BYTES)
         if not self._seen[at >> 3] >> (at & 7) & 1:
             return None
-        with _room():
+        with _room:
             row = self._db.execute("SELECT value FROM item WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
     def put(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        with _room():
+        with _room:
             self._db.execute("BEGIN")
             self._db.executemany(
                 "INSERT INTO item (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -179,11 +196,11 @@ class _Table:
         return row
 
     def drop(self, key: bytes) -> bool:
-        with _room():
+        with _room:
             return self._db.execute("DELETE FROM item WHERE key = ?", (key,)).rowcount > 0
 
     def count(self) -> int:
-        with _room():
+        with _room:
             count: int = self._db.execute("SELECT count(*) FROM item").fetchone()[0]
         return count
 
@@ -191,7 +208,7 @@ class _Table:
         """Yield all rows; what is put meanwhile may be among them, or not."""
         after = -1
         while True:
-            with _room():
+            with _room:
                 page = self._db.execute(
                     "SELECT place, key, value FROM item WHERE place > ? ORDER BY place LIMIT ?", (after, PAGE_ROWS)
                 ).fetchall()
@@ -199,20 +216,6 @@ class _Table:
                 return
             yield from ((key, value) for _, key, value in page)
             after = page[-1][0]
-
-
-class _room:  # noqa: N801 - it is used as a function, and asked for with every look at a table
-    """Says of a database that fails that an audit finds no room."""
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise AuditNotRun(
-                f"What the audit remembers finds no room on the disk of temporary files ({type(error).__name__}).",
-                remedy="Make room there, or let SQLITE_TMPDIR name a folder with more.",
-            ) from error
 
 
 class _Away:
@@ -247,6 +250,7 @@ class MappingAway(_Away, MutableMapping[K, V]):
 
     @property
     def newest(self) -> dict[K, V]:
+        """The items that are in memory."""
         return self._items
 
     def put_away(self, keep: int) -> None:
@@ -304,7 +308,7 @@ class MappingAway(_Away, MutableMapping[K, V]):
         return _Values(self)
 
     def pairs(self) -> Iterator[tuple[K, V]]:
-        """Yield each key and its value; what is put meanwhile may be among them, or not."""
+        """Yield each key and its value, for looking only; what is put meanwhile may be among them, or not."""
         self._write(self._items)
         for raw_key, raw in self._table.rows():
             key = self._key.read(raw_key)
@@ -341,6 +345,7 @@ class SetAway(_Away, MutableSet[K]):
 
     @property
     def newest(self) -> set[K]:
+        """The elements that are in memory."""
         return self._elements
 
     def put_away(self, keep: int) -> None:
@@ -375,9 +380,15 @@ class _Form(Generic[K]):
         self._adapter = None if of is str else exactly(of)
 
     def write(self, value: K) -> bytes:
-        return str(value).encode() if self._adapter is None else self._adapter.dump_json((value,))
+        if self._adapter is None:
+            return str(value).encode(errors="surrogatepass")  # whoever writes a log chooses its texts
+        return self._adapter.dump_json((value,))
 
     def read(self, raw: bytes) -> K:
-        value: Any = raw.decode() if self._adapter is None else self._adapter.validate_json(raw)[0]
+        value: Any
+        if self._adapter is None:
+            value = raw.decode(errors="surrogatepass")
+        else:
+            (value,) = self._adapter.validate_json(raw)
         known: K = value
         return known

@@ -42,10 +42,12 @@ def is_paper(raw: bytes) -> bool:
         return False
 
 
-def trust_in(fingerprints: Iterable[str], keys: Iterable[VerifierKey], policy: Policy | None) -> Trust:
+def trust_in(
+    fingerprints: Iterable[str], keys: Iterable[VerifierKey], policy: Policy | None, descriptors: Iterable[bytes] = ()
+) -> Trust:
     """Return whose word counts, from what was given on the command line."""
     named = frozenset(map(plain_fingerprint, fingerprints))
-    return Trust(named, tuple(keys), policy)
+    return Trust(named, tuple(keys), policy, tuple(each.decode("ascii", "replace").strip() for each in descriptors))
 
 
 def verified_paper(raw: bytes, trust: Trust) -> Verified:

@@ -14,7 +14,7 @@ from tallystick_ledger.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Expected:
     """What whoever verifies knows of a presentation beside the file: the options of the command.
 
     Attributes:
@@ -37,26 +37,26 @@ def is_presented(raw: bytes) -> bool:
     return raw.startswith(b"eyJ") and b"~" in raw
 
 
-def verified_presented(raw: bytes, asked: Asked) -> str:
+def verified_presented(raw: bytes, expected: Expected) -> str:
     """Return what a presented claim says, for a person to read, once everything about it holds.
 
     Raises:
         AuditNotRun: something that must be known beside the file is missing.
         ClaimRejected, BadInput, SignatureRejected: it does not hold.
     """
-    if asked.descriptor is None or not (asked.fingerprint and asked.verifier and asked.nonce):
+    if expected.descriptor is None or not (expected.fingerprint and expected.verifier and expected.nonce):
         raise AuditNotRun(
             "Nothing says whom to believe about a presented claim, or what the wallet was given.",
             remedy="Give --descriptor FILE --fingerprint HEX of its issuer, --verifier NAME and --nonce TEXT.",
         )
-    issuer = _issuer(asked.descriptor, asked.fingerprint).live(asked.now_s)
-    status_list = _text(read(asked.status, TOKEN_SIZE_MAX_BYTES)) if asked.status else None
+    issuer = _issuer(expected.descriptor, expected.fingerprint).live(expected.now_s)
+    status_list = _text(read(expected.status, TOKEN_SIZE_MAX_BYTES)) if expected.status else None
     presented = verify_presented(
         _text(raw),
         issuer=issuer,
-        verifier=asked.verifier,
-        nonce=asked.nonce,
-        now_s=asked.now_s,
+        verifier=expected.verifier,
+        nonce=expected.nonce,
+        now_s=expected.now_s,
         status_list=status_list,
     )
     claim = presented.claim

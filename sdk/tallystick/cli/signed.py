@@ -6,8 +6,10 @@ from pathlib import Path
 
 from tallystick.audit import AuditNotRun
 from tallystick.audit.findings import printable
+from tallystick.cli.papers import Verified
 from tallystick.cli.shared import read
 from tallystick.descriptor import open_descriptor
+from tallystick.papers.signed import given_up, open_signed
 from tallystick.papers.trust import day_text, rejected
 from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES, typ_of
 from tallystick_consent.erasure import ErasureAttestation, ErasureRequest
@@ -23,7 +25,6 @@ from tallystick_consent.signed import (
     SignedObject,
     Stop,
     Withdrawal,
-    open_object,
     signed_digest,
 )
 from tallystick_ledger.errors import BadInput
@@ -70,8 +71,9 @@ def is_signed(raw: bytes) -> bool:
     return raw.startswith(b"eyJ") and b"~" not in raw
 
 
-def verified_signed(raw: bytes, known: Known) -> str:
-    """Return what a signed object says, for a person to read, once its signature holds.
+def verified_signed(raw: bytes, known: Known) -> Verified:
+    """Return what a signed object says, for a person to read, once its signature holds; under a key that was given up
+    since, nothing is shown by that alone.
 
     Raises:
         AuditNotRun: nothing says whose it is to be.
@@ -88,11 +90,15 @@ def verified_signed(raw: bytes, known: Known) -> str:
     if typ_of(token) not in KINDS:
         raise BadInput("It is nothing that partners sign.", remedy="Give the file as it was made.")
     kind, name = KINDS[typ_of(token)]
-    content = open_object(token, kind, keys=company.ed25519("receipt"))
-    lines = [f"HOLDS. {company.host} has signed this {name}, on {day_text(content.at)}."]
+    opened = open_signed(token, kind, company)
+    content = opened.content
+    said = f"{company.host} has signed this {name}, on {day_text(content.at)}{given_up(opened)}."
+    holds = "HOLDS." if opened.given_up_s is None else f"WOULD HOLD ONLY IF its own ledger names {opened.digest}."
+    lines = [f"{holds} {said}"]
     for member, value in content.model_dump(mode="json").items():
         lines.append(f"  {member}: {value if isinstance(value, str) else json.dumps(value)}")
-    return "\n".join(printable(line) for line in (*lines, _compared(content, known.of)) if line)
+    text = "\n".join(printable(line) for line in (*lines, _compared(content, known.of)) if line)
+    return Verified(text, is_shown=opened.given_up_s is None)
 
 
 def _compared(content: SignedObject, of: Path | None) -> str:

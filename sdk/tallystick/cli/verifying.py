@@ -11,13 +11,14 @@ from tallystick.audit import AuditNotRun
 from tallystick.audit.findings import printable
 from tallystick.audit.keys import parse_vkeys
 from tallystick.cli.papers import PAPER_SIZE_MAX_BYTES, Verified, is_paper, trust_in, verified_paper
-from tallystick.cli.presented import Asked, is_presented, verified_presented
+from tallystick.cli.presented import Expected, is_presented, verified_presented
 from tallystick.cli.shared import FINDINGS, NOT_RUN, policy_in, read, say
 from tallystick.cli.signed import Known, is_signed, verified_signed
 from tallystick.evidence import EVIDENCE_SIZE_MAX_BYTES, Verdict, parse_evidence
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES
 from tallystick_ledger.encoding import parse_json_object
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.errors import BadInput, TallyError
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.tlog.keys import PUBLIC_KEY_SIZE_BYTES, VerifierKey
 from tallystick_ledger.tlog.policy import POLICY_SIZE_MAX_BYTES, Policy
 from tallystick_ledger.tlog.proof import (
@@ -45,7 +46,10 @@ def verify_command(
     key: Annotated[Path | None, typer.Option(help="File of verifier keys, one a line.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Trust policy (c2sp.org/tlog-policy).")] = None,
     descriptor: Annotated[
-        Path | None, typer.Option(help="Descriptor of who signed it: a presented claim's issuer, a partner.")
+        list[Path] | None,
+        typer.Option(
+            help="Descriptor of who signed it: a presented claim's issuer, a partner; of a paper each one's, of today."
+        ),
     ] = None,
     fingerprint: Annotated[
         list[str] | None, typer.Option(help="Fingerprint of a company's identity key, as two people compared it.")
@@ -60,14 +64,15 @@ def verify_command(
     certificate of an erasure, an export, a receipt as both companies signed it), one object that a partner signed, or a
     claim that somebody presents, under keys you have."""
     raw = read(file, FILE_SIZE_MAX_BYTES)
+    issuers, named = next(iter(descriptor or ()), None), next(iter(fingerprint or ()), "")
     if is_signed(raw):
-        known = Known(descriptor, next(iter(fingerprint or ()), ""), of)
-        _tell(lambda: Verified(verified_signed(raw, known)))
+        known = Known(issuers, named, of)
+        _tell(lambda: verified_signed(raw, known))
         return
     if is_presented(raw):
         now_s = int(time.time()) if at is None else at
-        asked = Asked(descriptor, next(iter(fingerprint or ()), ""), verifier, nonce, status, now_s)
-        _tell(lambda: Verified(verified_presented(raw, asked)))
+        expected = Expected(issuers, named, verifier, nonce, status, now_s)
+        _tell(lambda: Verified(verified_presented(raw, expected)))
         return
     is_customers = is_paper(raw)
     is_evidence = not is_customers and _is_evidence(raw)
@@ -84,8 +89,9 @@ def verify_command(
     if is_proof and key is None and policy is None:
         raise AuditNotRun("Nothing says whose signature counts.", remedy="Give either --key FILE or --policy FILE.")
     claimed = read(entry, ENTRY_SIZE_MAX_BYTES) if entry else b""
+    told = [read(each, TOKEN_SIZE_MAX_BYTES) for each in descriptor or ()]
     if is_customers:
-        _tell(lambda: verified_paper(raw, trust_in(fingerprint or (), keys, trusted)))
+        _tell(lambda: verified_paper(raw, trust_in(fingerprint or (), keys, trusted, told)))
     elif is_evidence:
         _tell(lambda: _verified_evidence(raw, keys, trusted))
     else:

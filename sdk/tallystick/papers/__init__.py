@@ -28,6 +28,7 @@ from tallystick.papers.export import (
 )
 from tallystick.papers.receipt import (
     SIGNED_RECEIPT_SIZE_MAX_BYTES,
+    NamedIn,
     SignedReceipt,
     check_signed_receipt,
     parse_signed_receipt,
@@ -46,6 +47,7 @@ __all__ = [
     "ExportedEvent",
     "ExportedReceipt",
     "Logged",
+    "NamedIn",
     "PaperRejected",
     "PaperVerdict",
     "SignedReceipt",

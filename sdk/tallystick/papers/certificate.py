@@ -10,11 +10,12 @@ Source: DESIGN flow 8 and P9, docs/erasure.md.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tallystick.descriptor import Descriptor
+from tallystick.papers.signed import Standing, given_up, open_signed, open_standing
 from tallystick.papers.trust import (
     PaperVerdict,
     Trust,
@@ -26,13 +27,11 @@ from tallystick.papers.trust import (
     sentences,
     unconfirmed,
 )
-from tallystick.wire import EntryProof
+from tallystick.wire import EntryProof, SignedToken
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES
 from tallystick_consent.entries import ErasureBody, Signature, erasure_body
 from tallystick_consent.erasure import ErasureAttestation, ErasureRequest
 from tallystick_consent.fields import Host, Seconds
-from tallystick_consent.signed import open_object, signed_digest
-from tallystick_ledger.entry import parse_entry
-from tallystick_ledger.tlog.proof import check_entry, parse_proof
 
 CERTIFICATE_SIZE_MAX_BYTES = 16 * 1024 * 1024
 LINKS_MAX = 1_000
@@ -43,8 +42,6 @@ _GROUNDS = {
     "legal_claims": "for legal claims",
     "own_customer": "since it is about its own customer, who has not asked it",
 }
-
-Token = Annotated[str, Field(min_length=1, max_length=65_536)]
 
 
 class _Strict(BaseModel):
@@ -61,9 +58,9 @@ class CertifiedLink(_Strict):
         attested: the ledger entry that tells of the answer; null while there is none.
     """
 
-    request: Token
+    request: SignedToken
     erased: EntryProof
-    attestation: Annotated[str, Field(max_length=65_536)] = ""
+    attestation: Annotated[str, Field(max_length=TOKEN_SIZE_MAX_BYTES)] = ""
     attested: EntryProof | None = None
 
 
@@ -100,18 +97,19 @@ def check_certificate(certificate: Certificate, trust: Trust) -> PaperVerdict:
         PaperRejected: a request, an entry and an answer are not of one erasure, or of others than it says.
         SignatureRejected, ProofRejected, PolicyUnmet, BadInput: something is not signed or not proven.
     """
-    companies = open_companies(certificate.descriptors)
+    companies = open_companies(certificate.descriptors, trust)
     require(certificate.host in companies, "It has no descriptor of the company that gave it.")
     told = [_check_link(each, certificate.host, companies, trust) for each in certificate.links]
-    require(len({request.erasure for request, _ in told}) == len(told), "It has one erasure twice.")
+    require(len({link.erasure for link in told}) == len(told), "It has one erasure twice.")
     links = count(len(told), "link")
     return PaperVerdict(
         shown=(
             f"The ledger of {certificate.host} says that the subject of {links} was erased there.",
-            *(line for _, lines in told for line in lines),
+            *(line for link in told for line in link.shown),
         ),
         told=sentences(
             (
+                *(line for link in told for line in link.unshown),
                 f"That keys and rows are gone, at {certificate.host} and where it was attested: each company's word.",
                 "That no copy was made before, and that the subject had no other link with a partner.",
                 ""
@@ -120,42 +118,55 @@ def check_certificate(certificate: Certificate, trust: Trust) -> PaperVerdict:
             )
         ),
         unconfirmed=unconfirmed(companies, trust, giver=certificate.host),
+        is_whole=not any(link.unshown for link in told),
     )
 
 
-def _check_link(
-    link: CertifiedLink, host: str, companies: Mapping[str, tuple[Descriptor, str]], trust: Trust
-) -> tuple[ErasureRequest, list[str]]:
-    """Return what one link shows, a sentence each."""
+class _Link(NamedTuple):
+    """What one link shows, a sentence each, and what it does not: an answer under a key that was given up since."""
+
+    erasure: str
+    shown: list[str]
+    unshown: list[str]
+
+
+def _check_link(link: CertifiedLink, host: str, companies: Mapping[str, tuple[Descriptor, str]], trust: Trust) -> _Link:
+    """Return what one link shows."""
     company, _ = companies[host]
-    request = open_object(link.request, ErasureRequest, keys=company.ed25519("receipt"))
+    opened = open_signed(link.request, ErasureRequest, company)
+    request = opened.content
     require(request.origin == host, "A request in it is another company's.")
-    signed = signed_digest(link.request)
-    size = _check_logged(link.erased, erasure_body(request, signed=signed), company, trust)
-    lines = [f"{request.partner} was asked; entry {link.erased.index}, under a head of {size} entries."]
+    erased = _check_logged(link.erased, erasure_body(request, signed=opened.digest), company, trust)
+    said = f"{request.partner} was asked; entry {erased.index}, under a head of {erased.size} entries."
+    found = _Link(request.erasure, [said], [])
     if not link.attestation or link.attested is None:
-        return request, [*lines, f"{request.partner} has not answered."]
+        found.shown.append(f"{request.partner} has not answered.")
+        return found
     require(request.partner in companies, "It has no descriptor of a partner whose answer it holds.")
     partner, _ = companies[request.partner]
-    answer = open_object(link.attestation, ErasureAttestation, keys=partner.ed25519("receipt"))
+    attestation = open_signed(link.attestation, ErasureAttestation, partner)
+    answer = attestation.content
     require(
-        (answer.erasure, answer.partner, answer.request) == (request.erasure, request.partner, signed),
+        (answer.erasure, answer.partner, answer.request) == (request.erasure, request.partner, opened.digest),
         "An answer in it is to something else.",
     )
-    attested = Signature(at=answer.at, digest=signed_digest(link.attestation))
-    _check_logged(link.attested, erasure_body(request, signed=signed, attestation=attested), company, trust)
-    return request, [*lines, *_answered(answer)]
+    attested = Signature(at=answer.at, digest=attestation.digest)
+    _check_logged(link.attested, erasure_body(request, signed=opened.digest, attestation=attested), company, trust)
+    if attestation.given_up_s is None:
+        found.shown.extend(_answered(answer))
+    else:
+        said = f"That {answer.partner} has signed this{given_up(attestation)}"
+        found.unshown.append(f"{said}: of the two ledgers only that of {host} is in it, and names it:")
+        found.unshown.extend(_answered(answer))
+    return found
 
 
-def _check_logged(stated: EntryProof, body: ErasureBody, company: Descriptor, trust: Trust) -> int:
-    """Return the size of the head under which an entry of just this body is shown to stand."""
-    raw, proof = stated.entry.encode(), parse_proof(stated.proof.encode())
-    head = trust.open_head(proof.checkpoint, company)
-    check_entry(proof, entry=raw, checkpoint=head)
-    entry = parse_entry(raw)
-    is_it = entry.kind == "erasure" and dict(entry.body) == body.document() and proof.index == stated.index
+def _check_logged(stated: EntryProof, body: ErasureBody, company: Descriptor, trust: Trust) -> Standing:
+    """Return the entry of just this body, once it is shown to stand."""
+    found = open_standing(stated, company, trust)
+    is_it = found.entry.kind == "erasure" and dict(found.entry.body) == body.document()
     require(is_it, "An entry in it is of something else than this erasure.")
-    return head.size
+    return found
 
 
 def _answered(answer: ErasureAttestation) -> list[str]:

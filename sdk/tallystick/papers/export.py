@@ -143,7 +143,7 @@ def check_export(export: Export, trust: Trust) -> PaperVerdict:
         PaperRejected: something in it is not what the ledger says.
         SignatureRejected, ProofRejected, PolicyUnmet, BadInput: something is not signed or not proven.
     """
-    companies = open_companies(export.descriptors)
+    companies = open_companies(export.descriptors, trust)
     require(export.host in companies, "It has no descriptor of the company that made it.")
     company, _ = companies[export.host]
     ledger = _Ledger(company, {name: trust.open_head(note.encode(), company) for name, note in export.heads.items()})

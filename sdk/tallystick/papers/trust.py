@@ -50,11 +50,14 @@ class Trust:
         fingerprints: of companies' identity keys, SHA-256 in lower-case hex.
         keys: of logs and their witnesses; where there are none, those that the descriptors in the paper list.
         policy: who must have signed a head; in place of `keys`.
+        descriptors: of companies in the paper, compact JWS, perhaps newer than those in it: a company may have given up
+            a key since, and whoever shows what was signed under that has no reason to say so.
     """
 
     fingerprints: frozenset[str] = frozenset()
     keys: tuple[VerifierKey, ...] = ()
     policy: Policy | None = None
+    descriptors: tuple[str, ...] = ()
 
     def open_head(self, note: bytes, company: Descriptor) -> Checkpoint:
         """Return a head of one of a company's logs, signed as this reader asks.
@@ -71,8 +74,12 @@ class Trust:
         return open_checkpoint(note, origin=origin, keys=list(self.keys) or company.log_keys(origin))[0]
 
 
-def open_companies(descriptors: Mapping[str, str]) -> dict[str, tuple[Descriptor, str]]:
-    """Return each company's descriptor, signed by the identity key in it, and that key's fingerprint.
+def open_companies(descriptors: Mapping[str, str], trust: Trust) -> dict[str, tuple[Descriptor, str]]:
+    """Return the newest descriptor of each company, signed by the identity key in it, and that key's fingerprint.
+
+    Args:
+        descriptors: those in a paper, by host.
+        trust: with those that the reader has, each of a company in the paper and under the same identity.
 
     Raises:
         PaperRejected: one is of another company than it is said to be.
@@ -81,6 +88,11 @@ def open_companies(descriptors: Mapping[str, str]) -> dict[str, tuple[Descriptor
     opened = {host: open_self_signed(token) for host, token in descriptors.items()}
     if any(descriptor.host != host for host, (descriptor, _) in opened.items()):
         raise rejected("A descriptor in it is another company's.")
+    for described, named in map(open_self_signed, trust.descriptors):
+        before, fingerprint = opened.get(described.host, (described, ""))
+        require(fingerprint == named, "A descriptor that was given is of none of the companies in it.")
+        if described.issued_at > before.issued_at:
+            opened[described.host] = described, named
     return opened
 
 

@@ -32,6 +32,7 @@ from tallystick.wire.answers import (
 from tallystick.wire.base import (
     CURSOR_SIZE_MAX_CHARS,
     DOCUMENT_DEPTH_MAX,
+    HINT_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
     PAGE_SIZE_MAX,
     PROBLEM_BASE,
@@ -51,6 +52,7 @@ from tallystick.wire.base import (
     Request,
     Scope,
     Secret,
+    SignedToken,
     Subject,
 )
 from tallystick.wire.events import (
@@ -114,7 +116,6 @@ from tallystick.wire.programs import (
 )
 from tallystick.wire.proofs import (
     PROVEN_MAX,
-    TREE_SIZE_MAX,
     Consistency,
     EntryRange,
     FindConsistency,
@@ -161,6 +162,7 @@ __all__ = [
     "CODE_TOLD_MAX_CHARS",
     "CURSOR_SIZE_MAX_CHARS",
     "DOCUMENT_DEPTH_MAX",
+    "HINT_MAX_CHARS",
     "IDEMPOTENCY_KEY_MAX_CHARS",
     "PAGE_SIZE_MAX",
     "PEER_CALLS",
@@ -169,7 +171,6 @@ __all__ = [
     "PROVEN_MAX",
     "REQUEST_SIZE_MAX_BYTES",
     "SCOPES",
-    "TREE_SIZE_MAX",
     "AcceptLink",
     "AcceptProgram",
     "Act",
@@ -286,6 +287,7 @@ __all__ = [
     "Serve",
     "Served",
     "Shown",
+    "SignedToken",
     "Standing",
     "Subject",
     "SubtreeProof",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from tallystick_consent.claims.jws import TOKEN_SIZE_MAX_BYTES
 from tallystick_consent.rules.periods import PERIOD_NAME_PATTERN, dates_of
 from tallystick_ledger.errors import BadInput
 
@@ -50,10 +51,15 @@ def _printable(text: str) -> str:
     return text
 
 
-Hint = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_printable)]
+HINT_MAX_CHARS = 60
+
+Hint = Annotated[str, Field(min_length=1, max_length=HINT_MAX_CHARS), AfterValidator(_printable)]
 """What the owner of an account recognises it by, and nobody else, such as `policy ending 21`."""
 
 Login = Literal["aal1", "aal2", "aal3"]
+
+SignedToken = Annotated[str, Field(min_length=1, max_length=TOKEN_SIZE_MAX_BYTES)]
+"""A signed object as compact JWS, or a claim as SD-JWT VC."""
 
 CorrectionId = Annotated[str, Field(pattern=r"^cor_[a-z2-7]{26}$")]
 

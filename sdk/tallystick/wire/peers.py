@@ -7,9 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tallystick.wire.base import Document, OfferCode, PeriodName, Reply, Request
+from tallystick.wire.base import Document, OfferCode, PeriodName, Reply, Request, SignedToken
 from tallystick_consent.fields import Digest, LinkId, ProgramName, ReceiptId, Version
 from tallystick_consent.receipts.receipt import Notice
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 
 
 class PeerLink(Request):
@@ -34,7 +35,7 @@ class PeerLinkConfirmed(Request):
 class PeerSigned(Request):
     """One signed object: a program, an agreement, a receipt, a withdrawal or a stop, as compact JWS."""
 
-    token: Annotated[str, Field(min_length=1, max_length=65_536)]
+    token: SignedToken
 
 
 class PeerReceiptRequested(Request):
@@ -73,9 +74,9 @@ class PeerClaim(Request):
         proof: a `.tlog-proof` file of that entry against a published head.
     """
 
-    claim: Annotated[str, Field(min_length=1, max_length=65_536)]
+    claim: SignedToken
     salt: Digest
-    entry: Annotated[str, Field(min_length=1, max_length=65_535)]
+    entry: Annotated[str, Field(min_length=1, max_length=ENTRY_SIZE_MAX_BYTES)]
     proof: Annotated[str, Field(min_length=1, max_length=131_072)]
 
 

@@ -8,16 +8,15 @@ from typing import Annotated
 from pydantic import Field
 
 from tallystick.wire.base import Reply, Request
+from tallystick_ledger.tlog.merkle import SIZE_MAX
 
 PROVEN_MAX = 256
 """How many entries one answer proves; a bundle has as many."""
 
-TREE_SIZE_MAX = 2**63 - 1
-
-Place = Annotated[int, Field(ge=0, lt=TREE_SIZE_MAX)]
+Place = Annotated[int, Field(ge=0, lt=SIZE_MAX)]
 """A zero-based place in the ledger."""
 
-TreeSize = Annotated[int, Field(ge=1, le=TREE_SIZE_MAX)]
+TreeSize = Annotated[int, Field(ge=1, le=SIZE_MAX)]
 
 
 class FindInclusions(Request):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from tallystick.wire.base import Page, Proven, Reply, Request, Subject
 from tallystick_consent.events.shapes import Token
-from tallystick_consent.fields import DataClass, LinkId, Rung, Seconds
+from tallystick_consent.fields import DATA_CLASSES_MAX, DataClass, LinkId, Rung, Seconds
 from tallystick_consent.receipts.authority import Authority
 from tallystick_consent.receipts.evidence import Evidence, Testimony
 from tallystick_consent.receipts.receipt import Notice
@@ -165,7 +165,9 @@ class NarrowReceipt(_Yes):
     """
 
     by: Subject | None = None
-    without_classes: Annotated[list[DataClass], Field(max_length=32)] = Field(default_factory=list[DataClass])
+    without_classes: Annotated[list[DataClass], Field(max_length=DATA_CLASSES_MAX)] = Field(
+        default_factory=list[DataClass]
+    )
     without_resources: Annotated[list[NamedResource], Field(max_length=RESOURCES_MAX)] = Field(
         default_factory=list[NamedResource]
     )

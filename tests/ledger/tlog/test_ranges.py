@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from trees import Tree, node, root_of
 
 from tallystick_ledger.errors import BadInput, ProofRejected
-from tallystick_ledger.tlog.merkle import SIZE_MAX, prove_inclusion
-from tallystick_ledger.tlog.ranges import RANGE_HASHES_MAX, check_range, prove_range
+from tallystick_ledger.tlog.merkle import SIZE_MAX, Prover, prove_inclusion
+from tallystick_ledger.tlog.ranges import RANGE_HASHES_MAX, check_range
 
 TREE = Tree(300)
 A, B, C, D = TREE.leaves[:4]
@@ -22,7 +22,7 @@ def ranges(draw: st.DrawFn, size_max: int = 300) -> tuple[int, int, int]:
 
 
 def proven(start: int, end: int, size: int) -> tuple[list[bytes], list[bytes], bytes]:
-    return prove_range(start, end, size=size, read=TREE.read), TREE.leaves[start:end], root_of(TREE.leaves[:size])
+    return Prover(size, TREE.read).range(start, end), TREE.leaves[start:end], root_of(TREE.leaves[:size])
 
 
 def test_every_range_of_every_small_tree_is_shown_to_stand_in_it() -> None:
@@ -122,13 +122,11 @@ def test_a_proof_of_another_shape_is_rejected(
 @pytest.mark.parametrize(("start", "end", "size"), [(0, 0, 1), (1, 1, 2), (2, 1, 3), (-1, 1, 2), (0, 3, 2), (0, 0, 0)])
 def test_no_leaves_and_leaves_beyond_the_tree_have_no_proof(start: int, end: int, size: int) -> None:
     with pytest.raises(BadInput, match="range"):
-        prove_range(start, end, size=size, read=TREE.read)
+        Prover(size, TREE.read).range(start, end)
 
 
 def test_the_longest_range_proof_is_as_long_as_the_bound_says() -> None:
     """Two leaves around the middle of the largest tree: all but the two halves' own last level has two siblings."""
     middle = 1 << 62
-    longest = max(
-        len(prove_range(middle - 1, end, size=SIZE_MAX, read=lambda *_: A)) for end in range(middle, middle + 3)
-    )
+    longest = max(len(Prover(SIZE_MAX, lambda *_: A).range(middle - 1, end)) for end in range(middle, middle + 3))
     assert longest == RANGE_HASHES_MAX

@@ -10,9 +10,9 @@ from places import shared
 from trees import Tree
 
 from tallystick_ledger.errors import TileMalformed
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES, join_entries, split_entries
 from tallystick_ledger.tlog.merkle import SIZE_MAX
 from tallystick_ledger.tlog.tiles import (
-    ENTRY_SIZE_MAX_BYTES,
     INDEX_MAX,
     LEVEL_MAX,
     TILE_WIDTH,
@@ -161,6 +161,7 @@ def test_what_does_not_fit_a_bundle_is_refused(entries: list[bytes]) -> None:
         (b"\x00\x01a\x00", 2, "ends before"),
         (b"\x00\x02a", 1, "ends before"),
         (b"\x00", 1, "ends before"),
+        (b"\x00\x02ab" * 4 + b"\x00\x02a", 5, "ends before"),
         (b"\x00\x01a\x00", 1, "goes on"),
         (b"", 0, "1 to 256"),
         (b"\x00\x00" * 257, 257, "1 to 256"),
@@ -183,8 +184,13 @@ def test_the_largest_tree_has_a_last_tile() -> None:
 
 
 def test_a_bundle_that_looks_as_if_all_its_entries_were_of_one_length() -> None:
-    """Both are as long as three entries of two bytes, and have each a length byte where those would have one."""
-    entries = [b"ab", b"cd\x00", b"x"]
-    assert decode_bundle(encode_bundle(entries), count=3) == entries
+    """Both are as long as four entries of two bytes, and have each a length byte where those would have one."""
+    entries = [b"ab", b"cd\x00", b"x", b"yz"]
+    assert decode_bundle(encode_bundle(entries), count=4) == entries
     with pytest.raises(TileMalformed, match="ends before"):
-        decode_bundle(b"\x00\x02ab\x01\x02cd\x00\x02ef", count=3)
+        decode_bundle(b"\x00\x02ab\x01\x02cd\x00\x02ef\x00\x02gh", count=4)
+
+
+def test_a_commit_holds_fewer_entries_than_a_bundle_or_more() -> None:
+    for entries in ([], [b"alone"], [b"alike"] * (TILE_WIDTH + 1)):
+        assert split_entries(join_entries(entries), count=len(entries)) == entries

@@ -20,6 +20,7 @@ from story import (
 )
 
 from tallystick.audit import DirectorySource, Report, audit
+from tallystick_consent.replay import TIME_SLACK_S
 from tallystick_ledger.opening import Carried, Opening
 from tallystick_ledger.times import DAY_S
 from tallystick_ledger.tlog.head import Checkpoint
@@ -185,6 +186,13 @@ def retract_what_stands(_: Ledger, insurer: Ledger) -> None:
     insurer.add("retracted", "retraction", {**body, "signed": digest("retraction")})
 
 
+def retract_what_still_stands_later(gym: Ledger, insurer: Ledger) -> None:
+    """The gym's ledger goes on for longer than the insurer's, and says nothing of it."""
+    retract_what_stands(gym, insurer)
+    gym.add("later", "event", {"commitment": digest("later")})
+    gym["later"].at_s = insurer["retracted"].at_s + 2 * TIME_SLACK_S + 1
+
+
 def revoke(gym: Ledger, insurer: Ledger, *, after: str) -> None:
     """The visit was somebody else's: the gym takes its answer back, and a week and a half goes by at the insurer."""
     wrong = {"log": gym.origin, "leaf": gym.index("visit")}
@@ -208,7 +216,12 @@ CASES: dict[str, tuple[str, str, str, Spoil]] = {
         accept_another_month_in_flight,
     ),
     "a claim its issuer says it withheld": ("X.withheld", "insurer", "accepted", withhold_what_was_accepted),
-    "a claim retracted that its issuer stands by": ("X.retracted", "insurer", "accepted", retract_what_stands),
+    "a claim retracted that its issuer stands by": (
+        "X.retracted",
+        "insurer",
+        "accepted",
+        retract_what_still_stands_later,
+    ),
     "a receipt with other terms": ("X.receipt_differs", "insurer", "", read_other_terms),
     "a receipt that reads otherwise": ("X.receipt_differs", "insurer", "", read_a_longer_range),
     "a withdrawal that settles otherwise": ("X.receipt_differs", "insurer", "", settle_what_is_dropped),
@@ -285,6 +298,24 @@ def test_a_claim_that_was_revoked_long_ago_and_stands_is_said_and_not_blamed(tmp
     revoke(gym, insurer, after="delivered")
     insurer["later"].at_s -= 2 * DAY_S
     assert both(tmp_path / "not yet", gym, insurer).notes == ()
+
+
+def test_a_claim_that_may_have_been_revoked_behind_what_is_here_is_said_and_not_blamed(tmp_path: Path) -> None:
+    """The gym's log is here as it was before it revoked the claim, or at the time; the insurer's went on."""
+    for short_s in (0, -1):
+        gym, insurer = tell()
+        retract_what_still_stands_later(gym, insurer)
+        gym["later"].at_s += short_s
+        report = both(tmp_path / str(-short_s), gym, insurer)
+        assert report.holds == (short_s < 0)
+        said = "1 claims are retracted that gym.example may have revoked behind what is here of it."
+        assert [note.endswith(said) for note in report.notes] == [True] * -short_s
+    gym, insurer = tell()
+    retract_what_still_stands_later(gym, insurer)
+    gym.spoil("opening", **Opening(gym.origin, Checkpoint(f"{gym.host}/log/2026", 1, bytes(32))).body())
+    assert any(note.endswith(said) for note in both(tmp_path / "between", gym, insurer).notes), (
+        "a log of the gym's is missing, and may be of a time after the claim was issued"
+    )
 
 
 def test_two_ledgers_that_agree_hold(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from tallystick.audit.replay.records import records_of
 from tallystick_consent.entries import BODIES
 from tallystick_consent.forms import FORMS
 from tallystick_ledger.encoding import canonical_json
-from tallystick_ledger.entry import ENTRY_SIZE_MAX_BYTES, parse_entry
+from tallystick_ledger.entry import parse_entry
 from tallystick_ledger.errors import EntryMalformed
 from tallystick_ledger.forms import TRANSFER_FORM, spelled
 from tallystick_ledger.replay import Finding
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 
 ALL_FORMS = {**FORMS, b"transfer": TRANSFER_FORM}
 SPOILED_A_LEDGER = 150

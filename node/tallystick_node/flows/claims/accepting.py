@@ -221,7 +221,7 @@ def stapled_to(node: Node, body: wire.PeerClaim, issuer: str, *, now_s: int) -> 
     """
     proof = parse_proof(body.proof.encode())
     origin = proof.checkpoint.split(b"\n", 1)[0].decode(errors="replace")
-    known = node.known_partner(issuer)
+    known = node.partners.known(issuer)
     return _Stapled(proof, origin, keys_for(known, proof.checkpoint, origin=origin, now_s=now_s))
 
 

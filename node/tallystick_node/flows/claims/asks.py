@@ -10,13 +10,14 @@ from sqlalchemy import insert, select
 from tallystick import wire
 from tallystick_consent.decide import Refusal, decide
 from tallystick_ledger.errors import BadInput
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.claims.decisions import keep_asked_refusal
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import ASKS, LINKS, RECEIPTS
 
 ASKS_WAITING_MAX = 10_000

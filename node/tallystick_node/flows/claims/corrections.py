@@ -33,7 +33,7 @@ from tallystick_consent.rules import (
 )
 from tallystick_consent.signed import Correction, Retraction, signed_digest
 from tallystick_ledger.encoding import new_id
-from tallystick_node.errors import Refused
+from tallystick_node.errors import Refused, no_such_thing
 from tallystick_node.flows.claims.decisions import keep_another_look
 from tallystick_node.flows.claims.ending import last_disclosure, log_disclosure, withhold_claims
 from tallystick_node.flows.claims.issuing import last_answer, release_key
@@ -46,7 +46,7 @@ from tallystick_node.flows.programs import known_program, zone_of
 from tallystick_node.flows.receipts.rows import receipt_of, with_subject
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, CORRECTIONS, EVENTS, LINKS, MESSAGES, RECEIPTS
 
 PERIODS_MAX = 400
@@ -98,7 +98,7 @@ def _covering(node: Node, transaction: Transaction, right: JourneyEvent, body: w
     try:
         return covering(node, transaction, right, subject=body.subject, named=body.receipt, even_closed=True)
     except Refused:
-        node.require_not_erased(body.subject)
+        node.secrets.require_not_erased(body.subject)
         raise
 
 

@@ -82,7 +82,7 @@ class StatusFetches:
     def _fetch(self, issuer: str, uri: str) -> None:
         """Ask the address that the issuer's descriptor has now, and nobody else."""
         node = self._node
-        partner = node.partner(issuer)
+        partner = node.partners.live(issuer)
         answer = exchange(node.http, "GET", f"{partner.url}/status/{uri.rpartition('/')[2]}")
         if answer is None:
             self._silent_until_s[issuer] = node.now_s() + SILENT_FOR_S

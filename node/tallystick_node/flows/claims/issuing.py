@@ -307,7 +307,7 @@ def claim_accepted(node: Node, transaction: Transaction, digest: str, token: str
     row = transaction.row(select(CLAIMS).where(CLAIMS.c.digest == digest))
     if row is None or row.state == "delivered":
         return
-    acceptance = node.opened(token, Acceptance, of=row.partner)
+    acceptance = node.partners.opened(token, Acceptance, of=row.partner)
     owed = _owed(transaction, acceptance, row, host=node.host)
     accepted: dict[str, str] = {"acceptance": token}
     cause = ""

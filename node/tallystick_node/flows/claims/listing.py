@@ -4,7 +4,8 @@ from sqlalchemy import select
 
 from tallystick import wire
 from tallystick_ledger.encoding import from_base64url, to_base64url
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.errors import no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS
 
 

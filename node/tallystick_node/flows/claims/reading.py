@@ -76,7 +76,7 @@ class Reading:
                 about.setdefault(ask, []).append(slot)
         self._standings = standings_of(transaction, subjects)
         self._sealed = {ask: _sealed(transaction, ask, asked) for ask, asked in about.items()}
-        self._vault = node.vault_of(subjects)
+        self._vault = node.secrets.vault_of(subjects)
 
     def read(self, slot: Slot, *, uses: int) -> PeriodRead | Refusal:
         """Open what the receipt permits of a period; the zone of a home is the one known when the period began.

@@ -36,7 +36,7 @@ def receive_retraction(
         ClaimRejected: it is for somebody else, or of a claim that is another one here.
         Refused: more claims under one receipt were never here than a receipt has.
     """
-    said = node.opened(body.token, Retraction, of=caller)
+    said = node.partners.opened(body.token, Retraction, of=caller)
     row = transaction.row(
         select(CLAIMS).where(CLAIMS.c.digest == said.claim, CLAIMS.c.role == "recipient", CLAIMS.c.partner == caller)
     )

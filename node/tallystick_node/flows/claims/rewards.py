@@ -15,11 +15,12 @@ from tallystick_consent.program import Program
 from tallystick_ledger.books import BUDGET_PREFIX, Transfer, TransferState, reversal_of
 from tallystick_ledger.encoding import to_base64url
 from tallystick_ledger.errors import BooksRefused
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.accounts import balance_in, balance_of, book_step, transfer_of
 from tallystick_node.flows.programs import known_program
 from tallystick_node.flows.receipts.duties import drop_accounting_if_discharged
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import ACCOUNTS, CLAIMS, LINKS, PROGRAMS, REWARDS
 
 PROMOTED_MAX = 1_000
@@ -39,7 +40,7 @@ def pay_reward(
         subject: our customer.
         cause: id of the entry that accepted the claim.
     """
-    k_member = node.custody.find_or_make(node.secret_name("member", subject))
+    k_member = node.custody.find_or_make(node.secrets.name("member", subject))
     unique = to_base64url(
         payer_unique(k_member, payer=node.host, program=program.program, period=claim.period, slot=claim.slot)
     )

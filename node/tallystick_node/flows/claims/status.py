@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from tallystick_consent.claims.status_list import INVALID, Place, Status, issue_status_token, pack
+from tallystick_node.errors import no_such_thing
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.statuses import LIFE_S, LIST_SIZE_BYTES, TTL_S
 from tallystick_node.storage.tables import CLAIMS, STATUS_LISTS, STATUS_PLACES
 

@@ -19,12 +19,12 @@ from tallystick_consent.claims.claim import Answer
 from tallystick_consent.program import parse_program
 from tallystick_consent.receipts.answering import answer_by_s
 from tallystick_consent.rules import privacy_cost, why_not
-from tallystick_node.errors import Refused
+from tallystick_node.errors import Refused, no_such_thing
 from tallystick_node.flows.claims.decisions import SHOWN_MAX, decisions_about
 from tallystick_node.flows.people.answering import show_contest
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import CLAIMS, CONTESTS, DECISIONS, LINKS, PROGRAMS, REWARDS
 

@@ -59,7 +59,7 @@ async def accept_link(
     if replayed is not None:
         return replayed
     host, program, _ = body.offer.split("~")
-    partner = await asyncio.to_thread(node.partner, host)
+    partner = await asyncio.to_thread(node.partners.live, host)
     begun = (await node.written(lambda transaction: _begin(node, transaction, body, partner, program))).value
     try:
         peer = await asyncio.to_thread(node.peer, host, http)
@@ -116,7 +116,7 @@ def _begin(node: Node, transaction: Transaction, body: wire.AcceptLink, partner:
         if row.subject != body.subject:
             raise offer_refused()
         return _Begun(partner.host, program, row.message, wire.PeerLink.model_validate_json(row.body))
-    node.require_not_erased(body.subject)
+    node.secrets.require_not_erased(body.subject)
     require_agreed(transaction, program, payer=partner.host, issuer=node.host)
     unique = take_unique(node, transaction, body.subject, recipient=partner.host, program=program)
     half = transaction.random_bytes(SECRET_SIZE_BYTES)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import BindParameter, delete, select, update
 
 from tallystick_ledger.times import DAY_S
 from tallystick_node.flows.links.accepting import half_name
@@ -37,7 +37,7 @@ def await_own_receipt(transaction: Transaction, link: str) -> None:
     transaction.execute(update(LINKS).where(LINKS.c.id == link).values(**waits))
 
 
-def left_over(now_s: int) -> tuple[Any, Any]:
+def left_over(now_s: int | BindParameter[int]) -> tuple[Any, Any]:
     """Return the queries of acceptances whose partner never answered, and of offers that have long run out."""
     return (
         select(ACCEPTING.c.offer, ACCEPTING.c.unique).where(ACCEPTING.c.started_at_s + 2 * OFFER_LIFE_S <= now_s),

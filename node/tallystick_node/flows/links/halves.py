@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import product
 
 from tallystick.descriptor import Descriptor
+from tallystick.wire import HINT_MAX_CHARS
 from tallystick_consent.claims.pairwise import SECRET_SIZE_BYTES
 from tallystick_consent.sealing import Context, open_from, seal_to
 from tallystick_ledger.encoding import canonical_json, from_base64url, parse_canonical_json, to_base64url
@@ -35,7 +36,7 @@ def open_half(node: Node, sealed: Mapping[str, str], partner: Descriptor) -> tup
     if opened.keys() != {"half", "hint"} or not isinstance(half, str) or not isinstance(hint, str):
         raise BadInput("A link half is not of its form.", remedy="Seal it with this version's node.")
     secret = from_base64url(half)
-    if len(secret) != SECRET_SIZE_BYTES or not 1 <= len(hint) <= 60 or not hint.isprintable():
+    if len(secret) != SECRET_SIZE_BYTES or not 1 <= len(hint) <= HINT_MAX_CHARS or not hint.isprintable():
         raise BadInput("A link half is not of its form.", remedy="Seal it with this version's node.")
     return secret, hint
 

@@ -41,11 +41,11 @@ async def offer_link(node: Node, once: Once, body: wire.OfferLink) -> StoredRepl
         Refused: no such program agreed with it.
         PayloadErased: the customer was erased.
     """
-    await asyncio.to_thread(node.partner, body.partner)
+    await asyncio.to_thread(node.partners.live, body.partner)
     code = f"{node.host}~{body.program}~{new_id('off', node.random_bytes(16)).removeprefix('off_')}"
 
     def work(transaction: Transaction) -> wire.LinkOffer:
-        node.require_not_erased(body.subject)
+        node.secrets.require_not_erased(body.subject)
         require_agreed(transaction, body.program, payer=node.host, issuer=body.partner)
         transaction.subject = body.subject
         same = (OFFERS.c.subject == body.subject, OFFERS.c.partner == body.partner, OFFERS.c.program == body.program)
@@ -80,7 +80,7 @@ def receive_link(node: Node, caller: str, transaction: Transaction, body: wire.P
     if offer is None or offer.state != "open" or offer.partner != caller or transaction.now_s >= offer.expires_at_s:
         raise offer_refused()
     transaction.subject = offer.subject
-    partner = node.partner(caller)
+    partner = node.partners.live(caller)
     theirs, hint = open_half(node, body.half, partner)
     half = transaction.random_bytes(SECRET_SIZE_BYTES)
     k_link = link_secret(recipient_half=half, issuer_half=theirs, recipient=node.host, issuer=caller)

@@ -19,11 +19,12 @@ import httpx
 from sqlalchemy import select, update
 
 from tallystick.bounded import PLAIN, achunks_of
-from tallystick.descriptor import Descriptor, DescriptorOlder, open_descriptor, require_newer
+from tallystick.descriptor import Descriptor, DescriptorOlder, open_self_signed, require_newer
 from tallystick_ledger.errors import BadInput, SignatureRejected, TallyError
 from tallystick_node.errors import PartnerUnknown
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
+from tallystick_node.partners import clashes
 from tallystick_node.storage.tables import PARTNERS
 
 DESCRIPTOR_PATH = "/.well-known/tallystick"
@@ -72,7 +73,7 @@ class Couriers:
             await self._fetch(partner, now_s)
 
     async def _bring(self, partner: str, issued_at: int, now_s: int) -> None:
-        url = self._node.known_partner(partner).url + DESCRIPTOR_PATH
+        url = self._node.partners.known(partner).url + DESCRIPTOR_PATH
         answer = await self._call("POST", url, (await asyncio.to_thread(self._node.descriptor)).encode())
         # Anything else may be the word of what stands in front of it.
         if answer is not None and (answer[0] == HTTPStatus.CONFLICT or answer[0] in range(200, 300)):
@@ -82,12 +83,12 @@ class Couriers:
 
     async def _fetch(self, partner: str, now_s: int) -> None:
         self._not_before_s[partner] = now_s + AGAIN_AFTER_S
-        answer = await self._call("GET", self._node.known_partner(partner).url + DESCRIPTOR_PATH)
+        answer = await self._call("GET", self._node.partners.known(partner).url + DESCRIPTOR_PATH)
         if answer is None or answer[0] != HTTPStatus.OK:
             return
         try:
             text = answer[1].decode("ascii").strip()
-            if text != self._node.partner_token(partner):
+            if text != self._node.partners.token(partner):
                 await self._node.written(lambda transaction: take_descriptor(transaction, text))
         except (TallyError, UnicodeDecodeError) as error:
             log.warning("a partner's descriptor is not taken: %s", getattr(error, "code", "not ASCII"))
@@ -139,13 +140,13 @@ def require_taken(rows: Sequence[Any], token: str) -> Descriptor | None:
     """
     if any(row.descriptor == token for row in rows):
         return None
-    for row in rows:
+    for row in _of_its_identity(rows, token):
         try:
             described = require_newer(token, row.descriptor, expected_fingerprint=row.fingerprint)
         except (DescriptorOlder, BadInput):
             raise
         except SignatureRejected:
-            continue  # of another identity, or of nobody's
+            continue  # of another host, or moved to where only an operator may send this node
         if clashes(rows, described):
             raise SignatureRejected(
                 "A descriptor lists a key of the same id as another partner's.", remedy="Rotate that key once more."
@@ -157,12 +158,15 @@ def require_taken(rows: Sequence[Any], token: str) -> Descriptor | None:
     )
 
 
-def clashes(rows: Sequence[Any], described: Descriptor) -> bool:
-    """Return whether another partner has a key of an id that this one lists.
+def _of_its_identity(rows: Sequence[Any], token: str) -> list[Any]:
+    """Return the partners whose identity has signed a descriptor. Anybody may bring one, as large as can be: it is
+    opened once, and not for every partner.
 
-    A key id is short, so one could be made to equal another partner's: then requests would be mistaken.
+    Raises:
+        BadInput: it is none.
     """
-    mine = {each.id for each in described.keys}
-    others = (row for row in rows if row.host != described.host)
-    opened = (open_descriptor(row.descriptor, expected_fingerprint=row.fingerprint) for row in others)
-    return any(mine & {each.id for each in known.keys} for known in opened)
+    try:
+        _, named = open_self_signed(token)
+    except SignatureRejected:
+        return []
+    return [row for row in rows if row.fingerprint == named]

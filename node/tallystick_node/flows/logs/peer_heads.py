@@ -26,7 +26,6 @@ from sqlalchemy import delete, func, insert, select
 
 from tallystick.descriptor import Descriptor
 from tallystick.errors import NodeUnreachable, ReplyForged
-from tallystick.evidence import TwoHeads, Withheld
 from tallystick.following import LogSite
 from tallystick.growth import LedgerForked, SeenHead, follow, open_seen
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected, TallyError
@@ -98,7 +97,7 @@ class PeerHeads:
             return
         now_s = self._node.now_s()
         self._due_s[partner] = now_s + self._node.settings.follow_interval_s
-        described = await asyncio.to_thread(self._node.known_partner, partner)
+        described = await asyncio.to_thread(self._node.partners.known, partner)
         known = await asyncio.to_thread(self._known, partner)
         year = datetime.fromtimestamp(now_s, UTC).year
         for origin in _worth_a_look(described, known, year=year):
@@ -117,7 +116,7 @@ class PeerHeads:
                 await self._node.written(partial(self._record, partner, seen))
         except LedgerForked as error:
             log.critical("the log %s has signed two histories", origin)
-            await asyncio.to_thread(self._keep, error.proof)
+            await asyncio.to_thread(self._node.evidence.keep, error.proof)
             forked = open_seen(error.note, origin=origin, keys=partner.log_keys(origin))
             await self._node.written(partial(self._record, partner, forked, is_forked=True))
         except (NodeUnreachable, ReplyForged) as error:
@@ -142,7 +141,7 @@ class PeerHeads:
         evidence = self._node.missed.missing(last, code=code, shown=shown, now_s=self._node.now_s())
         if evidence is not None:
             log.critical("the log %s does not show any more what it has signed: %s", last.checkpoint.origin, code)
-            await asyncio.to_thread(self._keep, evidence)
+            await asyncio.to_thread(self._node.evidence.keep, evidence)
 
     def _record(
         self, partner: Descriptor, seen: SeenHead, transaction: Transaction, *, is_forked: bool = False
@@ -195,13 +194,6 @@ class PeerHeads:
 
     def _followed(self, origin: str, own_log: str) -> Followed:
         return _read(self._node.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin)), own_log)
-
-    def _keep(self, found: TwoHeads | Withheld) -> None:
-        """Keep what was found of a log; a disk that is full keeps nobody from remembering that it has forked."""
-        try:
-            self._node.evidence.keep(found)
-        except OSError as error:
-            log.critical("evidence against a partner's log is found and NOT KEPT: %s", error.strerror)
 
     def _say(self, origin: str, trouble: str) -> None:
         """Tell the operator of a trouble, and of its end, once."""

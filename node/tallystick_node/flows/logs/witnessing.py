@@ -30,9 +30,9 @@ from tallystick_ledger.tlog.witness import (
     parse_add_checkpoint,
     parse_sign_subtree,
 )
-from tallystick_node.errors import WitnessForgot
+from tallystick_node.errors import WitnessForgot, no_such_thing
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.database import unavailable
 from tallystick_node.storage.tables import FOLLOWED, WITNESS_COUNTS, WITNESSED
 from tallystick_node.witness.known import keys_by_host, report_refusal, witness_name
@@ -62,7 +62,7 @@ class NodeWitness:
         origin = claimed_origin(request.note)
 
         def opened() -> SignedRequest:
-            return open_request(request, keys=keys_by_host(origin, self._node.partner))
+            return open_request(request, keys=self._keys_of(origin))
 
         def work(transaction: Transaction) -> tuple[bytes, dict[str, int]]:
             counted = {row.key: int(row.cosigned) for row in transaction.execute(select(WITNESS_COUNTS)).all()}
@@ -97,7 +97,7 @@ class NodeWitness:
         if pq is None:
             raise WitnessRefused(404, "This witness has no key that signs parts of a tree.")
         origin = claimed_origin(request.note)
-        keys = await asyncio.to_thread(keys_by_host, origin, self._node.partner)
+        keys = await asyncio.to_thread(self._keys_of, origin)
         row = await asyncio.to_thread(self._node.row, _COSIGNED.where(WITNESSED.c.origin == origin))
         last = None if row is None else Checkpoint(origin, row.size, bytes(row.root))
         own = self._node.keys.live_witness_keys(self._name, now_s=self._node.now_s())
@@ -137,6 +137,9 @@ class NodeWitness:
         if last is not None and seen.size <= last.checkpoint.size:
             return last
         return Cosigned(seen, 0 if last is None else last.at_s, followed.note, b"")
+
+    def _keys_of(self, origin: str) -> dict[str, list[VerifierKey]]:
+        return keys_by_host(origin, self._node.partners.live, now_s=self._node.now_s())
 
     def _own(self) -> list[VerifierKey]:
         return self._node.keys.witness_keys(self._name)

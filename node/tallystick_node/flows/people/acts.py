@@ -122,7 +122,7 @@ def keep_act(
     """
     act = act or transaction.new_id("act")
     payload = record_payload(kind, at_s=transaction.now_s, about=about)
-    sealed, _ = node.vault.seal(payload, subject=subject, entry_id=act, media_type=RECORD_MEDIA_TYPE)
+    sealed, _ = node.secrets.vault.seal(payload, subject=subject, entry_id=act, media_type=RECORD_MEDIA_TYPE)
     transaction.execute(
         insert(ACTS).values(
             id=act,
@@ -171,7 +171,7 @@ def find_acts(node: Node, subject: str) -> wire.Acts:
 
 def _shown(node: Node, row: Any) -> wire.Act:
     sealed = Sealed(row.commitment, row.ciphertext)
-    opening = node.vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=RECORD_MEDIA_TYPE)
+    opening = node.secrets.vault.open(sealed, subject=row.subject, entry_id=row.id, media_type=RECORD_MEDIA_TYPE)
     return wire.Act(
         act=row.id,
         kind=row.kind,

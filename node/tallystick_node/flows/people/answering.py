@@ -12,12 +12,12 @@ from sqlalchemy import select, update
 
 from tallystick import wire
 from tallystick_consent.receipts.answering import GROUNDS_OF, MONTHS_EXTENDED, answer_by_s
-from tallystick_node.errors import Refused, ScopeMissing
+from tallystick_node.errors import Refused, ScopeMissing, no_such_thing
 from tallystick_node.flows.people.acts import keep_act
 from tallystick_node.flows.subjects.erasure import erase_in
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import ACTS, CONTESTS, CORRECTIONS
 

@@ -37,7 +37,7 @@ async def write_letter(node: Node, once: Once, body: wire.WriteLetter) -> Stored
     """
 
     def work(transaction: Transaction) -> wire.Letter:
-        node.require_not_erased(body.subject)
+        node.secrets.require_not_erased(body.subject)
         transaction.subject = body.subject
         transaction.execute(delete(LETTERS).where(LETTERS.c.expires_at_s <= transaction.now_s))
         theirs = (LETTERS.c.subject == body.subject, LETTERS.c.state == "open")

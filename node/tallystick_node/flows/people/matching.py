@@ -12,13 +12,13 @@ import httpx
 from sqlalchemy import insert, select, update
 
 from tallystick import wire
-from tallystick_node.errors import OfferRefused
+from tallystick_node.errors import OfferRefused, no_such_thing
 from tallystick_node.flows.links.accepting import accept_link
 from tallystick_node.flows.links.offers import offer_digest, offer_refused
 from tallystick_node.flows.people.acts import keep_act
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import MATCHINGS
 
 _OF_COUNT = {0: "rejected", 1: "pending"}
@@ -75,7 +75,7 @@ def _begin(node: Node, transaction: Transaction, body: wire.MatchLink, found: fr
     if row is not None:
         return str(row.state) if row.subject == subject else "rejected"
     if subject:
-        node.require_not_erased(subject)
+        node.secrets.require_not_erased(subject)
     state = _OF_COUNT.get(len(found), "ambiguous")
     transaction.execute(insert(MATCHINGS).values(offer=digest, state=state, subject=subject, at_s=transaction.now_s))
     return state

@@ -46,7 +46,7 @@ async def record_standing(node: Node, once: Once, body: wire.RecordStanding, *, 
     """
 
     def work(transaction: Transaction) -> wire.Standing:
-        node.require_not_erased(body.subject)
+        node.secrets.require_not_erased(body.subject)
         transaction.subject = body.subject
         transaction.execute(delete(STANDINGS).where(STANDINGS.c.subject == body.subject))
         transaction.execute(

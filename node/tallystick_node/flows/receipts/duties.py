@@ -20,6 +20,7 @@ from tallystick_consent.receipts.retention import DISCHARGE_WITHIN_S
 from tallystick_consent.replay import carried_duty
 from tallystick_ledger.opening import Carried
 from tallystick_ledger.times import DAY_S
+from tallystick_node.flows.receipts.rows import NOT_STOPPED
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
 from tallystick_node.paging import read_page
@@ -133,7 +134,7 @@ def _drop(transaction: Transaction, receipt: str, field: str, claims: Collection
         emptied = {"token": "", "salt": "", "answer": "", "band": None}
         transaction.execute(update(CLAIMS).where(CLAIMS.c.digest.in_(claims)).values(**emptied))
     elif field == "evidence":
-        gone = {"evidence": None, "signed": None, "acknowledgement": None}
+        gone = {"evidence": None, "signed": None, "acknowledgement": None, **NOT_STOPPED}
         transaction.execute(update(RECEIPTS).where(RECEIPTS.c.id == receipt).values(**gone))
     else:
         nobodys = {"subject": "", "link": "", "receipt": "", "claim": "", "cause": ""}

@@ -17,6 +17,7 @@ from tallystick_consent.receipts.states import ReceiptState, check_transition
 from tallystick_consent.receipts.versions import check_follows, narrowed, picked
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_ledger.times import DAY_S
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.claims.narrowing import take_back_claims
 from tallystick_node.flows.claims.wallet import bind_wallet_key
 from tallystick_node.flows.outgoing import on_its_way
@@ -25,13 +26,13 @@ from tallystick_node.flows.people.standings import require_giver, require_holder
 from tallystick_node.flows.programs import known_program
 from tallystick_node.flows.receipts.bounds import require_within_receipts
 from tallystick_node.flows.receipts.resources import resources_named
-from tallystick_node.flows.receipts.rows import change_receipt, last_yes, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.rows import NOT_STOPPED, change_receipt, last_yes, row_of_subject, stopped, terms_of
 from tallystick_node.flows.receipts.showing import shown_once
 from tallystick_node.flows.receipts.steps import log_receipt, tell_partner
 from tallystick_node.flows.receipts.versions import asked_version, put_in_force
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 
 _KINDS: dict[wire.YesStep, str] = {"give": "give", "renew": "renew", "give_version": "give"}
 """What the sealed record of each yes is called."""
@@ -280,6 +281,7 @@ def _give(node: Node, transaction: Transaction, given: _ToGive, evidence: Eviden
         **stopped(row),
         evidence=yes,
         signed=token,
+        **NOT_STOPPED,
         unacknowledged_since_s=at_s,
         confirm_by_s=confirm_by_s,
     )

@@ -19,6 +19,7 @@ from tallystick_consent.receipts.receipt import Notice, Terms, parse_terms
 from tallystick_consent.receipts.states import ReceiptState, check_transition
 from tallystick_consent.rules import name_of, period_named
 from tallystick_ledger.times import CLOCKS_DIFFER_MAX_S, DAY_S
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.programs import agreed_program, known_program, zone_of
@@ -30,7 +31,7 @@ from tallystick_node.flows.receipts.steps import acknowledged, log_receipt, tell
 from tallystick_node.flows.receipts.versions import answer_version, ask_version, asked_version
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import LINKS, RECEIPTS
 
 

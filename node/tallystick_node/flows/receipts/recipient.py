@@ -17,6 +17,7 @@ from tallystick_consent.receipts.states import IN_FORCE, ReceiptState, check_tra
 from tallystick_consent.receipts.versions import answers, narrows
 from tallystick_consent.signed import GivenReceipt, RenewedReceipt, signed_digest
 from tallystick_ledger.times import DAY_S
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.outgoing import queue_message
 from tallystick_node.flows.programs import agreed_program, known_program
 from tallystick_node.flows.receipts.bounds import (
@@ -28,6 +29,7 @@ from tallystick_node.flows.receipts.bounds import (
 from tallystick_node.flows.receipts.ending import end_receipt
 from tallystick_node.flows.receipts.rows import (
     GUARDIAN,
+    NOT_STOPPED,
     change_receipt,
     insert_receipt,
     last_yes,
@@ -39,7 +41,7 @@ from tallystick_node.flows.receipts.steps import acknowledge, log_receipt
 from tallystick_node.flows.receipts.versions import ask_version, put_in_force, require_may_follow
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import LINKS, RECEIPTS
 
 
@@ -120,7 +122,7 @@ def receive_given(node: Node, caller: str, transaction: Transaction, body: wire.
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, not what we asked for, or not now.
     """
-    given = node.opened(body.token, GivenReceipt, of=caller)
+    given = node.partners.opened(body.token, GivenReceipt, of=caller)
     return _take_given(node, caller, transaction, given, body.token)
 
 
@@ -130,7 +132,7 @@ def receive_renewed(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, of other terms, or not now.
     """
-    given = node.opened(body.token, RenewedReceipt, of=caller)
+    given = node.partners.opened(body.token, RenewedReceipt, of=caller)
     return _take_given(node, caller, transaction, given, body.token)
 
 
@@ -177,6 +179,7 @@ def _take_given(
         state=state,
         evidence=evidence.model_dump_json(),
         signed=signed,
+        **NOT_STOPPED,
         acknowledgement=token,
         acknowledged_at_s=row.acknowledged_at_s or transaction.now_s,
         live_leaf=appended.index,

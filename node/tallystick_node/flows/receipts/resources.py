@@ -16,9 +16,10 @@ from tallystick_consent.events import JourneyEvent
 from tallystick_consent.receipts.receipt import Terms
 from tallystick_consent.receipts.resources import Resource, kinds_in, resource_of
 from tallystick_ledger.errors import PayloadUnavailable
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.receipts.rows import terms_of, with_subject
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import LINKS, RECEIPTS
 
 RESOURCE_KEY = "resource"

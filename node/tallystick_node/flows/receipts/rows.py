@@ -7,6 +7,7 @@ Source: DESIGN flow 3, CONSTRUCTIONS (keys).
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select, insert, select, update
@@ -16,8 +17,8 @@ from tallystick_consent.receipts.receipt import Notice, Receipt, Terms, parse_te
 from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.encoding import canonical_json
+from tallystick_node.errors import no_such_thing
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import no_such_thing
 from tallystick_node.storage.tables import LINKS, RECEIPTS
 
 GUARDIAN = Authority(kind="guardian")
@@ -105,6 +106,10 @@ def change_receipt(transaction: Transaction, receipt: str, **values: object) -> 
 def last_yes(row: Any) -> str:
     """Return the digest of the signed receipt or renewal that is the last yes to a receipt, "" before there is one."""
     return signed_digest(row.signed) if row.signed else ""
+
+
+NOT_STOPPED: Mapping[str, None] = {"stop": None, "stop_acknowledgement": None}
+"""What is kept of a stop once the subject has said yes again, or where it may not be kept."""
 
 
 def stopped(row: Any) -> dict[str, object]:

@@ -7,10 +7,11 @@ from sqlalchemy import select
 
 from tallystick import wire
 from tallystick_consent.receipts.receipt import Notice
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.receipts.rows import last_yes
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import LINKS, RECEIPTS
 
 

@@ -6,7 +6,7 @@ Source: DESIGN flow 3, CONSTRUCTIONS (keys).
 import json
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tallystick import wire
 from tallystick_consent.entries import ReceiptBody, Signature, receipt_body
@@ -28,15 +28,20 @@ ACKNOWLEDGE_WITHIN_S = 7 * DAY_S
 
 def log_receipt(transaction: Transaction, body: ReceiptBody) -> Appended:
     """Log a step of a receipt that has its row, and keep the step: with what it let through, also after that was
-    acknowledged."""
+    acknowledged; and where the entry stands, if it names what is signed."""
     before = transaction.row(select(RECEIPTS.c.last_step).where(RECEIPTS.c.id == body.receipt))
     kept = body
     if before is not None and before.last_step and ReceiptState(body.state) not in IN_FORCE:
         last = ReceiptBody.model_validate_json(before.last_step)
         if last.state == body.state:
             kept = body.model_copy(update={"deliverable": last.deliverable})
-    change_receipt(transaction, body.receipt, last_step=kept.model_dump_json())
-    return transaction.append("receipt", body.document())
+    appended = transaction.append("receipt", body.document())
+    place: dict[str, object] = {}
+    if body.signed:
+        what = "signed" if ReceiptState(body.state) in IN_FORCE else "stop"
+        place = {f"{what}_log": transaction.log, f"{what}_leaf": appended.index}
+    change_receipt(transaction, body.receipt, last_step=kept.model_dump_json(), **place)
+    return appended
 
 
 def last_state(row: Any) -> ReceiptState:
@@ -68,7 +73,7 @@ def acknowledged(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected: not that partner's signature over this step.
     """
-    answer = node.opened(token, Acknowledgement, of=row.partner)
+    answer = node.partners.opened(token, Acknowledgement, of=row.partner)
     if (answer.receipt, answer.state, answer.digest) != (row.id, state, signed_digest(sent)):
         raise ReceiptRejected(
             "receipt_malformed", "An acknowledgement is of something else.", remedy="Acknowledge what was sent."
@@ -80,6 +85,9 @@ def acknowledged(
     signature = Signature(at=answer.at, digest=signed_digest(token))
     appended = log_receipt(transaction, last.model_copy(update={"acknowledgement": signature, "deliverable": ()}))
     change_receipt(transaction, row.id, unacknowledged_since_s=None)
+    if ReceiptState(state) not in IN_FORCE:
+        is_kept = (RECEIPTS.c.id == row.id, RECEIPTS.c.stop.is_not(None))  # and was not erased meanwhile
+        transaction.execute(update(RECEIPTS).where(*is_kept).values(stop_acknowledgement=token))
     if ReceiptState(state) not in OPEN:
         change_receipt(transaction, row.id, end_acknowledged_at_s=answer.at)
     return appended

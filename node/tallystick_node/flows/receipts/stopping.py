@@ -18,6 +18,7 @@ from tallystick_consent.receipts.states import ASKED, IN_FORCE, OPEN, ReceiptSta
 from tallystick_consent.replay import SETTLES_MAX_S
 from tallystick_consent.signed import SignedObject, Stop, Withdrawal, signed_digest
 from tallystick_ledger.opening import REMEMBERED_S
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.claims.closing import settle_periods
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.claims.made_good import answer_all_planned
@@ -26,7 +27,14 @@ from tallystick_node.flows.people.acts import forget_approvals, keep_no
 from tallystick_node.flows.people.standings import require_stopper
 from tallystick_node.flows.receipts.bounds import REQUEST_LIFE_S
 from tallystick_node.flows.receipts.ending import end_receipt, finish_settling
-from tallystick_node.flows.receipts.rows import change_receipt, row_of_partner, row_of_subject, stopped, terms_of
+from tallystick_node.flows.receipts.rows import (
+    NOT_STOPPED,
+    change_receipt,
+    row_of_partner,
+    row_of_subject,
+    stopped,
+    terms_of,
+)
 from tallystick_node.flows.receipts.showing import shown_once
 from tallystick_node.flows.receipts.steps import (
     ACKNOWLEDGE_WITHIN_S,
@@ -37,7 +45,7 @@ from tallystick_node.flows.receipts.steps import (
 )
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import CLAIMS, RECEIPTS, SIGNED_FOR
 from tallystick_node.storage.tables.base import written
 
@@ -146,7 +154,7 @@ def receive_withdrawn(
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not the issuer's, or no receipt that can be withdrawn.
     """
-    withdrawn = node.opened(body.token, Withdrawal, of=caller)
+    withdrawn = node.partners.opened(body.token, Withdrawal, of=caller)
     row = row_of_partner(transaction, withdrawn.receipt, partner=caller, role="recipient")
     until_s = min(withdrawn.deliverable_until, transaction.now_s + SETTLES_MAX_S)
     to_come = dict.fromkeys(withdrawn.deliverable, until_s)
@@ -160,7 +168,7 @@ def receive_stopped(node: Node, caller: str, transaction: Transaction, body: wir
     Raises:
         SignatureRejected, BadInput, ReceiptRejected, NotFound: not that partner's to stop, or not now.
     """
-    stop = node.opened(body.token, Stop, of=caller)
+    stop = node.partners.opened(body.token, Stop, of=caller)
     roles = ("issuer", "recipient") if stop.state == "revoked" else ("recipient",)
     row = row_of_partner(transaction, stop.receipt, partner=caller, role=roles)
     return _stopped(node, transaction, row, ReceiptState(stop.state), body.token)
@@ -231,7 +239,8 @@ def _stop(
     due_s = transaction.now_s + ACKNOWLEDGE_WITHIN_S
     step = receipt_body(terms_of(row), state, signed=signed_digest(token), acknowledge_by=due_s, earned=earned)
     _take(transaction, row, step, to_come=to_come)
-    change_receipt(transaction, row.id, unacknowledged_since_s=transaction.now_s)
+    kept = {"stop": token, "stop_acknowledgement": None} if row.signed else NOT_STOPPED
+    change_receipt(transaction, row.id, unacknowledged_since_s=transaction.now_s, **kept)
     tell_partner(transaction, f"receipt.{state}", row, wire.PeerSigned(token=token))
     return str(row.id)
 
@@ -269,6 +278,8 @@ def _stopped(
         step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement, earned=earned)
         ended = {} if state is ReceiptState.PAUSED else {"end_acknowledged_at_s": transaction.now_s}
         _take(transaction, row, step, to_come=to_come, unacknowledged_since_s=None, **ended)
+        if row.signed:
+            change_receipt(transaction, row.id, stop=signed, stop_acknowledgement=token)
     else:
         step = receipt_body(terms, state, signed=digest, acknowledgement=acknowledgement, crossed=True)
         transaction.append("receipt", step.document())

@@ -18,10 +18,11 @@ from tallystick_consent.receipts.receipt import Terms, parse_terms
 from tallystick_consent.receipts.states import IN_FORCE, ReceiptState
 from tallystick_consent.receipts.versions import answers, check_follows, difference, narrows
 from tallystick_ledger.encoding import canonical_json
+from tallystick_node.errors import no_such_thing
 from tallystick_node.flows.receipts.bounds import REQUEST_LIFE_S
 from tallystick_node.flows.receipts.rows import change_receipt, row_of_partner, terms_of
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import RECEIPT_VERSIONS, RECEIPTS
 
 MAY_CHANGE = IN_FORCE | {ReceiptState.PAUSED}

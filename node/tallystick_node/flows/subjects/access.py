@@ -41,7 +41,7 @@ def export_subject(node: Node, body: wire.ExportSubject) -> Iterator[str]:
         AskedTooMuch: there are more events than one file holds.
     """
     try:
-        node.require_not_erased(body.subject)
+        node.secrets.require_not_erased(body.subject)
     except PayloadErased as error:
         raise PayloadErased(
             "The customer was erased, as was asked for.",
@@ -79,7 +79,7 @@ class _Pins:
 
 def _pieces(node: Node, body: wire.ExportSubject, pins: _Pins) -> Iterator[str]:
     links = find_links(node, body.subject).links
-    tokens = {host: node.partner_token(host) for host in sorted({each.partner for each in links})}
+    tokens = {host: node.partners.token(host) for host in sorted({each.partner for each in links})}
     head = {
         "v": 1,
         "export": "subject",

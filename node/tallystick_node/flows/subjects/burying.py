@@ -27,6 +27,7 @@ from tallystick_node.flows.links.ending import end_link
 from tallystick_node.flows.links.rows import link_secret_name
 from tallystick_node.flows.links.uniques import RELINK_AFTER_S, forget_uniques
 from tallystick_node.flows.outgoing import withhold
+from tallystick_node.flows.receipts.rows import NOT_STOPPED
 from tallystick_node.keys.custody import Tomb
 from tallystick_node.log.transaction import Transaction
 from tallystick_node.node import Node
@@ -88,7 +89,7 @@ def is_known(node: Node, transaction: Transaction, subject: str) -> bool:
 
     Keys and tombstones lie in custody, so that whoever came after the backup that was put back is known by them.
     """
-    name, member = (node.secret_name(kind, subject) for kind in ("subject", "member"))
+    name, member = (node.secrets.name(kind, subject) for kind in ("subject", "member"))
     if node.custody.is_destroyed(name) or node.custody.find_many([name, member]):
         return True
     named: list[tuple[Table, ColumnElement[bool]]] = [(table, table.c.subject == subject) for table in NAMED_BY]
@@ -104,13 +105,13 @@ def bury_subject(node: Node, transaction: Transaction, subject: str) -> str:
 
     `p` and the member's key outlive the subject until no reward can be claimed a second time.
     """
-    name = node.secret_name("subject", subject)
+    name = node.secrets.name("subject", subject)
     links = transaction.execute(select(LINKS).where(LINKS.c.subject == subject).order_by(LINKS.c.id)).all()
     halves = transaction.execute(select(ACCEPTING.c.offer).where(ACCEPTING.c.subject == subject)).all()
     tomb = Tomb(
         name,
         secrets_too=(*(link_secret_name(each.id) for each in links), *(half_name(each.offer) for each in halves)),
-        outlives=node.secret_name("member", subject),
+        outlives=node.secrets.name("member", subject),
         until_s=transaction.now_s + RELINK_AFTER_S,
     )
     number = node.custody.bury(tomb, after=_last_number(transaction))
@@ -156,7 +157,8 @@ def empty_link(transaction: Transaction, link: str, *, revoked_from_s: int = 0) 
     for receipt in receipts:
         drop_claims_of(transaction, receipt, revoked_from_s=revoked_from_s)
     mine = RECEIPTS.c.link == link
-    transaction.execute(update(RECEIPTS).where(mine).values(evidence=None, signed=None, acknowledgement=None))
+    gone = {"evidence": None, "signed": None, "acknowledgement": None, **NOT_STOPPED}
+    transaction.execute(update(RECEIPTS).where(mine).values(**gone))
     for table in (DECISIONS, CONTESTS, MADE_GOOD):
         transaction.execute(delete(table).where(table.c.receipt.in_(receipts)))
     # A dispute of our own customer's that nobody has answered is theirs, whoever is erased at the other end.
@@ -251,7 +253,7 @@ def bury_again(node: Node) -> int:
     named = {row.name for row in node.rows(select(BURIED.c.name))}
     missing = {name: number for number, name in node.custody.tombstones().items() if name not in named}
     for subject in _named(node):
-        if node.secret_name("subject", subject) in missing:
+        if node.secrets.name("subject", subject) in missing:
             _wait(node, partial(bury_subject, node, subject=subject))
     for name in missing:
         link = node.row(select(LINKS).where(LINKS.c.id == name.removeprefix("link/")))

@@ -16,11 +16,11 @@ from tallystick_consent.claims.jws import unchecked_payload
 from tallystick_consent.erasure import ErasureAttestation, FieldAnswer
 from tallystick_ledger.encoding import canonical_json
 from tallystick_ledger.times import DAY_S
-from tallystick_node.errors import NothingHeld, NotPublished
+from tallystick_node.errors import NothingHeld, NotPublished, no_such_thing
 from tallystick_node.flows.subjects.burying import bury_subject, is_known
 from tallystick_node.log.replies import Once, StoredReply
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.paging import read_page
 from tallystick_node.storage.tables import ERASURES
 
@@ -66,7 +66,7 @@ def find_erasures(node: Node, body: wire.FindErasures) -> wire.Erasures:
         NotFound: the cursor is not one of this list.
     """
     if body.subject is not None:
-        return _shown(node.rows(_of(node.secret_name("subject", body.subject))), now_s=node.now_s())
+        return _shown(node.rows(_of(node.secrets.name("subject", body.subject))), now_s=node.now_s())
     mine = (ERASURES.c.of != "", ERASURES.c.state != "attested")
     order = (ERASURES.c.due_s, ERASURES.c.id)
     page = read_page(node, select(ERASURES).where(*mine), by=order, limit=body.limit, cursor=body.cursor)
@@ -81,7 +81,7 @@ def certificate(node: Node, subject: str) -> Certificate:
         NotFound: no such subject was erased here, or none that had a link.
         NotPublished: the ledger does not say it of every link so far.
     """
-    rows = node.rows(_of(node.secret_name("subject", subject)))
+    rows = node.rows(_of(node.secrets.name("subject", subject)))
     if not rows:
         raise no_such_thing()
     links = [_certified(node, row) for row in rows]
@@ -90,7 +90,7 @@ def certificate(node: Node, subject: str) -> Certificate:
             "The ledger does not say yet of every link that it was erased.",
             remedy="Ask again a day after the erasure; erasures/search says what is due when.",
         )
-    partners = {row.partner: node.partner_token(row.partner) for row in rows}
+    partners = {row.partner: node.partners.token(row.partner) for row in rows}
     return Certificate(
         host=node.host,
         issued_at=node.now_s(),
@@ -104,7 +104,7 @@ def _certified(node: Node, row: Any) -> CertifiedLink | None:
     if erased is None:
         return None
     attested = node.prove(row.attested_log, row.attested_leaf) if row.attested_leaf is not None else None
-    if attested is None or not node.partner_token(row.partner):
+    if attested is None or not node.partners.token(row.partner):
         return CertifiedLink(request=row.request, erased=erased)
     return CertifiedLink(request=row.request, erased=erased, attestation=row.attestation, attested=attested)
 

@@ -100,7 +100,7 @@ def attested(node: Node, transaction: Transaction, erasure: str, token: str) -> 
     assert row is not None, "an erasure is never removed before its message"
     if row.state == "attested":
         return
-    answer = node.opened(token, ErasureAttestation, of=row.partner)
+    answer = node.partners.opened(token, ErasureAttestation, of=row.partner)
     if (answer.erasure, answer.partner, answer.request) != (row.id, row.partner, signed_digest(row.request)):
         raise ReceiptRejected(
             "receipt_malformed", "An attestation is of something else.", remedy="Answer the request that was sent."

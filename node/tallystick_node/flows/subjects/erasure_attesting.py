@@ -17,7 +17,7 @@ from tallystick_consent.errors import ReceiptRejected
 from tallystick_consent.receipts.states import ReceiptState
 from tallystick_consent.signed import signed_digest
 from tallystick_ledger.times import DAY_S
-from tallystick_node.errors import Refused
+from tallystick_node.errors import Refused, no_such_thing
 from tallystick_node.flows.claims.ending import withhold_claims
 from tallystick_node.flows.receipts.duties import discharge_of
 from tallystick_node.flows.receipts.ending import end_receipt
@@ -26,7 +26,7 @@ from tallystick_node.flows.receipts.steps import last_state, log_receipt
 from tallystick_node.flows.subjects.burying import bury_link, can_be_withdrawn, hold_back, receipts_of
 from tallystick_node.flows.subjects.erasure_endings import Held, refuse_if_asked, still_issued
 from tallystick_node.log.transaction import Transaction
-from tallystick_node.node import Node, no_such_thing
+from tallystick_node.node import Node
 from tallystick_node.storage.tables import ACTS, CLAIMS, DECISIONS, ERASURES, EVENTS, LINKS, MESSAGES, RECEIPTS
 
 ACCOUNTING_KEPT_S = 10 * 366 * DAY_S
@@ -44,7 +44,7 @@ def receive_erasure(node: Node, caller: str, transaction: Transaction, body: wir
             naming a receipt of another one.
         Refused: the partner has asked for the erasure of this link often enough.
     """
-    request = node.opened(body.token, ErasureRequest, of=caller)
+    request = node.partners.opened(body.token, ErasureRequest, of=caller)
     if (request.origin, request.partner) != (caller, node.host):
         raise ReceiptRejected(
             "receipt_malformed", "An erasure request is between others.", remedy="Send it to the partner it names."

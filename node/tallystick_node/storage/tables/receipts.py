@@ -18,6 +18,11 @@ class Receipt(SQLModel, table=True):
         settles_until_s: until when what its ending lists may still come; None where nothing may.
         unacknowledged_since_s: when the step was taken here that the other partner has not signed for.
         next_close_s: when the next period of its program is to be evaluated here, if ever.
+        signed_log, signed_leaf: where the entry stands that names the last yes, and the other partner's signature over
+            it once there is one; None for what was logged before that was kept.
+        stop, stop_acknowledgement: the withdrawal or stop that came after that yes, as it was signed, and the other
+            partner's signature over it; None where there is none.
+        stop_log, stop_leaf: where the entry stands that names those.
     """
 
     id: str = Field(primary_key=True)
@@ -45,6 +50,12 @@ class Receipt(SQLModel, table=True):
     confirm_by_s: int | None = Field(default=None, index=True)
     settles_until_s: int | None = Field(default=None, index=True)
     unacknowledged_since_s: int | None = Field(default=None, index=True)
+    signed_log: str | None = None
+    signed_leaf: int | None = None
+    stop: str | None = None
+    stop_acknowledgement: str | None = None
+    stop_log: str | None = None
+    stop_leaf: int | None = None
 
     __table_args__ = (
         # In the order in which they are closed: at the end of a month many are due at one moment.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from tallystick.audit.source import Files
 from tallystick_ledger.errors import BadInput
+from tallystick_ledger.tlog.blob import ENTRY_SIZE_MAX_BYTES
 from tallystick_ledger.tlog.merkle import HASH_SIZE_BYTES
 from tallystick_ledger.tlog.tiles import (
-    ENTRY_SIZE_MAX_BYTES,
     TILE_WIDTH,
     BundlePath,
     TilePath,

@@ -111,7 +111,8 @@ class Overflow:
         if isinstance(held, _Away):
             return held
         table = _Table()
-        self._tables.append(table)
+        self._tables.append(table)  # from here on it is closed, whatever comes
+        table.begin()
         kept = SetAway[Any](table, member, held) if member.is_set else MappingAway[Any, Any](table, member, held)
         setattr(member.of(state), member.name, kept)
         return kept
@@ -163,7 +164,11 @@ class _Table:
     def __init__(self) -> None:
         self._seen = bytearray(SEEN_SIZE_BYTES)
         with _room:
-            self._db = sqlite3.connect("", isolation_level=None)
+            # An audit is read, run and ended by one thread at a time; it need not be the same one.
+            self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+
+    def begin(self) -> None:
+        with _room:
             for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_SIZE_KIB}"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute(

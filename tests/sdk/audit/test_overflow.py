@@ -2,8 +2,10 @@
 
 import sqlite3
 from collections.abc import Callable, MutableMapping, MutableSet
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench import logs, months
@@ -187,17 +189,32 @@ def _in_memory(replay: LogReplay) -> dict[str, object]:
     return receipts if isinstance(receipts, dict) else receipts.newest  # type: ignore[attr-defined]
 
 
-def test_a_disk_without_room_is_said_and_is_no_finding(month: Month, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database that SQLite gives us is one that may hold one page, as on a disk that is full."""
-    connect = sqlite3.connect
+@pytest.mark.parametrize("pages", [1, 3], ids=["not for a table", "not for what goes there"])
+def test_a_disk_without_room_is_said_and_is_no_finding(
+    month: Month, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    """The databases that SQLite gives us are ones that may hold few pages, as on a disk that is full."""
+    connect, given = sqlite3.connect, list[sqlite3.Connection]()
 
-    def small(*args: str, **settings: None) -> sqlite3.Connection:
-        database = connect(*args, **settings)
-        database.execute("PRAGMA max_page_count = 3")
-        return database
+    def small(*args: Any, **settings: Any) -> sqlite3.Connection:
+        given.append(connect(*args, **settings))
+        given[-1].execute(f"PRAGMA max_page_count = {pages}")
+        return given[-1]
 
     monkeypatch.setattr(sqlite3, "connect", small)
     with Overflow(held_max_bytes=0, kept_min=0) as overflow, pytest.raises(AuditNotRun) as refused:
         audit(month.sources(), asked=Asked(overflow=overflow))
     assert "no room" in refused.value.problem
     assert "SQLITE_TMPDIR" in refused.value.remedy
+    for database in given:
+        with pytest.raises(sqlite3.ProgrammingError):  # it is closed
+            database.execute("SELECT 1")
+
+
+def test_an_audit_may_be_begun_by_one_thread_and_ended_by_another() -> None:
+    """As where each step is handed to whichever thread of a pool is free."""
+    state = State(texts={"receipt 1": "given"})
+    with Overflow(held_max_bytes=0, kept_min=0) as overflow, ThreadPoolExecutor(1) as other:
+        other.submit(overflow.relieve, state).result()
+        assert not isinstance(state.texts, dict)
+        assert state.texts["receipt 1"] == "given"

@@ -7,13 +7,14 @@ with the new year, a balance neither grows nor shrinks, and nothing that was pai
 Source: DESIGN section 4 (yearly shards), P1, P4, P7, P8.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tallystick_consent.entries import CARRIED
 from tallystick_consent.replay import ConsentReplay, untold, without_leaves
-from tallystick_ledger.opening import Carried, missing
+from tallystick_ledger.opening import Carried, Records
 from tallystick_ledger.replay import CARRIED_KINDS, Finding, LedgerReplay
 from tallystick_ledger.tlog.head import Checkpoint
 
@@ -57,15 +58,18 @@ def check_chain(
     if named.root != head.root:
         return Chain((_finding(where, f"The opening continues another history of {head.origin} than this one."),))
     checked = CARRIED_KINDS | CARRIED.keys()
-    led_to = [*ledger.carries(later.opened_at_s), *consent.carries(later.opened_at_s)]
+    led_to = itertools.chain(ledger.carries(later.opened_at_s), consent.carries(later.opened_at_s))
     carried = [record for record in later.carried if record.kind in checked]
-    silent = untold(led_to) | untold(carried)
-    expected, found = (list(without_leaves(records, untold=silent)) for records in (led_to, carried))
+    programs = (Carried("program", program.document()) for program in consent.programs.values())
+    silent = untold(programs) | untold(carried)
+    expected, found = (Records(without_leaves(records, untold=silent)) for records in (led_to, carried))
     findings = [
-        *_differing(where, missing(expected, found), "is missing from the opening, or stands there otherwise"),
-        *_differing(where, missing(found, expected), "stands in the opening, and does not follow from the log before"),
+        *_differing(where, expected.missing_in(found), "is missing from the opening, or stands there otherwise"),
+        *_differing(
+            where, found.missing_in(expected), "stands in the opening, and does not follow from the log before"
+        ),
     ]
-    if not findings and len(found) != len(expected):
+    if not findings and found.count != expected.count:
         findings.append(_finding(where, "A record stands in the opening twice."))
     return Chain(tuple(findings), tuple(_unknown(later.carried, checked)))
 

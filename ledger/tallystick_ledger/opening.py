@@ -10,8 +10,10 @@ node's state does not continue. It says so: `abandoned` is that head.
 Pure. Source: DESIGN section 4 (yearly shards).
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any, cast
 
 from tallystick_ledger.encoding import canonical_json, from_base64url, to_base64url
@@ -162,13 +164,26 @@ class OpeningDraft:
         ]
 
 
-def missing(expected: Iterable[Carried], found: Iterable[Carried]) -> list[str]:
-    """Return the kind of each record of `expected` that is not among `found`, in order; records may repeat in neither.
+class Records:
+    """Records to be held against others: of each its kind and digest alone, since there are some for each customer.
 
-    Called both ways round, it tells whether an opening carries just what it must.
+    Attributes:
+        count: how many there are, those that repeat another among them.
     """
-    there = {each.encode() for each in found}
-    return [each.kind for each in expected if each.encode() not in there]
+
+    def __init__(self, records: Iterable[Carried]) -> None:
+        """Take the digests of records, in their order."""
+        self._kinds, self.count = dict[bytes, str](), 0
+        for each in records:
+            self._kinds[hashlib.sha256(each.encode()).digest()] = intern(each.kind)
+            self.count += 1
+
+    def missing_in(self, others: "Records") -> Iterator[str]:
+        """Yield the kind of each that is not among others, in order.
+
+        Called both ways round, it tells whether an opening carries just what it must.
+        """
+        return (kind for digest, kind in self._kinds.items() if digest not in others._kinds)
 
 
 def _head_body(head: Checkpoint) -> dict[str, object]:

@@ -17,7 +17,7 @@ from tallystick_ledger.opening import (
     Carried,
     Opening,
     OpeningDraft,
-    missing,
+    Records,
     parse_opening,
 )
 from tallystick_ledger.replay import LedgerReplay
@@ -109,8 +109,9 @@ def test_a_record_that_fits_no_part_is_refused() -> None:
 
 def test_what_is_missing_is_named_by_its_kind() -> None:
     one, two = Carried("balance", {"a": 1}), Carried("paid", {"a": 1})
-    assert missing([one, two], [two]) == ["balance"]
-    assert missing([two], [one, two]) == []
+    assert list(Records([one, two]).missing_in(Records([two]))) == ["balance"]
+    assert list(Records([two]).missing_in(Records([one, two]))) == []
+    assert Records([one, one]).count == 2
 
 
 def moved(name: str, debit: str, credit: str, amount: int, state: str = "posted", unique: str = "") -> bytes:

@@ -25,6 +25,16 @@ def host_of_log(origin: str) -> str | None:
     return host if re.fullmatch(LOG_NAME_PATTERN, name) else None
 
 
+def begun_as(origin: str) -> tuple[int, int]:
+    """Return the year of a log and its number in that year, by which one company's logs stand in order.
+
+    Args:
+        origin: of a log, its name as LOG_NAME_PATTERN has it.
+    """
+    year, _, number = origin.rpartition("/log/")[2].partition("-")
+    return int(year), int(number or 1)
+
+
 class EventPlace(Strict):
     """Where the entry of an event stands: its index in a log of this company, by the log's origin."""
 

@@ -1,7 +1,5 @@
 """A thousand seeds of the simulated world keep P1, P2, P10 and P12; and a world whose guards are taken away does not.
 
-`make check` lives through the first four hundred, four times as many as may be needed to find a missing guard.
-
 A failure names its seed: `PYTHONPATH=tests python -m simulator --first SEED --seeds 1` lives through it again.
 """
 
@@ -18,7 +16,6 @@ from tallystick_node.log import own_heads, writer
 
 SEEDS = 1_000
 PARTS = 10
-PARTS_SHORT = 4
 UNLUCKY_SEEDS = 15
 FOUND_WITHIN = 100
 """How many seeds it may take to find what a missing guard lets through."""
@@ -33,9 +30,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     made.close()
 
 
-@pytest.mark.parametrize(
-    "part", [pytest.param(each, marks=[pytest.mark.long] if each >= PARTS_SHORT else []) for each in range(PARTS)]
-)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_seeds_hold(ground: Ground, part: int) -> None:
     for seed in range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS):
         run(seed, ground)

@@ -259,6 +259,7 @@ class MappingAway(_Away, MutableMapping[K, V]):
         return self._items
 
     def put_away(self, keep: int) -> None:
+        """Leave no more than the `keep` newest items in memory."""
         away = list(islice(self._items, max(0, len(self._items) - keep)))
         self._write(away)
         for key in away:
@@ -266,6 +267,7 @@ class MappingAway(_Away, MutableMapping[K, V]):
         self._lying.difference_update(away)
 
     def settle(self) -> None:
+        """Put all away: from now on nothing is changed, and what is looked at is held for a while alone."""
         self.put_away(0)
         self._settled, self._changes = True, False
 
@@ -307,9 +309,11 @@ class MappingAway(_Away, MutableMapping[K, V]):
         return self._table.count()
 
     def items(self) -> ItemsView[K, V]:
+        """Return each key with its value, in order."""
         return _Items(self)
 
     def values(self) -> ValuesView[V]:
+        """Return the values, in order of their keys."""
         return _Values(self)
 
     def pairs(self) -> Iterator[tuple[K, V]]:
@@ -354,14 +358,17 @@ class SetAway(_Away, MutableSet[K]):
         return self._elements
 
     def put_away(self, keep: int) -> None:
+        """Leave no more than `keep` elements in memory."""
         away = set(islice(self._elements, max(0, len(self._elements) - keep)))
         self._table.put((self._form.write(each), b"") for each in away)
         self._elements -= away
 
     def add(self, value: K) -> None:
+        """Take an element."""
         self._elements.add(value)
 
     def discard(self, value: K) -> None:
+        """Leave an element out, if it is one."""
         self._elements.discard(value)
         self._table.drop(self._form.write(value))
 

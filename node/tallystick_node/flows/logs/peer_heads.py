@@ -28,6 +28,7 @@ from tallystick.descriptor import Descriptor
 from tallystick.errors import NodeUnreachable, ReplyForged
 from tallystick.following import LogSite
 from tallystick.growth import LedgerForked, SeenHead, follow, open_seen
+from tallystick_consent.places import begun_as
 from tallystick_ledger.errors import NoteMalformed, SignatureRejected, TallyError
 from tallystick_ledger.peer_head import PeerHead, peer_head
 from tallystick_ledger.tlog.head import parse_checkpoint_body
@@ -190,7 +191,7 @@ class PeerHeads:
     def _known(self, partner: str) -> list[str]:
         """Return the logs of a partner that are followed, the last one last."""
         query = select(FOLLOWED.c.origin).where(FOLLOWED.c.partner == partner)
-        return sorted(row.origin for row in self._node.rows(query))
+        return sorted((row.origin for row in self._node.rows(query)), key=begun_as)
 
     def _followed(self, origin: str, own_log: str) -> Followed:
         return _read(self._node.row(select(FOLLOWED).where(FOLLOWED.c.origin == origin)), own_log)
@@ -250,6 +251,6 @@ def _worth_a_look(partner: Descriptor, known: list[str], *, year: int) -> list[s
     """Return the logs of a partner to look at: the last ones known, this year's, and one in place of the last one."""
     origins = [*known[-KNOWN_LOGS_MAX:], partner.log_origin(year)]
     if known:
-        base, _, number = known[-1].rpartition("/log/")[2].partition("-")
-        origins.append(f"{partner.host}/log/{base}-{int(number or 1) + 1}")
+        begun, number = begun_as(known[-1])
+        origins.append(f"{partner.host}/log/{begun}-{number + 1}")
     return list(dict.fromkeys(origins))

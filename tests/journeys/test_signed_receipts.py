@@ -265,7 +265,8 @@ def test_what_stopped_it_stays_as_both_have_signed_it_until_it_may_not(story: To
     story.settle()
     for client in (gym, insurer):
         said = said_at(client)
-        assert f"insurer.example has signed that {person.receipt} was revoked, on 2027-02-28.\n" in said
+        assert said.splitlines()[1] == f"insurer.example has signed that {person.receipt} was revoked, on 2027-02-28."
+        assert "It permitted gym.example to tell" in said
         assert "gym.example has signed for it, on 2027-02-28.\n" in said
         assert "in force" not in said
     stopped = gym.receipts.signed(person.receipt)
@@ -349,6 +350,7 @@ def test_each_signature_is_verified_alone_and_compared_with_what_it_is_over(stor
     status, said = under(receipt, person.gym)
     assert (status, said.startswith("HOLDS. gym.example has signed this receipt that was given, on 2027-")) == (0, True)
     assert person.receipt in said
+    assert "That gym.example has given up no key since 2027-02-2" in said
     assert under(receipt, person.insurer)[0] == 1
     status, said = under(answer, person.insurer)
     assert (status, "NOT COMPARED" in said) == (0, True)

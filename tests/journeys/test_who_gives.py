@@ -26,6 +26,7 @@ from town import (
 
 from tallystick.audit import DirectorySource, audit
 from tallystick.errors import Conflict, ConsentRefused
+from tallystick.papers import Trust, check_signed_receipt
 from tallystick_consent.receipts.authority import Authority
 from tallystick_ledger.encoding import from_base64url
 from tallystick_node.storage.tables import CLAIMS, EVENTS, LINKS, RECEIPTS
@@ -251,6 +252,9 @@ def test_the_block_in_the_documentation_gives_a_guardians_receipt(story: Town) -
     assert (receipt.state, receipt.terms["authority"]) == ("given", {"kind": "guardian"})
     (act,) = gym.app().acts.find("kid-at-gym").acts
     assert (act.kind, json.loads(from_base64url(act.opening.payload))["by"]) == ("give", "mum-at-gym")
+    paper = check_signed_receipt(gym.app().receipts.signed(receipt.receipt), Trust())
+    assert "It was given in the person's place, by a guardian." in paper.shown
+    assert any(line.startswith("Shown to whoever gave it: ") for line in paper.shown)
 
 
 def test_a_guardians_receipt_that_outlasts_the_minority_on_record_is_refused(story: Town) -> None:

@@ -552,6 +552,18 @@ def test_an_older_key_is_revoked_and_the_present_one_stays(place: KeyFolder) -> 
         revoke_key(place, "claim", since_s=NOW_S, reason="lost", key=old)
 
 
+def test_a_time_before_the_present_key_began_names_the_key_of_that_time(place: KeyFolder) -> None:
+    """A theft is noticed after the rotation: the key that was stolen is the one before, and the good one stays."""
+    stolen = place.load().id("claim")
+    clock_of(place).at_s += DAY_S
+    rotate_key(place, "claim", overlap_days=7)
+    before = content(place.folder)
+    with pytest.raises(SettingsInvalid, match="began after that time") as refused:
+        revoke_key(place, "claim", since_s=NOW_S, reason="compromised")
+    assert f"--key: {stolen}." in refused.value.remedy
+    assert content(place.folder) == before
+
+
 def test_of_two_changes_at_once_one_is_refused(place: KeyFolder) -> None:
     class Meanwhile(SecretFiles):
         def write(self, name: str, text: str, *, sealed: bool | None = None) -> None:

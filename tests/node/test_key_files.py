@@ -331,7 +331,9 @@ def test_the_operator_s_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "is used from now on" in run("keys", "rotate", gym, "log", "--overlap-days", 7, passphrase=secret)
     old = next(line.split()[0] for line in run("keys", "list", gym).splitlines() if " until " in line)
     now = run("keys", "list", gym).splitlines()[-3].split(" from ")[1].strip()
-    run("keys", "revoke", gym, "log", "--since", now.replace(" ", "T"), "--key", old, passphrase=secret)
+    told = run("keys", "revoke", gym, "log", "--since", now.replace(" ", "T"), "--key", old, passphrase=secret)
+    assert told.startswith(f"Revoked: {old}. ")
+    assert "Still counting beside it" not in told
     assert "compromised: revoked since" in run("keys", "list", gym)
     (tmp_path / "new").mkdir()
     monkeypatch.setenv("TALLYSTICK_NEW_PASSPHRASE_FILE", str(passphrase_file(tmp_path / "new", OTHER)))

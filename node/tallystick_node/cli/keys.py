@@ -104,8 +104,16 @@ def keys_revoke(
     """Declare that nothing signed with a key since a time counts; a new one takes its place at once."""
     named = role_named(role)
     with open_key_folder(folder, clock=writing_clock(folder), passphrase=passphrase_for()) as place:
+        present = place.load().id(named)
         changed = revoke_key(place, named, since_s=_seconds(since), reason=_reason(reason), key=key)
-    console.print(f"Revoked. {changed.id(named)} is used from now on.")
+        beside = [
+            each.id
+            for each in changed.ring.keys
+            if each.role == named and each.can_sign(place.now_s) and not each.is_current
+        ]
+    console.print(f"Revoked: {key or present}. {changed.id(named)} is used from now on.")
+    if beside:
+        console.print(f"Still counting beside it: {', '.join(beside)}. To revoke one of these, name it with --key.")
 
 
 @keys.command("encrypt")

@@ -136,10 +136,18 @@ def revoke_key(place: KeyFolder, role: Role, *, since_s: int, reason: Reason, ke
     with _alone(place.folder):
         keys = place.load()
         old = keys.ring.current(role) if key is None else _named(keys.ring, role, key)
-        if not old.from_s <= since_s <= place.now_s:
+        if since_s > place.now_s:
             raise SettingsInvalid(
-                "A key is revoked since a time before it began, or in the future.",
+                "A key is revoked since a time that has not come.",
                 remedy="Give the first second at which somebody else may have had it.",
+            )
+        if since_s < old.from_s:
+            others = ", ".join(each.id for each in keys.ring.keys if each.role == role and each.from_s <= since_s)
+            raise SettingsInvalid(
+                f"{old.id} began after that time: it is not the key that was lost then.",
+                remedy=f"Name the key that was used at that time with --key: {others}."
+                if others
+                else "Give the first second at which somebody else may have had it.",
             )
         revoked = old.model_copy(update={"revoked_since_s": since_s, "reason": reason, "changed_s": place.now_s})
         changed = _succeeded(place, keys, old, revoked) if old.is_current else _replaced(place, keys, old, revoked)

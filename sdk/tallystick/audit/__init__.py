@@ -33,7 +33,7 @@ from tallystick.audit.log import Asked, AuditedLog
 from tallystick.audit.overflow import Overflow
 from tallystick.audit.report import KeyUse, LogReport, Report
 from tallystick.audit.rules import LIMITS, RULES, rules_for
-from tallystick.audit.source import AuditNotRun, DirectorySource, Source, WebSource, open_web
+from tallystick.audit.source import AuditNotRun, DirectorySource, Source, WebSource, open_web, shown_origin
 from tallystick.audit.state import SavedAudit, Saver, read_state, write_state
 from tallystick.audit.table import report_table
 from tallystick.audit.views.witnesses import has_addresses
@@ -93,8 +93,9 @@ def audit(
     if asked.overflow is None:
         with Overflow() as overflow:
             return audit(sources, asked=replace(asked, overflow=overflow), since=since, savers=savers)
-    exhibits = Exhibits()
-    line = Line(sources, _each(since, sources), asked, exhibits)
+    exhibits, earlier = Exhibits(), _each(since, sources)
+    _check_order(earlier, sources)
+    line = Line(sources, earlier, asked, exhibits)
     audited = [line.finish(at, saver=saver) for at, saver in enumerate(_each(savers, sources))]
     logs = [log for log in audited if log is not None]
     # Of one log alone, with nothing to hold it against, it is said what was not followed.
@@ -122,6 +123,19 @@ def _each(given: Sequence[_T], sources: Sequence[Source]) -> Sequence[_T | None]
     if given and len(given) != len(sources):
         raise AuditNotRun("There is not one saved audit for each log.", remedy="Give one for each, in their order.")
     return given or [None] * len(sources)
+
+
+def _check_order(since: Sequence[SavedAudit | None], sources: Sequence[Source]) -> None:
+    """Refuse saved audits that are of these logs, and of others than those in their places: that accuses nobody."""
+    if not any(since):
+        return
+    shown = [shown_origin(source) for source in sources]
+    for each, origin in zip(since, shown, strict=True):
+        if each is not None and each.origin != origin and each.origin in shown:
+            raise AuditNotRun(
+                f"The saved audit of {printable(each.origin)} is given for another log of these.",
+                remedy="Give the saved audits in the order of the logs.",
+            )
 
 
 def _told(source: Source, log: AuditedLog | None, asked: Asked) -> LogReport:

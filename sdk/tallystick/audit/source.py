@@ -18,8 +18,9 @@ from tallystick.bounded import PLAIN, chunks_of, until
 from tallystick.descriptor import open_descriptor, open_self_signed
 from tallystick_consent.places import LOG_NAME_PATTERN
 from tallystick_ledger.encoding import from_base64url
-from tallystick_ledger.errors import TallyError
-from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES
+from tallystick_ledger.errors import BadInput, TallyError
+from tallystick_ledger.tlog.head import parse_checkpoint_body
+from tallystick_ledger.tlog.note import NOTE_SIZE_MAX_BYTES, unchecked_text
 from tallystick_ledger.tlog.policy import Policy
 
 DESCRIPTOR_SIZE_MAX_BYTES = 256 * 1024
@@ -97,6 +98,15 @@ class Source(Protocol):
     def walk(self) -> Iterator[Folder] | None:
         """Return everything there is, folder by folder; None where it cannot be listed."""
         ...
+
+
+def shown_origin(source: Source) -> str:
+    """Return the origin that a log's checkpoint states, whoever signed it; "" where it states none."""
+    raw = source.files.read(CHECKPOINT, size_max_bytes=NOTE_SIZE_MAX_BYTES)
+    try:
+        return parse_checkpoint_body(unchecked_text(raw or b"")).origin
+    except BadInput:
+        return ""
 
 
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

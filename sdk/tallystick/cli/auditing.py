@@ -29,6 +29,7 @@ from tallystick.audit import (
     read_state,
     report_table,
 )
+from tallystick.audit.findings import printable
 from tallystick.bounded import client
 from tallystick.cli.shared import FINDINGS, HOLDS, policy_in
 
@@ -107,7 +108,7 @@ def audit_command(
         opened = _open_sources(
             sources, http=http, policy=policy, keys=key or [], fingerprints=fingerprint or [], year=year, now_s=now_s
         )
-        savers = [Saver(path) for path in save or ()]
+        savers = [Saver(_outside(path, sources)) for path in save or ()]
         with (
             Overflow.within(memory) as overflow,
             open_crew(workers=workers, dask=dask) as crew,
@@ -137,6 +138,17 @@ def audit_command(
     if not_left is not None:
         raise not_left
     raise typer.Exit(HOLDS if report.holds else FINDINGS)
+
+
+def _outside(path: Path, sources: Sequence[str]) -> Path:
+    """Return where to save an audit; a file in the folder of a log is one that the next audit finds there."""
+    for name in sources:
+        if not _is_url(name) and Path(name).resolve() in path.resolve().parents:
+            raise AuditNotRun(
+                f"{printable(str(path))} lies in the folder of a log, where nothing but the log may be.",
+                remedy="Save the audit elsewhere.",
+            )
+    return path
 
 
 def _leave(exhibits: Sequence[Exhibit], folder: Path) -> None:

@@ -97,7 +97,13 @@ def verified_signed(raw: bytes, known: Known) -> Verified:
     lines = [f"{holds} {said}"]
     for member, value in content.model_dump(mode="json").items():
         lines.append(f"  {member}: {value if isinstance(value, str) else json.dumps(value)}")
-    text = "\n".join(printable(line) for line in (*lines, _compared(content, known.of)) if line)
+    listed = f"That {company.host} has given up no key since {day_text(company.issued_at)}, the day of that descriptor."
+    unproven = (
+        "Not proven by it:",
+        f"  {listed}",
+        "  That it stands still: something else may have been signed since.",
+    )
+    text = "\n".join(printable(line) for line in (*lines, _compared(content, known.of), *unproven) if line)
     return Verified(text, is_shown=opened.given_up_s is None)
 
 

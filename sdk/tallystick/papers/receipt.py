@@ -146,14 +146,16 @@ def check_signed_receipt(paper: SignedReceipt, trust: Trust) -> PaperVerdict:
     return PaperVerdict(
         shown=sentences(
             (
+                # Whoever reads two lines must not take a receipt that was stopped for one in force.
+                *(each.sentence for each in stop if each.is_shown),
                 *(each.sentence for each in yes if each.is_shown),
-                *(_permits(terms) if is_shown else ()),
-                f"Shown to the person: {paper.notice.statement}" if is_shown else "",
+                _GIVEN_BY.get(terms.authority.kind, "") if is_shown and terms.authority is not None else "",
+                *(_permits(terms, is_over=bool(stop)) if is_shown else ()),
+                f"Shown to {_shown_to(terms)}: {paper.notice.statement}" if is_shown else "",
                 f"  {paper.notice.silence}" if is_shown else "",
                 "A key of the person's wallet has signed these terms."
                 if is_shown and content.evidence.public_key
                 else "",
-                *(each.sentence for each in stop if each.is_shown),
             )
         ),
         told=sentences(
@@ -289,14 +291,27 @@ def _since(stop: str) -> str:
     return "That it is paused still: it may have been given again, as both ledgers would say." if is_paused else ""
 
 
-def _permits(terms: Terms) -> list[str]:
-    """Return what terms permit, a sentence each."""
+_GIVEN_BY = {
+    "guardian": "It was given in the person's place, by a guardian.",
+    "joint": "It was given by as many of the joint holders as must say yes.",
+    "agent": "It was given by an agent, for the company that it is about.",
+}
+"""Who spoke, by the kind of authority in the terms; where there is none, the person did."""
+
+
+def _shown_to(terms: Terms) -> str:
+    return "the person" if terms.authority is None else "whoever gave it"
+
+
+def _permits(terms: Terms, *, is_over: bool) -> list[str]:
+    """Return what terms permit, or permitted until they were stopped, a sentence each."""
     data, purposes = ", ".join(terms.data_classes), ", ".join(terms.purposes)
     events = f"{day_text(terms.events_from_s)} to {day_text(terms.events_until_s)}"
     kept_days = -(-terms.retention_s // DAY_S)
     named = () if terms.resources is None else (f"  about {count(len(terms.resources), 'named resource')} alone,",)
+    permits = "permitted" if is_over else "permits"
     return [
-        f"It permits {terms.issuer} to tell {terms.recipient}, for {purposes}, as a {terms.rung} at most,",
+        f"It {permits} {terms.issuer} to tell {terms.recipient}, for {purposes}, as a {terms.rung} at most,",
         f"  what {terms.program}@{terms.program_version} asks of {data},",
         *named,
         f"  of {events}, and until {day_text(terms.valid_until_s)}; an answer is kept for {count(kept_days, 'day')}.",

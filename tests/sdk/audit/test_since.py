@@ -176,6 +176,18 @@ def test_a_state_of_another_log_is_found(tmp_path: Path) -> None:
     assert report.sources[0].entries == {"opening": 1, "event": 8}
 
 
+def test_states_in_the_wrong_order_accuse_nobody_and_nothing_is_saved(tmp_path: Path) -> None:
+    ledgers, states = tell(), [tmp_path / "state of the gym", tmp_path / "state of the insurer"]
+    logs = [publish(tmp_path / each.host, each.raws(), origin=each.origin) for each in ledgers]
+    sources = [DirectorySource(str(log)) for log in logs]
+    assert audit(sources, savers=[Saver(state) for state in states]).holds
+    before = [state.read_bytes() for state in states]
+    swapped = [read_state(state) for state in reversed(states)]
+    with pytest.raises(AuditNotRun, match=f"of {ledgers[1].origin} is given for another log"):
+        audit(sources, since=swapped, savers=[Saver(state) for state in states])
+    assert [state.read_bytes() for state in states] == before
+
+
 def test_a_log_with_the_same_entries_under_another_name_is_another_log(tmp_path: Path) -> None:
     integrity = Asked(integrity_only=True)
     bank = publish(tmp_path / "bank", [b"the same"], origin="bank.example/log/2027")

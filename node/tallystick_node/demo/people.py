@@ -129,9 +129,9 @@ PROGRAM: dict[str, Any] = {
     "budget": {"asset": "USD/2", "amount": 10000},
     "fee": {"asset": "USD/2", "amount": 100},
     "notice": {
-        "statement": "Your gym tells your insurer whether you trained on at least 12 days in a month.",
-        "example": "They see: at least 12 days in March: yes.",
-        "silence": "If nothing comes, they can take it that you did not reach 12 days.",
+        "statement": "Your gym tells your insurer whether you were a member and trained on 12 days or more in a month.",
+        "example": "They see: at least 12 days in March: yes; seen by turnstile.",
+        "silence": "If nothing comes, they can take it that you did not, that nothing was seen, or that you stopped.",
         "hidden": "Never: how often, when, where, how long, or what you did.",
         "reward": "$20.00 off your premium for each such month.",
     },

@@ -15,11 +15,11 @@ from typing import Any, Generic, Self, TypeVar
 from tallystick.audit.replay.records import Member, exactly, members_of
 from tallystick.audit.source import AuditNotRun
 
-HELD_MAX_MB = 80
+HELD_MAX_MB = 50
 """What all logs of an audit may hold in memory."""
 
-REST_SIZE_MB = 120
-"""What an audit takes besides: code, files in the making, tables (2026-11-22, CPython 3.11, 64 bit)."""
+REST_SIZE_MB = 150
+"""What an audit takes besides: code, files in the making, tables, a crew (2026-11-22, CPython 3.11, 64 bit)."""
 
 HELD_TO_WRITTEN = 3
 ITEM_SIZE_BYTES = 100

@@ -74,7 +74,7 @@ def audit_command(
     ] = None,
     memory: Annotated[
         int,
-        typer.Option(min=128, help="About how much memory to take, in MB; what has no room goes to a temporary file."),
+        typer.Option(min=160, help="About how much memory to take, in MB; what has no room goes to a temporary file."),
     ] = MEMORY_MB,
     max_age: Annotated[
         int | None, typer.Option(min=0, help="How old the newest cosignature of a head may be, in seconds.")

@@ -7,6 +7,7 @@ Small audits never open it. It holds no more of anybody than the log's entries d
 """
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Collection, ItemsView, Iterable, Iterator, MutableMapping, MutableSet, ValuesView
 from itertools import islice
 from random import SystemRandom
@@ -40,6 +41,9 @@ CACHE_SIZE_KIB = 512
 
 PAGE_ROWS = 1_000
 """Rows that are read at once when all of a member is gone through."""
+
+SETTLED_MAX = 1_000
+"""Items of a settled member that are held because they were looked at last."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -223,17 +227,17 @@ class _Table:
             after = page[-1][0]
 
 
-class _Away:
+class _Away(ABC):
     """A member of which some items lie in a table."""
 
     @property
+    @abstractmethod
     def newest(self) -> Collection[Any]:
         """The items that are in memory."""
-        raise NotImplementedError
 
+    @abstractmethod
     def put_away(self, keep: int) -> None:
         """Leave no more than the `keep` newest items in memory."""
-        raise NotImplementedError
 
     def settle(self) -> None:
         """Put all away: from now on nothing is changed, and what is looked at is held for a while alone."""
@@ -278,7 +282,7 @@ class MappingAway(_Away, MutableMapping[K, V]):
             raw = self._table.get(self._key.write(key))
             if raw is None:
                 raise
-        if self._settled and len(self._items) >= PAGE_ROWS:
+        if self._settled and len(self._items) >= SETTLED_MAX:
             self._items.clear()
             self._lying.clear()
         value = self._items[key] = self._value.read(raw)
